@@ -1,0 +1,1 @@
+"""Data sets, label conversion, transforms and loading; knows nothing of models."""
