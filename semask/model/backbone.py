@@ -1,0 +1,167 @@
+"""Swin Transformer with a semantic layer after each stage (Jain et al., SeMask, figure 2)."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from semask import compat  # noqa: F401  (before timm)
+from semask.model.semantic import SemanticLayer
+from semask.model.windows import pad_to_multiple, partition, reverse, shift_mask
+
+from timm.layers import DropPath, Mlp, PatchEmbed, trunc_normal_  # isort: skip
+from timm.models.swin_transformer import PatchMerging, WindowAttention  # isort: skip
+
+PATCH = 4
+MLP_RATIO = 4
+
+
+class SwinBlock(nn.Module):
+    """Window attention and MLP, each after a layer norm and around a residual.
+
+    Args:
+        dim: channels.
+        heads: of the attention.
+        window: side of a window, in tokens.
+        shift: of the windows, in tokens; 0 for none.
+        drop_path: probability that a sample skips a branch.
+    """
+
+    def __init__(self, dim: int, heads: int, window: int, shift: int, drop_path: float) -> None:
+        super().__init__()
+        self.window, self.shift = window, shift
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(dim, num_heads=heads, window_size=window)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps features (B, H, W, dim) to features of the same shape."""
+        x = x + self.drop_path(self._attend(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        _, height, width, _ = x.shape
+        x = pad_to_multiple(x, self.window)
+        _, padded_height, padded_width, _ = x.shape
+        mask = None
+        if self.shift:
+            size = padded_height, padded_width
+            mask = shift_mask(*size, self.window, self.shift, x.device, x.dtype)
+            x = x.roll((-self.shift, -self.shift), dims=(1, 2))
+        x = self.attn(partition(x, self.window), mask)
+        x = reverse(x, self.window, padded_height, padded_width)
+        if self.shift:
+            x = x.roll((self.shift, self.shift), dims=(1, 2))
+        return x[:, :height, :width]
+
+
+class Stage(nn.Module):
+    """The blocks of one resolution, the semantic layer, and the way down to the next stage."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        window: int,
+        drop_path: Sequence[float],
+        semantic_layer: SemanticLayer,
+        downsample: bool,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(
+                SwinBlock(dim, heads, window, shift=(i % 2) * (window // 2), drop_path=p)
+                for i, p in enumerate(drop_path)
+            )
+        )
+        self.semantic_layer = semantic_layer
+        # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
+        self.downsample = PatchMerging(dim) if downsample else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, H, W, dim) to features of the same shape and a semantic map (B, H, W, K)."""
+        return self.semantic_layer(self.blocks(x))
+
+
+class SeMaskSwin(nn.Module):
+    """The backbone.
+
+    Args:
+        num_classes: K, channels of the semantic maps.
+        embed: channels of the first stage; each later stage has twice those before it.
+        depths: blocks of each stage.
+        heads: attention heads of each stage.
+        window: side of an attention window, in tokens.
+        sem_windows: side of the semantic window of each stage; None attends over the whole map.
+        drop_path: of the last block; it rises linearly from 0 in the first.
+        semantic_dropout: on the output of semantic attention.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embed: int,
+        depths: Sequence[int],
+        heads: Sequence[int],
+        window: int,
+        sem_windows: Sequence[int | None],
+        drop_path: float,
+        semantic_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.dims = [embed * 2**i for i in range(len(depths))]
+        self.patch_embed = PatchEmbed(
+            img_size=None,
+            patch_size=PATCH,
+            embed_dim=embed,
+            norm_layer=nn.LayerNorm,
+            output_fmt="NHWC",
+            dynamic_img_pad=True,
+        )
+        steps = max(sum(depths) - 1, 1)
+        rates = [drop_path * i / steps for i in range(sum(depths))]
+        self.layers = nn.ModuleList()
+        for i, (dim, depth) in enumerate(zip(self.dims, depths, strict=True)):
+            first = sum(depths[:i])
+            self.layers.append(
+                Stage(
+                    dim,
+                    heads[i],
+                    window,
+                    rates[first : first + depth],
+                    SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout),
+                    downsample=i + 1 < len(depths),
+                )
+            )
+            self.add_module(f"norm{i}", nn.LayerNorm(dim))
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Features and semantic maps of the four stages.
+
+        Args:
+            images: (B, 3, H, W), any size; zeros are added at right and bottom where needed.
+
+        Returns:
+            Normalised features (B, embed·2^i, h, w) and semantic maps (B, K, h, w), i = 0…3, at
+            strides 4, 8, 16, 32, each size rounded up. The memory order is channels-last.
+        """
+        features, semantic_maps = [], []
+        x = self.patch_embed(images)
+        for i, stage in enumerate(self.layers):
+            x, q = stage(x)
+            features.append(self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2))
+            semantic_maps.append(q.permute(0, 3, 1, 2))
+            if stage.downsample is not None:
+                x = stage.downsample(x)
+        return features, semantic_maps
+
+
+def _initialise(module: nn.Module) -> None:
+    # The remaining parameters start as their modules make them: layer norms at 1 and 0, bias
+    # tables truncated normal 0.02, gamma 0, the patch embedding as torch's convolution does.
+    if isinstance(module, nn.Linear):
+        trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,71 @@
+"""The training loss and the training log's accuracy."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semask.model.decoder import resize
+
+IGNORED = 255
+SEMANTIC_WEIGHT = 0.4
+
+
+class SegmentationLosses(NamedTuple):
+    """Scalars of one batch; ``total`` is what training minimises.
+
+    ``ce_semantic`` includes its weight of 0.4. ``acc_seg`` is a percentage, without gradient.
+    """
+
+    total: Tensor
+    ce: Tensor
+    ce_semantic: Tensor
+    acc_seg: Tensor
+
+
+def segmentation_losses(
+    main: Tensor, semantic: Tensor, labels: Tensor, hard_pixels: int | None = None
+) -> SegmentationLosses:
+    """Cross-entropy of both decoders, as the reference implementation computes it.
+
+    Both logits are resized to the labels (bilinear, corners not aligned). A pixel labelled 255
+    has no loss, yet counts: losses and accuracy are means over all pixels. The computation is
+    in float32 (float64 for float64 logits), under autocast too.
+
+    Args:
+        main: logits (B, K, h, w).
+        semantic: logits (B, K, h, w).
+        labels: class of each pixel (B, H, W), integers 0…K-1, or 255 where there is none.
+        hard_pixels: online hard example mining on the main loss: only this many labelled pixels
+            per image, those of the highest loss in the whole batch, have a loss. None for all.
+
+    Returns:
+        Scalars of the batch.
+    """
+    labels = labels.long()
+    size = labels.shape[-2:]
+    with torch.autocast(main.device.type, enabled=False):
+        main = resize(_at_least_float32(main), size)
+        per_pixel = F.cross_entropy(main, labels, ignore_index=IGNORED, reduction="none")
+        if hard_pixels is not None:
+            per_pixel = per_pixel * _hardest(per_pixel, labels, hard_pixels * len(labels))
+        ce = per_pixel.mean()
+        semantic = resize(_at_least_float32(semantic), size)
+        per_pixel = F.cross_entropy(semantic, labels, ignore_index=IGNORED, reduction="none")
+        ce_semantic = SEMANTIC_WEIGHT * per_pixel.mean()
+        with torch.no_grad():
+            acc_seg = (main.argmax(1) == labels).float().mean() * 100
+    return SegmentationLosses(ce + ce_semantic, ce, ce_semantic, acc_seg)
+
+
+def _hardest(per_pixel: Tensor, labels: Tensor, count: int) -> Tensor:
+    with torch.no_grad():
+        losses = per_pixel.masked_fill(labels == IGNORED, -1).flatten()
+        weights = torch.zeros_like(losses)
+        weights[losses.topk(min(count, losses.numel())).indices] = 1
+        return weights.view_as(per_pixel)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,54 @@
+"""SeMask-FPN: the backbone and its two decoders."""
+
+import torch
+from torch import Tensor, nn
+
+from semask.model.backbone import SeMaskSwin
+from semask.model.decoder import FPNHead, decode_semantic_maps
+
+
+class SeMaskFPN(nn.Module):
+    """SeMask-FPN; `semask.model.build` makes one.
+
+    Args:
+        backbone: features and semantic maps of four stages.
+        decode_head: logits from the features.
+    """
+
+    def __init__(self, backbone: SeMaskSwin, decode_head: FPNHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decode_head = decode_head
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """What the mode needs: both logits in training, the main logits alone in evaluation.
+
+        Args:
+            images: (B, 3, H, W), normalised, of any size.
+
+        Returns:
+            In training ``(main, semantic)`` as `logits` gives them; in evaluation ``main``, for
+            which the semantic decoder does not run.
+        """
+        if self.training:
+            return self.logits(images)
+        features, _ = self.backbone(images)
+        return _at_least_float32(self.decode_head(features))
+
+    def logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Main and semantic logits, whatever the mode.
+
+        Args:
+            images: (B, 3, H, W), normalised, of any size.
+
+        Returns:
+            ``(main, semantic)``, each (B, K, ⌈H/4⌉, ⌈W/4⌉), float32 (float64 for a float64 model),
+            under autocast too: they are resized, compared and exponentiated next.
+        """
+        features, semantic_maps = self.backbone(images)
+        main = self.decode_head(features)
+        return _at_least_float32(main), _at_least_float32(decode_semantic_maps(semantic_maps))
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
