@@ -25,7 +25,7 @@ _library: torch.library.Library | None = None
 
 
 def declare_missing_torchvision_operators() -> None:
-    """Declares torchvision's ``nms`` and ``qnms`` if importing torchvision fails for want of them."""
+    """Declares torchvision's ``nms`` and ``qnms`` if it cannot be imported for want of them."""
     global _library
     if _library is not None:
         return

@@ -3,5 +3,21 @@
 from semask.model.losses import SegmentationLosses, segmentation_losses
 from semask.model.segmentor import SeMaskFPN
 from semask.model.variants import VARIANTS, build
+from semask.model.weights import (
+    LoadReport,
+    export_reference,
+    load_pretrained_swin,
+    load_reference,
+)
 
-__all__ = ["VARIANTS", "SeMaskFPN", "SegmentationLosses", "build", "segmentation_losses"]
+__all__ = [
+    "VARIANTS",
+    "LoadReport",
+    "SeMaskFPN",
+    "SegmentationLosses",
+    "build",
+    "export_reference",
+    "load_pretrained_swin",
+    "load_reference",
+    "segmentation_losses",
+]

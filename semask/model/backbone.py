@@ -24,13 +24,18 @@ class SwinBlock(nn.Module):
         window: side of a window, in tokens.
         shift: of the windows, in tokens; 0 for none.
         drop_path: probability that a sample skips a branch.
+        fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
     """
 
-    def __init__(self, dim: int, heads: int, window: int, shift: int, drop_path: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, window: int, shift: int, drop_path: float, fused: bool
+    ) -> None:
         super().__init__()
         self.window, self.shift = window, shift
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(dim, num_heads=heads, window_size=window)
+        # Set here, so that it is part of the recipe and does not hang on timm's environment.
+        self.attn.fused_attn = fused  # type: ignore[misc]
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim)
         self.drop_path = DropPath(drop_path)
@@ -65,13 +70,14 @@ class Stage(nn.Module):
         heads: int,
         window: int,
         drop_path: Sequence[float],
+        fused: bool,
         semantic_layer: SemanticLayer,
         downsample: bool,
     ) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
             *(
-                SwinBlock(dim, heads, window, shift=(i % 2) * (window // 2), drop_path=p)
+                SwinBlock(dim, heads, window, (i % 2) * (window // 2), p, fused)
                 for i, p in enumerate(drop_path)
             )
         )
@@ -79,9 +85,18 @@ class Stage(nn.Module):
         # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
         self.downsample = PatchMerging(dim) if downsample else None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (B, H, W, dim) to features of the same shape and a semantic map (B, H, W, K)."""
-        return self.semantic_layer(self.blocks(x))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Runs the stage.
+
+        Args:
+            x: features (B, H, W, dim).
+
+        Returns:
+            Features (B, H, W, dim), the semantic map (B, H, W, K), and the next stage's input
+            (B, ⌈H/2⌉, ⌈W/2⌉, 2·dim), which in the last stage is the features again.
+        """
+        x, semantic_map = self.semantic_layer(self.blocks(x))
+        return x, semantic_map, x if self.downsample is None else self.downsample(x)
 
 
 class SeMaskSwin(nn.Module):
@@ -96,6 +111,7 @@ class SeMaskSwin(nn.Module):
         sem_windows: side of the semantic window of each stage; None attends over the whole map.
         drop_path: of the last block; it rises linearly from 0 in the first.
         semantic_dropout: on the output of semantic attention.
+        fused: window attention through `torch.nn.functional.scaled_dot_product_attention`.
     """
 
     def __init__(
@@ -108,6 +124,7 @@ class SeMaskSwin(nn.Module):
         sem_windows: Sequence[int | None],
         drop_path: float,
         semantic_dropout: float,
+        fused: bool,
     ) -> None:
         super().__init__()
         self.dims = [embed * 2**i for i in range(len(depths))]
@@ -130,6 +147,7 @@ class SeMaskSwin(nn.Module):
                     heads[i],
                     window,
                     rates[first : first + depth],
+                    fused,
                     SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout),
                     downsample=i + 1 < len(depths),
                 )
@@ -150,11 +168,10 @@ class SeMaskSwin(nn.Module):
         features, semantic_maps = [], []
         x = self.patch_embed(images)
         for i, stage in enumerate(self.layers):
-            x, q = stage(x)
-            features.append(self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2))
-            semantic_maps.append(q.permute(0, 3, 1, 2))
-            if stage.downsample is not None:
-                x = stage.downsample(x)
+            feature, semantic_map, x = stage(x)
+            feature = self.get_submodule(f"norm{i}")(feature)
+            features.append(feature.permute(0, 3, 1, 2))
+            semantic_maps.append(semantic_map.permute(0, 3, 1, 2))
         return features, semantic_maps
 
 

@@ -1,14 +1,17 @@
 """The sizes of SeMask-FPN, and the function that builds one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
+from semask.errors import InputError
 from semask.model.backbone import SeMaskSwin
 from semask.model.decoder import FPNHead
+from semask.model.norm import SyncBatchNorm
 from semask.model.segmentor import SeMaskFPN
 
-# nano is for tests and the embedded experiment; the others are the paper's, table 1.
+# nano is for tests and the embedded experiment; the others are the paper's.
 VARIANTS: dict[str, dict[str, Any]] = {
     "nano": {"embed": 32, "depths": (2, 2, 2, 2), "heads": (2, 4, 8, 16), "window": 7},
     "tiny": {"embed": 96, "depths": (2, 2, 6, 2), "heads": (3, 6, 12, 24), "window": 7},
@@ -16,35 +19,137 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "base": {"embed": 128, "depths": (2, 2, 18, 2), "heads": (4, 8, 16, 32), "window": 12},
     "large": {"embed": 192, "depths": (2, 2, 18, 2), "heads": (6, 12, 24, 48), "window": 12},
 }
+DEFAULTS: dict[str, Any] = {
+    "sem_window": None,
+    "semantic_attention": "windowed",
+    "drop_path": 0.3,
+    "dropout": 0.1,
+    "semantic_dropout": 0.1,
+    "norm": "bn",
+    "fused_attention": False,
+}
 STAGES = 4
-ATTENTION = ("windowed", "global")
-NORMS = {"bn": nn.BatchNorm2d}
+MAX_CLASSES = 255  # labels are bytes, of which 255 means ignored
+SEMANTIC_ATTENTION = ("windowed", "global")
+NORMS = {"bn": nn.BatchNorm2d, "syncbn": SyncBatchNorm}
 
 
 def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
-    """Builds a model with fresh weights."""
-    settings = {
-        **VARIANTS[variant],
-        "semantic_attention": "windowed",
-        "drop_path": 0.3,
-        "dropout": 0.1,
-        "semantic_dropout": 0.1,
-        "norm": "bn",
-        **overrides,
-    }
-    attention = settings["semantic_attention"]
-    if isinstance(attention, str):
-        attention = (attention,) * STAGES
-    sem_window = settings.get("sem_window", settings["window"])
+    """Builds a SeMask-FPN with freshly initialised weights.
+
+    Args:
+        variant: one of `VARIANTS`.
+        num_classes: K, 1 to 255.
+        **overrides: any of
+
+            - ``embed``: channels of the first stage;
+            - ``depths``, ``heads``: blocks and attention heads of the four stages;
+            - ``window``: side of an attention window, in tokens;
+            - ``sem_window``: side of a semantic window; None (default) for ``window``;
+            - ``semantic_attention``: ``"windowed"`` (default) or ``"global"``, or four of them,
+              one per stage;
+            - ``drop_path``: of the last block (0.3), rising linearly from 0 in the first;
+            - ``dropout``: of the decoder's channels (0.1);
+            - ``semantic_dropout``: of the semantic layers (0.1);
+            - ``norm``: ``"bn"`` (default) or ``"syncbn"``, over all processes;
+            - ``fused_attention``: window attention through torch's
+              ``scaled_dot_product_attention`` instead of separate operators (False).
+
+    Returns:
+        The model, in training mode, on torch's default device.
+
+    Raises:
+        InputError: an unknown variant or override, or a value that is not allowed.
+    """
+    if variant not in VARIANTS:
+        raise InputError(f"model: unknown variant {variant!r}; use one of {_listed(VARIANTS)}")
+    settings = {**VARIANTS[variant], **DEFAULTS}
+    for key in overrides:
+        if key not in settings:
+            raise InputError(f"model: unknown setting {key!r}; use any of {_listed(settings)}")
+    settings.update(overrides)
+    if settings["sem_window"] is None:
+        settings["sem_window"] = settings["window"]
+    _check(num_classes, settings)
+    sem_windows = [
+        None if kind == "global" else settings["sem_window"]
+        for kind in _per_stage(settings["semantic_attention"])
+    ]
     backbone = SeMaskSwin(
         num_classes,
         settings["embed"],
         settings["depths"],
         settings["heads"],
         settings["window"],
-        [None if kind == "global" else sem_window for kind in attention],
+        sem_windows,
         settings["drop_path"],
         settings["semantic_dropout"],
+        settings["fused_attention"],
     )
-    head = FPNHead(backbone.dims, num_classes, settings["dropout"], NORMS[settings["norm"]])
-    return SeMaskFPN(backbone, head)
+    norm = NORMS[settings["norm"]]
+    return SeMaskFPN(backbone, FPNHead(backbone.dims, num_classes, settings["dropout"], norm))
+
+
+def _check(num_classes: int, settings: dict[str, Any]) -> None:
+    """Raises InputError for the first value that is not allowed."""
+    _require(
+        _is_count(num_classes) and num_classes <= MAX_CLASSES,
+        "num_classes",
+        num_classes,
+        f"an integer from 1 to {MAX_CLASSES}",
+    )
+    for key in ("embed", "window", "sem_window"):
+        _require(_is_count(settings[key]), key, settings[key], "a positive integer")
+    for key in ("depths", "heads"):
+        value = settings[key]
+        _require(
+            _is_list(value) and len(value) == STAGES and all(map(_is_count, value)),
+            key,
+            value,
+            f"a list of {STAGES} positive integers",
+        )
+    for i, heads in enumerate(settings["heads"]):
+        channels = settings["embed"] * 2**i
+        _require(
+            channels % heads == 0,
+            "heads",
+            settings["heads"],
+            f"a divisor of the stage's channels, which in stage {i + 1} are {channels}",
+        )
+    attention = _per_stage(settings["semantic_attention"])
+    _require(
+        _is_list(attention)
+        and len(attention) == STAGES
+        and all(kind in SEMANTIC_ATTENTION for kind in attention),
+        "semantic_attention",
+        settings["semantic_attention"],
+        f"one of {_listed(SEMANTIC_ATTENTION)}, or a list of {STAGES} of them",
+    )
+    for key in ("drop_path", "dropout", "semantic_dropout"):
+        value = settings[key]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        _require(is_number and 0 <= value < 1, key, value, "a number from 0 to below 1")
+    _require(settings["norm"] in list(NORMS), "norm", settings["norm"], f"one of {_listed(NORMS)}")
+    fused = settings["fused_attention"]
+    _require(isinstance(fused, bool), "fused_attention", fused, "true or false")
+
+
+def _require(allowed: bool, key: str, value: Any, expected: str) -> None:
+    if not allowed:
+        raise InputError(f"model: {key} is {value!r}; it must be {expected}")
+
+
+def _per_stage(attention: str | Sequence[str]) -> Sequence[str]:
+    return (attention,) * STAGES if isinstance(attention, str) else attention
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names)
