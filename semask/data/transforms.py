@@ -4,6 +4,7 @@ The steps, their order and their rounding are those of the SeMask-FPN recipes. E
 comes from the `numpy.random.Generator` that is passed in: equal seeds give equal samples.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,19 +29,18 @@ _CROP_REDRAWS: Final = 10
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The random part of a training recipe. Exactly one of `ratio_range` and `ratios` is given."""
+    """The random part of a training recipe, under the names and in the forms of the config."""
 
     scale: tuple[int, int]  # width, height that images are fitted into at ratio 1
+    ratios: Mapping[str, Any]  # {"from": low, "to": high}, drawn uniformly, or {"choices": [...]}
     crop: tuple[int, int]  # height, width
-    ratio_range: tuple[float, float] | None = None  # a uniform draw from [low, high)
-    ratios: tuple[float, ...] | None = None  # one of these
     cat_max_ratio: float = 1.0  # 1: the first crop stands
     flip: float = 0.5  # probability
     photometric: bool = True
 
     def __post_init__(self) -> None:
-        if (self.ratio_range is None) == (not self.ratios):
-            raise ValueError("exactly one of ratio_range and ratios must be given")
+        if set(self.ratios) not in ({"from", "to"}, {"choices"}):
+            raise ValueError(f"ratios hold {sorted(self.ratios)}, not from and to, or choices")
 
 
 def scaled_size(
@@ -53,6 +53,13 @@ def scaled_size(
     scaled = int(scale[0] * ratio), int(scale[1] * ratio)
     factor = min(max(scaled) / max(width, height), min(scaled) / min(width, height))
     return int(width * factor + 0.5), int(height * factor + 0.5)
+
+
+def draw_ratio(ratios: Mapping[str, Any], rng: np.random.Generator) -> float:
+    """Draws uniformly from ["from", "to"), or one of "choices"."""
+    if "choices" in ratios:
+        return float(ratios["choices"][rng.integers(len(ratios["choices"]))])
+    return rng.uniform(ratios["from"], ratios["to"])
 
 
 def resize_by(
@@ -189,12 +196,7 @@ def augment(
     Returns:
         Image, float32 (3, h, w), RGB, and label, uint8 (h, w), of the crop's size; contiguous.
     """
-    if settings.ratios:
-        ratio = settings.ratios[rng.integers(len(settings.ratios))]
-    else:
-        assert settings.ratio_range is not None
-        ratio = rng.uniform(*settings.ratio_range)
-    image, label = resize_by(image, label, settings.scale, ratio)
+    image, label = resize_by(image, label, settings.scale, draw_ratio(settings.ratios, rng))
     image, label = random_crop(image, label, settings.crop, settings.cat_max_ratio, rng)
     if rng.random() < settings.flip:
         image, label = flip(image, label)
