@@ -1,0 +1,209 @@
+"""What a street scene is drawn on: a pinhole camera, a picture and the list of labelled polygons.
+
+World coordinates are metres: X to the right, Y up, Z away from the camera, the ground at Y = 0 and
+the camera above the origin. The picture is painted back to front at twice the wanted resolution;
+a fourth channel holds the material of each pixel, which decides its texture when the picture is
+developed. Whatever is labelled is rasterised once more at label resolution and traced, so that the
+polygons have integer coordinates inside the picture, as in Cityscapes.
+
+Only integer arithmetic and correctly rounded float operations touch pixels (no BLAS, no
+transcendental array functions), so that a scene is the same on every machine.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Colour = tuple[int, int, int]
+Points = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.int32]
+
+SUPERSAMPLING = 2
+REFERENCE_HEIGHT = 128  # textures are defined in pixels of a picture this high
+NEAREST = 0.6  # metres; points closer to the camera's plane are moved there
+
+PLAIN, ASPHALT, PAVING, FOLIAGE, GRASS, PLASTER, STONE, CLOTH, CLOUD = range(9)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera looking along +Z; lengths in pixels of the supersampled picture."""
+
+    focal: float
+    height: float  # metres above the ground
+    centre_x: float  # where the street's direction meets the picture: the vanishing point
+    centre_y: float
+    roll: float  # radians
+    mirrored: bool  # left-hand traffic: the same world, seen in a mirror
+
+
+class Canvas:
+    """A picture under construction and the polygons drawn so far.
+
+    Attributes:
+        pixels: (2·height, 2·width, 4) uint8: RGB and material.
+        objects: ``{"label": name, "polygon": [[x, y], ...]}`` in drawing order.
+    """
+
+    def __init__(
+        self, width: int, height: int, camera: Camera, haze: Colour, visibility: float
+    ) -> None:
+        self.width, self.height, self.camera = width, height, camera
+        self.haze, self.visibility = haze, visibility
+        self.pixels = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 4), np.uint8)
+        self.objects: list[dict[str, object]] = []
+        self._cos, self._sin = math.cos(camera.roll), math.sin(camera.roll)
+
+    def project(self, points: Points) -> Pixels:
+        """Project world points (..., 3) to supersampled pixel coordinates (..., 2) int32."""
+        camera = self.camera
+        scale = camera.focal / np.maximum(points[..., 2], NEAREST)
+        x = points[..., 0] * (-scale if camera.mirrored else scale)
+        y = (camera.height - points[..., 1]) * scale
+        pixels = np.empty((*points.shape[:-1], 2))
+        pixels[..., 0] = x * self._cos - y * self._sin + (camera.centre_x + 0.5)
+        pixels[..., 1] = x * self._sin + y * self._cos + (camera.centre_y + 0.5)
+        # OpenCV rasterises in 16.16 fixed point
+        np.maximum(np.minimum(pixels, 16000, out=pixels), -16000, out=pixels)
+        return np.floor(pixels, out=pixels).astype(np.int32)
+
+    def hazy(self, colour: Colour, points: Points) -> Colour:
+        """Blend a colour with the haze between the camera and a polygon (N, 3)."""
+        distance = float(points[0, 2] + points[len(points) // 2, 2]) / 2
+        t = distance / (distance + self.visibility)
+        (r, g, b), (hr, hg, hb) = colour, self.haze
+        return int(r + (hr - r) * t), int(g + (hg - g) * t), int(b + (hb - b) * t)
+
+    def reach(self, distance: float) -> float:
+        """How far to either side the picture shows the world at a distance, in metres."""
+        return distance * 1.4 * self.pixels.shape[1] * 0.7 / self.camera.focal
+
+    def fill(self, points: Points, colour: Colour, material: int = PLAIN) -> Pixels:
+        """Fill one polygon (N, 3); return its pixels for `label`."""
+        pixels = self.project(points)
+        self._paint([pixels], self.hazy(colour, points), material)
+        return pixels
+
+    def fill_many(self, points: Points, colour: Colour, material: int = PLAIN) -> list[Pixels]:
+        """Fill polygons (M, N, 3) that do not overlap with one colour."""
+        pixels = list(self.project(points))
+        if pixels:
+            self._paint(pixels, self.hazy(colour, points[0]), material)
+        return pixels
+
+    def ring(self, outer: Points, inner: Points, colour: Colour) -> Pixels:
+        """Fill what lies between two polygons; return the outer one's pixels."""
+        pixels = self.project(outer)
+        self._paint([pixels, self.project(inner)], self.hazy(colour, outer), PLAIN)
+        return pixels
+
+    def fill_screen(
+        self, name: str | None, corners: Sequence[Sequence[float]], colour: Colour | None
+    ) -> None:
+        """Fill and label a polygon given in supersampled pixels; without either where None."""
+        polygon = np.rint(np.asarray(corners)).astype(np.int32)
+        if colour is not None:
+            self._paint([polygon], colour, PLAIN)
+        if name is not None:
+            self.label(name, [polygon])
+
+    def _paint(self, polygons: list[Pixels], colour: Colour, material: int) -> None:
+        r, g, b = (min(max(c, 0), 255) for c in colour)
+        cv2.fillPoly(self.pixels, polygons, (r, g, b, material))
+
+    def shade(self, points: Points, strength: float) -> None:
+        """Darken what lies under a polygon (N, 3): a shadow."""
+        polygon = self.project(points)
+        x0, y0 = np.maximum(polygon.min(0), 0).tolist()
+        x1, y1 = (polygon.max(0) + 1).tolist()
+        region = self.pixels[y0 : max(y1, 0), x0 : max(x1, 0), :3]
+        if region.size == 0:
+            return
+        mask = np.zeros(region.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [polygon - np.array([x0, y0], np.int32)], 1)
+        factor = np.array([256, int(256 * (1 - strength))], np.uint16)[mask]
+        region[:] = (region * factor[..., None]) >> 8
+
+    def label(self, name: str, shapes: Sequence[Pixels]) -> None:
+        """Append the outline of the union of drawn shapes to the labelled polygons.
+
+        A union in several pieces becomes several polygons; one outside the picture, none.
+        """
+        # the supersampled pixel i has its centre at i/2 - 1/4 label pixels: in quarters, 2i - 1
+        quarters = [shape * (4 // SUPERSAMPLING) - 1 for shape in shapes]
+        low = np.min([q.min(0) for q in quarters], 0) // 4
+        high = np.max([q.max(0) for q in quarters], 0) // 4 + 1
+        x0, y0 = np.maximum(low, 0).tolist()
+        x1, y1 = np.minimum(high, [self.width - 1, self.height - 1]).tolist()
+        if x1 <= x0 or y1 <= y0:
+            return
+        mask = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.uint8)
+        offset = np.array([x0 * 4, y0 * 4], np.int32)
+        for quarter in quarters:
+            cv2.fillPoly(mask, [quarter - offset], 1, shift=2)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        for contour in sorted(contours, key=lambda c: tuple(c[0, 0])):
+            outline = cv2.approxPolyDP(contour, 0.6, True)[:, 0]
+            if len(outline) >= 3:
+                polygon = (outline + np.array([x0, y0], np.int32)).tolist()
+                self.objects.append({"label": name, "polygon": polygon})
+
+
+class Face:
+    """A four-cornered surface in the world; (u, v) runs over it as seen from outside.
+
+    Args:
+        corners: four points (X, Y, Z): bottom left, bottom right, top right, top left, which have
+            (u, v) = (0, 0), (1, 0), (1, 1), (0, 1); in between, bilinear.
+    """
+
+    def __init__(self, *corners: Sequence[float]) -> None:
+        origin, right, opposite, top = np.array(corners, np.float64)
+        self.origin, self.along_u, self.along_v = origin, right - origin, top - origin
+        twist = opposite - right - self.along_v
+        self.twist = twist if abs(twist).max() > 1e-9 else None
+
+    def at(self, uv: Sequence[Sequence[float]] | Points) -> Points:
+        """World points (..., 3) of surface coordinates (..., 2)."""
+        uv = np.asarray(uv, np.float64)
+        u, v = uv[..., :1], uv[..., 1:]
+        points: Points = self.origin + self.along_u * u + self.along_v * v
+        return points if self.twist is None else points + self.twist * (u * v)
+
+    def box(self, u0: float, v0: float, u1: float, v1: float) -> Points:
+        """World points (4, 3) of an upright rectangle on the surface."""
+        return self.at([(u0, v0), (u1, v0), (u1, v1), (u0, v1)])
+
+    def boxes(self, rectangles: Sequence[Sequence[float]] | Points) -> Points:
+        """World points (M, 4, 3) of rectangles (u0, v0, u1, v1)."""
+        r = np.asarray(rectangles, np.float64).reshape(-1, 4)
+        return self.at(r[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+
+    def disc(self, u: float, v: float, ru: float, rv: float, corners: int = 14) -> Points:
+        """World points (corners, 3) of an ellipse on the surface."""
+        turn = [2 * math.pi * (i + 0.5) / corners for i in range(corners)]
+        return self.at([(u + ru * math.cos(a), v + rv * math.sin(a)) for a in turn])
+
+    def faces(self, camera: Camera) -> bool:
+        """Whether the outside is turned towards the camera."""
+        o, u, v = self.origin.tolist(), self.along_u.tolist(), self.along_v.tolist()
+        normal = (
+            u[1] * v[2] - u[2] * v[1],
+            u[2] * v[0] - u[0] * v[2],
+            u[0] * v[1] - u[1] * v[0],
+        )
+        view = (o[0], o[1] - camera.height, o[2])
+        return sum(n * w for n, w in zip(normal, view, strict=True)) > 0
+
+
+def board(x: float, z: float, yaw: float = 0.0) -> Face:
+    """An upright surface standing on the ground at (x, z); u and v are metres.
+
+    `yaw` is the angle in radians by which the direction of u is turned from +X towards +Z.
+    """
+    dx, dz = math.cos(yaw), math.sin(yaw)
+    return Face((x, 0, z), (x + dx, 0, z + dz), (x + dx, 1, z + dz), (x, 1, z))

@@ -1,0 +1,89 @@
+"""From a finished canvas to a photograph: textures, light, lens and sensor."""
+
+import math
+from random import Random
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from semask.data.streets.canvas import REFERENCE_HEIGHT, SUPERSAMPLING, Canvas
+
+# Per material: layers of noise as (cell width, cell height, amplitude), cells in pixels of a
+# picture REFERENCE_HEIGHT high. The coarse layers are what survives a small picture.
+TEXTURES = (
+    ((24.0, 24.0, 4),),  # plain
+    ((1.2, 0.9, 16), (20.0, 8.0, 9)),  # asphalt
+    ((7.0, 4.0, 9), (1.5, 1.0, 6)),  # paving
+    ((2.6, 2.6, 52), (7.0, 6.0, 30)),  # foliage
+    ((1.3, 5.0, 40), (14.0, 4.0, 12)),  # grass
+    ((16.0, 20.0, 8), (2.5, 2.5, 4)),  # plaster
+    ((4.0, 3.0, 14), (1.5, 1.5, 8)),  # stone
+    ((3.0, 3.0, 10),),  # cloth
+    ((50.0, 16.0, 13),),  # cloud
+)
+
+
+def noise(stream: np.random.PCG64, rows: int, columns: int) -> npt.NDArray[np.uint8]:
+    """Uniform bytes (rows, columns), from the raw stream, which numpy promises never to change."""
+    count = rows * columns
+    words = np.atleast_1d(stream.random_raw(count // 8 + 1)).astype("<u8", copy=False)
+    return words.view(np.uint8)[:count].reshape(rows, columns)
+
+
+def texture(stream: np.random.PCG64, height: int, width: int) -> npt.NDArray[np.int16]:
+    """Brightness offsets (materials, height, width), one layer per material."""
+    unit = height / REFERENCE_HEIGHT
+    textures = np.zeros((len(TEXTURES), height, width), np.int16)
+    for offsets, layers in zip(textures, TEXTURES, strict=True):
+        for cell_width, cell_height, amplitude in layers:
+            rows = max(math.ceil(height / (cell_height * unit)) + 1, 2)
+            columns = max(math.ceil(width / (cell_width * unit)) + 1, 2)
+            cells = noise(stream, rows, columns).astype(np.int16) - 128
+            cells = (cells * amplitude) >> 7
+            field = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+            offsets += field.astype(np.int16, copy=False)
+    return textures
+
+
+def develop(canvas: Canvas, rng: Random) -> npt.NDArray[np.uint8]:
+    """Develop a canvas into the picture (height, width, 3) uint8 RGB.
+
+    Exposure, white balance, contrast, saturation, gamma, vignetting and sensor noise are drawn
+    anew for each picture, so that a colour says little about the class.
+    """
+    stream = np.random.PCG64(int(rng.random() * 2**52))
+    height, width = canvas.pixels.shape[:2]
+    material = canvas.pixels[..., 3].ravel()
+    offsets = texture(stream, height, width).reshape(len(TEXTURES), -1)
+    delta = offsets[material, np.arange(material.size)].reshape(height, width, 1)
+    # textures are relative: bright surfaces show more of them than dark ones
+    pixels = canvas.pixels[..., :3].astype(np.int16)
+    pixels = np.clip(pixels + ((delta * (pixels + 70)) >> 8), 0, 255)
+    s = SUPERSAMPLING
+    small = pixels.reshape(height // s, s, width // s, s, 3).sum((1, 3), dtype=np.int32) // (s * s)
+
+    grey = small.sum(2, keepdims=True) // 3
+    saturation = int(256 * rng.uniform(0.35, 1.1))
+    small = grey + (((small - grey) * saturation) >> 8)
+    small = vignette(small, int(rng.uniform(0, 90)))
+    grain = noise(stream, *small.shape[:2]).astype(np.int32)
+    grain += noise(stream, *small.shape[:2])
+    small += (((grain - 255) * int(rng.uniform(3, 14))) >> 8)[..., None]
+    small = np.clip(small, 0, 255)
+    exposure, gamma = rng.uniform(0.62, 1.3), rng.uniform(0.75, 1.3)
+    warmth, tint = rng.uniform(-0.16, 0.16), rng.uniform(-0.06, 0.06)
+    for channel, gain in enumerate((1 + warmth, 1 + tint, 1 - warmth)):
+        curve = [255 * (min(i / 255 * gain, 1.0) ** gamma) * exposure for i in range(256)]
+        table = np.array([min(round(c), 255) for c in curve], np.uint8)
+        small[..., channel] = table[small[..., channel]]
+    return small.astype(np.uint8)
+
+
+def vignette(pixels: npt.NDArray[np.int32], strength: int) -> npt.NDArray[np.int32]:
+    """Darken (H, W, 3) towards the corners, by strength/256 at the corners."""
+    height, width = pixels.shape[:2]
+    y = (np.arange(height) * 2 - height + 1) ** 2 * 128 // (height * height)
+    x = (np.arange(width) * 2 - width + 1) ** 2 * 128 // (width * width)
+    falloff = 256 - (((y[:, None] + x) * strength) >> 8)
+    return (pixels * falloff[..., None].astype(np.int32)) >> 8

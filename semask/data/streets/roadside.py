@@ -1,0 +1,287 @@
+"""What stands beside the street: buildings, walls, fences, trees, hedges, bridges."""
+
+import math
+from random import Random
+
+import numpy as np
+
+from semask.data.streets.canvas import (
+    FOLIAGE,
+    GRASS,
+    PLASTER,
+    STONE,
+    Canvas,
+    Colour,
+    Face,
+    Pixels,
+    board,
+)
+from semask.data.streets.palette import (
+    GRASSES,
+    LEAVES,
+    chance,
+    contrasting,
+    grey,
+    jittered,
+    paint,
+    pick,
+    scaled,
+)
+
+
+def windows(canvas: Canvas, rng: Random, wall: Face, size: tuple[float, float], c: Colour) -> None:
+    """A grid of windows and, below it, doors or a shop front, on a facade of colour c.
+
+    `size` is the length and the height of the facade in metres.
+    """
+    length, height = size
+    columns = max(round(length / rng.uniform(2.0, 3.0)), 1)
+    storey = rng.uniform(2.8, 3.5)
+    sill = rng.uniform(3.6, 4.4) if height > 8 else 1.0
+    width, tall = rng.uniform(0.46, 0.64) / columns, rng.uniform(0.5, 0.66) * storey / height
+    glass = []
+    for row in range(max(int((height - sill) / storey), 1)):
+        v = (sill + row * storey) / height
+        for column in range(columns):
+            u = (column + 0.5) / columns
+            glass.append((u - width / 2, v, u + width / 2, min(v + tall, 0.97)))
+    pane = contrasting(rng, c)
+    if chance(rng, 0.5):
+        frame = np.array([-0.12 * width, -0.1 * tall, 0.12 * width, 0.1 * tall])
+        shade = scaled(c, 0.72 if chance(rng, 0.5) else 1.3)
+        canvas.fill_many(wall.boxes(np.array(glass) + frame), shade, PLASTER)
+    canvas.fill_many(wall.boxes(glass), pane)
+    if chance(rng, 0.6):
+        bars = [(0.55 * a + 0.45 * b, v0, 0.45 * a + 0.55 * b, v1) for a, v0, b, v1 in glass]
+        canvas.fill_many(wall.boxes(bars), scaled(c, 1.15))
+    if height <= 8:
+        return
+    low, high = 0.4 / height, 2.9 / height
+    if chance(rng, 0.5):  # shop: wide panes under an awning or a sign board
+        shops = [((i + 0.08) / columns, low, (i + 0.92) / columns, high) for i in range(columns)]
+        canvas.fill_many(wall.boxes(shops), pane)
+        canvas.fill(wall.box(0.02, high, 0.98, 3.5 / height), paint(rng))
+    else:
+        doors = [
+            ((i + 0.3) / columns, 0.0, (i + 0.7) / columns, high) for i in range(0, columns, 2)
+        ]
+        canvas.fill_many(wall.boxes(doors), scaled(pane, 0.9))
+
+
+def building(
+    canvas: Canvas, rng: Random, x: float, side: int, z0: float, z1: float, light: float
+) -> None:
+    """A house along the street: the facade at x, and the gable that faces the camera.
+
+    `side` is 1 on the right and -1 on the left; `light` the brightness of the facade, which the
+    gable has the less of the more the facade has.
+    """
+    height = rng.uniform(6, 19)
+    colour = paint(rng)
+    depth = rng.uniform(8, 14) * side
+    sunny, shady = scaled(colour, light), scaled(colour, 2 - light)
+    shapes: list[Pixels] = []
+    roof = rng.uniform(1.5, 4) if chance(rng, 0.5) else 0.0
+    gable = Face((x, 0, z0), (x + depth, 0, z0), (x + depth, height, z0), (x, height, z0))
+    facade = Face((x, 0, z0), (x, 0, z1), (x, height, z1), (x, height, z0))
+    if roof:
+        tiles = jittered(rng, pick(rng, ((150, 75, 55), (75, 70, 72), (110, 80, 65))), 15)
+        back = x + depth / 2
+        top = height + roof
+        slope = Face((x, height, z0), (x, height, z1), (back, top, z1), (back, top, z0))
+        shapes.append(canvas.fill(slope.box(0, 0, 1, 1), tiles, STONE))
+        corners = [(x, height, z0), (x + depth, height, z0), (back, top, z0)]
+        shapes.append(canvas.fill(np.array(corners, np.float64), shady, PLASTER))
+        for u in (0.3, 0.7) if chance(rng, 0.6) else ():
+            chimney = Face(
+                *((back, top - 1, z) for z in (z0 + (z1 - z0) * u, z0 + (z1 - z0) * u + 1.2)),
+                *((back, top + 1.4, z) for z in (z0 + (z1 - z0) * u + 1.2, z0 + (z1 - z0) * u)),
+            )
+            shapes.append(canvas.fill(chimney.box(0, 0, 1, 1), scaled(tiles, 0.8), STONE))
+    shapes.append(canvas.fill(gable.box(0, 0, 1, 1), shady, PLASTER))
+    shapes.append(canvas.fill(facade.box(0, 0, 1, 1), sunny, PLASTER))
+    canvas.label("building", shapes)
+    windows(canvas, rng, gable, (abs(depth), height), shady)
+    windows(canvas, rng, facade, (z1 - z0, height), sunny)
+    canvas.fill(
+        facade.box(0, 1 - 0.5 / height, 1, 1), scaled(sunny, rng.uniform(0.7, 1.3)), PLASTER
+    )
+
+
+def row_of_houses(canvas: Canvas, rng: Random, z: float, x0: float, x1: float) -> None:
+    """Houses across the end of the street, facing the camera."""
+    x = max(x0, -canvas.reach(z))
+    while x < min(x1, canvas.reach(z)):
+        end = x + rng.uniform(6, 14)
+        colour, height = paint(rng), rng.uniform(6, 16)
+        facade = Face((x, 0, z), (end, 0, z), (end, height, z), (x, height, z))
+        shapes = [canvas.fill(facade.box(0, 0, 1, 1), colour, PLASTER)]
+        if chance(rng, 0.5):
+            roof = [(x, height, z), (end, height, z), ((x + end) / 2, height + 3, z + 4)]
+            shapes.append(canvas.fill(np.array(roof), scaled(colour, 0.7), STONE))
+        canvas.label("building", shapes)
+        windows(canvas, rng, facade, (end - x, height), colour)
+        x = end
+
+
+def skyline(canvas: Canvas, rng: Random, distance: float) -> None:
+    """A distant band of blocks and trees above the horizon."""
+    x = -canvas.reach(distance)
+    while x < canvas.reach(distance):
+        width = rng.uniform(0.05, 0.2) * distance
+        if chance(rng, 0.5):
+            height = rng.uniform(0.04, 0.16) * distance
+            block = Face(
+                (x, -2, distance), (x + width, -2, distance),
+                (x + width, height, distance), (x, height, distance),
+            )  # fmt: skip
+            colour = paint(rng)
+            canvas.label("building", [canvas.fill(block.box(0, 0, 1, 1), colour, PLASTER)])
+            step = distance * 0.022
+            grid = [
+                (u / width, v / height, (u + step * 0.5) / width, (v + step * 0.55) / height)
+                for u in np.arange(step * 0.5, width - step * 0.7, step).tolist()
+                for v in np.arange(step * 0.5, height - step * 0.6, step * 1.1).tolist()
+            ]
+            canvas.fill_many(block.boxes(grid), scaled(colour, 0.6))
+        else:
+            plane, colour = board(x, distance), jittered(rng, pick(rng, LEAVES), 12)
+            size = 0.06 * distance
+            lumps = [(-0.4, 0.3, 0.5), (0.4, 0.2, 0.45), (0, 0.5, 0.6)]
+            shapes = [
+                canvas.fill(plane.disc(u * width, v * size, r * width, r * size), colour, FOLIAGE)
+                for u, v, r in lumps
+            ]
+            canvas.label("vegetation", shapes)
+        x += width * rng.uniform(0.8, 1.3)
+
+
+def wall(canvas: Canvas, rng: Random, face: Face, length: float, height: float) -> None:
+    """A free-standing wall of stone blocks or bricks, with a coping."""
+    colour = paint(rng)
+    if chance(rng, 0.6):
+        colour = jittered(rng, pick(rng, ((150, 140, 125), (145, 90, 70), (120, 120, 118))), 15)
+    canvas.label("wall", [canvas.fill(face.box(0, 0, 1, 1), colour, STONE)])
+    courses = max(round(height / rng.uniform(0.42, 0.55)), 3)
+    bricks = max(round(length / rng.uniform(0.9, 1.3)), 2)
+    joint = scaled(colour, rng.uniform(0.5, 0.62) if sum(colour) > 200 else 1.8)
+    h, w = 0.08 / height, 0.1 / length
+    beds = [(0, i / courses - h, 1, i / courses + h) for i in range(1, courses)]
+    canvas.fill_many(face.boxes(beds), joint, STONE)
+    heads = [
+        (u - w, row / courses, u + w, (row + 1) / courses)
+        for row in range(courses)
+        for i in range(bricks)
+        if 0 < (u := (i + 0.5 * (row % 2)) / bricks) < 1
+    ]
+    canvas.fill_many(face.boxes(heads), joint, STONE)
+    canvas.fill(face.box(0, 1 - 0.2 / height, 1, 1), scaled(colour, 1.25), STONE)
+
+
+def fence(canvas: Canvas, rng: Random, face: Face, length: float, height: float) -> None:
+    """Upright bars between two rails; what is behind shows through."""
+    colour = paint(rng)
+    count = max(round(length / rng.uniform(0.5, 0.75)), 3)
+    half = rng.uniform(0.22, 0.3) / count
+    bars = [((i + 0.5) / count - half, 0.0, (i + 0.5) / count + half, 0.97) for i in range(count)]
+    canvas.label("fence", [canvas.project(face.box(0, 0, 1, 1))])
+    canvas.fill_many(face.boxes(bars), colour)
+    rail = 0.07 / height
+    rails = [(0, v - rail, 1, v + rail) for v in (0.14, 0.86)]
+    canvas.fill_many(face.boxes(rails), scaled(colour, 0.85))
+
+
+def guard_rail(canvas: Canvas, rng: Random, face: Face, length: float) -> None:
+    """A steel beam on short posts."""
+    count = max(round(length / 2), 2)
+    posts = [(i / count, 0.0, (i + 0.12) / count, 0.8) for i in range(count)]
+    steel = grey(rng, 120, 190)
+    shapes = canvas.fill_many(face.boxes(posts), scaled(steel, 0.6))
+    shapes.append(canvas.fill(face.box(0, 0.5, 1, 1), steel))
+    canvas.fill(face.box(0, 0.7, 1, 0.8), scaled(steel, 0.7))
+    canvas.label("guard rail", shapes)
+
+
+def crown(canvas: Canvas, rng: Random, x: float, z: float, y: float, rx: float, ry: float) -> None:
+    """Leaves: overlapping clumps around (x, y, z), lighter towards the top."""
+    colour = jittered(rng, pick(rng, LEAVES), 12)
+    plane = board(x, z)
+    shapes = [canvas.fill(plane.disc(0, y, rx * 0.8, ry * 0.8), colour, FOLIAGE)]
+    turn = rng.uniform(0, 6)
+    for i in range(9):
+        angle = turn + i * 0.698 + rng.uniform(-0.2, 0.2)
+        u, v = math.cos(angle) * rx * 0.62, y + math.sin(angle) * ry * 0.62
+        clump = rng.uniform(0.32, 0.5)
+        tone = scaled(colour, 0.85 + 0.25 * (v - y) / ry + rng.uniform(-0.1, 0.1))
+        shapes.append(canvas.fill(plane.disc(u, v, rx * clump, ry * clump, 10), tone, FOLIAGE))
+    canvas.label("vegetation", shapes)
+    for factor in (0.55, 1.5):
+        spots = []
+        for _ in range(9):
+            angle, reach = rng.uniform(0, 6.28), rng.uniform(0, 0.8)
+            u, v = math.cos(angle) * rx * reach, y + math.sin(angle) * ry * reach
+            spots.append(plane.disc(u, v, rx * 0.13, ry * 0.11, 6))
+        canvas.fill_many(np.array(spots), scaled(colour, factor), FOLIAGE)
+
+
+def tree(canvas: Canvas, rng: Random, x: float, z: float) -> None:
+    """A trunk and a crown; at times a bush or a conifer."""
+    if chance(rng, 0.15):
+        crown(canvas, rng, x, z, 0.9, rng.uniform(0.9, 1.6), rng.uniform(0.9, 1.4))
+        return
+    height, trunk = rng.uniform(4.5, 8.5), rng.uniform(0.16, 0.3)
+    bark = jittered(rng, pick(rng, ((90, 72, 55), (110, 100, 90), (65, 55, 48))), 10)
+    plane = board(x, z)
+    stem = plane.at(
+        [(-trunk, 0), (trunk, 0), (trunk * 0.6, height * 0.6), (-trunk * 0.6, height * 0.6)]
+    )
+    canvas.label("vegetation", [canvas.fill(stem, bark, GRASS)])
+    if chance(rng, 0.2):
+        colour = jittered(rng, (55, 80, 55), 14)
+        shapes = []
+        for i in range(4):
+            low, half = height * (0.15 + 0.2 * i), height * (0.3 - 0.06 * i)
+            tier = plane.at([(-half, low), (half, low), (0, low + height * 0.42)])
+            shapes.append(canvas.fill(tier, scaled(colour, 0.9 + 0.1 * i), FOLIAGE))
+        canvas.label("vegetation", shapes)
+        return
+    radius = height * rng.uniform(0.25, 0.4)
+    crown(canvas, rng, x, z, height * 0.72, radius, height * rng.uniform(0.3, 0.4))
+
+
+def hedge(canvas: Canvas, rng: Random, face: Face, length: float) -> None:
+    """A clipped or overgrown hedge on a face."""
+    colour = jittered(rng, pick(rng, LEAVES), 12)
+    steps = max(round(length / 1.2), 4)
+    top = [(1 - i / steps, 1 + rng.uniform(-0.12, 0.12)) for i in range(steps + 1)]
+    canvas.label("vegetation", [canvas.fill(face.at([(0, 0), (1, 0), *top]), colour, FOLIAGE)])
+    for tone in (0.6, 1.4):
+        spots = [
+            face.disc(rng.uniform(0.03, 0.97), rng.uniform(0.1, 0.85), 0.4 / length, 0.12, 6)
+            for _ in range(12)
+        ]
+        canvas.fill_many(np.array(spots), scaled(colour, tone), FOLIAGE)
+
+
+def bank(canvas: Canvas, rng: Random, x: float, side: int, z0: float, z1: float) -> None:
+    """A grassy slope that rises away from the street."""
+    rise, run = rng.uniform(1.0, 3.0), rng.uniform(5, 10) * side
+    slope = Face((x, 0, z0), (x, 0, z1), (x + run, rise, z1), (x + run, rise, z0))
+    colour = jittered(rng, pick(rng, GRASSES))
+    canvas.label("terrain", [canvas.fill(slope.box(0, 0, 1, 1), colour, GRASS)])
+
+
+def bridge(canvas: Canvas, rng: Random, z: float, x0: float, x1: float) -> None:
+    """A bridge across the street."""
+    low = rng.uniform(4.6, 5.6)
+    high = low + rng.uniform(1.2, 2.0)
+    colour = paint(rng)
+    deck = Face((x0, low, z), (x1, low, z), (x1, high, z), (x0, high, z))
+    shapes = [canvas.fill(deck.box(0, 0, 1, 1), colour, PLASTER)]
+    under = Face((x0, low, z), (x1, low, z), (x1, low, z + 8), (x0, low, z + 8))
+    shapes.append(canvas.fill(under.box(0, 0, 1, 1), scaled(colour, 0.4), PLASTER))
+    for x in (x0, x1 - 1.4):
+        pier = board(x, z)
+        shapes.append(canvas.fill(pier.box(0, 0, 1.4, low), scaled(colour, 0.8), PLASTER))
+    canvas.label("bridge", shapes)
+    canvas.fill(deck.box(0, 0.75, 1, 0.85), scaled(colour, 0.6))

@@ -1,0 +1,217 @@
+"""Scenes as files in the layout of Cityscapes."""
+
+import hashlib
+import json
+import multiprocessing
+import re
+import shutil
+import struct
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from semask.data.streets.scene import scene
+from semask.errors import InputError
+from semask.files import read_json, sha256, write_atomically
+
+LIST = "streets.json"
+STAGING = ".streets-unfinished"
+SMALLEST, LARGEST = (64, 32), (4096, 4096)  # width, height
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_OURS = re.compile(r"(leftImg8bit|gtFine)/[A-Za-z0-9-]+/[A-Za-z0-9-]+/[A-Za-z0-9_-]+\.(png|json)")
+
+
+class _Job(NamedTuple):
+    folder: Path
+    seed: int
+    split: str
+    city: str
+    number: int
+    width: int
+    height: int
+
+
+def generate(
+    root: Path,
+    *,
+    seed: int,
+    width: int,
+    height: int,
+    cities: Mapping[str, Mapping[str, int]],
+    processes: int = 1,
+) -> list[str]:
+    """Makes a data set of drawn street scenes under `root`.
+
+    For scene i of a city: `leftImg8bit/<split>/<city>/<city>_<i, 6 digits>_000019_leftImg8bit.png`
+    (RGB) and `gtFine/<split>/<city>/…_gtFine_polygons.json`. A scene depends on the seed, its
+    split, its city, its number and the size of the picture, and on nothing else.
+
+    `root/streets.json` lists the files with their SHA-256. What an earlier run made and this one
+    does not is removed, if it is still as it was written; other files are left alone. New files
+    are made aside and moved in when all are there, so an interrupted run leaves the old set.
+
+    Args:
+        root: folder of the data set; made if need be.
+        seed: any integer from 0.
+        width: of the pictures in pixels, 64 to 4096.
+        height: 32 to 4096.
+        cities: number of scenes per split and city.
+        processes: how many to draw with; makes no difference to the files.
+
+    Returns:
+        The paths of the files, relative to `root`, sorted.
+
+    Raises:
+        InputError: an argument is out of range, the list is damaged, or a file that this function
+            did not make is in the way.
+    """
+    _check(seed, width, height, cities, processes)
+    root = Path(root)
+    old = _read_list(root)
+    staging = root / STAGING
+    if staging.exists():
+        shutil.rmtree(staging)
+    jobs = [
+        _Job(staging, seed, split, city, index, width, height)
+        for split, counts in cities.items()
+        for city, count in counts.items()
+        for index in range(count)
+    ]
+    new: dict[str, str] = {}
+    try:
+        if processes == 1 or len(jobs) == 1:
+            for job in jobs:
+                new.update(_write_scene(job))
+        else:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
+                for written in pool.map(_write_scene, jobs, chunksize=4):
+                    new.update(written)
+        _move_in(root, old, new, {"seed": seed, "width": width, "height": height, "cities": cities})
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return sorted(new)
+
+
+def _check(
+    seed: int, width: int, height: int, cities: Mapping[str, Mapping[str, int]], processes: int
+) -> None:
+    def integer(name: str, value: object, low: int, high: int | None = None) -> None:
+        valid = isinstance(value, int) and not isinstance(value, bool)
+        if not valid or value < low or (high is not None and value > high):  # type: ignore[operator]
+            span = f"{low} or more" if high is None else f"{low} to {high}"
+            raise InputError(f"streets: {name} is {value!r}; give an integer, {span}")
+
+    integer("seed", seed, 0)
+    integer("width", width, SMALLEST[0], LARGEST[0])
+    integer("height", height, SMALLEST[1], LARGEST[1])
+    integer("processes", processes, 1)
+    if not isinstance(cities, Mapping) or not cities:
+        raise InputError("streets: cities is empty; give {split: {city: number of scenes}}")
+    for split, counts in cities.items():
+        if not isinstance(counts, Mapping) or not counts:
+            raise InputError(f"streets: cities.{split} is empty; give {{city: number of scenes}}")
+        for name in (split, *counts):
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise InputError(
+                    f"streets: {name!r} cannot name a split or city; use letters, digits and '-'"
+                )
+        for city, count in counts.items():
+            integer(f"cities.{split}.{city}", count, 1, 999_999)
+
+
+def _write_scene(job: _Job) -> dict[str, str]:
+    """Draws one scene into its folder; gives {relative path: SHA-256}."""
+    key = f"streets {job.seed} {job.split} {job.city}"
+    picture, objects = scene(key, job.number, job.width, job.height)
+    polygons = {"imgHeight": job.height, "imgWidth": job.width, "objects": objects}
+    stem = f"{job.split}/{job.city}/{job.city}_{job.number:06d}_000019"
+    files = {
+        f"leftImg8bit/{stem}_leftImg8bit.png": encode_png(picture),
+        f"gtFine/{stem}_gtFine_polygons.json": json.dumps(polygons).encode() + b"\n",
+    }
+    for path, data in files.items():
+        (job.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (job.folder / path).write_bytes(data)
+    return {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+
+
+def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
+    """A PNG of an RGB picture (H, W, 3) uint8, stored without compression.
+
+    Compressed bytes differ between zlib versions; stored ones do not, and a noisy picture would
+    shrink by little.
+    """
+    height, width, _ = picture.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row opens with its filter: none
+    rows[:, 1:] = picture.reshape(height, -1)
+    raw = rows.tobytes()
+    parts = [b"\x78\x01"]
+    for start in range(0, len(raw), 65535):
+        block = raw[start : start + 65535]
+        last = start + 65535 >= len(raw)
+        parts += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
+    parts.append(struct.pack(">I", zlib.adler32(raw)))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", b"".join(parts))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _read_list(root: Path) -> dict[str, str]:
+    """The files of an earlier run and their SHA-256."""
+    path = root / LIST
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    files = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not all(
+        _OURS.fullmatch(name) and isinstance(digest, str) for name, digest in files.items()
+    ):
+        raise InputError(f"{path}: not a list of generated files; remove the data set and the list")
+    return files
+
+
+def _move_in(root: Path, old: dict[str, str], new: dict[str, str], settings: object) -> None:
+    """Replaces the files of the old list by the staged ones.
+
+    Every file that this module put under `root` is in the list there at any moment, so that an
+    interruption leaves nothing unaccounted for.
+    """
+    present = {
+        name: sha256(root / name) for name in old.keys() | new.keys() if (root / name).is_file()
+    }
+    for name in new:
+        if name in present and name not in old and present[name] != new[name]:
+            raise InputError(f"{root / name}: in the way, and not made by this program; move it")
+    for name, digest in old.items():
+        outdated = name in new and present.get(name) != new[name]
+        stale = name not in new and present.get(name) == digest
+        if name in present and (outdated or stale):
+            (root / name).unlink()
+    content = {"settings": settings, "files": dict(sorted(new.items()))}
+    write_atomically(root / LIST, json.dumps(content, indent=1) + "\n")
+    for name, digest in new.items():
+        if present.get(name) != digest:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / STAGING / name).replace(root / name)
+    for folder in {(root / name).parent for name in old if name not in new}:
+        while folder != root and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
