@@ -1,0 +1,48 @@
+# make         set up .venv and make results/table.md
+# make test    set up .venv with the development tools and run the tests
+# make check   format, lint, types and the fast tests: the inner loop
+#
+# On Linux PyPI's torch is built for CUDA and brings several gigabytes with it. On a machine
+# without a GPU give PyTorch's own index of CPU builds:
+#     make TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+BIN = $(VENV)/bin
+SOURCES = semask workflow_scripts tests benchmarks
+
+.PHONY: table test slow-test check lint
+
+table: $(VENV)/installed
+	$(BIN)/snakemake --cores all results/table.md
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest
+
+slow-test: $(VENV)/installed-dev
+	$(BIN)/pytest -m slow
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/snakefmt --quiet Snakefile rules
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -m "not slow and not workflow"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@

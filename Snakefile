@@ -1,0 +1,21 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/dataset.smk"
+include: "rules/labels.smk"
+include: "rules/baselines.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/table.smk"
+
+
+rule all:
+    input:
+        f"{RESULTS}/table.md",
+    default_target: True

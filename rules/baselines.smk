@@ -1,0 +1,28 @@
+"""Baselines: what can be reached without a model.
+
+Needs: the manifests of both splits.
+Makes: a record with the mIoU of the best constant prediction and of the best classifier by colour.
+"""
+
+
+rule baselines:
+    input:
+        train=f"{LABELS}/train.json",
+        val=f"{LABELS}/val.json",
+    output:
+        f"{RESULTS}/baselines.json",
+    log:
+        f"{RESULTS}/logs/baselines.log",
+    params:
+        root=ROOT,
+        labels=LABELS,
+        experiment=config["experiment"],
+        num_classes=config["model"]["num_classes"],
+        code=get_code_of("baselines"),
+    resources:
+        mem_mb=2000,
+    shell:
+        "{PYTHON:q} -m workflow_scripts.baselines --experiment {params.experiment:q}"
+        " --num-classes {params.num_classes} --train-manifest {input.train:q}"
+        " --val-manifest {input.val:q} --root {params.root:q} --labels {params.labels:q}"
+        " --record {output:q} --log {log:q}"

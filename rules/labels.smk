@@ -1,0 +1,44 @@
+"""Labels: annotations to train ids, city by city, then one manifest per split.
+
+Needs: the data set's annotations.
+Makes: label images and the manifests that name every image and label with its digest. The label
+images are no outputs of a rule: the manifest speaks for them, and what is unchanged is kept.
+"""
+
+
+rule labels:
+    input:
+        get_sources_of,
+    output:
+        f"{LABELS}/{{split}}/{{city}}.json",
+    log:
+        f"{LABELS}/logs/{{split}}-{{city}}.log",
+    benchmark:
+        f"{LABELS}/logs/{{split}}-{{city}}.benchmark.tsv"
+    params:
+        root=ROOT,
+        labels=LABELS,
+        code=get_code_of("labels"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+    shell:
+        "{PYTHON:q} -m workflow_scripts.labels --root {params.root:q}"
+        " --split {wildcards.split:q} --city {wildcards.city:q} --labels {params.labels:q}"
+        " --processes {threads} --output {output:q} --log {log:q}"
+
+
+rule manifest:
+    input:
+        get_city_manifests_of,
+    output:
+        f"{LABELS}/{{split}}.json",
+    log:
+        f"{LABELS}/logs/{{split}}.log",
+    params:
+        code=get_code_of("manifest"),
+    resources:
+        mem_mb=500,
+    shell:
+        "{PYTHON:q} -m workflow_scripts.manifest --cities {input:q} --output {output:q}"
+        " --log {log:q}"

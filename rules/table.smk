@@ -1,0 +1,31 @@
+"""The table.
+
+Needs: the records of all runs in the config, of their evaluations and of the baselines, and the
+published figures.
+Makes: the table as Markdown, CSV and JSON.
+"""
+
+
+rule table:
+    input:
+        trained=get_runs("train.json", "full", "performance"),
+        evaluated=get_runs("evaluate.json", "full"),
+        baselines=f"{RESULTS}/baselines.json",
+        published=workflow.source_path("../published/published.csv"),
+    output:
+        markdown=f"{RESULTS}/table.md",
+        csv=f"{RESULTS}/table.csv",
+        json=f"{RESULTS}/table.json",
+    log:
+        f"{RESULTS}/logs/table.log",
+    params:
+        rows=json.dumps(config["rows"]),
+        sources=config["table"]["published"],
+        code=get_code_of("table"),
+    resources:
+        mem_mb=500,
+    shell:
+        "{PYTHON:q} -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
+        " --evaluated {input.evaluated:q} --baselines {input.baselines:q}"
+        " --published {input.published:q} --sources {params.sources:q}"
+        " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --log {log:q}"

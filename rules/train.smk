@@ -1,0 +1,82 @@
+"""Training: full runs for the accuracy, performance runs for the speed.
+
+Needs: the manifests of both splits.
+Makes: the log and the record of a run, and of full runs the best and the last weights. The state of
+an unfinished run lies in its work directory, which is no output: a run that is interrupted goes on
+from there.
+"""
+
+
+# The scores during training come from the evaluation code, but what is trained does not: the
+# evaluation stage scores the kept weights again.
+EVALUATION_CODE = ["semask.evaluation"]
+TRAIN = (
+    "{PYTHON:q} -m workflow_scripts.train --config {params.config:q}"
+    " --device {wildcards.device} --processes {params.processes} --threads {params.threads}"
+    " --mode {params.mode} --seed {wildcards.seed}"
+    " --train-manifest {input.train:q} --val-manifest {input.val:q}"
+    " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
+    " --output-log {output.log:q} --record {output.record:q} --log {log:q}"
+)
+FULL = RUN.replace("{mode}", "full")
+PERFORMANCE = RUN.replace("{mode}", "performance")
+
+
+rule train:
+    input:
+        train=f"{LABELS}/train.json",
+        val=f"{LABELS}/val.json",
+    output:
+        record=f"{FULL}/train.json",
+        log=f"{FULL}/log.jsonl",
+        best=f"{FULL}/best.safetensors",
+        last=f"{FULL}/last.safetensors",
+    log:
+        f"{FULL}/train.log",
+    benchmark:
+        f"{FULL}/train.benchmark.tsv"
+    params:
+        config=get_train_config(),
+        processes=get_present_processes_of,
+        threads=lambda wildcards: get_row_of(wildcards)["threads"],
+        mode="full",
+        root=ROOT,
+        labels=LABELS,
+        work=f"{FULL}/work",
+        code=get_code_of("train", leave_out=EVALUATION_CODE),
+    threads: get_cores_of
+    resources:
+        gpu=get_count_of("gpu"),
+        npu=get_count_of("npu"),
+        mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
+    shell:
+        TRAIN + " --best {output.best:q} --last {output.last:q}"
+
+
+rule measure:
+    input:
+        train=f"{LABELS}/train.json",
+        val=f"{LABELS}/val.json",
+    output:
+        record=f"{PERFORMANCE}/train.json",
+        log=f"{PERFORMANCE}/log.jsonl",
+    log:
+        f"{PERFORMANCE}/train.log",
+    benchmark:
+        f"{PERFORMANCE}/train.benchmark.tsv"
+    params:
+        config=get_train_config(),
+        processes=get_present_processes_of,
+        threads=lambda wildcards: get_row_of(wildcards)["threads"],
+        mode="performance",
+        root=ROOT,
+        labels=LABELS,
+        work=f"{PERFORMANCE}/work",
+        code=get_code_of("train", leave_out=EVALUATION_CODE),
+    threads: get_all_cores
+    resources:
+        gpu=get_count_of("gpu"),
+        npu=get_count_of("npu"),
+        mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
+    shell:
+        TRAIN

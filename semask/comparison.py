@@ -1,0 +1,220 @@
+"""Rows of the table, from records and published figures; and what may be compared with what."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from semask.published import same_experiment, same_schedule
+from semask.recipe import differing_keys
+
+Record = Mapping[str, Any]
+
+# what two published rows must share to be compared
+_EXPERIMENT = ("source", "dataset", "variant", "crop", "iterations", "batch")
+
+
+def row_name(row: Mapping[str, Any]) -> str:
+    """NAME of a row, as the seed's table writes it: GPU-8P."""
+    return f"{row['device'].upper()}-{row['processes']}P"
+
+
+def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "value": mean(values),
+        "sd": stdev(values) if len(values) > 1 else None,
+        "seeds": len(values),
+    }
+
+
+def _measured(values: Sequence[float], records: Sequence[str]) -> dict[str, Any]:
+    if not values:
+        return {"value": None, "state": "not measured"}
+    return {**_over_seeds(values), "state": "measured", "from": list(records)}
+
+
+def measured_row(
+    row: Mapping[str, Any],
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    published: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """One row of the table, measured here.
+
+    Args:
+        row: device, processes, threads.
+        trained: the row's training records by path, of both modes and all seeds.
+        evaluated: its evaluation records by path.
+        published: published rows, of which those of the same name and experiment stand beside it.
+
+    Returns:
+        name; the cells acc1, last_miou (percent), fps, fps_p10, fps_p90, fps_log_window
+        (images/s), data_wait_share, pytorch, each with value, state and the records it is from;
+        published (acc1, fps, line, source) and difference (acc1 in points, fps as a ratio), None
+        where the experiments are not the same.
+    """
+    speed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
+    figures = [record["figures"]["speed"] for record in speed.values()]
+    windows = [f["fps_log_window"] for f in figures if f["fps_log_window"] is not None]
+    line: dict[str, Any] = {
+        "name": row_name(row),
+        "kind": "measured",
+        "source": _measured_where([*trained.values(), *evaluated.values()]),
+        "acc1": _measured([r["figures"]["best"]["miou"] for r in evaluated.values()], [*evaluated]),
+        "last_miou": _measured(
+            [r["figures"]["last"]["miou"] for r in evaluated.values()], [*evaluated]
+        ),
+        "fps_log_window": _measured(windows, [*speed]),
+        "pytorch": {
+            "value": ", ".join(sorted({r["device"]["torch"] for r in trained.values()})),
+            "state": "measured",
+            "from": [*trained],
+        },
+    }
+    for key in ("fps", "fps_p10", "fps_p90", "data_wait_share"):
+        line[key] = _measured([f[key] for f in figures], [*speed])
+    return {**line, **_beside_published(line, trained, published)}
+
+
+def _measured_where(records: Sequence[Record]) -> str:
+    hosts = sorted({record["run"]["host"] for record in records})
+    ended = max(record["run"]["ended"] for record in records)
+    return f"measured here ({', '.join(hosts)}, {ended[:10]})"
+
+
+def _beside_published(
+    line: Mapping[str, Any],
+    trained: Mapping[str, Record],
+    published: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"published": None, "difference": None}
+    for other in published:
+        recipes = [record["recipe"] for record in trained.values()]
+        if other["row"] != line["name"] or not all(same_experiment(other, r) for r in recipes):
+            continue
+        full = [r["recipe"] for r in trained.values() if r["mode"] == "full"]
+        accuracy = other["acc_at_1"] if full and same_schedule(other, full[0]) else None
+        found["published"] = {
+            "acc1": accuracy,
+            "fps": other["fps"],
+            "source": other["source"],
+            "line": other["line"],
+        }
+        mine, fps = line["acc1"]["value"], line["fps_log_window"]["value"]
+        found["difference"] = {
+            "acc1": mine - accuracy if None not in (mine, accuracy) else None,
+            "fps": fps / other["fps"] if None not in (fps, other["fps"]) else None,
+        }
+    return found
+
+
+def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the table that only repeats what others published."""
+
+    def cell(value: object) -> dict[str, Any]:
+        if value is None:
+            return {"value": None, "state": "not published"}
+        return {"value": value, "state": "published", "from": [f"line {other['line']}"]}
+
+    nothing = cell(None)
+    return {
+        "name": other["row"],
+        "kind": "published",
+        "source": f"published by {other['source']}: {other['dataset']}, {other['variant']}",
+        "acc1": cell(other["acc_at_1"]),
+        "last_miou": nothing,
+        "fps": cell(other["fps"]),
+        "fps_p10": nothing,
+        "fps_p90": nothing,
+        # the seed's figure is by its own definition, whichever column it stands in
+        "fps_log_window": cell(other["fps"]),
+        "data_wait_share": nothing,
+        "pytorch": cell(other["pytorch"]),
+        "published": None,
+        "difference": None,
+        "note": other["note"],
+        "experiment": {key: other[key] for key in _EXPERIMENT},
+    }
+
+
+def table_rows(
+    rows: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    published: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """All rows: the measured ones in the config's order, then the published ones.
+
+    A published row that stands beside a measured one is not repeated on its own.
+    """
+
+    def of(row: Mapping[str, Any], records: Mapping[str, Record]) -> dict[str, Record]:
+        same = (row["device"], row["processes"])
+        return {
+            path: record
+            for path, record in records.items()
+            if (record["row"]["device"], record["row"]["processes"]) == same
+        }
+
+    lines = [measured_row(row, of(row, trained), of(row, evaluated), published) for row in rows]
+    shown = {line["published"]["line"] for line in lines if line["published"]}
+    return lines + [published_row(other) for other in published if other["line"] not in shown]
+
+
+def npu_over_gpu(
+    lines: Sequence[Mapping[str, Any]], trained: Mapping[str, Record]
+) -> list[dict[str, Any]]:
+    """NPU rows against the GPU rows with as many processes.
+
+    Measured rows are compared with measured ones, published rows with rows of the same source and
+    experiment. Records whose recipes or data differ are not compared: `differing` names the keys.
+
+    Returns:
+        npu, gpu (names), kind, fps_ratio, acc1_difference (points), differing.
+    """
+    found = []
+    for npu in lines:
+        for gpu in lines:
+            pair = (npu["name"], npu["name"].replace("NPU", "GPU"))
+            if npu["kind"] != gpu["kind"] or npu is gpu or pair[1] != gpu["name"]:
+                continue
+            if npu["kind"] == "measured":
+                differing = _differing(npu["name"], gpu["name"], trained)
+            else:
+                differing = differing_keys(npu["experiment"], gpu["experiment"])
+            found.append(
+                {
+                    "npu": npu["name"],
+                    "gpu": gpu["name"],
+                    "kind": npu["kind"],
+                    "fps_ratio": None if differing else _ratio(npu["fps"], gpu["fps"]),
+                    "acc1_difference": None if differing else _minus(npu["acc1"], gpu["acc1"]),
+                    "differing": differing,
+                }
+            )
+    return found
+
+
+def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
+    return None if None in (a["value"], b["value"]) else a["value"] / b["value"]
+
+
+def _minus(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
+    return None if None in (a["value"], b["value"]) else a["value"] - b["value"]
+
+
+def _differing(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
+    keys: set[str] = set()
+    for a in trained.values():
+        for b in trained.values():
+            same_mode = a["mode"] == b["mode"]
+            if same_mode and row_name(a["row"]) == npu and row_name(b["row"]) == gpu:
+                keys.update(differing_records(a, b))
+    return sorted(keys)
+
+
+def differing_records(a: Record, b: Record) -> list[str]:
+    """What keeps two records from being compared: recipe keys, and `data_fingerprint`."""
+    keys = differing_keys(a["recipe"], b["recipe"])
+    if a["data_fingerprint"] != b["data_fingerprint"]:
+        keys.append("data_fingerprint")
+    return keys

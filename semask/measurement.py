@@ -1,0 +1,54 @@
+"""FPS: training throughput from recorded iteration times. docs/protocol.md defines the figures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def speed(
+    seconds: Sequence[float],
+    data_seconds: Sequence[float],
+    *,
+    global_batch: int,
+    warmup_iterations: int,
+    log_window: tuple[int, int] | None,
+) -> dict[str, Any]:
+    """Throughput figures of a run.
+
+    Args:
+        seconds: duration of each iteration from the first one on, data loading included,
+            evaluation left out.
+        data_seconds: of each iteration, the part spent waiting for its batch.
+        global_batch: images per iteration over all processes.
+        warmup_iterations: iterations left out at the start; where the run is no longer than
+            that, only the first one is left out.
+        log_window: (end, length) in iterations of the log window that the seed reads its FPS
+            from; None for none.
+
+    Returns:
+        fps: images / seconds over the steady window, what follows the warm-up.
+        fps_median, fps_p10, fps_p90: of the single iterations' images per second.
+        data_wait_share: share of the window's time spent waiting for data, 0 … 1.
+        fps_log_window: batch / mean iteration time over the log window; None if there is none.
+        iterations_measured, warmup_iterations: sizes of the window and of what it leaves out.
+    """
+    skipped = warmup_iterations if warmup_iterations < len(seconds) else min(1, len(seconds) - 1)
+    steady = np.asarray(seconds[skipped:])
+    waiting = np.asarray(data_seconds[skipped:])
+    per_iteration = global_batch / steady
+    p10, median, p90 = np.percentile(per_iteration, [10, 50, 90])
+    fps_log_window = None
+    if log_window is not None and log_window[0] <= len(seconds):
+        end, length = log_window
+        fps_log_window = global_batch / float(np.mean(seconds[end - length : end]))
+    return {
+        "fps": global_batch * len(steady) / float(steady.sum()),
+        "fps_median": float(median),
+        "fps_p10": float(p10),
+        "fps_p90": float(p90),
+        "data_wait_share": float(min(1.0, waiting.sum() / steady.sum())),
+        "fps_log_window": fps_log_window,
+        "iterations_measured": len(steady),
+        "warmup_iterations": skipped,
+    }

@@ -1,0 +1,122 @@
+"""Where a figure comes from: the code, the machine, the command."""
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import semask
+
+_PACKAGES = ("semask", "workflow_scripts")
+_VERSIONS_OF = ("numpy", "opencv-python-headless", "pillow", "snakemake", "timm")
+
+
+def source_digest(module: str, leave_out: Collection[str] = ()) -> str:
+    """SHA-256 over the source of a module and of all of this project that it imports.
+
+    The imports are read from the source, also those inside functions, so nothing is run. A rule
+    that carries this digest runs again when the code it runs has changed, and only then.
+
+    Args:
+        module: dotted name, for example `workflow_scripts.train`.
+        leave_out: dotted names that do not decide what the module makes; they and what only they
+            import do not count.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in leave_out:
+            continue
+        path = _source_of(name)
+        if path is None:
+            continue
+        found[name] = path
+        waiting += _imports_of(path)
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(name.encode() + b"\0" + found[name].read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _source_of(name: str) -> Path | None:
+    """File of a module of this project; None for other modules and for names inside modules."""
+    top, *rest = name.split(".")
+    if top not in _PACKAGES:
+        return None
+    folder = Path(semask.__file__).parents[1].joinpath(top, *rest)
+    for path in (folder / "__init__.py", folder.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _imports_of(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def code_version() -> str:
+    """Version of the package and, in a git checkout, its commit, marked where files differ."""
+    root = Path(semask.__file__).parents[1]
+    if not (root / ".git").exists():
+        return semask.__version__
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        changed = "+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else ""
+    except (OSError, subprocess.SubprocessError):
+        return semask.__version__
+    return f"{semask.__version__}+git.{commit}{changed}"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.strip()
+
+
+def now() -> str:
+    """Time in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def describe_run(module: str, started: str) -> dict[str, Any]:
+    """Provenance of a run of a script, to be taken when it ends.
+
+    Keys: code_version, code_digest, host, platform, python, versions (of packages), command,
+    started, ended.
+    """
+    return {
+        "code_version": code_version(),
+        "code_digest": source_digest(module),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "command": shlex.join([Path(sys.executable).name, "-m", module, *sys.argv[1:]]),
+        "started": started,
+        "ended": now(),
+    }

@@ -1,0 +1,127 @@
+"""Records: the JSON files that stages leave behind and that the table is made of.
+
+A record is one JSON object: `schema` (its version), `kind`, `experiment`, `data_fingerprint`, `run`
+(what `semask.provenance.describe_run` says), `figures` (what was found, by kind) and `digest`, a
+SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads), `mode`,
+`seed`, `recipe`, `recipe_digest`, `weights_digest` (by name of the file, empty where none is kept)
+and `device` (what `semask.device.describe` says).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from semask.errors import InputError
+from semask.files import digest_of, read_json, write_atomically
+
+SCHEMA = 1
+
+_TEXT = {"type": "string", "minLength": 1}
+_DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
+_POSITIVE = {"type": "number", "exclusiveMinimum": 0}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_SPEED = _object(
+    fps=_POSITIVE,
+    fps_median=_POSITIVE,
+    fps_p10=_POSITIVE,
+    fps_p90=_POSITIVE,
+    data_wait_share={"type": "number", "minimum": 0, "maximum": 1},
+    fps_log_window={"type": ["number", "null"]},
+    iterations_measured={"type": "integer", "minimum": 1},
+    warmup_iterations={"type": "integer", "minimum": 0},
+)
+_SCORES = _object(
+    iteration={"type": "integer", "minimum": 1},
+    miou=_PERCENT,
+    macc=_PERCENT,
+    aacc=_PERCENT,
+    iou={"type": "array", "items": {"type": ["number", "null"]}},
+    confusion={"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+)
+_BASELINE = _object(miou=_PERCENT)
+_FIGURES = {
+    "train": _object(speed=_SPEED, best={"type": ["object", "null"]}, last={"type": "object"}),
+    "evaluate": _object(best=_SCORES, last=_SCORES),
+    "baselines": _object(constant=_BASELINE, nearest_colour=_BASELINE),
+}
+_COMMON = {
+    "schema": {"const": SCHEMA},
+    "experiment": _TEXT,
+    "data_fingerprint": _DIGEST,
+    "run": _object(code_version=_TEXT, host=_TEXT, started=_TEXT, ended=_TEXT, command=_TEXT),
+    "digest": _DIGEST,
+}
+_OF_A_ROW = {
+    "row": _object(
+        device={"enum": ["cpu", "gpu", "npu"]},
+        processes={"type": "integer", "minimum": 1},
+        threads={"type": "integer", "minimum": 1},
+    ),
+    "mode": {"enum": ["full", "performance"]},
+    "seed": {"type": "integer", "minimum": 0},
+    "recipe": {"type": "object"},
+    "recipe_digest": _DIGEST,
+    "weights_digest": {"type": "object", "additionalProperties": _DIGEST},
+    "device": _object(name=_TEXT, torch=_TEXT),
+}
+
+
+def _schema_of(kind: str) -> dict[str, Any]:
+    of_a_row = {} if kind == "baselines" else _OF_A_ROW
+    return _object(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **of_a_row)
+
+
+def write_record(path: Path, kind: str, **content: Any) -> None:
+    """Write a record whole or not at all.
+
+    Args:
+        path: file to write.
+        kind: train, evaluate or baselines.
+        content: the keys named at the top of this module, less schema, kind, recipe_digest and
+            digest, which are added here.
+    """
+    record = {"schema": SCHEMA, "kind": kind, **content}
+    if "recipe" in record:
+        record["recipe_digest"] = digest_of(record["recipe"])
+    record["digest"] = digest_of(record)
+    jsonschema.validate(record, _schema_of(kind))
+    write_atomically(path, json.dumps(record, indent=1) + "\n")
+
+
+def read_record(path: Path, kind: str) -> dict[str, Any]:
+    """Read a record and check it.
+
+    Raises:
+        InputError: the file is missing, truncated, of another schema version or kind, lacks a
+            key, or was edited after it was written.
+    """
+    remedy = f"delete {path} and run snakemake again to make it anew"
+    record = read_json(path)
+    if not isinstance(record, Mapping) or "schema" not in record:
+        raise InputError(f"{path}: not a record; {remedy}")
+    if record["schema"] != SCHEMA:
+        raise InputError(
+            f"{path}: record of schema version {record['schema']!r}, this code reads {SCHEMA}; "
+            f"{remedy}"
+        )
+    if record.get("kind") != kind:
+        raise InputError(f"{path}: record of kind {record.get('kind')!r}, not {kind!r}; {remedy}")
+    fault = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(_schema_of(kind)).iter_errors(dict(record))
+    )
+    if fault is not None:
+        key = ".".join(str(part) for part in fault.absolute_path) or "record"
+        raise InputError(f"{path}: {key}: {fault.message}; {remedy}")
+    content = {key: value for key, value in record.items() if key != "digest"}
+    if digest_of(content) != record["digest"]:
+        raise InputError(f"{path}: changed after it was written (its digest differs); {remedy}")
+    return dict(record)

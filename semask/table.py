@@ -1,0 +1,205 @@
+"""The table: Markdown for people, CSV for pandas, JSON for the rest."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prettytable import PrettyTable, TableStyle
+
+from semask.comparison import Record, npu_over_gpu, table_rows
+from semask.files import write_atomically
+
+_PROTOCOL = "docs/protocol.md"
+_COLUMNS = (
+    "NAME",
+    "Acc@1",
+    "FPS",
+    "PyTorch_version",
+    "Last mIoU",
+    "FPS p10 to p90",
+    "FPS, log window",
+    "What the figures are",
+    "Published Acc@1 (difference)",
+    "Published FPS (ratio)",
+)
+
+
+def build_table(
+    rows: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    baselines: Record,
+    published: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Everything that the table says, with where each figure comes from.
+
+    Args:
+        rows: the config's rows.
+        trained: training records by path.
+        evaluated: evaluation records by path.
+        baselines: the baselines' record.
+        published: rows as `semask.published.read_published` gives them.
+
+    Returns:
+        experiment, rows (see `semask.comparison.measured_row`), npu_over_gpu, baselines, records.
+    """
+    lines = table_rows(rows, trained, evaluated, published)
+    return {
+        "experiment": baselines["experiment"],
+        "rows": lines,
+        "npu_over_gpu": npu_over_gpu(lines, trained),
+        "baselines": {
+            name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
+        },
+        "records": {path: _origin(r) for path, r in sorted({**trained, **evaluated}.items())},
+    }
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    return {
+        "digest": record["digest"],
+        "recipe_digest": record["recipe_digest"],
+        "data_fingerprint": record["data_fingerprint"],
+        "weights_digest": record["weights_digest"],
+        "code_version": record["run"]["code_version"],
+        "host": record["run"]["host"],
+        "device": record["device"]["name"],
+        "ended": record["run"]["ended"],
+    }
+
+
+def write_table(table: Mapping[str, Any], markdown: Path, csv: Path, json_file: Path) -> None:
+    """Write what `build_table` gave in three forms."""
+    write_atomically(json_file, json.dumps(table, indent=1) + "\n")
+    write_atomically(csv, _frame(table["rows"]).to_csv(index=False))
+    write_atomically(markdown, _markdown(table))
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One typed line per row of the table; figures in full precision."""
+    numbers = ("acc1", "fps", "last_miou", "fps_p10", "fps_p90", "fps_log_window",
+               "data_wait_share")  # fmt: skip
+    lines = []
+    for row in rows:
+        line = {"name": row["name"], "kind": row["kind"], "source": row["source"]}
+        for key in numbers:
+            line[key] = row[key]["value"]
+        for key in ("acc1", "fps"):
+            line[f"{key}_sd"] = row[key].get("sd")
+            line[f"{key}_seeds"] = row[key].get("seeds")
+            line[f"{key}_state"] = row[key]["state"]
+        line["pytorch_version"] = row["pytorch"]["value"]
+        line["published_acc1"] = (row["published"] or {}).get("acc1")
+        line["published_fps"] = (row["published"] or {}).get("fps")
+        line["acc1_difference"] = (row["difference"] or {}).get("acc1")
+        line["fps_ratio"] = (row["difference"] or {}).get("fps")
+        lines.append(line)
+    frame = pd.DataFrame(lines)
+    for key in frame.columns:
+        if key.endswith("_seeds"):
+            frame[key] = frame[key].astype("Int64")
+    return frame
+
+
+def _figure(cell: Mapping[str, Any], digits: int) -> str:
+    """A cell in print: the figure, its spread over seeds, or why there is none."""
+    if cell["value"] is None:
+        return str(cell["state"])
+    text = f"{cell['value']:.{digits}f}"
+    if cell.get("sd") is not None:
+        text += f" ± {cell['sd']:.{digits}f} ({cell['seeds']} seeds)"
+    return text
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    low, high = row["fps_p10"]["value"], row["fps_p90"]["value"]
+    return f"{low:.2f} to {high:.2f}" if low is not None else str(row["fps_p10"]["state"])
+
+
+def _beside(row: Mapping[str, Any], key: str, digits: int) -> str:
+    if row["kind"] == "published":
+        return ""
+    value = (row["published"] or {}).get(key)
+    if value is None:
+        return "none of this experiment"
+    difference = row["difference"][key]
+    if difference is None:
+        return f"{value:.{digits}f}"
+    shown = f"{difference:+.2f}" if key == "acc1" else f"× {difference:.3f}"
+    return f"{value:.{digits}f} ({shown})"
+
+
+def _markdown(table: Mapping[str, Any]) -> str:
+    grid = PrettyTable(list(_COLUMNS))
+    grid.set_style(TableStyle.MARKDOWN)
+    grid.align = "l"
+    for row in table["rows"]:
+        digits = 2 if row["kind"] == "measured" else 3
+        grid.add_row(
+            [
+                row["name"],
+                _figure(row["acc1"], 2),
+                _figure(row["fps"], digits),
+                row["pytorch"]["value"],
+                _figure(row["last_miou"], 2),
+                _spread(row),
+                _figure(row["fps_log_window"], digits),
+                row["source"],
+                _beside(row, "acc1", 2),
+                _beside(row, "fps", 3),
+            ]
+        )
+    baselines = table["baselines"]
+    parts = [
+        f"# {table['experiment']}",
+        grid.get_string(),
+        "Acc@1 and last mIoU in percent, FPS in images per second. Acc@1 is the best validation "
+        "mIoU over the evaluations of a full run; FPS is the training throughput of a performance "
+        f"run. Every column is defined in [{_PROTOCOL}](../{_PROTOCOL}). Rows of another "
+        "experiment stand here to be read, not to be compared.",
+        f"Without a model, on the same validation images: {baselines['constant']:.2f} % mIoU for "
+        f"the best constant prediction, {baselines['nearest_colour']:.2f} % for the best "
+        "per-pixel classifier by colour.",
+        _ratios(table["npu_over_gpu"]),
+        _origins(table),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:
+    if not pairs:
+        return ""
+    grid = PrettyTable(["NPU against GPU", "FPS ratio", "Acc@1 difference", "Which figures"])
+    grid.set_style(TableStyle.MARKDOWN)
+    grid.align = "l"
+    for pair in pairs:
+        ratio, points = pair["fps_ratio"], pair["acc1_difference"]
+        refused = f"not compared: differ in {', '.join(pair['differing'])}"
+        grid.add_row(
+            [
+                f"{pair['npu']} / {pair['gpu']}",
+                f"{ratio:.3f}" if ratio is not None else "none",
+                f"{points:+.2f}" if points is not None else "none",
+                refused if pair["differing"] else pair["kind"],
+            ]
+        )
+    return f"## NPU against GPU\n\n{grid.get_string()}"
+
+
+def _origins(table: Mapping[str, Any]) -> str:
+    lines = ["## Where the figures come from", ""]
+    for path, origin in table["records"].items():
+        lines.append(
+            f"- `{path}`: {origin['device']} on {origin['host']}, {origin['ended']}, code "
+            f"{origin['code_version']}, recipe {origin['recipe_digest'][:12]}, data "
+            f"{origin['data_fingerprint'][:12]}"
+        )
+    for row in table["rows"]:
+        if row["kind"] == "published":
+            note = f": {row['note']}" if row["note"] else ""
+            lines.append(
+                f"- {row['name']}: `published/published.csv`, {row['pytorch']['from'][0]}{note}"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,19 @@
+"""Join the manifests of a split's cities into one, with the fingerprint of the split."""
+
+from pathlib import Path
+
+from semask.data.manifest import merge, write_manifest
+from semask.files import read_json
+from workflow_scripts import _guard
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--cities", type=Path, nargs="+", required=True, help="their manifests")
+    parser.add_argument("--output", type=Path, required=True, help="the split's manifest, JSON")
+    arguments = parser.parse_args()
+    write_manifest(arguments.output, merge([read_json(path) for path in arguments.cities]))
+
+
+if __name__ == "__main__":
+    _guard.run(main)

@@ -1,0 +1,35 @@
+"""Make the table from the records and the published figures."""
+
+import json
+from pathlib import Path
+
+from semask.published import read_published
+from semask.records import read_record
+from semask.table import build_table, write_table
+from workflow_scripts import _guard
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--rows", type=json.loads, required=True, help="the config's rows, JSON")
+    parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
+    parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
+    parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
+    parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
+    parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
+    parser.add_argument("--markdown", type=Path, required=True)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    table = build_table(
+        arguments.rows,
+        {str(path): read_record(path, "train") for path in arguments.trained},
+        {str(path): read_record(path, "evaluate") for path in arguments.evaluated},
+        read_record(arguments.baselines, "baselines"),
+        read_published(arguments.published, arguments.sources),
+    )
+    write_table(table, arguments.markdown, arguments.csv, arguments.json)
+
+
+if __name__ == "__main__":
+    _guard.run(main)
