@@ -61,7 +61,7 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
     Raises:
         InputError: an unknown variant or override, or a value that is not allowed.
     """
-    if variant not in VARIANTS:
+    if variant not in list(VARIANTS):
         raise InputError(f"model: unknown variant {variant!r}; use one of {_listed(VARIANTS)}")
     settings = {**VARIANTS[variant], **DEFAULTS}
     for key in overrides:

@@ -1,0 +1,97 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from semask.model import segmentation_losses
+
+
+def example(batch=2, classes=5, height=6, width=7):
+    generator = torch.Generator().manual_seed(0)
+    main, semantic = torch.randn(2, batch, classes, height, width, generator=generator)
+    labels = torch.randint(0, classes, (batch, 4 * height - 1, 4 * width), generator=generator)
+    return main, semantic, labels
+
+
+def test_an_ignored_pixel_has_no_loss_but_counts():
+    main, semantic, labels = example()
+    everything = segmentation_losses(main, semantic, labels)
+    half = labels.clone()
+    half[1] = 255
+
+    first_alone = segmentation_losses(main[:1], semantic[:1], labels[:1])
+    losses = segmentation_losses(main, semantic, half)
+
+    assert losses.ce.item() == pytest.approx(first_alone.ce.item() / 2, rel=1e-6)
+    assert losses.ce_semantic.item() == pytest.approx(first_alone.ce_semantic.item() / 2, rel=1e-6)
+    assert losses.acc_seg.item() == pytest.approx(first_alone.acc_seg.item() / 2, rel=1e-6)
+    assert losses.total < everything.total
+
+
+def test_nothing_but_ignored_pixels_gives_zero_and_zero_gradients():
+    main, semantic, labels = example()
+    main.requires_grad_()
+
+    losses = segmentation_losses(main, semantic, torch.full_like(labels, 255))
+    losses.total.backward()
+
+    assert losses.total == losses.acc_seg == 0
+    assert not main.grad.any()
+
+
+def test_equal_logits_cost_the_logarithm_of_the_class_count():
+    _, _, labels = example()
+    zeros = torch.zeros(2, 5, 6, 7)
+
+    losses = segmentation_losses(zeros, zeros, labels)
+
+    assert losses.ce.item() == pytest.approx(math.log(5))
+    assert losses.ce_semantic.item() == pytest.approx(0.4 * math.log(5))
+    assert losses.total.item() == pytest.approx(1.4 * math.log(5))
+
+
+def test_accuracy_is_a_percentage_of_the_resized_main_logits():
+    main, semantic, _ = example()
+    labels = F.interpolate(main, size=(23, 28), mode="bilinear").argmax(1)
+    assert segmentation_losses(main, semantic, labels).acc_seg == 100
+    labels[0] = (labels[0] + 1) % 5
+    assert segmentation_losses(main, semantic, labels).acc_seg == 50
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_labels_of_any_integer_type(dtype):
+    main, semantic, labels = example()
+
+    assert torch.equal(
+        segmentation_losses(main, semantic, labels.to(dtype)).total,
+        segmentation_losses(main, semantic, labels).total,
+    )
+
+
+def test_low_precision_logits_are_computed_in_float32():
+    main, semantic, labels = example()
+    main, semantic = main.bfloat16(), semantic.bfloat16()
+    expected = segmentation_losses(main.float(), semantic.float(), labels)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = segmentation_losses(main, semantic, labels)
+
+    assert losses.total.dtype == torch.float32
+    assert torch.equal(losses.total, expected.total)
+
+
+def test_hard_pixels_are_the_worst_labelled_ones_of_the_batch():
+    main, semantic, labels = example()
+    labels[0, :5] = 255
+    resized = F.interpolate(main, size=labels.shape[-2:], mode="bilinear")
+    per_pixel = F.cross_entropy(resized, labels, ignore_index=255, reduction="none")
+    worst = per_pixel.flatten().sort(descending=True).values[: 2 * 30]
+
+    losses = segmentation_losses(main, semantic, labels, hard_pixels=30)
+
+    assert losses.ce.item() == pytest.approx(worst.sum().item() / labels.numel(), rel=1e-5)
+    everything = segmentation_losses(main, semantic, labels)
+    assert torch.equal(losses.ce_semantic, everything.ce_semantic)
+    more_than_there_are = segmentation_losses(main, semantic, labels, hard_pixels=10**6)
+    assert more_than_there_are.ce.item() == pytest.approx(everything.ce.item(), rel=1e-6)
