@@ -1,0 +1,375 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask.data import labels
+from semask.data.classes import CITYSCAPES_TRAIN_IDS
+from semask.data.labels import convert_city
+from semask.errors import InputError
+from semask.files import sha256
+
+TRAIN_IDS = "_gtFine_labelTrainIds.png"
+LABEL_IDS = "_gtFine_labelIds.png"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def inodes(folder: Path) -> dict[str, int]:
+    """Every write is a rename, so a file that was made again has a new inode."""
+    return {path.name: path.stat().st_ino for path in folder.glob("*.png")}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "labels"
+
+
+@pytest.fixture
+def folder(out: Path) -> Path:
+    return out / "train" / "ulm"
+
+
+def convert(tree: Any, out: Path, processes: int = 1) -> dict[str, Any]:
+    return convert_city(tree.root, tree.split, tree.city, out, processes)
+
+
+def test_a_city(tree: Any, out: Path, folder: Path) -> None:
+    tree.add("ulm_0", "ulm_1")
+    source = contents(tree.root)
+    manifest = convert(tree, out)
+
+    assert contents(tree.root) == source
+    names = [f"ulm_{i}{suffix}" for i in (0, 1) for suffix in (LABEL_IDS, TRAIN_IDS)]
+    assert sorted(contents(folder)) == [".converted.json", *names]
+    pixels = np.array(Image.open(folder / names[1]))
+    assert pixels.dtype == np.uint8
+    assert (pixels[0, 0], pixels[6, 6], pixels[15, 31]) == (10, 13, 255)
+
+    image = "leftImg8bit/train/ulm/ulm_0_leftImg8bit.png"
+    assert manifest["files"][0] == {
+        "image": image,
+        "image_sha256": sha256(tree.root / image),
+        "label": f"train/ulm/ulm_0{TRAIN_IDS}",
+        "label_sha256": labels.hashlib.sha256(pixels.tobytes()).hexdigest(),
+        "width": 32,
+        "height": 16,
+    }
+    assert (manifest["split"], manifest["city"], len(manifest["files"])) == ("train", "ulm", 2)
+    counts = [2 * int((pixels == train_id).sum()) for train_id in range(19)]
+    assert manifest["pixels"] == [*counts, 2 * int((pixels == 255).sum())]
+    assert sum(manifest["pixels"]) == 2 * 32 * 16
+    assert json.loads(json.dumps(manifest)) == manifest
+
+
+def test_files_equal_those_of_cityscapesscripts(
+    tree: Any, out: Path, folder: Path, tmp_path: Path
+) -> None:
+    json2label = pytest.importorskip("cityscapesscripts.preparation.json2labelImg")
+    tree.add("ulm_0")
+    convert(tree, out)
+    for suffix, encoding in ((LABEL_IDS, "ids"), (TRAIN_IDS, "trainIds")):
+        theirs = tmp_path / "theirs.png"
+        json2label.json2labelImg(
+            str(tree.path("ulm_0", "gtFine_polygons.json")), str(theirs), encoding
+        )
+        assert (folder / f"ulm_0{suffix}").read_bytes() == theirs.read_bytes()
+
+
+def test_equal_in_other_places_and_processes(make_tree: Callable[..., Any], tmp_path: Path) -> None:
+    stems = [f"ulm_{i}" for i in range(9)]
+    one = make_tree(tmp_path / "one").add(*stems)
+    two = make_tree(tmp_path / "two").add(*reversed(stems))
+    for number, stem in enumerate(stems):
+        two.add_image(stem, seed=number)
+    first = convert(one, tmp_path / "out")
+    assert convert(two, tmp_path / "elsewhere", processes=2) == first
+    assert contents(tmp_path / "elsewhere") == contents(tmp_path / "out")
+
+
+def test_unchanged_files_are_skipped(tree: Any, out: Path, folder: Path) -> None:
+    tree.add("ulm_0", "ulm_1")
+    first, before = convert(tree, out), inodes(folder)
+    assert convert(tree, out) == first
+    assert inodes(folder) == before
+
+
+def made_again(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    return {name for name in after if after[name] != before.get(name)}
+
+
+@pytest.mark.parametrize("what", ["image", "polygons"])
+def test_a_changed_source_is_converted_again(tree: Any, out: Path, folder: Path, what: str) -> None:
+    tree.add("ulm_0", "ulm_1")
+    first, before = convert(tree, out), inodes(folder)
+    if what == "image":
+        tree.add_image("ulm_1", seed=7)
+    else:
+        tree.add_polygons("ulm_1", [{"label": "road", "polygon": [[0, 0], [9, 0], [9, 9]]}])
+    second = convert(tree, out)
+    assert made_again(before, inodes(folder)) == {"ulm_1" + LABEL_IDS, "ulm_1" + TRAIN_IDS}
+    assert second["files"][0] == first["files"][0]
+    assert second["files"][1] != first["files"][1]
+    assert (second["pixels"] != first["pixels"]) == (what == "polygons")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG\r\n", None])
+@pytest.mark.parametrize("suffix", [TRAIN_IDS, LABEL_IDS])
+def test_a_damaged_output_is_made_again(
+    tree: Any, out: Path, folder: Path, damage: bytes | None, suffix: str
+) -> None:
+    tree.add("ulm_0", "ulm_1")
+    first, good = convert(tree, out), contents(folder)
+    if damage is None:
+        (folder / f"ulm_1{suffix}").unlink()
+    else:
+        (folder / f"ulm_1{suffix}").write_bytes(damage)
+    assert convert(tree, out) == first
+    assert contents(folder) == good
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: b"",
+        lambda state: b"[]",
+        lambda state: b"7",
+        lambda state: b'{"digest": 1, "files": NaN}',
+        lambda state: state[: len(state) // 2],
+        lambda state: state.replace(b'"width": 32', b'"width": 33'),
+    ],
+)
+def test_a_damaged_state_file_costs_only_time(
+    tree: Any, out: Path, folder: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    tree.add("ulm_0")
+    first, good = convert(tree, out), contents(folder)
+    state = folder / ".converted.json"
+    state.write_bytes(damage(state.read_bytes()))
+    assert convert(tree, out) == first
+    assert contents(folder) == good
+
+
+def test_new_code_converts_again(
+    tree: Any, out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.add("ulm_0")
+    convert(tree, out)
+    before = inodes(folder)
+    monkeypatch.setattr(labels, "_version", lambda: ["next"])
+    convert(tree, out)
+    assert made_again(before, inodes(folder)) == set(before)
+
+
+def test_outputs_without_a_source_are_removed(tree: Any, out: Path, folder: Path) -> None:
+    tree.add("ulm_0", "ulm_1")
+    convert(tree, out)
+    tree.path("ulm_1", "leftImg8bit.png").unlink()
+    tree.path("ulm_1", "gtFine_polygons.json").unlink()
+    (folder / ".ulm_7_gtFine_labelIds.1234abcd.tmp.png").touch()  # of a run that was killed
+    (folder / "notes.txt").touch()
+    assert len(convert(tree, out)["files"]) == 1
+    assert sorted(inodes(folder)) == ["ulm_0" + LABEL_IDS, "ulm_0" + TRAIN_IDS]
+    assert (folder / "notes.txt").exists()
+
+
+def test_label_ids_without_polygons(tree: Any, out: Path, folder: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 34, (16, 32), np.uint8)
+    tree.add_image("ulm_0")
+    tree.add_label_ids("ulm_0", ids)
+    manifest = convert(tree, out)
+    assert list(inodes(folder)) == ["ulm_0" + TRAIN_IDS]
+    assert (np.array(Image.open(folder / f"ulm_0{TRAIN_IDS}")) == CITYSCAPES_TRAIN_IDS[ids]).all()
+    assert sum(manifest["pixels"]) == 16 * 32
+
+
+def test_polygons_win_over_label_ids(tree: Any, out: Path, folder: Path) -> None:
+    tree.add("ulm_0")
+    with_polygons = convert(tree, out)
+    polygons = tree.path("ulm_0", "gtFine_polygons.json").read_bytes()
+    tree.add_label_ids("ulm_0", np.full((16, 32), 7, np.uint8))
+    assert convert(tree, out) == with_polygons
+
+    tree.path("ulm_0", "gtFine_polygons.json").unlink()
+    assert convert(tree, out)["pixels"][0] == 16 * 32
+    assert list(inodes(folder)) == ["ulm_0" + TRAIN_IDS]  # the ids from polygons are gone
+    tree.path("ulm_0", "gtFine_polygons.json").write_bytes(polygons)
+    assert convert(tree, out) == with_polygons
+
+
+def break_image(change: Callable[[Any, Callable[..., bytes]], bytes]) -> Any:
+    def apply(tree: Any, png: Callable[..., bytes]) -> None:
+        path = tree.path("bad", "leftImg8bit.png")
+        path.write_bytes(change(path.read_bytes(), png))
+
+    return apply
+
+
+def break_polygons(old: str, new: str) -> Any:
+    def apply(tree: Any, png: Callable[..., bytes]) -> None:
+        path = tree.path("bad", "gtFine_polygons.json")
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return apply
+
+
+def label_ids_only(pixels: Any) -> Any:
+    def apply(tree: Any, png: Callable[..., bytes]) -> None:
+        tree.path("bad", "gtFine_polygons.json").unlink()
+        path = tree.path("bad", "gtFine_labelIds.png")
+        path.write_bytes(pixels if isinstance(pixels, bytes) else png(pixels))
+
+    return apply
+
+
+def remove(suffix: str) -> Any:
+    return lambda tree, png: tree.path("bad", suffix).unlink()
+
+
+def flip_bit(data: bytes, png: Any) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+IMAGE, POLYGONS, IDS = "bad_leftImg8bit.png", "bad_gtFine_polygons.json", "bad" + LABEL_IDS
+FAULTS = {
+    "no label": (remove("gtFine_polygons.json"), IMAGE, "fetch the annotation"),
+    "no image": (remove("leftImg8bit.png"), POLYGONS, "no image"),
+    "empty image": (break_image(lambda data, png: b""), IMAGE, "not a decodable PNG"),
+    "truncated image": (break_image(lambda data, png: data[:-40]), IMAGE, "not a decodable PNG"),
+    "no end": (break_image(lambda data, png: data[:-12]), IMAGE, "not a decodable PNG"),
+    "flipped bit": (break_image(flip_bit), IMAGE, "not a decodable PNG"),
+    "text": (break_image(lambda data, png: b"hello"), IMAGE, "not a decodable PNG"),
+    "grey image": (
+        break_image(lambda data, png: png(np.zeros((16, 32), np.uint8))),
+        IMAGE,
+        "not an 8-bit RGB PNG",
+    ),
+    "16-bit image": (
+        break_image(lambda data, png: png(Image.new("I;16", (32, 16)))),
+        IMAGE,
+        "not an 8-bit RGB PNG",
+    ),
+    "transparent image": (
+        break_image(lambda data, png: png(np.zeros((16, 32, 4), np.uint8))),
+        IMAGE,
+        "not an 8-bit RGB PNG",
+    ),
+    "palette image": (
+        break_image(lambda data, png: png(Image.new("P", (32, 16)))),
+        IMAGE,
+        "not an 8-bit RGB PNG",
+    ),
+    "image of another size": (
+        break_image(lambda data, png: png(np.zeros((16, 30, 3), np.uint8))),
+        POLYGONS,
+        "32x16 but its image 30x16",
+    ),
+    "polygons cut short": (break_polygons("]}]}", ""), POLYGONS, "not valid JSON"),
+    "no height": (break_polygons("imgHeight", "height"), POLYGONS, "imgHeight is missing"),
+    "wrong type": (break_polygons("16", '"16"'), POLYGONS, "imgHeight is '16'"),
+    "wrong height": (break_polygons("16", "17"), POLYGONS, "32x17 but its image 32x16"),
+    "unaffordable size": (break_polygons("16", "9" * 30), POLYGONS, "but its image 32x16"),
+    "unknown label": (break_polygons("car", "UFO"), POLYGONS, "'UFO' is not in"),
+    "unknown id": (label_ids_only(np.full((16, 32), 77, np.uint8)), IDS, "label id 77 is not in"),
+    "ids of another size": (
+        label_ids_only(np.zeros((8, 32), np.uint8)),
+        IDS,
+        "32x8 but its image 32x16",
+    ),
+    "ids in colour": (label_ids_only(np.zeros((16, 32, 3), np.uint8)), IDS, "8-bit greyscale"),
+    "damaged ids": (label_ids_only(b"\x89PNG\r\n\x1a\n"), IDS, "not a decodable PNG"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_named(
+    tree: Any, out: Path, folder: Path, png: Callable[..., bytes], fault: str
+) -> None:
+    apply, name, message = FAULTS[fault]
+    tree.add("bad", "good")
+    apply(tree, png)
+    with pytest.raises(InputError) as caught:
+        convert(tree, out)
+    (line,) = str(caught.value).splitlines()
+    path, _, rest = line.partition(": ")
+    assert path.startswith(str(tree.root))
+    assert path.endswith(name)
+    assert message in rest
+    # Nothing of the bad file, and the good one whole.
+    assert sorted(inodes(folder)) == ["good" + LABEL_IDS, "good" + TRAIN_IDS]
+
+
+def test_an_earlier_output_of_a_file_that_broke_is_removed(
+    tree: Any, out: Path, folder: Path
+) -> None:
+    tree.add("bad", "good")
+    first, before = convert(tree, out), inodes(folder)
+    good = tree.path("bad", "gtFine_polygons.json").read_bytes()
+    tree.path("bad", "gtFine_polygons.json").write_text("{")
+    with pytest.raises(InputError):
+        convert(tree, out)
+    assert sorted(inodes(folder)) == ["good" + LABEL_IDS, "good" + TRAIN_IDS]
+    tree.path("bad", "gtFine_polygons.json").write_bytes(good)
+    assert convert(tree, out) == first
+    assert made_again(before, inodes(folder)) <= {"bad" + LABEL_IDS, "bad" + TRAIN_IDS}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_all_faults_of_a_city_are_reported_at_once(tree: Any, out: Path, processes: int) -> None:
+    tree.add("ulm_0", "ulm_1", "ulm_2", "ulm_3", "ulm_4")
+    tree.path("ulm_0", "leftImg8bit.png").write_bytes(b"x")
+    tree.path("ulm_0", "gtFine_polygons.json").write_text("x")
+    tree.path("ulm_1", "gtFine_polygons.json").unlink()
+    tree.path("ulm_2", "leftImg8bit.png").unlink()
+    tree.add_polygons("ulm_3", [{"label": "UFO", "polygon": [[0, 0], [1, 1]]}])
+    with pytest.raises(InputError) as caught:
+        convert(tree, out, processes)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 5
+    for stem in ("ulm_0_left", "ulm_0_gt", "ulm_1_left", "ulm_2_gt", "ulm_3_gt"):
+        assert sum(f"{stem}" in line.partition(": ")[0] for line in lines) == 1
+
+
+def test_no_images(tree: Any, out: Path) -> None:
+    tree.add_polygons("ulm_0")
+    with pytest.raises(InputError, match=r"no \*_leftImg8bit.png in it"):
+        convert(tree, out)
+    assert not out.exists()
+
+
+def test_a_vanished_data_set_does_not_take_the_labels_with_it(
+    tree: Any, out: Path, folder: Path
+) -> None:
+    tree.add("ulm_0")
+    convert(tree, out)
+    before = contents(folder)
+    tree.root.rename(tree.root.with_name("unmounted"))
+    with pytest.raises(InputError, match="check the path"):
+        convert(tree, out)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("inside", [".", "labels"])
+def test_labels_never_go_into_the_data_set(tree: Any, inside: str) -> None:
+    tree.add("ulm_0")
+    before = contents(tree.root)
+    with pytest.raises(InputError, match="choose a folder outside"):
+        convert(tree, tree.root / inside)
+    assert contents(tree.root) == before
+
+
+def test_conversion_starts_without_torch() -> None:
+    code = (
+        "import sys, semask.data.labels; sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
