@@ -52,7 +52,7 @@ def scaled_size(
     """
     scaled = int(scale[0] * ratio), int(scale[1] * ratio)
     factor = min(max(scaled) / max(width, height), min(scaled) / min(width, height))
-    return int(width * factor + 0.5), int(height * factor + 0.5)
+    return max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
 
 
 def draw_ratio(ratios: Mapping[str, Any], rng: np.random.Generator) -> float:
