@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ORACLE = Path(__file__).parent / "data" / "oracle"
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def oracle() -> Path:
+    """Folder with the recorded outputs of the original implementation."""
+    return ORACLE
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    """The embedded experiment's configuration."""
+    import yaml
+
+    return yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+@pytest.fixture
+def make_record() -> Any:
+    """Makes the content of a record, as the stages give it to `write_record`."""
+
+    def make(kind: str, **changes: Any) -> dict[str, Any]:
+        digest = "0" * 64
+        content: dict[str, Any] = {
+            "experiment": "streets",
+            "data_fingerprint": digest,
+            "run": {
+                "code_version": "0.1.0",
+                "host": "somewhere",
+                "started": "2026-01-02T03:04:05+00:00",
+                "ended": "2026-01-02T03:05:05+00:00",
+                "command": "python -m workflow_scripts.train",
+            },
+        }
+        if kind == "baselines":
+            figures = {"constant": {"miou": 2.0}, "nearest_colour": {"miou": 11.0}}
+            return {**content, "figures": figures, **changes}
+        content.update(
+            row={"device": "cpu", "processes": 1, "threads": 1},
+            mode="full",
+            seed=0,
+            recipe=recipe(),
+            weights_digest={"best": digest, "last": digest},
+            device={"name": "a processor", "torch": "2.13.0"},
+        )
+        if kind == "train":
+            figures = {
+                "speed": {
+                    "fps": 10.0,
+                    "fps_median": 10.5,
+                    "fps_p10": 9.0,
+                    "fps_p90": 11.0,
+                    "data_wait_share": 0.1,
+                    "fps_log_window": 9.5,
+                    "iterations_measured": 50,
+                    "warmup_iterations": 10,
+                },
+                "best": {"iteration": 200, "miou": 45.0},
+                "last": {"iteration": 300, "loss": 1.0},
+            }
+        else:
+            scores = {"macc": 50.0, "aacc": 60.0, "iou": [1.0, None], "confusion": [[1, 0], [0, 1]]}
+            figures = {
+                "best": {"iteration": 200, "miou": 45.0, **scores},
+                "last": {"iteration": 300, "miou": 44.0, **scores},
+            }
+        return {**content, "figures": figures, **changes}
+
+    return make
+
+
+def recipe(**training: Any) -> dict[str, Any]:
+    """A recipe as it stands in a record: the Ascend port's SeMask-S on 8 devices."""
+    return {
+        "dataset": "cityscapes",
+        "model": {"variant": "small", "num_classes": 19},
+        "training": {
+            "iterations": 80000,
+            "global_batch": 32,
+            "learning_rate": 0.0003,
+            "augmentation": {"crop": [768, 768]},
+            **training,
+        },
+    }
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())

@@ -1,0 +1,108 @@
+"""Config mistakes and their messages: one line that names the key and what is allowed."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from semask.config import check_config
+from semask.errors import InputError
+from semask.model import VARIANTS
+
+REPOSITORY = Path(__file__).parents[1]
+SCHEMA = REPOSITORY / "schemas" / "config.schema.yaml"
+
+
+def changed(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """The config with a dotted key set, or removed where the value is Ellipsis."""
+    config = copy.deepcopy(config)
+    *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    inner: Any = config
+    for part in parents:
+        inner = inner[part]
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return config
+
+
+def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
+    check_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("model.variant", "huge", ["model.variant", "'huge'", "nano, tiny, small, base, large"]),
+        ("model.num_classes", 10, ["model.num_classes", "10", "19"]),
+        ("model.num_classes", 200, ["model.num_classes", "200", "171"]),
+        ("model.semantic_attention", ["windowed"], ["model.semantic_attention"]),
+        ("model.semantic_attention.2", "local", ["semantic_attention.2", "windowed, global"]),
+        ("model.drop_path", 1.0, ["model.drop_path", "1"]),
+        ("model.depth", 3, ["model.depth", "unknown key", "variant"]),
+        ("trainig", {}, ["trainig", "unknown key", "training"]),
+        ("training.learning_rate", "1e-3", ["training.learning_rate", "'1e-3'", "0.001"]),
+        ("training.learning_rate", 0, ["training.learning_rate", "0"]),
+        ("training.iterations", 2.5, ["training.iterations", "2.5", "integer"]),
+        ("training.iterations", 0, ["training.iterations", "0"]),
+        ("training.epochs", "ten", ["training.epochs", "'ten'", "integer or null"]),
+        ("training.batch.per", "process", ["training.batch.per", "run, device"]),
+        ("training.batch.size", -8, ["training.batch.size", "-8"]),
+        ("training.precision", "fp8", ["training.precision", "fp32, bf16"]),
+        ("training.warmup_ratio", 2, ["training.warmup_ratio", "2"]),
+        ("training.augmentation.crop", [112], ["training.augmentation.crop"]),
+        ("training.augmentation.crop", [112, 0], ["training.augmentation.crop.1", "0"]),
+        ("training.augmentation.flip", "yes", ["training.augmentation.flip", "number"]),
+        ("training.augmentation.cat_max_ratio", 0, ["cat_max_ratio"]),
+        ("loader.workers", -1, ["loader.workers", "-1"]),
+        ("loader", ..., ["loader", "missing"]),
+        ("performance.warmup_iterations", 60, ["performance.warmup_iterations", "60"]),
+        ("performance.log_window.ends_at", 1000, ["performance.log_window", "1000"]),
+        ("dataset.root", "", ["dataset.root"]),
+        ("dataset.labels", "data/streets", ["dataset.labels", "dataset.root"]),
+        ("dataset.name", "kitti", ["dataset.name", "streets, cityscapes"]),
+        ("dataset.streets.width", 10, ["dataset.streets.width", "10", "64"]),
+        ("dataset.streets.cities.train", {}, ["dataset.streets.cities.train"]),
+        ("dataset.streets.cities.train", {"a/b": 1}, ["dataset.streets.cities.train", "a/b"]),
+        ("rows", [], ["rows"]),
+        ("rows.0.device", "tpu", ["rows.0.device", "'tpu'", "cpu, gpu, npu"]),
+        ("rows.0.processes", 0, ["rows.0.processes", "0"]),
+        ("rows.0.modes", ["fast"], ["rows.0.modes.0", "full, performance"]),
+        ("rows.0.seeds", [-1], ["rows.0.seeds.0", "-1"]),
+        ("rows.0.seeds", [1, 1], ["rows.0.seeds"]),
+        ("rows.1.processes", 1, ["rows.1", "cpu-1p", "twice"]),
+        ("table.published", ["someone"], ["table.published.0", "ascend_port"]),
+        ("experiment", "a b", ["experiment", "a b"]),
+    ],
+)
+def test_mistakes(config: dict[str, Any], key: str, value: Any, says: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        check_config(changed(config, key, value), SCHEMA)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in says:
+        assert part in message
+
+
+def test_every_object_of_the_schema_is_closed() -> None:
+    def objects(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "properties" in node:
+                yield node
+            for value in node.values():
+                yield from objects(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from objects(value)
+
+    found = list(objects(yaml.safe_load(SCHEMA.read_text())))
+    assert len(found) > 8
+    assert all(node["additionalProperties"] is False for node in found)
+
+
+def test_the_schema_names_the_variants_there_are() -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+    assert schema["properties"]["model"]["properties"]["variant"]["enum"] == list(VARIANTS)
