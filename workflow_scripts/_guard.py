@@ -14,7 +14,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--log", type=Path, help="file for an error message, in place of standard error")
+    made.add_argument(
+        "--log", type=Path, help="file for an error message, in place of standard error"
+    )
     return made
 
 

@@ -1,0 +1,137 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+PARTS = ("Snakefile", "config.yaml", "profiles", "published", "rules", "schemas", "semask",
+         "workflow_scripts")  # fmt: skip
+
+# the embedded experiment, so small that every stage takes little more than its imports
+TINY: dict[str, Any] = {
+    "dataset": {
+        "streets": {
+            "width": 64,
+            "height": 32,
+            "cities": {"train": {"alder": 3, "birch": 3, "cedar": 3}, "val": {"elm": 2, "fir": 2}},
+        }
+    },
+    "training": {
+        "iterations": 4,
+        "evaluate_every": 2,
+        "batch": {"size": 2},
+        "augmentation": {"scale": [64, 32], "crop": [32, 32]},
+    },
+    "performance": {
+        "iterations": 4,
+        "warmup_iterations": 1,
+        "log_window": {"ends_at": 4, "length": 2},
+    },
+    "loader": {"workers": 0},
+    "evaluation": {"predictions": 2},
+    "rows": [
+        {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full", "performance"],
+         "seeds": [0]},
+        {"device": "cpu", "processes": 2, "threads": 1, "modes": ["full"], "seeds": [0]},
+    ],
+}  # fmt: skip
+
+
+class Checkout:
+    """A copy of the workflow in a folder of its own, with a small experiment."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for part in PARTS:
+            source = REPOSITORY / part
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / part, ignore=ignored)
+            else:
+                shutil.copyfile(source, folder / part)
+        self.configure(TINY)
+
+    def configure(self, overlay: Mapping[str, Any]) -> None:
+        """Merge an overlay into the overlay that all runs are given."""
+        path = self.folder / "tiny.yaml"
+        known = yaml.safe_load(path.read_text()) if path.exists() else {}
+        path.write_text(yaml.safe_dump(merged(known, overlay)))
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        """Run snakemake and give back all that it printed."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"),
+                *arguments,
+            ],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+        assert (done.returncode == 0) == ok, done.stdout
+        return done.stdout
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs that a run would do, by rule; the target rule `all` is left out."""
+        printed = self.snakemake("--dry-run", "--quiet", "rules", *arguments)
+        jobs = {}
+        if "Job stats:" in printed:
+            for line in printed.split("Job stats:")[1].splitlines():
+                words = line.split()
+                if len(words) == 2 and words[1].isdigit() and words[0] not in ("all", "total"):
+                    jobs[words[0]] = int(words[1])
+        return jobs
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: merged(base[key], value)
+        for key, value in overlay.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **overlay, **both}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A fresh checkout in which nothing was run."""
+    return Checkout(tmp_path / "a checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout with a finished table; not to be changed by a test."""
+    made = Checkout(tmp_path_factory.mktemp("finished") / "it's a checkout")
+    made.snakemake()
+    return made
+
+
+@pytest.fixture
+def copy_of_finished(finished: Checkout, tmp_path: Path) -> Callable[[], Checkout]:
+    """Makes copies of the finished checkout that a test may change."""
+
+    def copy() -> Checkout:
+        target = tmp_path / f"copy {len(list(tmp_path.iterdir()))}"
+        # the modification times tell snakemake what is new
+        shutil.copytree(finished.folder, target, copy_function=shutil.copy2, symlinks=True)
+        made = object.__new__(Checkout)
+        made.folder = target
+        return made
+
+    return copy

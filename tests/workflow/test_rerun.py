@@ -1,0 +1,115 @@
+"""What runs again after a change: exactly what the change concerns."""
+
+import json
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from .conftest import Checkout
+
+pytestmark = pytest.mark.workflow
+
+Copy = Callable[[], Checkout]
+
+
+def test_nothing_to_do_after_a_finished_run(finished: Checkout) -> None:
+    assert finished.planned() == {}
+
+
+def test_learning_rate_retrains_but_converts_no_labels(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure({"training": {"learning_rate": 0.002}})
+    assert changed.planned() == {"train": 2, "measure": 1, "evaluate": 2, "table": 1}
+
+
+def test_evaluation_code_evaluates_again_only(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.edit("semask/evaluation.py", "import torch\n", "import torch\n\n# a comment\n")
+    # the baselines are scored by the same code
+    assert changed.planned() == {"evaluate": 2, "baselines": 1, "table": 1}
+
+
+def test_model_code_trains_again(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.edit("semask/model/losses.py", "import torch\n", "import torch\n\n# a comment\n")
+    assert changed.planned() == {"train": 2, "measure": 1, "evaluate": 2, "table": 1}
+
+
+def test_label_code_converts_again(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    path = changed.folder / "semask/data/labels.py"
+    path.write_text(path.read_text() + "\n# a comment\n")
+    planned = changed.planned()
+    assert planned["labels"] == 5
+    assert planned["manifest"] == 2
+    assert "dataset" not in planned
+
+
+def test_added_image_is_noticed(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    root = changed.folder / "data/streets"
+    image = min((root / "leftImg8bit/train/birch").iterdir())
+    label = min((root / "gtFine/train/birch").iterdir())
+    shutil.copy(image, image.with_name("birch_000900_000019_leftImg8bit.png"))
+    shutil.copy(label, label.with_name("birch_000900_000019_gtFine_polygons.json"))
+    planned = changed.planned()
+    assert planned["labels"] == 1
+    assert planned["manifest"] == 1
+    assert planned["train"] == 2
+
+    changed.snakemake("data/streets-labels/train.json")
+    manifest = json.loads((changed.folder / "data/streets-labels/train.json").read_text())
+    assert len(manifest["files"]) == 10
+
+
+def test_added_city_is_noticed(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    root = changed.folder / "data/streets"
+    for kind in ("leftImg8bit", "gtFine"):
+        (root / kind / "val/gorse").mkdir()
+        source = min((root / kind / "val/fir").iterdir())
+        shutil.copy(source, root / kind / "val/gorse" / source.name.replace("fir", "gorse"))
+    planned = changed.planned()
+    assert planned["labels"] == 1
+    assert planned["evaluate"] == 2
+
+
+def test_deleted_table_is_made_again_only(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    before = (changed.folder / "results/table.md").read_text()
+    (changed.folder / "results/table.md").unlink()
+    assert changed.planned() == {"table": 1}
+    changed.snakemake()
+    assert (changed.folder / "results/table.md").read_text() == before
+
+
+def test_keys_that_are_not_used_change_nothing(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure({"evaluation": {"predictions": 3}})
+    assert changed.planned() == {"evaluate": 2, "table": 1}
+
+
+def test_another_row_runs_that_row_only(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure(
+        {
+            "rows": [
+                {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full", "performance"],
+                 "seeds": [0, 1]},
+                {"device": "cpu", "processes": 2, "threads": 1, "modes": ["full"], "seeds": [0]},
+            ]
+        }
+    )  # fmt: skip
+    assert changed.planned() == {"train": 1, "measure": 1, "evaluate": 1, "table": 1}
+
+
+def test_forced_training_really_trains(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    record = changed.folder / "results/cpu-1p/full/seed0/train.json"
+    before = json.loads(record.read_text())
+    changed.snakemake("--forcerun", "train", "--", "results/cpu-1p/full/seed0/train.json")
+    after = json.loads(record.read_text())
+    assert after["run"]["started"] > before["run"]["started"]
+    # the same recipe, data and seed give the same weights
+    assert after["weights_digest"] == before["weights_digest"]

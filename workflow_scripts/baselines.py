@@ -1,0 +1,70 @@
+"""Score what needs no model: the best constant prediction and classifiers by colour."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semask import provenance
+from semask.baselines import constant_prediction, nearest_colour
+from semask.data.loading import read_image, read_label
+from semask.data.manifest import check_classes, read_manifest
+from semask.records import write_record
+from workflow_scripts import _guard
+
+# images that the classifiers by colour see of a large split, evenly spread
+_MOST_IMAGES = 300
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--num-classes", type=int, required=True)
+    parser.add_argument("--train-manifest", type=Path, required=True)
+    parser.add_argument("--val-manifest", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True, help="the data set")
+    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
+    parser.add_argument("--record", type=Path, required=True)
+    arguments = parser.parse_args()
+    started = provenance.now()
+    train = read_manifest(arguments.train_manifest)
+    val = read_manifest(arguments.val_manifest)
+    for manifest, path in ((train, arguments.train_manifest), (val, arguments.val_manifest)):
+        check_classes(manifest, arguments.num_classes, path)
+    best_class, constant = constant_prediction(val["pixels"][:-1])
+    colour = nearest_colour(
+        _samples(train, arguments.root, arguments.labels),
+        _samples(val, arguments.root, arguments.labels),
+        num_classes=arguments.num_classes,
+    )
+    write_record(
+        arguments.record,
+        "baselines",
+        experiment=arguments.experiment,
+        data_fingerprint=val["fingerprint"],
+        run=provenance.describe_run("workflow_scripts.baselines", started),
+        figures={
+            "constant": {"miou": constant, "class": best_class},
+            "nearest_colour": {
+                "miou": colour.best.miou,
+                "nearest_mean_miou": colour.class_means.miou,
+                "vote_miou": colour.votes.miou,
+                "images": min(_MOST_IMAGES, len(train["files"])),
+            },
+        },
+    )
+
+
+def _samples(
+    manifest: Mapping[str, Any], root: Path, labels: Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Image RGB and label of images spread evenly over a split."""
+    files = manifest["files"]
+    for index in np.linspace(0, len(files) - 1, min(_MOST_IMAGES, len(files))).astype(int):
+        image = read_image(root / files[index]["image"])
+        yield image[:, :, ::-1], read_label(labels / files[index]["label"])
+
+
+if __name__ == "__main__":
+    _guard.run(main)
