@@ -77,13 +77,22 @@ def decode_png(data: bytes, path: Path, mode: str) -> Image.Image:
 
 
 class _Pair(NamedTuple):
-    """An image, its annotation, and what an earlier run left (None: nothing)."""
-
     image: Path
     source: Path  # polygons or label ids
     stem: str
     out: Path
-    done: dict[str, Any] | None
+
+
+def _is_current(pair: _Pair, entry: dict[str, Any]) -> bool:
+    """Whether sources and outputs are as an earlier run left them, by content."""
+    files = {pair.image: entry["image_sha256"], pair.source: entry["source_sha256"]}
+    files |= {pair.out / name: digest for name, digest in entry["outputs"].items()}
+    if entry["source"] != pair.source.name:
+        return False
+    try:
+        return all(sha256(path) == digest for path, digest in files.items())
+    except OSError:
+        return False
 
 
 def _convert_pair(pair: _Pair) -> tuple[dict[str, Any] | None, list[str]]:
@@ -97,10 +106,6 @@ def _convert_pair(pair: _Pair) -> tuple[dict[str, Any] | None, list[str]]:
         "source": pair.source.name,
         "source_sha256": hashlib.sha256(source_bytes).hexdigest(),
     }
-    if pair.done is not None and all(pair.done[key] == entry[key] for key in entry):
-        outputs = pair.done["outputs"].items()
-        if all((pair.out / n).is_file() and sha256(pair.out / n) == d for n, d in outputs):
-            return pair.done, []
 
     problems, size = [], None
     try:
@@ -201,17 +206,20 @@ def convert_city(
 
     folder = out / split / city
     folder.mkdir(parents=True, exist_ok=True)
-    done = _read_state(folder)
     pairs = [
-        _Pair(path, sources[stem], stem, folder, done.get(stem))
-        for stem, path in images.items()
-        if stem in sources
+        _Pair(path, sources[stem], stem, folder) for stem, path in images.items() if stem in sources
     ]
-    entries: dict[str, dict[str, Any]] = {}
+    # Current files are found here rather than in the processes, which take longer to start.
+    done = _read_state(folder)
+    entries = {
+        p.stem: done[p.stem] for p in pairs if p.stem in done and _is_current(p, done[p.stem])
+    }
+    pairs = [pair for pair in pairs if pair.stem not in entries]
     for pair, (entry, found) in zip(pairs, _convert_pairs(pairs, processes), strict=True):
         problems += found
         if entry is not None:
             entries[pair.stem] = entry
+    entries = {stem: entries[stem] for stem in images if stem in entries}  # by image path
 
     # Also after a failure: what is here then belongs to intact sources and need not be redone.
     keep = {name for entry in entries.values() for name in entry["outputs"]}

@@ -95,6 +95,15 @@ def test_equal_in_other_places_and_processes(make_tree: Callable[..., Any], tmp_
     assert contents(tmp_path / "elsewhere") == contents(tmp_path / "out")
 
 
+def test_files_are_sorted_by_image(tree: Any, out: Path) -> None:
+    tree.add("ulm_1", "ulm_10", "ulm_2")
+    first = convert(tree, out)
+    images = [file["image"] for file in first["files"]]
+    assert images == sorted(images)
+    tree.add_image("ulm_10", seed=9)  # converted apart from the others now
+    assert [file["image"] for file in convert(tree, out)["files"]] == images
+
+
 def test_unchanged_files_are_skipped(tree: Any, out: Path, folder: Path) -> None:
     tree.add("ulm_0", "ulm_1")
     first, before = convert(tree, out), inodes(folder)
