@@ -1,0 +1,62 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semask.provenance import code_version, describe_run, now, source_digest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in ("semask", "workflow_scripts"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    return tmp_path
+
+
+def digest(copy: Path, call: str) -> str:
+    """The digest as a fresh process computes it in a copy of the sources."""
+    code = f"from semask.provenance import source_digest; print(source_digest({call}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_only_what_a_script_imports_counts(copy: Path) -> None:
+    calls = {
+        "train": "'workflow_scripts.train', ['semask.evaluation']",
+        "evaluate": "'workflow_scripts.evaluate'",
+        "labels": "'workflow_scripts.labels'",
+        "table": "'workflow_scripts.table'",
+    }
+
+    def changed_by(file: str) -> set[str]:
+        before = {name: digest(copy, call) for name, call in calls.items()}
+        with open(copy / file, "a") as source:
+            source.write("\n# a comment\n")
+        return {name for name, call in calls.items() if digest(copy, call) != before[name]}
+
+    assert changed_by("semask/evaluation.py") == {"evaluate"}
+    assert changed_by("semask/optimization.py") == {"train"}
+    assert changed_by("semask/model/backbone.py") == {"train", "evaluate"}
+    assert changed_by("semask/data/labels.py") == {"labels"}
+    assert changed_by("semask/table.py") == {"table"}
+    assert changed_by("semask/errors.py") == {"train", "evaluate", "labels", "table"}
+
+
+def test_the_digest_is_that_of_the_source() -> None:
+    assert source_digest("workflow_scripts.train") == source_digest("workflow_scripts.train")
+    assert len(source_digest("workflow_scripts.table")) == 64
+
+
+def test_a_run_is_described() -> None:
+    started = now()
+    found = describe_run("workflow_scripts.train", started)
+    assert found["started"] == started <= found["ended"]
+    assert found["command"].startswith("python")
+    assert found["code_version"] == code_version()
+    assert found["versions"]["timm"]

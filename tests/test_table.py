@@ -1,0 +1,189 @@
+"""The table and its comparisons, from made-up records."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from semask.errors import InputError
+from semask.published import read_published, same_experiment, same_schedule
+from semask.records import read_record, write_record
+from semask.table import build_table, write_table
+
+from .conftest import REPOSITORY, recipe
+
+PUBLISHED = REPOSITORY / "published" / "published.csv"
+
+
+class Records:
+    """Records written to files and read again, as the table rule sees them."""
+
+    def __init__(self, folder: Path, make_record: Any):
+        self.folder, self.make = folder, make_record
+        self.trained: dict[str, Any] = {}
+        self.evaluated: dict[str, Any] = {}
+        self.baselines = self._written("baselines", "baselines")
+
+    def _written(self, name: str, kind: str, **changes: Any) -> Any:
+        path = self.folder / f"{name}.json"
+        write_record(path, kind, **self.make(kind, **changes))
+        return read_record(path, kind)
+
+    def add(self, device: str, processes: int, mode: str, seed: int = 0, **changes: Any) -> None:
+        row = {"device": device, "processes": processes, "threads": 1}
+        name = f"{device}-{processes}p-{mode}-{seed}"
+        common = {"row": row, "mode": mode, "seed": seed, **changes}
+        figures = common.pop("figures", {})
+        self.trained[name] = self._written(
+            name, "train", **common, **({"figures": figures["train"]} if figures else {})
+        )
+        if mode == "full":
+            self.evaluated[f"{name}-e"] = self._written(
+                f"{name}-e", "evaluate", **common,
+                **({"figures": figures["evaluate"]} if "evaluate" in figures else {}),
+            )  # fmt: skip
+
+    def table(self, rows: list[tuple[str, int]]) -> dict[str, Any]:
+        return build_table(
+            [{"device": d, "processes": p, "threads": 1} for d, p in rows],
+            self.trained,
+            self.evaluated,
+            self.baselines,
+            read_published(PUBLISHED, ["ascend_port"]),
+        )
+
+
+@pytest.fixture
+def records(tmp_path: Path, make_record: Any) -> Records:
+    return Records(tmp_path, make_record)
+
+
+def rows_by_name(table: dict[str, Any]) -> dict[str, Any]:
+    return {row["name"]: row for row in table["rows"]}
+
+
+def test_published_figures_of_the_same_experiment_stand_beside(records: Records) -> None:
+    records.add("npu", 8, "full")
+    records.add("npu", 8, "performance", recipe=recipe(iterations=1000))
+    table = records.table([("npu", 8)])
+    assert [row["name"] for row in table["rows"]] == ["NPU-8P", "GPU-1P", "GPU-8P", "NPU-1P"]
+    row = table["rows"][0]
+    assert row["published"]["fps"] == 62.126
+    assert row["published"]["acc1"] == 79.02
+    assert row["difference"]["acc1"] == pytest.approx(45.0 - 79.02)
+    # the seed's FPS is compared with the figure of the seed's definition
+    assert row["difference"]["fps"] == pytest.approx(9.5 / 62.126)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": {**recipe(), "dataset": "streets"}},
+        {"recipe": {**recipe(), "model": {"variant": "tiny", "num_classes": 19}}},
+        {"recipe": recipe(global_batch=8)},
+        {"recipe": recipe(augmentation={"crop": [512, 512]})},
+    ],
+)
+def test_another_experiment_shows_no_difference(records: Records, changes: Any) -> None:
+    records.add("npu", 8, "full", **changes)
+    records.add("npu", 8, "performance", **changes)
+    table = records.table([("npu", 8)])
+    row = table["rows"][0]
+    assert row["published"] is None
+    assert row["difference"] is None
+    # the published row stays, on its own
+    assert [r["kind"] for r in table["rows"] if r["name"] == "NPU-8P"] == ["measured", "published"]
+
+
+def test_another_schedule_shows_no_accuracy_difference(records: Records) -> None:
+    records.add("npu", 8, "full", recipe=recipe(iterations=40000))
+    row = records.table([("npu", 8)])["rows"][0]
+    assert row["published"]["acc1"] is None
+    assert row["difference"]["acc1"] is None
+
+
+def test_npu_against_gpu(records: Records) -> None:
+    for device in ("gpu", "npu"):
+        records.add(device, 1, "full", recipe=recipe(global_batch=4))
+        records.add(device, 1, "performance", recipe=recipe(global_batch=4, iterations=1000))
+    pairs = records.table([("gpu", 1), ("npu", 1)])["npu_over_gpu"]
+    mine = next(pair for pair in pairs if pair["kind"] == "measured")
+    assert mine["npu"] == "NPU-1P"
+    assert mine["fps_ratio"] == 1
+    assert mine["acc1_difference"] == 0
+    assert mine["differing"] == []
+
+
+def test_records_of_other_recipes_are_not_compared(records: Records) -> None:
+    records.add("gpu", 1, "full", recipe=recipe(global_batch=4))
+    records.add(
+        "npu", 1, "full", recipe=recipe(global_batch=4, learning_rate=0.1),
+        data_fingerprint="1" * 64,
+    )  # fmt: skip
+    table = records.table([("gpu", 1), ("npu", 1)])
+    pair = next(pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured")
+    assert pair["differing"] == ["data_fingerprint", "training.learning_rate"]
+    assert pair["fps_ratio"] is None
+    assert pair["acc1_difference"] is None
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    markdown = (folder / "t.md").read_text()
+    assert "not compared: differ in data_fingerprint, training.learning_rate" in markdown
+
+
+def test_seeds_give_mean_and_spread(records: Records, make_record: Any) -> None:
+    for seed, miou in enumerate((40.0, 42.0, 47.0)):
+        figures = {
+            "train": make_record("train")["figures"],
+            "evaluate": make_record("evaluate")["figures"],
+        }
+        figures["evaluate"]["best"]["miou"] = miou
+        records.add("cpu", 1, "full", seed, figures=figures)
+    table = records.table([("cpu", 1)])
+    cell = rows_by_name(table)["CPU-1P"]["acc1"]
+    assert cell["value"] == 43
+    assert cell["sd"] == pytest.approx(3.6056, abs=1e-4)
+    assert len(cell["from"]) == 3
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    assert "43.00 ± 3.61 (3 seeds)" in (folder / "t.md").read_text()
+    frame = pd.read_csv(folder / "t.csv")
+    assert frame["acc1_seeds"][0] == 3
+    assert json.loads((folder / "t.json").read_text()) == table
+
+
+def test_not_measured_is_said(records: Records) -> None:
+    records.add("cpu", 1, "performance")
+    row = records.table([("cpu", 1)])["rows"][0]
+    assert row["acc1"] == {"value": None, "state": "not measured"}
+    assert row["fps"]["state"] == "measured"
+
+
+def test_published_rows_agree_with_the_seed() -> None:
+    rows = {row["row"]: row for row in read_published(PUBLISHED, ["ascend_port"])}
+    assert {name: row["fps"] for name, row in rows.items()} == {
+        "GPU-1P": 9.521,
+        "GPU-8P": 63.15,
+        "NPU-1P": 8.153,
+        "NPU-8P": 62.126,
+    }
+    assert rows["GPU-8P"]["acc_at_1"] == rows["NPU-8P"]["acc_at_1"] == 79.02
+    assert rows["GPU-1P"]["acc_at_1"] is None
+    assert {row["pytorch"] for row in rows.values()} == {"1.5"}
+    assert same_experiment(rows["GPU-8P"], recipe())
+    assert same_schedule(rows["GPU-8P"], recipe())
+    assert not same_experiment(rows["GPU-1P"], recipe())
+
+
+def test_bad_published_files(tmp_path: Path) -> None:
+    path = tmp_path / "published.csv"
+    with pytest.raises(InputError, match=r"published\.csv"):
+        read_published(path, ["ascend_port"])
+    path.write_text(PUBLISHED.read_text().replace(",fps,", ",speed,"))
+    with pytest.raises(InputError, match=r"published\.csv: column fps"):
+        read_published(path, ["ascend_port"])
+    path.write_text(PUBLISHED.read_text())
+    with pytest.raises(InputError, match="nobody"):
+        read_published(path, ["nobody"])
