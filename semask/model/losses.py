@@ -38,24 +38,23 @@ def segmentation_losses(
         semantic: logits (B, K, h, w).
         labels: class of each pixel (B, H, W), integers 0…K-1, or 255 where there is none.
         hard_pixels: online hard example mining on the main loss: only this many labelled pixels
-            per image, those of the highest loss in the whole batch, have a loss. None for all.
+            per image, those of the highest loss in this process's batch, have a loss. None for all.
 
     Returns:
         Scalars of the batch.
     """
     labels = labels.long()
     size = labels.shape[-2:]
-    with torch.autocast(main.device.type, enabled=False):
-        main = resize(_at_least_float32(main), size)
-        per_pixel = F.cross_entropy(main, labels, ignore_index=IGNORED, reduction="none")
-        if hard_pixels is not None:
-            per_pixel = per_pixel * _hardest(per_pixel, labels, hard_pixels * len(labels))
-        ce = per_pixel.mean()
-        semantic = resize(_at_least_float32(semantic), size)
-        per_pixel = F.cross_entropy(semantic, labels, ignore_index=IGNORED, reduction="none")
-        ce_semantic = SEMANTIC_WEIGHT * per_pixel.mean()
-        with torch.no_grad():
-            acc_seg = (main.argmax(1) == labels).float().mean() * 100
+    main = resize(_at_least_float32(main), size)
+    per_pixel = F.cross_entropy(main, labels, ignore_index=IGNORED, reduction="none")
+    if hard_pixels is not None:
+        per_pixel = per_pixel * _hardest(per_pixel, labels, hard_pixels * len(labels))
+    ce = per_pixel.mean()
+    semantic = resize(_at_least_float32(semantic), size)
+    per_pixel = F.cross_entropy(semantic, labels, ignore_index=IGNORED, reduction="none")
+    ce_semantic = SEMANTIC_WEIGHT * per_pixel.mean()
+    with torch.no_grad():
+        acc_seg = (main.argmax(1) == labels).float().mean() * 100
     return SegmentationLosses(ce + ce_semantic, ce, ce_semantic, acc_seg)
 
 

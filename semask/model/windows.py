@@ -61,14 +61,14 @@ def reverse(windows: Tensor, window: int, height: int, width: int) -> Tensor:
     return window_reverse(windows.unflatten(1, (window, window)), (window, window), height, width)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def shift_mask(
     height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """The mask that keeps apart what the cyclic shift brought into one window.
 
-    Cached, because every shifted block of a stage uses the same one and sizes seldom change; only
-    the latest few are kept, since a mask at 1024x2048 takes 26 MB.
+    Cached, because every shifted block of a stage uses the same one and sizes seldom change. The
+    latest 32 are kept: four stages at seven scales. The largest at 1024x2048 takes 26 MB.
 
     Args:
         height: of the padded map, in tokens, a multiple of ``window``.

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from semask.errors import InputError
 from semask.model import build, export_reference
@@ -16,7 +17,7 @@ def on_meta(name):
         return build(variant, int(classes.removeprefix("c")))
 
 
-def size(tensors):
+def count(tensors):
     return sum(tensor.numel() for tensor in tensors)
 
 
@@ -30,7 +31,7 @@ def test_names_shapes_and_dtypes_are_the_original_ones(keys, name):
     }
 
     assert exported == keys(name)["state_dict"]
-    assert size(model.parameters()) == keys(name)["n_params"]
+    assert count(model.parameters()) == keys(name)["n_params"]
 
 
 @pytest.mark.parametrize("classes", [19, 150, 171])
@@ -39,13 +40,26 @@ def test_parameter_counts(counts, variant, classes):
     expected = counts[f"{variant}_c{classes}"]
     model = on_meta(f"{variant}_c{classes}")
 
-    assert size(model.parameters()) == expected["params"]
-    assert size(model.backbone.parameters()) == expected["backbone"]
-    assert size(model.decode_head.parameters()) == expected["head"]
-    assert size(model.buffers()) == expected["buffers"]
+    assert count(model.parameters()) == expected["params"]
+    assert count(model.backbone.parameters()) == expected["backbone"]
+    assert count(model.decode_head.parameters()) == expected["head"]
+    assert count(model.buffers()) == expected["buffers"]
     assert len(export_reference(model)) == expected["nkeys"]
     semantic = [p for n, p in model.named_parameters() if ".semantic_layer." in n]
-    assert size(semantic) == expected["semantic"]
+    assert count(semantic) == expected["semantic"]
+
+
+@pytest.mark.parametrize("size", [(512, 512), (768, 768), (1024, 2048)])
+@pytest.mark.parametrize("name", ["tiny_c19", "base_c19"])
+def test_multiply_accumulates_of_the_main_logits(counts, name, size):
+    height, width = size
+    model = on_meta(name).eval()
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, height, width, device="meta"))
+
+    giga = counter.get_total_flops() / 2e9
+    assert giga == pytest.approx(counts[name][f"GMAC_{height}x{width}"], abs=0.006)
 
 
 def test_drop_path_rises_linearly_over_all_blocks():
