@@ -1,10 +1,9 @@
 """Convert one city's annotations to train ids and write its manifest."""
 
-import json
 from pathlib import Path
 
 from semask.data.labels import convert_city
-from semask.files import write_atomically
+from semask.data.manifest import write_manifest
 from workflow_scripts import _guard
 
 
@@ -24,7 +23,7 @@ def main() -> None:
         arguments.labels,
         processes=arguments.processes,
     )
-    write_atomically(arguments.output, json.dumps(city, indent=1) + "\n")
+    write_manifest(arguments.output, city)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from semask.data.manifest import merge, write_manifest
-from semask.files import read_json
+from semask.data.manifest import merge, read_manifest, write_manifest
 from workflow_scripts import _guard
 
 
@@ -12,7 +11,7 @@ def main() -> None:
     parser.add_argument("--cities", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--output", type=Path, required=True, help="the split's manifest, JSON")
     arguments = parser.parse_args()
-    write_manifest(arguments.output, merge([read_json(path) for path in arguments.cities]))
+    write_manifest(arguments.output, merge([read_manifest(path) for path in arguments.cities]))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The steps, their order and their rounding are those of the SeMask-FPN recipes. E
 comes from the `numpy.random.Generator` that is passed in: equal seeds give equal samples.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,15 +31,16 @@ class Augmentation:
     """The random part of a training recipe, under the names and in the forms of the config."""
 
     scale: tuple[int, int]  # width, height that images are fitted into at ratio 1
-    ratios: Mapping[str, Any]  # {"from": low, "to": high}, drawn uniformly, or {"choices": [...]}
+    ratio_range: tuple[float, float] | None  # low, high of a uniform draw
+    ratios: tuple[float, ...] | None  # or the list that is drawn from
     crop: tuple[int, int]  # height, width
     cat_max_ratio: float = 1.0  # 1: the first crop stands
     flip: float = 0.5  # probability
     photometric: bool = True
 
     def __post_init__(self) -> None:
-        if set(self.ratios) not in ({"from", "to"}, {"choices"}):
-            raise ValueError(f"ratios hold {sorted(self.ratios)}, not from and to, or choices")
+        if (self.ratio_range is None) == (self.ratios is None):
+            raise ValueError("one of ratio_range and ratios must be given, the other be None")
 
 
 def scaled_size(
@@ -55,11 +55,12 @@ def scaled_size(
     return max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
 
 
-def draw_ratio(ratios: Mapping[str, Any], rng: np.random.Generator) -> float:
-    """Draws uniformly from ["from", "to"), or one of "choices"."""
-    if "choices" in ratios:
-        return float(ratios["choices"][rng.integers(len(ratios["choices"]))])
-    return rng.uniform(ratios["from"], ratios["to"])
+def draw_ratio(settings: Augmentation, rng: np.random.Generator) -> float:
+    """Draws uniformly from ratio_range, the upper end left out, or one of ratios."""
+    if settings.ratios is not None:
+        return float(settings.ratios[rng.integers(len(settings.ratios))])
+    assert settings.ratio_range is not None
+    return rng.uniform(*settings.ratio_range)
 
 
 def resize_by(
@@ -196,7 +197,7 @@ def augment(
     Returns:
         Image, float32 (3, h, w), RGB, and label, uint8 (h, w), of the crop's size; contiguous.
     """
-    image, label = resize_by(image, label, settings.scale, draw_ratio(settings.ratios, rng))
+    image, label = resize_by(image, label, settings.scale, draw_ratio(settings, rng))
     image, label = random_crop(image, label, settings.crop, settings.cat_max_ratio, rng)
     if rng.random() < settings.flip:
         image, label = flip(image, label)

@@ -90,10 +90,11 @@ def blocks(seed: int, height: int, width: int) -> Array:
 
 
 sides = st.integers(8, 72)
+ratios_of = st.sampled_from([((0.5, 2.0), None), (None, (0.5, 0.75, 1.0, 1.75))])
 settings_of = st.builds(
-    Augmentation,
+    lambda draw, **others: Augmentation(ratio_range=draw[0], ratios=draw[1], **others),
+    draw=ratios_of,
     scale=st.tuples(st.integers(16, 96), st.integers(16, 96)),
-    ratios=st.sampled_from([{"from": 0.5, "to": 2.0}, {"choices": [0.5, 0.75, 1.0, 1.75]}]),
     crop=st.tuples(st.integers(4, 64), st.integers(4, 64)),
     cat_max_ratio=st.sampled_from([0.3, 0.75, 1.0]),
     flip=st.sampled_from([0.0, 0.5, 1.0]),
@@ -131,7 +132,7 @@ def test_padding_is_where_the_image_ends(seed: int, settings: Augmentation) -> N
     # No pixel of this image is 0 after normalisation, and none of its labels is ignored.
     image, label = np.full((40, 40, 3), 9, np.uint8), np.full((40, 40), 5, np.uint8)
     sample, target = augment(image, label, settings, np.random.default_rng(seed))
-    ratio = transforms.draw_ratio(settings.ratios, np.random.default_rng(seed))
+    ratio = transforms.draw_ratio(settings, np.random.default_rng(seed))
     width, height = transforms.scaled_size(40, 40, settings.scale, ratio)
     inside = np.zeros(settings.crop, bool)
     inside[:height, :width] = True
@@ -146,7 +147,7 @@ def test_image_and_label_stay_together(seed: int, crop: tuple[int, int], mirror:
     """Without resizing and colour changes, each pixel still says its label."""
     label = blocks(seed, 48, 64)
     settings = Augmentation(
-        (64, 48), {"choices": [1.0]}, crop, 0.75, flip=float(mirror), photometric=False
+        (64, 48), None, (1.0,), crop, 0.75, flip=float(mirror), photometric=False
     )
     sample, target = augment(coded(label), label, settings, np.random.default_rng(seed))
     height, width = min(crop[0], 48), min(crop[1], 64)
@@ -239,7 +240,7 @@ def test_redrawing_crops(
 
 def test_half_of_the_samples_are_mirrored() -> None:
     label = np.tile(np.arange(16, dtype=np.uint8), (16, 1))
-    settings = Augmentation((16, 16), {"choices": [1]}, (16, 16), photometric=False)
+    settings = Augmentation((16, 16), None, (1.0,), (16, 16), photometric=False)
     mirrored = 0
     for seed in range(400):
         _, target = augment(coded(label), label, settings, np.random.default_rng(seed))
@@ -250,21 +251,23 @@ def test_half_of_the_samples_are_mirrored() -> None:
 
 def test_ratios_are_spread_over_their_range() -> None:
     rng = np.random.default_rng(0)
-    drawn = np.array([transforms.draw_ratio({"from": 0.5, "to": 2.0}, rng) for _ in range(4000)])
+    settings = Augmentation((16, 16), (0.5, 2.0), None, (16, 16))
+    drawn = np.array([transforms.draw_ratio(settings, rng) for _ in range(4000)])
     assert drawn.min() >= 0.5
     assert drawn.max() < 2
     counts, _ = np.histogram(drawn, bins=8, range=(0.5, 2.0))
     assert counts.min() > 400
-    choices = [0.5, 0.75, 1.75]
-    drawn = np.array([transforms.draw_ratio({"choices": choices}, rng) for _ in range(900)])
+    choices = (0.5, 0.75, 1.75)
+    settings = Augmentation((16, 16), None, choices, (16, 16))
+    drawn = np.array([transforms.draw_ratio(settings, rng) for _ in range(900)])
     assert [np.isclose(drawn, choice).mean() > 0.25 for choice in choices] == [True] * 3
     assert set(drawn) == set(choices)
 
 
-@pytest.mark.parametrize("ratios", [{}, {"from": 1}, {"from": 1, "to": 2, "choices": [1]}])
-def test_ratios_of_no_known_form(ratios: Any) -> None:
-    with pytest.raises(ValueError, match="not from and to, or choices"):
-        Augmentation((16, 16), ratios, (16, 16))
+@pytest.mark.parametrize(("between", "listed"), [(None, None), ((1.0, 2.0), (1.0,))])
+def test_ratios_of_no_known_form(between: Any, listed: Any) -> None:
+    with pytest.raises(ValueError, match="one of ratio_range and ratios"):
+        Augmentation((16, 16), between, listed, (16, 16))
 
 
 def test_photometric_steps_are_drawn_as_described(monkeypatch: pytest.MonkeyPatch) -> None:
