@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semask.model.decoder import resize
+from semask.model.decoder import at_least_float32, resize
 
 IGNORED = 255
 SEMANTIC_WEIGHT = 0.4
@@ -45,12 +45,12 @@ def segmentation_losses(
     """
     labels = labels.long()
     size = labels.shape[-2:]
-    main = resize(_at_least_float32(main), size)
+    main = resize(at_least_float32(main), size)
     per_pixel = F.cross_entropy(main, labels, ignore_index=IGNORED, reduction="none")
     if hard_pixels is not None:
         per_pixel = per_pixel * _hardest(per_pixel, labels, hard_pixels * len(labels))
     ce = per_pixel.mean()
-    semantic = resize(_at_least_float32(semantic), size)
+    semantic = resize(at_least_float32(semantic), size)
     per_pixel = F.cross_entropy(semantic, labels, ignore_index=IGNORED, reduction="none")
     ce_semantic = SEMANTIC_WEIGHT * per_pixel.mean()
     with torch.no_grad():
@@ -64,7 +64,3 @@ def _hardest(per_pixel: Tensor, labels: Tensor, count: int) -> Tensor:
         weights = torch.zeros_like(losses)
         weights[losses.topk(min(count, losses.numel())).indices] = 1
         return weights.view_as(per_pixel)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,10 +1,9 @@
 """SeMask-FPN: the backbone and its two decoders."""
 
-import torch
 from torch import Tensor, nn
 
 from semask.model.backbone import SeMaskSwin
-from semask.model.decoder import FPNHead, decode_semantic_maps
+from semask.model.decoder import FPNHead, at_least_float32, decode_semantic_maps
 
 
 class SeMaskFPN(nn.Module):
@@ -33,7 +32,7 @@ class SeMaskFPN(nn.Module):
         if self.training:
             return self.logits(images)
         features, _ = self.backbone(images)
-        return _at_least_float32(self.decode_head(features))
+        return at_least_float32(self.decode_head(features))
 
     def logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Main and semantic logits, whatever the mode.
@@ -47,8 +46,4 @@ class SeMaskFPN(nn.Module):
         """
         features, semantic_maps = self.backbone(images)
         main = self.decode_head(features)
-        return _at_least_float32(main), _at_least_float32(decode_semantic_maps(semantic_maps))
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+        return at_least_float32(main), at_least_float32(decode_semantic_maps(semantic_maps))
