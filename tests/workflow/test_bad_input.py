@@ -1,0 +1,142 @@
+"""Wrong input: a non-zero exit, one line that says what and where, nothing half-written."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+
+from .conftest import Checkout
+
+pytestmark = pytest.mark.workflow
+
+Copy = Callable[[], Checkout]
+
+
+def error_lines(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "says"),
+    [
+        ({"model": {"variant": "huge"}}, ["model.variant", "huge", "nano, tiny"]),
+        ({"training": {"learning_rat": 1}}, ["training.learning_rat", "unknown key"]),
+        ({"loader": {"workers": "two"}}, ["loader.workers", "'two'", "integer"]),
+    ],
+)
+def test_config_mistakes_stop_the_plan(
+    checkout: Checkout, overlay: dict[str, object], says: list[str]
+) -> None:
+    checkout.configure(overlay)
+    printed = checkout.snakemake("--dry-run", ok=False)
+    [line] = printed.splitlines()
+    assert line.startswith("error: config: ")
+    for part in says:
+        assert part in line
+    assert not (checkout.folder / "results").exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu"])
+def test_a_device_that_is_not_present(checkout: Checkout, device: str) -> None:
+    row = {"device": device, "processes": 8, "threads": 1, "modes": ["full"], "seeds": [0]}
+    checkout.configure({"rows": [row]})
+    # planning needs no device, running does
+    assert checkout.planned()["train"] == 1
+    printed = checkout.snakemake(ok=False)
+    [line] = error_lines(printed)
+    assert f"device {device} is not present on this machine" in line
+    assert not (checkout.folder / "data").exists()
+
+
+def test_a_batch_that_does_not_divide(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure({"training": {"batch": {"size": 3}}})
+    printed = changed.snakemake("results/cpu-2p/full/seed0/train.json", ok=False)
+    [line] = error_lines(printed)
+    assert "training.batch.size: 3 images per run do not divide among 2 processes" in line
+
+
+def test_a_row_that_is_not_configured(checkout: Checkout) -> None:
+    printed = checkout.snakemake("results/gpu-4p/full/seed0/train.json", ok=False)
+    [line] = error_lines(printed)
+    assert "gpu-4p is not in the config" in line
+
+
+def test_a_crop_larger_than_the_images(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure({"training": {"augmentation": {"crop": [128, 128]}}})
+    printed = changed.snakemake("results/cpu-1p/full/seed0/train.json", ok=False)
+    [line] = error_lines(printed)
+    assert "crop" in line
+    assert "128" in line
+    assert not (changed.folder / "results/cpu-1p/full/seed0/train.json").exists()
+
+
+def test_a_data_set_that_is_not_there(checkout: Checkout) -> None:
+    checkout.configure({"dataset": {"name": "cityscapes", "root": "nowhere"}})
+    printed = checkout.snakemake(ok=False)
+    [line] = error_lines(printed)
+    assert "nowhere" in line
+    assert "dataset.root" in line
+
+
+def test_faulty_files_are_all_named(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    root = changed.folder / "data/streets"
+    images = sorted((root / "leftImg8bit/train/alder").iterdir())
+    labels = sorted((root / "gtFine/train/alder").iterdir())
+    images[0].write_bytes(images[0].read_bytes()[:100])
+    labels[1].write_text('{"imgWidth": 64')
+    annotation = json.loads(labels[2].read_text())
+    annotation["objects"][0]["label"] = "spaceship"
+    labels[2].write_text(json.dumps(annotation))
+    Image.new("RGB", (64, 32)).save(images[0].with_name("alder_000900_000019_leftImg8bit.png"))
+    labels[0].with_name("alder_000901_000019_gtFine_polygons.json").write_text("{}")
+
+    before = (changed.folder / "results/table.md").read_text()
+    printed = changed.snakemake(ok=False)
+    lines = "\n".join(error_lines(printed))
+    for name in (images[0].name, labels[1].name, "spaceship", "alder_000900", "alder_000901"):
+        assert name in lines
+    # what depends on nothing that is wrong is still there
+    assert (changed.folder / "results/table.md").read_text() == before
+    assert not list((changed.folder / "data").rglob("*.tmp*"))
+
+
+def test_a_class_count_that_does_not_fit_the_labels(
+    copy_of_finished: Copy,
+) -> None:
+    """The schema already refuses fewer than 19; a manifest may hold more than the model has."""
+    changed = copy_of_finished()
+    path = changed.folder / "data/streets-labels/train.json"
+    manifest = json.loads(path.read_text())
+    manifest["pixels"] = [*manifest["pixels"][:-1], 5, manifest["pixels"][-1]]
+    path.write_text(json.dumps(manifest))
+    printed = changed.snakemake(
+        "--forcerun", "train", "--rerun-triggers", "input", "--",
+        "results/cpu-1p/full/seed0/train.json", ok=False,
+    )  # fmt: skip
+    [line] = error_lines(printed)
+    assert "train id 19" in line
+    assert "model.num_classes is 19" in line
+
+
+def test_damaged_weights_are_not_evaluated(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    weights = changed.folder / "results/cpu-1p/full/seed0/best.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    printed = changed.snakemake("results/cpu-1p/full/seed0/evaluate.json", ok=False)
+    [line] = error_lines(printed)
+    assert "best.safetensors: not the weights that the record speaks of" in line
+
+
+def test_an_edited_record_is_not_tabulated(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    record = changed.folder / "results/cpu-2p/full/seed0/evaluate.json"
+    content = json.loads(record.read_text())
+    content["figures"]["best"]["miou"] = 99.0
+    record.write_text(json.dumps(content))
+    printed = changed.snakemake(ok=False)
+    [line] = error_lines(printed)
+    assert "evaluate.json: changed after it was written" in line
