@@ -13,6 +13,7 @@ transcendental array functions), so that a scene is the same on every machine.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ Pixels = npt.NDArray[np.int32]
 
 SUPERSAMPLING = 2
 REFERENCE_HEIGHT = 128  # textures are defined in pixels of a picture this high
+FARTHEST = 16000  # pixels from the picture's corner: OpenCV rasterises in 16.16 fixed point
 NEAREST = 0.6  # metres; points closer to the camera's plane are moved there
 
 PLAIN, ASPHALT, PAVING, FOLIAGE, GRASS, PLASTER, STONE, CLOTH, CLOUD = range(9)
@@ -56,20 +58,20 @@ class Canvas:
         self.haze, self.visibility = haze, visibility
         self.pixels = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 4), np.uint8)
         self.objects: list[dict[str, object]] = []
-        self._cos, self._sin = math.cos(camera.roll), math.sin(camera.roll)
+        # picture axes: x to the right, y down; half a pixel is added for rounding
+        self._axes = np.array((-1.0 if camera.mirrored else 1.0, -1.0))
+        self._eye = np.array((0.0, camera.height))
+        self._centre = np.array((camera.centre_x, camera.centre_y)) + 0.5
+        self._cos = math.cos(camera.roll)
+        self._sin = np.array((-math.sin(camera.roll), math.sin(camera.roll)))
 
     def project(self, points: Points) -> Pixels:
         """Project world points (..., 3) to supersampled pixel coordinates (..., 2) int32."""
-        camera = self.camera
-        scale = camera.focal / np.maximum(points[..., 2], NEAREST)
-        x = points[..., 0] * (-scale if camera.mirrored else scale)
-        y = (camera.height - points[..., 1]) * scale
-        pixels = np.empty((*points.shape[:-1], 2))
-        pixels[..., 0] = x * self._cos - y * self._sin + (camera.centre_x + 0.5)
-        pixels[..., 1] = x * self._sin + y * self._cos + (camera.centre_y + 0.5)
-        # OpenCV rasterises in 16.16 fixed point
-        np.maximum(np.minimum(pixels, 16000, out=pixels), -16000, out=pixels)
-        return np.floor(pixels, out=pixels).astype(np.int32)
+        scale = self.camera.focal / np.maximum(points[..., 2:], NEAREST)
+        offset = (points[..., :2] * self._axes + self._eye) * scale
+        pixels = offset * self._cos + offset[..., ::-1] * self._sin + self._centre
+        np.minimum(np.maximum(pixels, -FARTHEST, out=pixels), FARTHEST, out=pixels)
+        return np.floor(pixels, out=pixels).astype(np.int32, order="C")
 
     def hazy(self, colour: Colour, points: Points) -> Colour:
         """Blend a colour with the haze between the camera and a polygon (N, 3)."""
@@ -82,6 +84,12 @@ class Canvas:
         """How far to either side the picture shows the world at a distance, in metres."""
         return distance * 1.4 * self.pixels.shape[1] * 0.7 / self.camera.focal
 
+    def across(self, fraction: float, z: float) -> float:
+        """X of what appears at a fraction of the picture's width, at a distance z."""
+        camera = self.camera
+        x = (fraction * self.pixels.shape[1] - camera.centre_x) / camera.focal * z
+        return -x if camera.mirrored else x
+
     def fill(self, points: Points, colour: Colour, material: int = PLAIN) -> Pixels:
         """Fill one polygon (N, 3); return its pixels for `label`."""
         pixels = self.project(points)
@@ -93,6 +101,15 @@ class Canvas:
         pixels = list(self.project(points))
         if pixels:
             self._paint(pixels, self.hazy(colour, points[0]), material)
+        return pixels
+
+    def fill_each(
+        self, points: Points, colours: Sequence[Colour], material: int = PLAIN
+    ) -> list[Pixels]:
+        """Fill polygons (M, N, 3) one after the other, each with its own colour."""
+        pixels = list(self.project(points))
+        for polygon, colour, where in zip(pixels, colours, points, strict=True):
+            self._paint([polygon], self.hazy(colour, where), material)
         return pixels
 
     def ring(self, outer: Points, inner: Points, colour: Colour) -> Pixels:
@@ -112,8 +129,7 @@ class Canvas:
             self.label(name, [polygon])
 
     def _paint(self, polygons: list[Pixels], colour: Colour, material: int) -> None:
-        r, g, b = (min(max(c, 0), 255) for c in colour)
-        cv2.fillPoly(self.pixels, polygons, (r, g, b, material))
+        cv2.fillPoly(self.pixels, polygons, (*colour, material))
 
     def shade(self, points: Points, strength: float) -> None:
         """Darken what lies under a polygon (N, 3): a shadow."""
@@ -134,23 +150,31 @@ class Canvas:
         A union in several pieces becomes several polygons; one outside the picture, none.
         """
         # the supersampled pixel i has its centre at i/2 - 1/4 label pixels: in quarters, 2i - 1
-        quarters = [shape * (4 // SUPERSAMPLING) - 1 for shape in shapes]
-        low = np.min([q.min(0) for q in quarters], 0) // 4
-        high = np.max([q.max(0) for q in quarters], 0) // 4 + 1
-        x0, y0 = np.maximum(low, 0).tolist()
-        x1, y1 = np.minimum(high, [self.width - 1, self.height - 1]).tolist()
+        corners = np.concatenate(shapes) * (4 // SUPERSAMPLING) - 1
+        x0, y0 = (max(low // 4, 0) for low in corners.min(0).tolist())
+        x1, y1 = (high // 4 + 1 for high in corners.max(0).tolist())
+        x1, y1 = min(x1, self.width - 1), min(y1, self.height - 1)
         if x1 <= x0 or y1 <= y0:
             return
         mask = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.uint8)
-        offset = np.array([x0 * 4, y0 * 4], np.int32)
-        for quarter in quarters:
-            cv2.fillPoly(mask, [quarter - offset], 1, shift=2)
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        corners -= np.array([x0 * 4, y0 * 4], np.int32)
+        start = 0
+        for shape in shapes:
+            cv2.fillPoly(mask, [corners[start : start + len(shape)]], 1, shift=2)
+            start += len(shape)
+        contours, _ = cv2.findContours(
+            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0)
+        )
         for contour in sorted(contours, key=lambda c: tuple(c[0, 0])):
-            outline = cv2.approxPolyDP(contour, 0.6, True)[:, 0]
+            outline = cv2.approxPolyDP(contour, 0.6, True)[:, 0].tolist()
             if len(outline) >= 3:
-                polygon = (outline + np.array([x0, y0], np.int32)).tolist()
-                self.objects.append({"label": name, "polygon": polygon})
+                self.objects.append({"label": name, "polygon": outline})
+
+
+@cache
+def _circle(corners: int) -> Points:
+    turn = [2 * math.pi * (i + 0.5) / corners for i in range(corners)]
+    return np.array([(math.cos(a), math.sin(a)) for a in turn])
 
 
 class Face:
@@ -162,35 +186,42 @@ class Face:
     """
 
     def __init__(self, *corners: Sequence[float]) -> None:
-        origin, right, opposite, top = np.array(corners, np.float64)
-        self.origin, self.along_u, self.along_v = origin, right - origin, top - origin
-        twist = opposite - right - self.along_v
-        self.twist = twist if abs(twist).max() > 1e-9 else None
+        (x, y, z), right, opposite, top = corners
+        u = (right[0] - x, right[1] - y, right[2] - z)
+        v = (top[0] - x, top[1] - y, top[2] - z)
+        # what a corner lies off the parallelogram of the others
+        twist = [o - r - d for o, r, d in zip(opposite, right, v, strict=True)]
+        self.basis = np.array(((x, y, z), u, v), np.float64)
+        self.twist = np.array(twist) if max(map(abs, twist)) > 1e-9 else None
 
-    def at(self, uv: Sequence[Sequence[float]] | Points) -> Points:
+    def at(self, uv: npt.ArrayLike) -> Points:
         """World points (..., 3) of surface coordinates (..., 2)."""
         uv = np.asarray(uv, np.float64)
         u, v = uv[..., :1], uv[..., 1:]
-        points: Points = self.origin + self.along_u * u + self.along_v * v
+        points: Points = self.basis[0] + self.basis[1] * u + self.basis[2] * v
         return points if self.twist is None else points + self.twist * (u * v)
 
     def box(self, u0: float, v0: float, u1: float, v1: float) -> Points:
         """World points (4, 3) of an upright rectangle on the surface."""
         return self.at([(u0, v0), (u1, v0), (u1, v1), (u0, v1)])
 
-    def boxes(self, rectangles: Sequence[Sequence[float]] | Points) -> Points:
+    def boxes(self, rectangles: npt.ArrayLike) -> Points:
         """World points (M, 4, 3) of rectangles (u0, v0, u1, v1)."""
         r = np.asarray(rectangles, np.float64).reshape(-1, 4)
         return self.at(r[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
 
     def disc(self, u: float, v: float, ru: float, rv: float, corners: int = 14) -> Points:
         """World points (corners, 3) of an ellipse on the surface."""
-        turn = [2 * math.pi * (i + 0.5) / corners for i in range(corners)]
-        return self.at([(u + ru * math.cos(a), v + rv * math.sin(a)) for a in turn])
+        return self.at(_circle(corners) * np.array((ru, rv)) + np.array((u, v)))
+
+    def discs(self, ellipses: npt.ArrayLike, corners: int = 10) -> Points:
+        """World points (M, corners, 3) of ellipses (u, v, ru, rv)."""
+        e = np.asarray(ellipses, np.float64)[:, None]
+        return self.at(_circle(corners) * e[..., 2:] + e[..., :2])
 
     def faces(self, camera: Camera) -> bool:
         """Whether the outside is turned towards the camera."""
-        o, u, v = self.origin.tolist(), self.along_u.tolist(), self.along_v.tolist()
+        o, u, v = self.basis.tolist()
         normal = (
             u[1] * v[2] - u[2] * v[1],
             u[2] * v[0] - u[0] * v[2],

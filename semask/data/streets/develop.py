@@ -53,31 +53,30 @@ def develop(canvas: Canvas, rng: Random) -> npt.NDArray[np.uint8]:
     anew for each picture, so that a colour says little about the class.
     """
     stream = np.random.PCG64(int(rng.random() * 2**52))
-    height, width = canvas.pixels.shape[:2]
-    material = canvas.pixels[..., 3].ravel()
+    height, width = canvas.height, canvas.width
+    s = SUPERSAMPLING
+    parts = [canvas.pixels[i::s, j::s, :3].astype(np.int32) for i in range(s) for j in range(s)]
+    pixels = sum(parts[1:], parts[0]) // (s * s)
+    material = canvas.pixels[::s, ::s, 3].ravel()
     offsets = texture(stream, height, width).reshape(len(TEXTURES), -1)
     delta = offsets[material, np.arange(material.size)].reshape(height, width, 1)
     # textures are relative: bright surfaces show more of them than dark ones
-    pixels = canvas.pixels[..., :3].astype(np.int16)
     pixels = np.clip(pixels + ((delta * (pixels + 70)) >> 8), 0, 255)
-    s = SUPERSAMPLING
-    small = pixels.reshape(height // s, s, width // s, s, 3).sum((1, 3), dtype=np.int32) // (s * s)
 
-    grey = small.sum(2, keepdims=True) // 3
-    saturation = int(256 * rng.uniform(0.35, 1.1))
-    small = grey + (((small - grey) * saturation) >> 8)
-    small = vignette(small, int(rng.uniform(0, 90)))
-    grain = noise(stream, *small.shape[:2]).astype(np.int32)
-    grain += noise(stream, *small.shape[:2])
-    small += (((grain - 255) * int(rng.uniform(3, 14))) >> 8)[..., None]
-    small = np.clip(small, 0, 255)
-    exposure, gamma = rng.uniform(0.62, 1.3), rng.uniform(0.75, 1.3)
-    warmth, tint = rng.uniform(-0.16, 0.16), rng.uniform(-0.06, 0.06)
+    grey = pixels.sum(2, keepdims=True) // 3
+    saturation = int(256 * rng.uniform(0.6, 1.1))
+    pixels = grey + (((pixels - grey) * saturation) >> 8)
+    pixels = vignette(pixels, int(rng.uniform(0, 70)))
+    grain = noise(stream, height, width).astype(np.int32) + noise(stream, height, width)
+    pixels += (((grain - 255) * int(rng.uniform(3, 9))) >> 8)[..., None]
+    pixels = np.clip(pixels, 0, 255)
+    exposure, gamma = rng.uniform(0.78, 1.2), rng.uniform(0.85, 1.2)
+    warmth, tint = rng.uniform(-0.1, 0.1), rng.uniform(-0.04, 0.04)
     for channel, gain in enumerate((1 + warmth, 1 + tint, 1 - warmth)):
         curve = [255 * (min(i / 255 * gain, 1.0) ** gamma) * exposure for i in range(256)]
         table = np.array([min(round(c), 255) for c in curve], np.uint8)
-        small[..., channel] = table[small[..., channel]]
-    return small.astype(np.uint8)
+        pixels[..., channel] = table[pixels[..., channel]]
+    return pixels.astype(np.uint8)
 
 
 def vignette(pixels: npt.NDArray[np.int32], strength: int) -> npt.NDArray[np.int32]:

@@ -19,8 +19,8 @@ DARK: Colour = (35, 36, 38)
 
 def pole(canvas: Canvas, rng: Random, x: float, z: float, height: float, reach: float = 0) -> None:
     """A pole of the given height, with an arm of length `reach` (signed) at its top."""
-    half = rng.uniform(0.1, 0.15)
-    colour = paint(rng) if chance(rng, 0.4) else grey(rng, 60, 180)
+    half = rng.uniform(0.13, 0.18)
+    colour = paint(rng) if chance(rng, 0.15) else grey(rng, 100, 190)
     plane = board(x, z)
     shapes = [canvas.fill(plane.box(-half, 0, half, height), colour)]
     canvas.fill(plane.box(0, 0, half, height), scaled(colour, 0.65))
@@ -40,9 +40,9 @@ def lamp(canvas: Canvas, rng: Random, x: float, z: float) -> None:
 
 def traffic_light(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> None:
     """A signal head with three lamps, one of which is lit; its lower edge at height y."""
-    half, height = rng.uniform(0.32, 0.4), rng.uniform(1.35, 1.6)
+    half, height = rng.uniform(0.4, 0.5), rng.uniform(1.6, 1.9)
     plane = board(x, z - 0.05)
-    case = DARK if chance(rng, 0.7) else jittered(rng, pick(rng, ((180, 150, 50), (60, 85, 65))))
+    case = DARK if chance(rng, 0.85) else jittered(rng, pick(rng, ((180, 150, 50), (60, 85, 65))))
     rim = half * 1.35 if chance(rng, 0.5) else half
     shape = canvas.fill(
         plane.box(-rim, y - (rim - half), rim, y + height + (rim - half)),
@@ -61,7 +61,7 @@ def traffic_light(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> 
 def traffic_sign(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> None:
     """A sign plate centred on height y: round, triangular, octagonal, diamond or rectangular."""
     plane = board(x, z - 0.05)
-    size = rng.uniform(0.45, 0.6)
+    size = rng.uniform(0.55, 0.75)
     rim, field = jittered(rng, (200, 45, 45)), jittered(rng, (225, 225, 220))
     kind = int(rng.random() * 6)
     if chance(rng, 0.45):

@@ -16,6 +16,7 @@ from semask.data.streets.palette import (
     scaled,
 )
 
+SLABS = ((188, 180, 168), (168, 160, 150), (150, 145, 138), (176, 160, 145))
 FAR = 400.0  # metres: the horizon
 NEAR = 1.2
 
@@ -56,7 +57,7 @@ def open_ground(canvas: Canvas, rng: Random) -> None:
 
 def road(canvas: Canvas, rng: Random, x0: float, x1: float, end: float) -> None:
     """Asphalt from x0 to x1 as far as `end`, with repairs."""
-    colour = grey(rng, 60, 150)
+    colour = grey(rng, 55, 110)
     canvas.label("road", [canvas.fill(flat(x0, x1, NEAR, end).box(0, 0, 1, 1), colour, ASPHALT)])
     for _ in range(int(rng.uniform(0, 4))):
         x, z = rng.uniform(x0 + 0.5, x1 - 1.5), rng.uniform(5, 20)
@@ -96,10 +97,10 @@ def markings(canvas: Canvas, rng: Random, x0: float, x1: float, end: float) -> N
 
 def sidewalk(canvas: Canvas, rng: Random, x0: float, x1: float, end: float) -> None:
     """Slabs with visible joints and a kerb on the side of the road."""
-    colour = jittered(rng, grey(rng, 85, 175), 8)
+    colour = jittered(rng, pick(rng, SLABS), 12)
     surface = flat(x0, x1, NEAR, end)
     canvas.label("sidewalk", [canvas.fill(surface.box(0, 0, 1, 1), colour, PAVING)])
-    joint = scaled(colour, rng.uniform(0.58, 0.72))
+    joint = scaled(colour, rng.uniform(0.5, 0.66))
     step = rng.uniform(0.9, 1.4)
     z, lines = NEAR + rng.uniform(0, step), []
     while z < min(end, 32):
@@ -149,5 +150,5 @@ def rails(canvas: Canvas, rng: Random, x: float, end: float, label: bool) -> Non
 
 def crossing(canvas: Canvas, rng: Random, z0: float, z1: float) -> None:
     """A road that crosses the street at right angles."""
-    shape = canvas.fill(flat(-90, 90, z0, z1).box(0, 0, 1, 1), grey(rng, 60, 150), ASPHALT)
+    shape = canvas.fill(flat(-90, 90, z0, z1).box(0, 0, 1, 1), grey(rng, 55, 110), ASPHALT)
     canvas.label("road", [shape])

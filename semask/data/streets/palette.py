@@ -9,43 +9,29 @@ from semask.data.streets.canvas import Colour
 T = TypeVar("T")
 
 EARTHS = (
-    (190, 160, 120),
-    (165, 110, 80),
-    (205, 190, 160),
-    (140, 120, 95),
-    (175, 90, 70),
-    (95, 75, 60),
-)
+    (200, 170, 130), (170, 115, 85), (210, 195, 165), (150, 130, 105), (180, 95, 75), (110, 90, 75),
+)  # fmt: skip
 BRIGHTS = (
     (190, 45, 40), (40, 80, 160), (40, 120, 70), (210, 170, 50), (60, 140, 150), (215, 120, 50),
     (120, 60, 110), (110, 140, 185), (90, 110, 60), (35, 45, 80),
 )  # fmt: skip
+STONES = ((160, 150, 132), (155, 92, 70), (128, 126, 122), (140, 110, 88), (176, 140, 110))
 LEAVES = (
-    (70, 105, 50),
-    (50, 80, 45),
-    (100, 120, 55),
-    (85, 95, 60),
-    (135, 115, 50),
-    (150, 95, 45),
-    (90, 80, 60),
-)
+    (55, 95, 42), (75, 110, 50), (48, 80, 45), (92, 118, 55), (66, 100, 60), (40, 72, 40),
+    (145, 110, 45), (150, 90, 42),
+)  # fmt: skip
 GRASSES = (
-    (85, 115, 55),
-    (115, 125, 70),
-    (140, 125, 80),
-    (70, 95, 55),
-    (125, 105, 75),
-    (100, 90, 65),
-)
+    (125, 145, 72), (148, 150, 85), (152, 136, 88), (108, 134, 62), (132, 122, 76), (140, 158, 90),
+)  # fmt: skip
 SKIES = (  # zenith, horizon
-    ((95, 140, 205), (185, 205, 225)),
-    ((130, 165, 210), (220, 225, 230)),
-    ((175, 180, 185), (215, 215, 215)),
-    ((140, 145, 155), (180, 182, 185)),
+    ((105, 150, 210), (190, 210, 228)),
+    ((135, 170, 215), (222, 226, 232)),
+    ((180, 185, 190), (218, 218, 218)),
+    ((150, 156, 166), (192, 194, 197)),
     ((225, 228, 232), (245, 245, 243)),
-    ((115, 110, 145), (235, 170, 120)),
-    ((70, 85, 125), (190, 150, 140)),
-    ((190, 180, 160), (225, 210, 185)),
+    ((150, 145, 180), (240, 185, 145)),
+    ((120, 135, 175), (215, 180, 165)),
+    ((200, 192, 172), (232, 220, 198)),
 )
 SKINS = ((225, 185, 160), (200, 150, 120), (150, 105, 80), (95, 65, 50))
 
@@ -62,8 +48,8 @@ def chance(rng: Random, probability: float) -> bool:
 
 def scaled(colour: Colour, factor: float) -> Colour:
     """A lighter or darker colour."""
-    r, g, b = (min(max(int(c * factor), 0), 255) for c in colour)
-    return r, g, b
+    r, g, b = colour
+    return min(int(r * factor), 255), min(int(g * factor), 255), min(int(b * factor), 255)
 
 
 def jittered(rng: Random, colour: Colour, amount: float = 14) -> Colour:
@@ -80,13 +66,21 @@ def grey(rng: Random, low: float, high: float) -> Colour:
 
 
 def paint(rng: Random) -> Colour:
-    """Facade, bodywork, cloth: greys, earth colours and bright ones."""
+    """Bodywork, cloth, doors: greys, earth colours and bright ones."""
     kind = rng.random()
     if kind < 0.42:
         return grey(rng, 35, 225)
     if kind < 0.72:
         return jittered(rng, pick(rng, EARTHS), 18)
     return jittered(rng, pick(rng, BRIGHTS), 18)
+
+
+def plaster(rng: Random) -> Colour:
+    """Facade: mostly earth colours and light greys."""
+    kind = rng.random()
+    if kind < 0.5:
+        return jittered(rng, pick(rng, EARTHS), 18)
+    return grey(rng, 90, 220) if kind < 0.75 else paint(rng)
 
 
 def contrasting(rng: Random, colour: Colour) -> Colour:

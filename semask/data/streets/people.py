@@ -7,11 +7,11 @@ from semask.data.streets.canvas import CLOTH, Canvas, Colour, Face, Pixels, boar
 from semask.data.streets.palette import SKINS, chance, jittered, paint, pick, scaled
 
 TYRE: Colour = (24, 24, 26)
+END_ON = 0.45  # cosine of the yaw below which a two-wheeler is seen from an end
+BAND: Colour = (225, 228, 230)  # reflective
 
 
-def limb(
-    plane: Face, u0: float, v0: float, u1: float, v1: float, w0: float, w1: float
-) -> list[list[float]]:
+def limb(u0: float, v0: float, u1: float, v1: float, w0: float, w1: float) -> list[list[float]]:
     """Corners (u, v) of a tapered bar from (u0, v0) to (u1, v1) with half widths w0 and w1."""
     length = math.hypot(u1 - u0, v1 - v0)
     nu, nv = -(v1 - v0) / length, (u1 - u0) / length
@@ -33,7 +33,7 @@ def person(
     swing = rng.uniform(0.0, 0.22)
 
     def draw(bar: tuple[float, float, float, float, float, float], c: Colour) -> Pixels:
-        return canvas.fill(plane.at([[k * u, k * v] for u, v in limb(plane, *bar)]), c, CLOTH)
+        return canvas.fill(plane.at([[k * u, k * v] for u, v in limb(*bar)]), c, CLOTH)
 
     canvas.shade(
         Face(
@@ -75,14 +75,29 @@ def wheel(canvas: Canvas, plane: Face, u: float, radius: float, tyre: float) -> 
     """A spoked wheel: a ring with a hub, seen through."""
     outer = plane.disc(u, radius, radius, radius)
     shape = canvas.ring(outer, plane.disc(u, radius, radius - tyre, radius - tyre), TYRE)
+    spokes = []
+    for i in range(4):
+        du, dv = math.cos(i * math.pi / 4 + 0.2), math.sin(i * math.pi / 4 + 0.2)
+        long, wide = radius - tyre, 0.022
+        spokes.append(
+            [
+                (u + du * long - dv * wide, radius + dv * long + du * wide),
+                (u + du * long + dv * wide, radius + dv * long - du * wide),
+                (u - du * long + dv * wide, radius - dv * long - du * wide),
+                (u - du * long - dv * wide, radius - dv * long + du * wide),
+            ]
+        )
+    canvas.fill_many(plane.at(spokes), (190, 190, 192))
     canvas.fill(plane.disc(u, radius, 0.07, 0.07, 6), (130, 130, 130))
     return shape
 
 
-def bicycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> Face:
+def bicycle(
+    canvas: Canvas, rng: Random, x: float, z: float, yaw: float, name: str = "bicycle"
+) -> Face:
     """A bicycle from the side, or from behind where it is seen end on; return its plane."""
     colour = paint(rng)
-    if abs(math.cos(yaw)) < 0.45:
+    if abs(math.cos(yaw)) < END_ON:
         plane = board(x, z)
         shapes = [
             canvas.fill(plane.box(-0.08, 0, 0.08, 0.74), TYRE),
@@ -90,7 +105,7 @@ def bicycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> Face
             canvas.fill(plane.box(-0.34, 0.95, 0.34, 1.05), (60, 60, 62)),
         ]
         canvas.fill(plane.box(-0.06, 0.5, 0.06, 0.6), (215, 45, 40))
-        canvas.label("bicycle", shapes)
+        canvas.label(name, shapes)
         return plane
     plane = board(x, z, yaw)
     r = rng.uniform(0.36, 0.4)
@@ -100,10 +115,10 @@ def bicycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> Face
         (0.4, r, 0.88, 0.36, 0.045, 0.045), (0.88, 0.36, 1.3, 0.82, 0.05, 0.05),
         (0.88, 0.36, 0.72, 0.98, 0.045, 0.045), (1.27, 1.05, 1.5, r, 0.045, 0.045),
     ]  # fmt: skip
-    shapes += [canvas.fill(plane.at(limb(plane, *bar)), colour) for bar in bars]
+    shapes += [canvas.fill(plane.at(limb(*bar)), colour) for bar in bars]
     shapes.append(canvas.fill(plane.box(0.56, 0.96, 0.86, 1.04), TYRE))
     shapes.append(canvas.fill(plane.box(1.18, 1.02, 1.42, 1.1), TYRE))
-    canvas.label("bicycle", shapes)
+    canvas.label(name, shapes)
     return plane
 
 
@@ -111,7 +126,7 @@ def motorcycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> F
     """A motorcycle or scooter from the side, or from behind; return its plane."""
     colour = paint(rng)
     dark = scaled(colour, 0.55)
-    if abs(math.cos(yaw)) < 0.45:
+    if abs(math.cos(yaw)) < END_ON:
         plane = board(x, z)
         shapes = [
             canvas.fill(plane.box(-0.14, 0, 0.14, 0.7), TYRE),
@@ -147,10 +162,12 @@ def rider(
 ) -> None:
     """Someone on a two-wheeler drawn before on `plane`: bent forward, helmet, foot on pedal."""
     skin, top, bottom = jittered(rng, pick(rng, SKINS)), paint(rng), paint(rng)
-    helmet = paint(rng)
+    helmet, vest = paint(rng), chance(rng, 0.65)
+    if vest:  # high visibility
+        top = jittered(rng, (225, 120, 35) if chance(rng, 0.4) else (205, 215, 50))
 
     def draw(bar: tuple[float, float, float, float, float, float], c: Colour) -> Pixels:
-        return canvas.fill(plane.at(limb(plane, *bar)), c, CLOTH)
+        return canvas.fill(plane.at(limb(*bar)), c, CLOTH)
 
     if end_on:
         wide = 0.34 if motor else 0.26
@@ -162,6 +179,8 @@ def rider(
             draw((0, 1.52, 0, 0.85, 0.27, 0.22), top),
             canvas.fill(plane.disc(0, 1.68, 0.17, 0.2, 10), helmet),
         ]
+        if vest:
+            canvas.fill_many(plane.boxes([(-0.22, v, 0.22, v + 0.09) for v in (1.0, 1.2)]), BAND)
         canvas.label(name, shapes)
         return
     hip = (0.5, 0.98) if motor else (0.68, 1.06)
@@ -178,6 +197,10 @@ def rider(
         draw((1.16, 1.2, *hand, 0.07, 0.06), skin),
         canvas.fill(plane.disc(neck[0] + 0.12, neck[1] + 0.2, 0.15, 0.17, 10), skin),
     ]
+    if vest:
+        for t in (0.3, 0.6):
+            u, v = hip[0] + (neck[0] - hip[0]) * t, hip[1] + (neck[1] - hip[1]) * t
+            draw((u - 0.14, v + 0.08, u + 0.14, v - 0.08, 0.045, 0.045), BAND)
     cap = plane.at(
         [
             (neck[0] - 0.06 + 0.36 * i / 6, neck[1] + 0.2 + 0.2 * math.sin(math.pi * i / 6))
@@ -188,15 +211,13 @@ def rider(
     canvas.label(name, shapes)
 
 
-def cyclist(
-    canvas: Canvas, rng: Random, x: float, z: float, yaw: float, group: bool = False
-) -> None:
-    """A rider on a bicycle."""
-    plane = bicycle(canvas, rng, x, z, yaw)
-    rider(canvas, rng, plane, abs(math.cos(yaw)) < 0.45, False, "ridergroup" if group else "rider")
+def cyclist(canvas: Canvas, rng: Random, x: float, z: float, yaw: float, group: str = "") -> None:
+    """A rider on a bicycle; with group="group", one of many that are labelled as such."""
+    plane = bicycle(canvas, rng, x, z, yaw, f"bicycle{group}")
+    rider(canvas, rng, plane, abs(math.cos(yaw)) < END_ON, False, f"rider{group}")
 
 
 def motorcyclist(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
     """A rider on a motorcycle."""
     plane = motorcycle(canvas, rng, x, z, yaw)
-    rider(canvas, rng, plane, abs(math.cos(yaw)) < 0.45, True)
+    rider(canvas, rng, plane, abs(math.cos(yaw)) < END_ON, True)

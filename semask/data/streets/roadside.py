@@ -19,12 +19,14 @@ from semask.data.streets.canvas import (
 from semask.data.streets.palette import (
     GRASSES,
     LEAVES,
+    STONES,
     chance,
     contrasting,
     grey,
     jittered,
     paint,
     pick,
+    plaster,
     scaled,
 )
 
@@ -77,7 +79,7 @@ def building(
     gable has the less of the more the facade has.
     """
     height = rng.uniform(6, 19)
-    colour = paint(rng)
+    colour = plaster(rng)
     depth = rng.uniform(8, 14) * side
     sunny, shady = scaled(colour, light), scaled(colour, 2 - light)
     shapes: list[Pixels] = []
@@ -113,7 +115,7 @@ def row_of_houses(canvas: Canvas, rng: Random, z: float, x0: float, x1: float) -
     x = max(x0, -canvas.reach(z))
     while x < min(x1, canvas.reach(z)):
         end = x + rng.uniform(6, 14)
-        colour, height = paint(rng), rng.uniform(6, 16)
+        colour, height = plaster(rng), rng.uniform(6, 16)
         facade = Face((x, 0, z), (end, 0, z), (end, height, z), (x, height, z))
         shapes = [canvas.fill(facade.box(0, 0, 1, 1), colour, PLASTER)]
         if chance(rng, 0.5):
@@ -125,47 +127,44 @@ def row_of_houses(canvas: Canvas, rng: Random, z: float, x0: float, x1: float) -
 
 
 def skyline(canvas: Canvas, rng: Random, distance: float) -> None:
-    """A distant band of blocks and trees above the horizon."""
+    """A distant band of trees and blocks above the horizon."""
+    plane, unit = board(0, distance), distance / 100
+    trees: list[tuple[float, float, float, float]] = []
+    blocks: list[tuple[float, float, float, float]] = []
+    panes: list[tuple[float, float, float, float]] = []
     x = -canvas.reach(distance)
     while x < canvas.reach(distance):
-        width = rng.uniform(0.05, 0.2) * distance
+        width = rng.uniform(5, 20) * unit
         if chance(rng, 0.5):
-            height = rng.uniform(0.04, 0.16) * distance
-            block = Face(
-                (x, -2, distance), (x + width, -2, distance),
-                (x + width, height, distance), (x, height, distance),
-            )  # fmt: skip
-            colour = paint(rng)
-            canvas.label("building", [canvas.fill(block.box(0, 0, 1, 1), colour, PLASTER)])
-            step = distance * 0.022
-            grid = [
-                (u / width, v / height, (u + step * 0.5) / width, (v + step * 0.55) / height)
-                for u in np.arange(step * 0.5, width - step * 0.7, step).tolist()
-                for v in np.arange(step * 0.5, height - step * 0.6, step * 1.1).tolist()
-            ]
-            canvas.fill_many(block.boxes(grid), scaled(colour, 0.6))
+            height = rng.uniform(4, 16) * unit
+            blocks.append((x, -2, x + width, height))
+            for i in range(1, int(width / unit / 2.4)):
+                for j in range(int(height / unit / 2.6)):
+                    u, v = x + 2.4 * i * unit, (1 + 2.6 * j) * unit
+                    panes.append((u - 0.6 * unit, v, u + 0.6 * unit, v + 1.3 * unit))
         else:
-            plane, colour = board(x, distance), jittered(rng, pick(rng, LEAVES), 12)
-            size = 0.06 * distance
-            lumps = [(-0.4, 0.3, 0.5), (0.4, 0.2, 0.45), (0, 0.5, 0.6)]
-            shapes = [
-                canvas.fill(plane.disc(u * width, v * size, r * width, r * size), colour, FOLIAGE)
-                for u, v, r in lumps
-            ]
-            canvas.label("vegetation", shapes)
+            for u, v in ((0.2, 1.0), (0.8, 0.6), (0.5, 2.2)):
+                size = rng.uniform(0.35, 0.5) * width
+                trees.append((x + u * width, v * unit, size, size * 0.6))
         x += width * rng.uniform(0.8, 1.3)
+    leaf, stone = jittered(rng, pick(rng, LEAVES), 12), paint(rng)
+    if trees:
+        tones = [jittered(rng, leaf, 5) for _ in trees]
+        canvas.label("vegetation", canvas.fill_each(plane.discs(trees), tones, FOLIAGE))
+    if blocks:
+        walls = [jittered(rng, stone if chance(rng, 0.5) else paint(rng), 10) for _ in blocks]
+        canvas.label("building", canvas.fill_each(plane.boxes(blocks), walls, PLASTER))
+        canvas.fill_many(plane.boxes(panes), scaled(stone, 0.6))
 
 
 def wall(canvas: Canvas, rng: Random, face: Face, length: float, height: float) -> None:
     """A free-standing wall of stone blocks or bricks, with a coping."""
-    colour = paint(rng)
-    if chance(rng, 0.6):
-        colour = jittered(rng, pick(rng, ((150, 140, 125), (145, 90, 70), (120, 120, 118))), 15)
+    colour = jittered(rng, pick(rng, STONES), 14)
     canvas.label("wall", [canvas.fill(face.box(0, 0, 1, 1), colour, STONE)])
-    courses = max(round(height / rng.uniform(0.42, 0.55)), 3)
-    bricks = max(round(length / rng.uniform(0.9, 1.3)), 2)
-    joint = scaled(colour, rng.uniform(0.5, 0.62) if sum(colour) > 200 else 1.8)
-    h, w = 0.08 / height, 0.1 / length
+    courses = max(round(height / rng.uniform(0.5, 0.65)), 3)
+    bricks = max(round(length / rng.uniform(1.1, 1.5)), 2)
+    joint = scaled(colour, 0.5 if chance(rng, 0.5) else 1.5)
+    h, w = 0.07 / height, 0.1 / length
     beds = [(0, i / courses - h, 1, i / courses + h) for i in range(1, courses)]
     canvas.fill_many(face.boxes(beds), joint, STONE)
     heads = [
@@ -180,11 +179,12 @@ def wall(canvas: Canvas, rng: Random, face: Face, length: float, height: float) 
 
 def fence(canvas: Canvas, rng: Random, face: Face, length: float, height: float) -> None:
     """Upright bars between two rails; what is behind shows through."""
-    colour = paint(rng)
-    count = max(round(length / rng.uniform(0.5, 0.75)), 3)
-    half = rng.uniform(0.22, 0.3) / count
+    colour = grey(rng, 190, 230) if chance(rng, 0.5) else scaled(paint(rng), 0.6)
+    count = max(round(length / rng.uniform(0.7, 1.0)), 3)
+    half = rng.uniform(0.2, 0.28) / count
     bars = [((i + 0.5) / count - half, 0.0, (i + 0.5) / count + half, 0.97) for i in range(count)]
     canvas.label("fence", [canvas.project(face.box(0, 0, 1, 1))])
+    canvas.shade(face.box(0, 0, 1, 1), 0.4 if sum(colour) > 330 else 0.0)
     canvas.fill_many(face.boxes(bars), colour)
     rail = 0.07 / height
     rails = [(0, v - rail, 1, v + rail) for v in (0.14, 0.86)]
@@ -206,22 +206,24 @@ def crown(canvas: Canvas, rng: Random, x: float, z: float, y: float, rx: float, 
     """Leaves: overlapping clumps around (x, y, z), lighter towards the top."""
     colour = jittered(rng, pick(rng, LEAVES), 12)
     plane = board(x, z)
-    shapes = [canvas.fill(plane.disc(0, y, rx * 0.8, ry * 0.8), colour, FOLIAGE)]
     turn = rng.uniform(0, 6)
+    clumps, tones = [(0.0, y, rx * 0.8, ry * 0.8)], [colour]
     for i in range(9):
-        angle = turn + i * 0.698 + rng.uniform(-0.2, 0.2)
-        u, v = math.cos(angle) * rx * 0.62, y + math.sin(angle) * ry * 0.62
-        clump = rng.uniform(0.32, 0.5)
-        tone = scaled(colour, 0.85 + 0.25 * (v - y) / ry + rng.uniform(-0.1, 0.1))
-        shapes.append(canvas.fill(plane.disc(u, v, rx * clump, ry * clump, 10), tone, FOLIAGE))
+        angle, size = turn + i * 0.698 + rng.uniform(-0.2, 0.2), rng.uniform(0.32, 0.5)
+        high = math.sin(angle)
+        clumps.append((math.cos(angle) * rx * 0.62, y + high * ry * 0.62, rx * size, ry * size))
+        tones.append(scaled(colour, 0.85 + 0.16 * high + rng.uniform(-0.1, 0.1)))
+    shapes = canvas.fill_each(plane.discs(clumps), tones, FOLIAGE)
     canvas.label("vegetation", shapes)
+    if ry * canvas.camera.focal / z < 16:  # too far away to see leaves
+        return
     for factor in (0.55, 1.5):
         spots = []
         for _ in range(9):
             angle, reach = rng.uniform(0, 6.28), rng.uniform(0, 0.8)
             u, v = math.cos(angle) * rx * reach, y + math.sin(angle) * ry * reach
-            spots.append(plane.disc(u, v, rx * 0.13, ry * 0.11, 6))
-        canvas.fill_many(np.array(spots), scaled(colour, factor), FOLIAGE)
+            spots.append((u, v, rx * 0.13, ry * 0.11))
+        canvas.fill_many(plane.discs(spots, 6), scaled(colour, factor), FOLIAGE)
 
 
 def tree(canvas: Canvas, rng: Random, x: float, z: float) -> None:
@@ -257,10 +259,9 @@ def hedge(canvas: Canvas, rng: Random, face: Face, length: float) -> None:
     canvas.label("vegetation", [canvas.fill(face.at([(0, 0), (1, 0), *top]), colour, FOLIAGE)])
     for tone in (0.6, 1.4):
         spots = [
-            face.disc(rng.uniform(0.03, 0.97), rng.uniform(0.1, 0.85), 0.4 / length, 0.12, 6)
-            for _ in range(12)
+            (rng.uniform(0.03, 0.97), rng.uniform(0.1, 0.85), 0.4 / length, 0.12) for _ in range(12)
         ]
-        canvas.fill_many(np.array(spots), scaled(colour, tone), FOLIAGE)
+        canvas.fill_many(face.discs(spots, 6), scaled(colour, tone), FOLIAGE)
 
 
 def bank(canvas: Canvas, rng: Random, x: float, side: int, z0: float, z1: float) -> None:

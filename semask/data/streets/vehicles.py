@@ -243,7 +243,8 @@ def bus(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
         count = max(int(length / 1.5), 4)
         posts = [((i - 0.07) / count, 0.42, (i + 0.07) / count, 0.86) for i in range(1, count)]
         canvas.fill_many(body[side].boxes(posts), scaled(colour, SHADES[side]))
-        canvas.fill(body[side].box(0, 0.25, 1, 0.33), stripe)
+        pins = [(0, v, 1, v + 0.05) for v in (0.08, 0.19, 0.3)]
+        canvas.fill_many(body[side].boxes(pins), stripe)
         if side == "right":
             doors = [(u, 0.02, u + 1.2 / length, 0.84) for u in (0.35, 0.86)]
             canvas.fill_many(body[side].boxes(doors), (60, 68, 76))
@@ -283,7 +284,12 @@ def train(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
         if side not in seen:
             continue
         face = body[side]
-        canvas.fill_many(face.boxes([(0, 0.08, 1, 0.2), (0, 0.3, 1, 0.4)]), stripe)
+        pitch = 1.5 / length  # slanted stripes, the livery of the line
+        slanted = [
+            [(u, 0.02), (u + pitch / 2, 0.02), (u + pitch * 1.1, 0.42), (u + pitch * 0.6, 0.42)]
+            for u in (i * pitch for i in range(int(1 / pitch) - 1))
+        ]
+        canvas.fill_many(face.at(slanted), stripe)
         canvas.fill(face.box(0, 0.9, 1, 1), stripe)
         count = int(length / 2.2)
         panes = [((i + 0.16) / count, 0.5, (i + 0.84) / count, 0.84) for i in range(count)]
@@ -299,7 +305,11 @@ def train(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
         if end not in seen:
             continue
         face = body[end]
-        canvas.fill_many(face.boxes([(0, 0.08, 1, 0.2), (0, 0.3, 1, 0.4)]), stripe)
+        slanted = [
+            [(u, 0.02), (u + 0.14, 0.02), (u + 0.3, 0.42), (u + 0.16, 0.42)]
+            for u in (0.0, 0.28, 0.56)
+        ]
+        canvas.fill_many(face.at(slanted), stripe)
         canvas.fill(face.at([(0.1, 0.46), (0.9, 0.46), (0.84, 0.82), (0.16, 0.82)]), GLASS)
         canvas.fill(face.box(0.3, 0.87, 0.7, 0.95), (250, 190, 60))
         lamp = (215, 45, 40) if end == "rear" else (250, 248, 225)
