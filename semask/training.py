@@ -1,5 +1,6 @@
 """Training of SeMask-FPN: one loop for every device and any number of processes."""
 
+import json
 import math
 import shutil
 import time
@@ -262,15 +263,16 @@ def _evaluate_and_keep(
 
 
 def _save_weights(path: Path, run: Run, model: nn.Module, iteration: int) -> None:
-    metadata = {
+    facts = {
         "variant": run.recipe.model.variant,
         "recipe_digest": run.recipe.digest(),
-        "seed": str(run.seed),
-        "iteration": str(iteration),
+        "seed": run.seed,
+        "iteration": iteration,
     }
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with atomically(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        # one entry, since safetensors writes several in any order: equal weights, equal files
+        save_file(tensors, temporary, {"semask": json.dumps(facts)})
 
 
 def _checkpoint(
