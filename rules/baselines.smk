@@ -25,4 +25,4 @@ rule baselines:
         "{PYTHON:q} -m workflow_scripts.baselines --experiment {params.experiment:q}"
         " --num-classes {params.num_classes} --train-manifest {input.train:q}"
         " --val-manifest {input.val:q} --root {params.root:q} --labels {params.labels:q}"
-        " --record {output:q} --log {log:q}"
+        " --record {output:q} --error-log {log:q}"

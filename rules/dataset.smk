@@ -27,4 +27,4 @@ checkpoint dataset:
         mem_mb=1000,
     shell:
         "{PYTHON:q} -m workflow_scripts.dataset --config {params.config:q}"
-        " --processes {threads} --output {output:q} --log {log:q}"
+        " --processes {threads} --output {output:q} --error-log {log:q}"

@@ -34,4 +34,4 @@ rule evaluate:
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
         " --predictions {params.predictions} --pictures {output.pictures:q}"
-        " --record {output.record:q} --log {log:q}"
+        " --record {output.record:q} --error-log {log:q}"

@@ -25,7 +25,7 @@ rule labels:
     shell:
         "{PYTHON:q} -m workflow_scripts.labels --root {params.root:q}"
         " --split {wildcards.split:q} --city {wildcards.city:q} --labels {params.labels:q}"
-        " --processes {threads} --output {output:q} --log {log:q}"
+        " --processes {threads} --output {output:q} --error-log {log:q}"
 
 
 rule manifest:
@@ -41,4 +41,4 @@ rule manifest:
         mem_mb=500,
     shell:
         "{PYTHON:q} -m workflow_scripts.manifest --cities {input:q} --output {output:q}"
-        " --log {log:q}"
+        " --error-log {log:q}"

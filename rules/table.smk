@@ -28,4 +28,4 @@ rule table:
         "{PYTHON:q} -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q}"
         " --published {input.published:q} --sources {params.sources:q}"
-        " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --log {log:q}"
+        " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

@@ -16,7 +16,7 @@ TRAIN = (
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " --output-log {output.log:q} --record {output.record:q} --log {log:q}"
+    " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
 PERFORMANCE = RUN.replace("{mode}", "performance")

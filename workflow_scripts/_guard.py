@@ -15,7 +15,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument(
-        "--log", type=Path, help="file for an error message, in place of standard error"
+        "--error-log", type=Path, help="file for an error message, in place of standard error"
     )
     return made
 
@@ -23,8 +23,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run(main: Callable[[], None]) -> None:
     """Run a script's main function and exit with 0, or with 1 and a message."""
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--log", type=Path)
-    log: Path | None = shared.parse_known_args()[0].log
+    shared.add_argument("--error-log", type=Path)
+    log: Path | None = shared.parse_known_args()[0].error_log
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
