@@ -91,7 +91,7 @@ def train(run: Run) -> None:
     replica: nn.Module = model
     if devices.world_size() > 1:
         # batch statistics are shared by the recipe's norm, or not at all: never copied each step
-        replica = DistributedDataParallel(model, broadcast_buffers=False)
+        replica = DistributedDataParallel(model, forward_sync_buffers=False)
     done, best = _restore(run.work, model, optimizer, device)
     log = None
     if first_process:
