@@ -12,15 +12,15 @@ from semask.data.streets.canvas import REFERENCE_HEIGHT, SUPERSAMPLING, Canvas
 # Per material: layers of noise as (cell width, cell height, amplitude), cells in pixels of a
 # picture REFERENCE_HEIGHT high. The coarse layers are what survives a small picture.
 TEXTURES = (
-    ((24.0, 24.0, 4),),  # plain
+    ((24.0, 24.0, 2),),  # plain
     ((1.2, 0.9, 16), (20.0, 8.0, 9)),  # asphalt
-    ((7.0, 4.0, 9), (1.5, 1.0, 6)),  # paving
+    ((5.0, 3.0, 8),),  # paving
     ((2.6, 2.6, 52), (7.0, 6.0, 30)),  # foliage
-    ((1.3, 5.0, 40), (14.0, 4.0, 12)),  # grass
-    ((16.0, 20.0, 8), (2.5, 2.5, 4)),  # plaster
-    ((4.0, 3.0, 14), (1.5, 1.5, 8)),  # stone
-    ((3.0, 3.0, 10),),  # cloth
-    ((50.0, 16.0, 13),),  # cloud
+    ((1.3, 5.0, 64), (14.0, 4.0, 12)),  # grass
+    ((12.0, 1.6, 22), (16.0, 20.0, 6)),  # plaster
+    ((4.0, 3.0, 22), (1.5, 1.5, 12)),  # stone
+    ((2.2, 2.2, 20),),  # cloth
+    ((50.0, 16.0, 8),),  # cloud
 )
 
 
@@ -67,10 +67,10 @@ def develop(canvas: Canvas, rng: Random) -> npt.NDArray[np.uint8]:
     saturation = int(256 * rng.uniform(0.6, 1.1))
     pixels = grey + (((pixels - grey) * saturation) >> 8)
     pixels = vignette(pixels, int(rng.uniform(0, 70)))
-    grain = noise(stream, height, width).astype(np.int32) + noise(stream, height, width)
-    pixels += (((grain - 255) * int(rng.uniform(3, 9))) >> 8)[..., None]
+    grain = noise(stream, height, width * 3).astype(np.int32) + noise(stream, height, width * 3)
+    pixels += ((grain - 255) * int(rng.uniform(8, 26)) >> 8).reshape(height, width, 3)
     pixels = np.clip(pixels, 0, 255)
-    exposure, gamma = rng.uniform(0.78, 1.2), rng.uniform(0.85, 1.2)
+    exposure, gamma = rng.uniform(0.85, 1.2), rng.uniform(0.85, 1.15)
     warmth, tint = rng.uniform(-0.1, 0.1), rng.uniform(-0.04, 0.04)
     for channel, gain in enumerate((1 + warmth, 1 + tint, 1 - warmth)):
         curve = [255 * (min(i / 255 * gain, 1.0) ** gamma) * exposure for i in range(256)]

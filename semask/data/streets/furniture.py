@@ -4,7 +4,7 @@ from random import Random
 
 from semask.data.streets.canvas import PLASTER, Canvas, Colour, Pixels, board
 from semask.data.streets.palette import (
-    BRIGHTS,
+    STEELS,
     chance,
     contrasting,
     grey,
@@ -12,6 +12,7 @@ from semask.data.streets.palette import (
     paint,
     pick,
     scaled,
+    usual,
 )
 
 DARK: Colour = (35, 36, 38)
@@ -19,12 +20,14 @@ DARK: Colour = (35, 36, 38)
 
 def pole(canvas: Canvas, rng: Random, x: float, z: float, height: float, reach: float = 0) -> None:
     """A pole of the given height, with an arm of length `reach` (signed) at its top."""
-    half = rng.uniform(0.13, 0.18)
-    colour = paint(rng) if chance(rng, 0.15) else grey(rng, 100, 190)
+    half = rng.uniform(0.16, 0.22)
+    colour = usual(rng, STEELS)
     plane = board(x, z)
     shapes = [canvas.fill(plane.box(-half, 0, half, height), colour)]
-    canvas.fill(plane.box(0, 0, half, height), scaled(colour, 0.65))
-    shapes.append(canvas.fill(plane.box(-half * 1.5, 0, half * 1.5, 0.5), scaled(colour, 0.8)))
+    canvas.fill(plane.box(0, 0, half, height), scaled(colour, 0.5))
+    step = rng.uniform(0.28, 0.36)  # banded, to be seen in traffic
+    bands = [(-half, 2 * i * step, half, (2 * i + 1) * step) for i in range(int(height / step / 2))]
+    canvas.fill_many(plane.boxes(bands), DARK)
     if reach:
         shapes.append(canvas.fill(plane.box(0, height - 0.24, reach, height), colour))
     canvas.label("pole", shapes)
@@ -40,10 +43,10 @@ def lamp(canvas: Canvas, rng: Random, x: float, z: float) -> None:
 
 def traffic_light(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> None:
     """A signal head with three lamps, one of which is lit; its lower edge at height y."""
-    half, height = rng.uniform(0.4, 0.5), rng.uniform(1.6, 1.9)
+    half, height = rng.uniform(0.34, 0.42), rng.uniform(1.25, 1.45)
     plane = board(x, z - 0.05)
     case = DARK if chance(rng, 0.85) else jittered(rng, pick(rng, ((180, 150, 50), (60, 85, 65))))
-    rim = half * 1.35 if chance(rng, 0.5) else half
+    rim = half * 1.3 if chance(rng, 0.8) else half
     shape = canvas.fill(
         plane.box(-rim, y - (rim - half), rim, y + height + (rim - half)),
         (205, 205, 200) if rim > half else case,
@@ -61,11 +64,11 @@ def traffic_light(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> 
 def traffic_sign(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> None:
     """A sign plate centred on height y: round, triangular, octagonal, diamond or rectangular."""
     plane = board(x, z - 0.05)
-    size = rng.uniform(0.55, 0.75)
+    size = rng.uniform(0.48, 0.62)
     rim, field = jittered(rng, (200, 45, 45)), jittered(rng, (225, 225, 220))
-    kind = int(rng.random() * 6)
-    if chance(rng, 0.45):
-        rim, field = jittered(rng, (225, 225, 220)), jittered(rng, pick(rng, BRIGHTS))
+    kind = pick(rng, (0, 1, 2, 2, 4, 5))
+    if chance(rng, 0.4):
+        rim, field = jittered(rng, (225, 225, 220)), jittered(rng, (40, 85, 170))
     ink = contrasting(rng, field)
     if kind in (0, 1):
         outline, inner = plane.disc(0, y, size, size), plane.disc(0, y, size * 0.66, size * 0.66)
@@ -83,7 +86,7 @@ def traffic_sign(canvas: Canvas, rng: Random, x: float, z: float, y: float) -> N
     elif kind == 4:
         outline, inner = (plane.disc(0, y, k, k, 8) for k in (size * 1.05, size * 0.8))
     else:
-        wide = rng.uniform(0.9, 2.0)
+        wide = rng.uniform(0.9, 1.6)
         outline = plane.box(-size * wide, y - size, size * wide, y + size)
         inner = plane.box(-size * wide + 0.12, y - size + 0.12, size * wide - 0.12, y + size - 0.12)
     canvas.label("traffic sign", [canvas.fill(outline, rim)])
@@ -102,23 +105,21 @@ def signal_mast(canvas: Canvas, rng: Random, x: float, z: float) -> None:
     inward = 1 if x < 0 else -1
     if chance(rng, 0.35):
         reach = rng.uniform(2, 3.5) * inward
-        pole(canvas, rng, x, z, 5.0, reach)
-        traffic_light(canvas, rng, x + reach, z, 3.5)
-        traffic_light(canvas, rng, x, z, 2.3)
+        pole(canvas, rng, x, z, 4.2, reach)
+        traffic_light(canvas, rng, x + reach, z, 2.8)
+        traffic_light(canvas, rng, x, z, 1.7)
     else:
-        pole(canvas, rng, x, z, rng.uniform(3.8, 4.4))
-        traffic_light(canvas, rng, x, z, rng.uniform(2.3, 2.7))
-        if chance(rng, 0.3):
-            traffic_sign(canvas, rng, x, z, 1.75)
+        pole(canvas, rng, x, z, rng.uniform(3.2, 3.8))
+        traffic_light(canvas, rng, x, z, rng.uniform(1.6, 2.0))
 
 
 def sign_post(canvas: Canvas, rng: Random, x: float, z: float) -> None:
     """A pole with one or two signs."""
-    height = rng.uniform(2.5, 3.4)
+    height = rng.uniform(2.2, 2.9)
     pole(canvas, rng, x, z, height)
     traffic_sign(canvas, rng, x, z, height - 0.3)
     if chance(rng, 0.3):
-        traffic_sign(canvas, rng, x, z, height - 1.5)
+        traffic_sign(canvas, rng, x, z, height - 1.3)
 
 
 def bollards(canvas: Canvas, rng: Random, x: float, z: float) -> None:

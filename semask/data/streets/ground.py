@@ -9,6 +9,7 @@ from semask.data.streets.canvas import ASPHALT, CLOUD, GRASS, PAVING, PLAIN, Can
 from semask.data.streets.palette import (
     GRASSES,
     SKIES,
+    SLABS,
     chance,
     grey,
     jittered,
@@ -16,7 +17,6 @@ from semask.data.streets.palette import (
     scaled,
 )
 
-SLABS = ((188, 180, 168), (168, 160, 150), (150, 145, 138), (176, 160, 145))
 FAR = 400.0  # metres: the horizon
 NEAR = 1.2
 
@@ -96,21 +96,18 @@ def markings(canvas: Canvas, rng: Random, x0: float, x1: float, end: float) -> N
 
 
 def sidewalk(canvas: Canvas, rng: Random, x0: float, x1: float, end: float) -> None:
-    """Slabs with visible joints and a kerb on the side of the road."""
+    """Slabs in two tones and a kerb on the side of the road."""
     colour = jittered(rng, pick(rng, SLABS), 12)
     surface = flat(x0, x1, NEAR, end)
     canvas.label("sidewalk", [canvas.fill(surface.box(0, 0, 1, 1), colour, PAVING)])
-    joint = scaled(colour, rng.uniform(0.5, 0.66))
-    step = rng.uniform(0.9, 1.4)
-    z, lines = NEAR + rng.uniform(0, step), []
-    while z < min(end, 32):
-        lines.append((x0, z, x1, z + 0.16 + 0.006 * z))
-        z += step * (1 + z / 40)
-    canvas.fill_many(flat(0, 1, 0, 1).boxes(lines), joint, PAVING)
-    columns = max(round((x1 - x0) / 1.1), 2)
-    xs = [x0 + (x1 - x0) * i / columns for i in range(1, columns)]
-    lines = [(x - 0.05, NEAR, x + 0.05, min(end, 40)) for x in xs]
-    canvas.fill_many(flat(0, 1, 0, 1).boxes(lines), joint, PAVING)
+    columns = max(round((x1 - x0) / 1.0), 2)
+    wide, step = (x1 - x0) / columns, rng.uniform(0.8, 1.1)
+    z, row, slabs = NEAR + rng.uniform(0, step), 0, []
+    while z < min(end, 40):
+        far = z + step * (1 + z / 30)
+        slabs += [(x0 + wide * i, z, x0 + wide * (i + 1), far) for i in range(row % 2, columns, 2)]
+        z, row = far, row + 1
+    canvas.fill_many(flat(0, 1, 0, 1).boxes(slabs), scaled(colour, rng.uniform(0.6, 0.75)), PAVING)
     x = x0 if abs(x0) < abs(x1) else x1
     canvas.fill(flat(x - 0.1, x + 0.1, NEAR, end).box(0, 0, 1, 1), scaled(colour, 1.25))
 

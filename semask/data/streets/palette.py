@@ -1,4 +1,4 @@
-"""Colours. Everything man-made draws from one palette, so that colour does not name the class."""
+"""Colours. A kind of thing has usual colours, but any may occur: colour alone names no class."""
 
 from collections.abc import Sequence
 from random import Random
@@ -15,14 +15,12 @@ BRIGHTS = (
     (190, 45, 40), (40, 80, 160), (40, 120, 70), (210, 170, 50), (60, 140, 150), (215, 120, 50),
     (120, 60, 110), (110, 140, 185), (90, 110, 60), (35, 45, 80),
 )  # fmt: skip
-STONES = ((160, 150, 132), (155, 92, 70), (128, 126, 122), (140, 110, 88), (176, 140, 110))
+STONES = ((158, 88, 68), (140, 78, 62), (172, 104, 80))
 LEAVES = (
     (55, 95, 42), (75, 110, 50), (48, 80, 45), (92, 118, 55), (66, 100, 60), (40, 72, 40),
     (145, 110, 45), (150, 90, 42),
 )  # fmt: skip
-GRASSES = (
-    (125, 145, 72), (148, 150, 85), (152, 136, 88), (108, 134, 62), (132, 122, 76), (140, 158, 90),
-)  # fmt: skip
+GRASSES = ((150, 160, 72), (165, 165, 84), (142, 150, 64), (172, 158, 88))
 SKIES = (  # zenith, horizon
     ((105, 150, 210), (190, 210, 228)),
     ((135, 170, 215), (222, 226, 232)),
@@ -33,6 +31,17 @@ SKIES = (  # zenith, horizon
     ((120, 135, 175), (215, 180, 165)),
     ((200, 192, 172), (232, 220, 198)),
 )
+FACADES = ((205, 172, 132), (188, 150, 112), (215, 192, 152), (176, 128, 96))
+SLABS = ((208, 186, 176), (192, 168, 158), (220, 200, 190))
+CARS = ((30, 33, 42), (45, 60, 110), (110, 30, 38), (58, 64, 78))
+LOADS = ((215, 120, 50), (200, 92, 40), (222, 145, 75))
+BUSES = ((228, 188, 56), (215, 170, 40), (238, 208, 100))
+TRAINS = ((70, 165, 165), (60, 140, 150), (105, 190, 190))
+CLOTHES = ((110, 60, 130), (140, 75, 125), (82, 52, 110), (125, 90, 160))
+CYCLES = ((70, 205, 95), (95, 220, 75), (55, 175, 120))
+MOTORS = ((200, 45, 70), (215, 60, 120), (175, 35, 60))
+FENCES = ((205, 220, 238), (180, 200, 225), (225, 235, 245))
+STEELS = ((150, 168, 178), (170, 186, 194), (130, 150, 160))
 SKINS = ((225, 185, 160), (200, 150, 120), (150, 105, 80), (95, 65, 50))
 
 
@@ -75,12 +84,9 @@ def paint(rng: Random) -> Colour:
     return jittered(rng, pick(rng, BRIGHTS), 18)
 
 
-def plaster(rng: Random) -> Colour:
-    """Facade: mostly earth colours and light greys."""
-    kind = rng.random()
-    if kind < 0.5:
-        return jittered(rng, pick(rng, EARTHS), 18)
-    return grey(rng, 90, 220) if kind < 0.75 else paint(rng)
+def usual(rng: Random, colours: Sequence[Colour]) -> Colour:
+    """Mostly one of the colours that are usual for a kind of thing, else any paint."""
+    return jittered(rng, pick(rng, colours), 12) if chance(rng, 0.75) else paint(rng)
 
 
 def contrasting(rng: Random, colour: Colour) -> Colour:

@@ -4,7 +4,19 @@ import math
 from random import Random
 
 from semask.data.streets.canvas import CLOTH, Canvas, Colour, Face, Pixels, board
-from semask.data.streets.palette import SKINS, chance, jittered, paint, pick, scaled
+from semask.data.streets.palette import (
+    CLOTHES,
+    CYCLES,
+    MOTORS,
+    SKINS,
+    chance,
+    contrasting,
+    jittered,
+    paint,
+    pick,
+    scaled,
+    usual,
+)
 
 TYRE: Colour = (24, 24, 26)
 END_ON = 0.45  # cosine of the yaw below which a two-wheeler is seen from an end
@@ -28,7 +40,7 @@ def person(
     plane = board(x, z)
     k = rng.uniform(0.92, 1.1) * (0.68 if chance(rng, 0.1) else 1)
     skin, hair = jittered(rng, pick(rng, SKINS)), scaled(pick(rng, SKINS), 0.4)
-    top, bottom = paint(rng), paint(rng)
+    top, bottom = usual(rng, CLOTHES), usual(rng, CLOTHES)
     stride = rng.uniform(0.02, 0.24)
     swing = rng.uniform(0.0, 0.22)
 
@@ -54,7 +66,10 @@ def person(
         draw((0.24, 1.36, 0.3 + swing, 0.84, 0.08, 0.06), scaled(top, 0.85)),
         draw((0, 1.48, 0, 0.78, 0.25, 0.2), top),
     ]
-    if skirt or chance(rng, 0.2):  # skirt or coat
+    if chance(rng, 0.75):  # striped shirt
+        stripes = [(-0.22, v, 0.22, v + 0.09) for v in (0.84, 1.02, 1.2, 1.38)]
+        canvas.fill_many(plane.boxes([[k * c for c in s] for s in stripes]), contrasting(rng, top))
+    if skirt or chance(rng, 0.1):  # skirt or coat
         shapes.append(draw((0, 0.95, 0, 0.45, 0.19, 0.3), bottom if skirt else top))
     shapes.append(canvas.fill(plane.disc(0, 1.62 * k, 0.135 * k, 0.17 * k, 10), skin))
     canvas.fill(
@@ -96,7 +111,7 @@ def bicycle(
     canvas: Canvas, rng: Random, x: float, z: float, yaw: float, name: str = "bicycle"
 ) -> Face:
     """A bicycle from the side, or from behind where it is seen end on; return its plane."""
-    colour = paint(rng)
+    colour = usual(rng, CYCLES)
     if abs(math.cos(yaw)) < END_ON:
         plane = board(x, z)
         shapes = [
@@ -124,7 +139,7 @@ def bicycle(
 
 def motorcycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> Face:
     """A motorcycle or scooter from the side, or from behind; return its plane."""
-    colour = paint(rng)
+    colour = usual(rng, MOTORS)
     dark = scaled(colour, 0.55)
     if abs(math.cos(yaw)) < END_ON:
         plane = board(x, z)
@@ -141,7 +156,8 @@ def motorcycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> F
     shapes = []
     for u in (0.36, 1.66):
         shapes.append(canvas.fill(plane.disc(u, 0.34, 0.34, 0.34), TYRE))
-        canvas.fill(plane.disc(u, 0.34, 0.15, 0.15, 8), (150, 150, 152))
+        canvas.fill(plane.disc(u, 0.34, 0.2, 0.2, 10), (205, 205, 208))
+        canvas.fill(plane.disc(u, 0.34, 0.1, 0.1, 8), TYRE)
     parts = (
         ([(0.3, 0.45), (1.2, 0.3), (1.42, 0.62), (1.3, 0.8), (0.3, 0.72)], dark),
         ([(0.62, 0.28), (1.2, 0.24), (1.22, 0.52), (0.7, 0.52)], (110, 110, 112)),
@@ -152,7 +168,9 @@ def motorcycle(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> F
         ([(0.1, 0.3), (0.8, 0.26), (0.8, 0.36), (0.1, 0.42)], (175, 175, 178)),
     )
     shapes += [canvas.fill(plane.at(corners), c) for corners, c in parts]
-    canvas.fill(plane.disc(1.52, 0.94, 0.08, 0.09, 8), (245, 240, 205))
+    fins = [(0.62, v, 1.2, v + 0.06) for v in (0.28, 0.4)]
+    canvas.fill_many(plane.boxes(fins), (215, 215, 218))
+    canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, 8), (250, 245, 215))
     canvas.label("motorcycle", shapes)
     return plane
 
@@ -162,9 +180,10 @@ def rider(
 ) -> None:
     """Someone on a two-wheeler drawn before on `plane`: bent forward, helmet, foot on pedal."""
     skin, top, bottom = jittered(rng, pick(rng, SKINS)), paint(rng), paint(rng)
-    helmet, vest = paint(rng), chance(rng, 0.65)
+    helmet, vest = paint(rng), chance(rng, 0.85)
     if vest:  # high visibility
         top = jittered(rng, (225, 120, 35) if chance(rng, 0.4) else (205, 215, 50))
+        bottom = top if chance(rng, 0.7) else bottom
 
     def draw(bar: tuple[float, float, float, float, float, float], c: Colour) -> Pixels:
         return canvas.fill(plane.at(limb(*bar)), c, CLOTH)

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 from typing import NamedTuple
 
-from semask.data.streets import furniture, ground, people, roadside, vehicles
+from semask.data.streets import furniture, people, roadside, vehicles
 from semask.data.streets.canvas import Canvas, Face
 from semask.data.streets.palette import chance, pick
 
@@ -22,6 +22,7 @@ class Street(NamedTuple):
     verge_right: float
     front_left: float  # where walls, fences and facades stand
     front_right: float
+    junction: float | None  # distance of the middle of a crossing road
     end: float  # how far the street runs
 
 
@@ -39,54 +40,42 @@ def traffic(canvas: Canvas, rng: Random, street: Street, turn: int) -> list[Thin
     heavy = (vehicles.bus, vehicles.truck, vehicles.train)[turn % 3]
     centre = (street.left + street.right) / 2
     mine, theirs = (centre + street.right) / 2, (centre + street.left) / 2
-    pattern = rng.random()
     if heavy is vehicles.train:
         track = street.left + 1.6
-        if pattern < 0.4:
-            z = rng.uniform(14, 19)
-            ground.crossing(canvas, rng, z - 3, z + 3)
+        if street.junction:
+            z = street.junction
             add(z + 2, vehicles.train, rng.uniform(-16, -6), z, ACROSS)
-        elif pattern < 0.75:
-            z = rng.uniform(10, 15)
+        elif chance(rng, 0.6):
+            z = rng.uniform(8, 12)
             add(z + 10, vehicles.train, track, z + 20, math.pi)
         else:
-            z = rng.uniform(8, 13)
+            z = rng.uniform(7, 11)
             add(z + 10, vehicles.train, track, z, 0.0)
-        if chance(rng, 0.7):
-            add(z + 2, vehicles.car, mine, rng.uniform(7.5, 13), rng.uniform(-0.15, 0.15))
-    elif pattern < 0.35:  # crosses in front of us
-        z = rng.uniform(12, 17)
-        ground.crossing(canvas, rng, z - 2.5, z + 3)
+        add(8, vehicles.car, mine, rng.uniform(6.5, 9), rng.uniform(-0.15, 0.15))
+    elif street.junction:  # crosses in front of us
+        z = street.junction
         heading = ACROSS if chance(rng, 0.5) else -ACROSS
         x = rng.uniform(-7, -2) if heading > 0 else rng.uniform(2, 7)
         add(z + 1.5, heavy, x, z, heading + rng.uniform(-0.1, 0.1))
-        if chance(rng, 0.5):
-            add(9, vehicles.car, theirs, rng.uniform(11, 13), math.pi)
-    elif pattern < 0.7:  # ahead of us
-        z = rng.uniform(8.5, 14)
+        add(7, vehicles.car, *pick(rng, ((mine, 7.5, 0.0), (theirs, z - 2.5, math.pi))))
+    elif chance(rng, 0.55):  # ahead of us
+        z = rng.uniform(7, 11)
         add(z + 5, heavy, mine, z, rng.uniform(-0.12, 0.12))
-        if chance(rng, 0.6):
-            add(12, vehicles.car, theirs, rng.uniform(11, 20), math.pi)
+        add(8, vehicles.car, theirs, rng.uniform(11, 14), math.pi)
     else:  # comes towards us
-        z = rng.uniform(9, 13)
+        z = rng.uniform(8, 11)
         add(z + 5, heavy, theirs, z + 9, math.pi + rng.uniform(-0.1, 0.1))
-        if chance(rng, 0.6):
-            add(12, vehicles.car, mine, rng.uniform(8, 14), rng.uniform(-0.1, 0.1))
+        add(8, vehicles.car, mine, rng.uniform(6.5, 9), rng.uniform(-0.1, 0.1))
     for x, heading in ((mine, 0.0), (theirs, math.pi)):
         if chance(rng, 0.5):
             z = rng.uniform(24, 45)
             add(z + 4, vehicles.car, x, z, heading)
-    if chance(rng, 0.55):  # parked along the right kerb
+    if chance(rng, 0.35):  # parked along the right kerb
         z = rng.uniform(7, 10)
         for _ in range(int(rng.uniform(1, 5))):
-            other = rng.random()
-            kind = (
-                vehicles.caravan
-                if other < 0.06
-                else vehicles.trailer
-                if other < 0.1
-                else vehicles.car
-            )
+            kind: Draw = vehicles.car
+            if chance(rng, 0.1):
+                kind = pick(rng, (vehicles.caravan, vehicles.trailer))
             add(z + 4, kind, street.right + 0.9, z, math.pi if chance(rng, 0.2) else 0.0)
             z += rng.uniform(5.2, 7)
     if chance(rng, 0.3):
@@ -109,16 +98,13 @@ def foreground(canvas: Canvas, rng: Random, turn: int) -> list[Thing]:
         (people.motorcyclist, people.bicycle),
     )[turn // 3 % 2]
     wanted: list[Draw] = [ridden, parked, people.person]
-    for _ in range(int(rng.uniform(0, 3))):
+    if chance(rng, 0.3):
         wanted.append(people.person)
-    if chance(rng, 0.4):
-        more: tuple[Draw, ...] = (people.cyclist, people.motorcyclist, people.bicycle)
-        wanted.append(pick(rng, more))
-    slots = sorted(range(7), key=lambda _: rng.random())
+    slots = sorted(range(5), key=lambda _: rng.random())
     things: list[Thing] = []
     for slot, draw in zip(slots, wanted, strict=False):
-        z = rng.uniform(5.3, 8.5)
-        x = canvas.across((slot + rng.uniform(0.2, 0.8)) / 7, z)
+        z = rng.uniform(4.4, 6.8)
+        x = canvas.across((slot + rng.uniform(0.3, 0.7)) / 5, z)
         if draw is people.person:
             things.append((z, partial(draw, canvas, rng, x, z)))
             continue
@@ -147,10 +133,10 @@ def pavement(canvas: Canvas, rng: Random, street: Street, turn: int) -> list[Thi
 
     near = 1 if chance(rng, 0.5) else -1
     for side in (near, -near):  # close enough to be seen well
-        z = rng.uniform(6.5, 9.5) if side > 0 else rng.uniform(9, 12)
+        z = rng.uniform(6, 8) if side > 0 else rng.uniform(8, 11)
         masted = (turn + (side == near)) % 2
         add(z, furniture.signal_mast if masted else furniture.sign_post, kerb(side))
-        if chance(rng, 0.6):
+        if chance(rng, 0.35):
             other = pick(rng, (furniture.lamp, furniture.sign_post, furniture.signal_mast))
             add(rng.uniform(12, 22), other, kerb(side))
     if chance(rng, 0.5):
@@ -158,8 +144,8 @@ def pavement(canvas: Canvas, rng: Random, street: Street, turn: int) -> list[Thi
             side = 1 if chance(rng, 0.5) else -1
             x = street.front_right - 0.5 if side > 0 else street.front_left + 0.5
             add(rng.uniform(9, 14) + 7 * i, roadside.tree, x)
-    for _ in range(int(rng.uniform(0, 4))):
-        add(rng.uniform(8, 15), people.person, walk(1 if chance(rng, 0.5) else -1))
+    for _ in range(int(rng.uniform(0, 2.5))):
+        add(rng.uniform(8, 13), people.person, walk(1 if chance(rng, 0.5) else -1))
     if chance(rng, 0.15):
         z = rng.uniform(7, 9)
         x = street.left - 0.1 if near < 0 else street.right + 0.1

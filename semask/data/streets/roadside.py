@@ -17,17 +17,18 @@ from semask.data.streets.canvas import (
     board,
 )
 from semask.data.streets.palette import (
+    EARTHS,
+    FACADES,
     GRASSES,
     LEAVES,
     STONES,
     chance,
-    contrasting,
     grey,
     jittered,
     paint,
     pick,
-    plaster,
     scaled,
+    usual,
 )
 
 
@@ -47,10 +48,10 @@ def windows(canvas: Canvas, rng: Random, wall: Face, size: tuple[float, float], 
         for column in range(columns):
             u = (column + 0.5) / columns
             glass.append((u - width / 2, v, u + width / 2, min(v + tall, 0.97)))
-    pane = contrasting(rng, c)
-    if chance(rng, 0.5):
-        frame = np.array([-0.12 * width, -0.1 * tall, 0.12 * width, 0.1 * tall])
-        shade = scaled(c, 0.72 if chance(rng, 0.5) else 1.3)
+    pane = jittered(rng, (235, 200, 130) if chance(rng, 0.1) else (52, 58, 68), 10)
+    if chance(rng, 0.8):
+        frame = np.array([-0.13 * width, -0.11 * tall, 0.13 * width, 0.11 * tall])
+        shade = scaled(c, 0.65) if chance(rng, 0.3) else jittered(rng, (215, 212, 205), 8)
         canvas.fill_many(wall.boxes(np.array(glass) + frame), shade, PLASTER)
     canvas.fill_many(wall.boxes(glass), pane)
     if chance(rng, 0.6):
@@ -58,16 +59,17 @@ def windows(canvas: Canvas, rng: Random, wall: Face, size: tuple[float, float], 
         canvas.fill_many(wall.boxes(bars), scaled(c, 1.15))
     if height <= 8:
         return
-    low, high = 0.4 / height, 2.9 / height
-    if chance(rng, 0.5):  # shop: wide panes under an awning or a sign board
-        shops = [((i + 0.08) / columns, low, (i + 0.92) / columns, high) for i in range(columns)]
+    high = 2.7 / height
+    if chance(rng, 0.4):  # shop: panes under a sign board
+        low = 0.6 / height
+        shops = [((i + 0.15) / columns, low, (i + 0.85) / columns, high) for i in range(columns)]
         canvas.fill_many(wall.boxes(shops), pane)
-        canvas.fill(wall.box(0.02, high, 0.98, 3.5 / height), paint(rng))
+        canvas.fill(wall.box(0.02, high, 0.98, 3.3 / height), paint(rng))
     else:
         doors = [
-            ((i + 0.3) / columns, 0.0, (i + 0.7) / columns, high) for i in range(0, columns, 2)
+            ((i + 0.32) / columns, 0.0, (i + 0.68) / columns, high) for i in range(0, columns, 2)
         ]
-        canvas.fill_many(wall.boxes(doors), scaled(pane, 0.9))
+        canvas.fill_many(wall.boxes(doors), jittered(rng, pick(rng, EARTHS), 20))
 
 
 def building(
@@ -79,7 +81,7 @@ def building(
     gable has the less of the more the facade has.
     """
     height = rng.uniform(6, 19)
-    colour = plaster(rng)
+    colour = usual(rng, FACADES)
     depth = rng.uniform(8, 14) * side
     sunny, shady = scaled(colour, light), scaled(colour, 2 - light)
     shapes: list[Pixels] = []
@@ -115,7 +117,7 @@ def row_of_houses(canvas: Canvas, rng: Random, z: float, x0: float, x1: float) -
     x = max(x0, -canvas.reach(z))
     while x < min(x1, canvas.reach(z)):
         end = x + rng.uniform(6, 14)
-        colour, height = plaster(rng), rng.uniform(6, 16)
+        colour, height = usual(rng, FACADES), rng.uniform(6, 16)
         facade = Face((x, 0, z), (end, 0, z), (end, height, z), (x, height, z))
         shapes = [canvas.fill(facade.box(0, 0, 1, 1), colour, PLASTER)]
         if chance(rng, 0.5):
@@ -147,23 +149,25 @@ def skyline(canvas: Canvas, rng: Random, distance: float) -> None:
                 size = rng.uniform(0.35, 0.5) * width
                 trees.append((x + u * width, v * unit, size, size * 0.6))
         x += width * rng.uniform(0.8, 1.3)
-    leaf, stone = jittered(rng, pick(rng, LEAVES), 12), paint(rng)
+    leaf, stone = jittered(rng, pick(rng, LEAVES), 12), usual(rng, FACADES)
     if trees:
         tones = [jittered(rng, leaf, 5) for _ in trees]
         canvas.label("vegetation", canvas.fill_each(plane.discs(trees), tones, FOLIAGE))
     if blocks:
-        walls = [jittered(rng, stone if chance(rng, 0.5) else paint(rng), 10) for _ in blocks]
+        walls = [
+            jittered(rng, stone if chance(rng, 0.5) else usual(rng, FACADES), 10) for _ in blocks
+        ]
         canvas.label("building", canvas.fill_each(plane.boxes(blocks), walls, PLASTER))
         canvas.fill_many(plane.boxes(panes), scaled(stone, 0.6))
 
 
 def wall(canvas: Canvas, rng: Random, face: Face, length: float, height: float) -> None:
     """A free-standing wall of stone blocks or bricks, with a coping."""
-    colour = jittered(rng, pick(rng, STONES), 14)
+    colour = usual(rng, STONES)
     canvas.label("wall", [canvas.fill(face.box(0, 0, 1, 1), colour, STONE)])
     courses = max(round(height / rng.uniform(0.5, 0.65)), 3)
     bricks = max(round(length / rng.uniform(1.1, 1.5)), 2)
-    joint = scaled(colour, 0.5 if chance(rng, 0.5) else 1.5)
+    joint = scaled(colour, 0.45 if chance(rng, 0.3) else 1.7)
     h, w = 0.07 / height, 0.1 / length
     beds = [(0, i / courses - h, 1, i / courses + h) for i in range(1, courses)]
     canvas.fill_many(face.boxes(beds), joint, STONE)
@@ -178,17 +182,20 @@ def wall(canvas: Canvas, rng: Random, face: Face, length: float, height: float) 
 
 
 def fence(canvas: Canvas, rng: Random, face: Face, length: float, height: float) -> None:
-    """Upright bars between two rails; what is behind shows through."""
-    colour = grey(rng, 190, 230) if chance(rng, 0.5) else scaled(paint(rng), 0.6)
-    count = max(round(length / rng.uniform(0.7, 1.0)), 3)
-    half = rng.uniform(0.2, 0.28) / count
-    bars = [((i + 0.5) / count - half, 0.0, (i + 0.5) / count + half, 0.97) for i in range(count)]
+    """Pickets on two rails; what is behind shows through, in their shade."""
+    colour = jittered(rng, pick(rng, ((215, 215, 210), (185, 145, 100), (165, 125, 85))), 12)
+    count = max(round(length / rng.uniform(0.8, 1.1)), 3)
+    half = rng.uniform(0.24, 0.3) / count
     canvas.label("fence", [canvas.project(face.box(0, 0, 1, 1))])
-    canvas.shade(face.box(0, 0, 1, 1), 0.4 if sum(colour) > 330 else 0.0)
-    canvas.fill_many(face.boxes(bars), colour)
-    rail = 0.07 / height
-    rails = [(0, v - rail, 1, v + rail) for v in (0.14, 0.86)]
-    canvas.fill_many(face.boxes(rails), scaled(colour, 0.85))
+    canvas.shade(face.box(0, 0, 1, 1), 0.55)
+    rail = 0.06 / height
+    rails = [(0, v - rail, 1, v + rail) for v in (0.2, 0.8)]
+    canvas.fill_many(face.boxes(rails), scaled(colour, 0.7))
+    pickets = []
+    for i in range(count):
+        u = (i + 0.5) / count
+        pickets.append([(u - half, 0), (u + half, 0), (u + half, 0.92), (u, 1), (u - half, 0.92)])
+    canvas.fill_many(face.at(pickets), colour)
 
 
 def guard_rail(canvas: Canvas, rng: Random, face: Face, length: float) -> None:
@@ -215,7 +222,7 @@ def crown(canvas: Canvas, rng: Random, x: float, z: float, y: float, rx: float, 
         tones.append(scaled(colour, 0.85 + 0.16 * high + rng.uniform(-0.1, 0.1)))
     shapes = canvas.fill_each(plane.discs(clumps), tones, FOLIAGE)
     canvas.label("vegetation", shapes)
-    if ry * canvas.camera.focal / z < 16:  # too far away to see leaves
+    if ry * canvas.camera.focal / z < canvas.pixels.shape[0] / 16:  # too far to see leaves
         return
     for factor in (0.55, 1.5):
         spots = []
@@ -266,7 +273,7 @@ def hedge(canvas: Canvas, rng: Random, face: Face, length: float) -> None:
 
 def bank(canvas: Canvas, rng: Random, x: float, side: int, z0: float, z1: float) -> None:
     """A grassy slope that rises away from the street."""
-    rise, run = rng.uniform(1.0, 3.0), rng.uniform(5, 10) * side
+    rise, run = rng.uniform(0.3, 1.6), rng.uniform(8, 14) * side
     slope = Face((x, 0, z0), (x, 0, z1), (x + run, rise, z1), (x + run, rise, z0))
     colour = jittered(rng, pick(rng, GRASSES))
     canvas.label("terrain", [canvas.fill(slope.box(0, 0, 1, 1), colour, GRASS)])

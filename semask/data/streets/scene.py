@@ -1,7 +1,6 @@
 """One street scene: which things stand where, drawn from the far end to the camera."""
 
 import hashlib
-import math
 from functools import partial
 from random import Random
 
@@ -14,7 +13,7 @@ from semask.data.streets.develop import develop
 from semask.data.streets.palette import SKIES, chance, jittered, pick
 from semask.data.streets.placement import Street, foreground, pavement, traffic
 
-ACROSS = math.pi / 2
+FAR = 1e3
 
 
 def scene(
@@ -39,7 +38,7 @@ def scene(
     canvas.haze = horizon
     ground.sky(canvas, rng, zenith, horizon)
     street = street_plan(rng)
-    backdrop(canvas, rng, street)
+    backdrop(canvas, rng, street, turn)
     lanes(canvas, rng, street, turn)
     for side in (-1, 1):
         frontage(canvas, rng, street, side, turn)
@@ -59,10 +58,10 @@ def scene(
 
 
 def camera(rng: Random, width: int, height: int) -> Camera:
-    """A camera at a driver's to a lorry driver's height, looking roughly down the street."""
+    """A camera at the height of a car's windscreen, looking roughly down the street."""
     return Camera(
-        focal=rng.uniform(1.35, 1.75) * height * SUPERSAMPLING,
-        height=rng.uniform(1.5, 2.3),
+        focal=rng.uniform(1.4, 1.8) * height * SUPERSAMPLING,
+        height=rng.uniform(1.45, 1.9),
         centre_x=rng.uniform(0.36, 0.64) * width * SUPERSAMPLING,
         centre_y=rng.uniform(0.36, 0.5) * height * SUPERSAMPLING,
         roll=rng.uniform(-0.03, 0.03),
@@ -77,33 +76,39 @@ def air(rng: Random) -> tuple[tuple[int, int, int], float]:
 
 def street_plan(rng: Random) -> Street:
     """Widths drawn at random; traffic keeps right and the camera is in the right lane."""
-    right, left = rng.uniform(1.7, 2.6), -rng.uniform(3.4, 5.5)
-    verge_right, verge_left = right + rng.uniform(1.6, 3.0), left - rng.uniform(1.6, 3.0)
-    front_right = verge_right + (rng.uniform(1.8, 4) if chance(rng, 0.55) else 0)
-    front_left = verge_left - (rng.uniform(1.8, 4) if chance(rng, 0.55) else 0)
-    end = rng.uniform(22, 34) if chance(rng, 0.3) else rng.uniform(50, 120)
-    return Street(left, right, verge_left, verge_right, front_left, front_right, end)
+    right, left = rng.uniform(1.1, 1.9), -rng.uniform(3.2, 5.0)
+    verge_right, verge_left = right + rng.uniform(1.8, 3.2), left - rng.uniform(1.6, 3.0)
+    front_right = verge_right + (rng.uniform(1, 2.5) if chance(rng, 0.4) else 0)
+    front_left = verge_left - (rng.uniform(1, 2.5) if chance(rng, 0.4) else 0)
+    junction = rng.uniform(9.5, 13) if chance(rng, 0.45) else None
+    if junction and chance(rng, 0.7):  # the street ends there
+        end = junction + 3
+    else:
+        end = rng.uniform(24, 34) if chance(rng, 0.3) else rng.uniform(45, 90)
+    sides = (left, right, verge_left, verge_right, front_left, front_right)
+    return Street(*sides, junction, end)
 
 
-def backdrop(canvas: Canvas, rng: Random, street: Street) -> None:
-    """Open ground, a skyline, and houses across the end of a short street."""
+def backdrop(canvas: Canvas, rng: Random, street: Street, turn: int) -> None:
+    """Open ground, a skyline, and what stands across the end of a short street."""
     ground.open_ground(canvas, rng)
     if chance(rng, 0.75):
         roadside.skyline(canvas, rng, rng.uniform(120, 200))
-    if street.end < 40:
-        z = street.end + rng.uniform(8, 12)
-        ground.crossing(canvas, rng, street.end, z - 2)
-        kind = rng.random()
-        if kind < 0.6:
-            roadside.row_of_houses(canvas, rng, z, street.front_left * 3, street.front_right * 3)
-        else:
-            x0, x1 = street.front_left * 2.5, street.front_right * 2.5
-            for _ in range(4):
-                roadside.tree(canvas, rng, rng.uniform(x0, x1), z + 3)
-            tall = rng.uniform(1.8, 3.0)
-            face = Face((x0, 0, z), (x1, 0, z), (x1, tall, z), (x0, tall, z))
-            draw = roadside.wall if kind < 0.8 else roadside.fence
-            draw(canvas, rng, face, x1 - x0, tall)
+    if street.end > 40:
+        return
+    z = street.end + rng.uniform(1, 4)
+    x0, x1 = -canvas.reach(z), canvas.reach(z)
+    kind = turn // 2 % 3
+    if kind == 0 or chance(rng, 0.4):
+        roadside.row_of_houses(canvas, rng, z + (0 if kind == 0 else 8), x0, x1)
+    else:
+        for _ in range(3):
+            roadside.tree(canvas, rng, rng.uniform(x0, x1), z + 3)
+    if kind:
+        tall = rng.uniform(3.2, 4.6)
+        face = Face((x0, 0, z), (x1, 0, z), (x1, tall, z), (x0, tall, z))
+        draw = roadside.wall if kind == 1 else roadside.fence
+        draw(canvas, rng, face, x1 - x0, tall)
 
 
 def lanes(canvas: Canvas, rng: Random, street: Street, turn: int) -> None:
@@ -122,43 +127,56 @@ def lanes(canvas: Canvas, rng: Random, street: Street, turn: int) -> None:
     ground.markings(canvas, rng, street.left, street.right, end)
     if chance(rng, 0.2):
         ground.parking(canvas, rng, kerb_right, kerb_right + 2.0, end)
-    elif chance(rng, 0.25):
-        ground.terrain(canvas, rng, kerb_right + 0.1, kerb_right + 1.0, end)
+    elif chance(rng, 0.4):
+        ground.terrain(canvas, rng, kerb_right + 0.1, kerb_right + 1.4, end)
+    if street.junction:
+        ground.crossing(canvas, rng, street.junction - 3, street.junction + 3)
     if turn % 3 == 2 or chance(rng, 0.08):
         ground.rails(canvas, rng, street.left + 1.6, end, label=True)
 
 
 def frontage(canvas: Canvas, rng: Random, street: Street, side: int, turn: int) -> None:
-    """One side of the street: houses, walls, fences, hedges, banks, from far to near."""
+    """One side of the street, from far to near: mostly houses, a wall, a fence or a green."""
     x = street.front_left if side < 0 else street.front_right
+    kinds = ("houses", "wall", "green", "fence")
+    main = kinds[(turn + (1 + turn // 4 % 3 if side < 0 else 0)) % 4]
     light = rng.uniform(0.82, 1.15)
-    z, cuts = rng.uniform(3, 6), []
+    z, cuts = rng.uniform(2, 4), []
+    gap = (street.junction - 3, street.junction + 3) if street.junction else (street.end, FAR)
     while z < street.end:
-        length = rng.uniform(7, 14)
-        cuts.append((z, min(z + length, street.end)))
-        z += length
-    for i, (z0, z1) in reversed(list(enumerate(cuts))):
-        kind = rng.random()
-        if i in (0, 1):  # seen best; wall and fence take turns
-            kind = (0.55, 0.7, 0.2, 0.62, 0.78, 0.3)[(turn + (3 if side < 0 else 0)) % 6]
-        if kind < 0.5:
+        if gap[0] - 2 < z < gap[1]:  # the crossing road
+            z = gap[1]
+            continue
+        length = rng.uniform(7, 14) * (1 + z / 30)
+        end = min(z + length, street.end, gap[0] if z < gap[0] else street.end)
+        cuts.append((z, end))
+        z = end
+    for z0, z1 in reversed(cuts):
+        kind = main if z0 < 16 or chance(rng, 0.4) else pick(rng, kinds)
+        if kind == "houses":
             roadside.building(canvas, rng, x, side, z0, z1, light)
             continue
-        behind = rng.random()
-        if behind < 0.3:
-            roadside.building(canvas, rng, x + 5 * side, side, z0, z1, light)
-        elif behind < 0.7:
-            for _ in range(3):
-                roadside.tree(canvas, rng, x + side * rng.uniform(1.5, 6), rng.uniform(z0, z1))
-        tall = rng.uniform(2.0, 3.2)
-        face = Face((x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0))
-        if side > 0:
-            face = Face((x, 0, z1), (x, 0, z0), (x, tall, z0), (x, tall, z1))
-        if kind < 0.67:
-            roadside.wall(canvas, rng, face, z1 - z0, tall)
-        elif kind < 0.84:
-            roadside.fence(canvas, rng, face, z1 - z0, tall)
-        elif kind < 0.92:
-            roadside.hedge(canvas, rng, face, z1 - z0)
-        else:
+        set_back = x + side * rng.uniform(6, 9)
+        if kind == "green":
             roadside.bank(canvas, rng, x, side, z0, z1)
+            face = upright(set_back, side, z0, z1, rng.uniform(1.4, 2.2))
+            if chance(rng, 0.5):
+                roadside.hedge(canvas, rng, face, z1 - z0)
+            if chance(rng, 0.5):
+                roadside.tree(canvas, rng, set_back, (z0 + z1) / 2)
+            continue
+        if chance(rng, 0.4):
+            roadside.building(canvas, rng, set_back, side, z0, z1, light)
+        elif chance(rng, 0.6):
+            for t in (0.8, 0.3):
+                roadside.tree(canvas, rng, x + side * rng.uniform(1.5, 4), z0 + t * (z1 - z0))
+        tall = rng.uniform(2.5, 4.0)
+        draw = roadside.wall if kind == "wall" else roadside.fence
+        draw(canvas, rng, upright(x, side, z0, z1, tall), z1 - z0, tall)
+
+
+def upright(x: float, side: int, z0: float, z1: float, height: float) -> Face:
+    """A surface along the street that faces it."""
+    if side > 0:
+        z0, z1 = z1, z0
+    return Face((x, 0, z0), (x, 0, z1), (x, height, z1), (x, height, z0))

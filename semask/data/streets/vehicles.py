@@ -9,13 +9,27 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from semask.data.streets.canvas import CLOTH, PLAIN, Canvas, Colour, Face, Pixels
-from semask.data.streets.palette import chance, contrasting, grey, paint, scaled
+from semask.data.streets.canvas import PLAIN, Canvas, Colour, Face, Pixels
+from semask.data.streets.palette import (
+    BUSES,
+    CARS,
+    LOADS,
+    TRAINS,
+    chance,
+    contrasting,
+    grey,
+    jittered,
+    paint,
+    pick,
+    scaled,
+    usual,
+)
 
 Place = Callable[[float, float, float], tuple[float, float, float]]
 
 GLASS: Colour = (42, 50, 58)
 TYRE: Colour = (26, 26, 28)
+LIVERIES = ((40, 110, 70), (45, 75, 150), (180, 45, 45), (60, 60, 65))
 
 
 def placed(x: float, z: float, yaw: float) -> Place:
@@ -137,7 +151,7 @@ def car(canvas: Canvas, rng: Random, x: float, z: float, yaw: float, name: str =
         waist, roof = waist + 0.12, roof + 0.2
     if kind == 3:
         length, waist, roof, width = length + 0.4, waist + 0.15, roof + 0.55, width + 0.1
-    place, colour = placed(x, z, yaw), paint(rng)
+    place, colour = placed(x, z, yaw), usual(rng, CARS)
     half = width / 2
     shadow(canvas, place, length, width)
     seat = box(place, (0, length), (-half, half), (0.14, 0.42))
@@ -176,8 +190,8 @@ def car(canvas: Canvas, rng: Random, x: float, z: float, yaw: float, name: str =
 def truck(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
     """A lorry: a cab in front of a load that is a ribbed box, a tarpaulin or a tipper."""
     length, half, high = rng.uniform(6, 9), 1.22, rng.uniform(3.1, 3.7)
-    place, cab_colour = placed(x, z, yaw), paint(rng)
-    load_colour = paint(rng)
+    place, cab_colour = placed(x, z, yaw), usual(rng, LOADS)
+    load_colour = usual(rng, LOADS)
     cab_at = length - 1.9
     tipper = chance(rng, 0.25)
     top = rng.uniform(2.1, 2.5) if tipper else high
@@ -199,7 +213,7 @@ def truck(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
         if side in seen:
             count = int(cab_at / 0.75)
             ribs = [((i + 0.32) / count, 0.06, (i + 0.68) / count, 0.94) for i in range(count)]
-            canvas.fill_many(load[side].boxes(ribs), rib, CLOTH)
+            canvas.fill_many(load[side].boxes(ribs), rib)
             pane = (0.3, 0.52, 0.85, 0.88) if side == "right" else (0.15, 0.52, 0.7, 0.88)
             canvas.fill(cab[side].box(*pane), GLASS)
             ground = box(place, (0, length), (-half, half), (0, 1))[side]
@@ -210,7 +224,7 @@ def truck(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
     if "rear" in seen:
         shapes += tyres(canvas, place, 0, 2 * half, False)
         ribs = [(u, 0.04, u + 0.1, 0.96) for u in (0.05, 0.25, 0.45, 0.65, 0.85)]
-        canvas.fill_many(load["rear"].boxes(ribs), rib, CLOTH)
+        canvas.fill_many(load["rear"].boxes(ribs), rib)
         lights(canvas, frame["rear"], True, 0.3, 0.9)
     if "front" in seen:
         shapes += tyres(canvas, place, length, 2 * half, True)
@@ -227,7 +241,7 @@ def truck(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
 def bus(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
     """A city bus: a long box with a continuous band of windows and a lit destination."""
     length, half, high = rng.uniform(9, 12), 1.25, rng.uniform(2.9, 3.2)
-    place, colour = placed(x, z, yaw), paint(rng)
+    place, colour = placed(x, z, yaw), usual(rng, BUSES)
     stripe = contrasting(rng, colour)
     shadow(canvas, place, length, 2 * half)
     body = box(place, (0, length), (-half, half), (0.32, high), (0.05, 0.1, 0.03))
@@ -272,8 +286,8 @@ def bus(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
 def train(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
     """A tram or a train: long, high, striped, with a pointed nose and a pantograph."""
     length, half, high = rng.uniform(16, 26), 1.3, rng.uniform(3.5, 3.9)
-    place, colour = placed(x, z, yaw), paint(rng)
-    stripe = contrasting(rng, colour)
+    place, colour = placed(x, z, yaw), usual(rng, TRAINS)
+    stripe = jittered(rng, pick(rng, LIVERIES), 12)
     shadow(canvas, place, length, 2 * half)
     skirt = box(place, (0.6, length - 0.6), (-half + 0.1, half - 0.1), (0.05, 0.5))
     shapes, _ = paint_box(canvas, skirt, (34, 34, 36))

@@ -1,0 +1,69 @@
+"""Baselines that see no shapes."""
+
+import numpy as np
+import pytest
+
+from semask.baselines import constant_prediction, nearest_colour
+from semask.errors import InputError
+
+
+def flat(colour: tuple[int, int, int], label: int, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    image = np.tile(np.array(colour, np.uint8), (size, size, 1))
+    return image, np.full((size, size), label, np.uint8)
+
+
+def test_constant_prediction() -> None:
+    best, miou = constant_prediction([10, 60, 0, 30])
+    assert best == 1
+    assert miou == pytest.approx(60 / 3)
+
+
+@pytest.mark.parametrize("pixels", [[], [0, 0], [3, -1]])
+def test_constant_prediction_without_pixels(pixels: list[int]) -> None:
+    with pytest.raises(InputError):
+        constant_prediction(pixels)
+
+
+def test_colours_that_tell_the_class_score_full_marks() -> None:
+    samples = [flat((200, 30, 30), 0), flat((30, 200, 30), 1), flat((30, 30, 200), 2)]
+    found = nearest_colour(samples, samples, num_classes=3)
+    assert found.class_means.miou == found.votes.miou == found.best.miou == 100
+
+
+def test_one_colour_for_all_classes_scores_like_a_constant() -> None:
+    samples = [flat((90, 90, 90), 0, 10), flat((90, 90, 90), 1, 8)]
+    found = nearest_colour(samples, samples, num_classes=2)
+    assert found.best.miou == pytest.approx(constant_prediction([100, 64])[1])
+
+
+def test_a_vote_sees_two_colours_of_one_class_where_the_mean_does_not() -> None:
+    samples = [flat((0, 0, 0), 0), flat((255, 255, 255), 0), flat((128, 128, 128), 1)]
+    found = nearest_colour(samples, samples, num_classes=2)
+    assert found.votes.miou == 100
+    assert found.class_means.miou < 60
+    assert found.best is found.votes
+
+
+def test_unseen_colours_fall_back_on_the_nearest_mean() -> None:
+    found = nearest_colour(
+        [flat((0, 0, 0), 0), flat((255, 255, 255), 1)], [flat((100, 100, 100), 0)], num_classes=2
+    )
+    assert found.votes.miou == 100
+
+
+def test_ignored_pixels_do_not_count() -> None:
+    image, label = flat((10, 10, 10), 0)
+    label[:4] = 255
+    found = nearest_colour([(image, label)], [(image, label)], num_classes=4)
+    assert found.best.miou == 100
+    assert found.best.iou == [100, None, None, None]
+
+
+def test_bad_samples() -> None:
+    good = flat((10, 10, 10), 0)
+    with pytest.raises(InputError, match="evaluation set: no labelled pixel"):
+        nearest_colour([good], [flat((10, 10, 10), 255)], num_classes=2)
+    with pytest.raises(InputError, match="label 5"):
+        nearest_colour([flat((10, 10, 10), 5)], [good], num_classes=2)
+    with pytest.raises(InputError, match="do not fit"):
+        nearest_colour([(good[0], good[1][:3])], [good], num_classes=2)
