@@ -59,7 +59,7 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
         ("training.augmentation.cat_max_ratio", 0, ["cat_max_ratio"]),
         ("loader.workers", -1, ["loader.workers", "-1"]),
         ("loader", ..., ["loader", "missing"]),
-        ("performance.warmup_iterations", 50, ["performance.warmup_iterations", "50"]),
+        ("performance.warmup_iterations", 40, ["performance.warmup_iterations", "40"]),
         ("performance.log_window.ends_at", 1000, ["performance.log_window", "1000"]),
         ("dataset.root", "", ["dataset.root"]),
         ("dataset.labels", "data/streets", ["dataset.labels", "dataset.root"]),

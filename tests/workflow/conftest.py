@@ -58,6 +58,11 @@ class Checkout:
                 shutil.copyfile(source, folder / part)
         self.configure(TINY)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment in which the copy's code is imported, not the installed one."""
+        return {**os.environ, "PYTHONPATH": str(self.folder)}
+
     def configure(self, overlay: Mapping[str, Any]) -> None:
         """Merge an overlay into the overlay that all runs are given."""
         path = self.folder / "tiny.yaml"
@@ -68,11 +73,11 @@ class Checkout:
         """Run snakemake and give back all that it printed."""
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"),
+                *(sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2"),
                 *arguments,
             ],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.folder)},
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

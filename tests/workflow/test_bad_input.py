@@ -30,8 +30,11 @@ def test_config_mistakes_stop_the_plan(
 ) -> None:
     checkout.configure(overlay)
     printed = checkout.snakemake("--dry-run", ok=False)
-    [line] = printed.splitlines()
+    [line] = error_lines(printed)
     assert line.startswith("error: config: ")
+    # before it snakemake names the profile and the config files; after it comes nothing
+    assert printed.splitlines()[-1] == line
+    assert len(printed.splitlines()) <= 3
     for part in says:
         assert part in line
     assert not (checkout.folder / "results").exists()
