@@ -11,7 +11,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
-SOURCES = semask workflow_scripts tests benchmarks
+SOURCES = semask workflow_scripts tests
 
 .PHONY: table test slow-test check lint
 

@@ -16,6 +16,6 @@ include: "rules/table.smk"
 
 
 rule all:
+    default_target: True
     input:
         f"{RESULTS}/table.md",
-    default_target: True

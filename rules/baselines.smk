@@ -13,16 +13,18 @@ rule baselines:
         f"{RESULTS}/baselines.json",
     log:
         f"{RESULTS}/logs/baselines.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
     params:
-        root=ROOT,
-        labels=LABELS,
+        root=get_root,
+        labels=get_labels_folder,
         experiment=config["experiment"],
         num_classes=config["model"]["num_classes"],
         code=get_code_of("baselines"),
-    resources:
-        mem_mb=2000,
     shell:
-        "{PYTHON:q} -m workflow_scripts.baselines --experiment {params.experiment:q}"
+        "python -m workflow_scripts.baselines --experiment {params.experiment:q}"
         " --num-classes {params.num_classes} --train-manifest {input.train:q}"
         " --val-manifest {input.val:q} --root {params.root:q} --labels {params.labels:q}"
         " --record {output:q} --error-log {log:q}"

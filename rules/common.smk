@@ -1,6 +1,7 @@
 """Validation of the config, names of files, and what the rules ask of the config."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -14,12 +15,19 @@ try:
 except InputError as fault:
     sys.exit(f"error: {fault}")
 
-# the interpreter that runs snakemake also runs the rules, whether its environment is active or not
-PYTHON = sys.executable
+# The environment that snakemake runs in also runs the rules, whether it is active or not; with
+# --sdm conda the rules' own environments come before it.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 RESULTS = config["results"]
 ROOT = config["dataset"]["root"]
 LABELS = config["dataset"]["labels"]
-RUN = RESULTS + "/{device}-{processes}p/{mode}/seed{seed}"
+RUN = f"{RESULTS}/{{device}}-{{processes}}p/{{mode}}/seed{{seed}}"
+
+
+envvars:
+    "PATH",
 
 
 wildcard_constraints:
@@ -36,6 +44,16 @@ def get_code_of(script, leave_out=()):
     return source_digest(f"workflow_scripts.{script}", leave_out)
 
 
+def get_root(wildcards):
+    """Folder of the data set."""
+    return ROOT
+
+
+def get_labels_folder(wildcards):
+    """Folder of the converted labels."""
+    return LABELS
+
+
 def get_cities(split):
     """Cities of a split as they are on disk, known once the data set is there."""
     checkpoints.dataset.get()
@@ -48,18 +66,26 @@ def get_cities(split):
 def get_sources_of(wildcards):
     """Images and annotations of a city; a file that is added or changed converts it again."""
     checkpoints.dataset.get()
-    return [str(path) for path in cityscapes.sources_of(Path(ROOT), wildcards.split, wildcards.city)]
+    return [
+        str(path)
+        for path in cityscapes.sources_of(Path(ROOT), wildcards.split, wildcards.city)
+    ]
 
 
 def get_city_manifests_of(wildcards):
     """Manifests of all cities of a split."""
-    return expand(f"{LABELS}/{{{{split}}}}/{{city}}.json", city=get_cities(wildcards.split))
+    return expand(
+        f"{LABELS}/{{{{split}}}}/{{city}}.json", city=get_cities(wildcards.split)
+    )
 
 
 def get_row_of(wildcards):
     """The config's row that a run belongs to."""
     for row in config["rows"]:
-        if (row["device"], str(row["processes"])) == (wildcards.device, wildcards.processes):
+        if (row["device"], str(row["processes"])) == (
+            wildcards.device,
+            wildcards.processes,
+        ):
             return row
     sys.exit(
         f"error: row {wildcards.device}-{wildcards.processes}p is not in the config; add it to "
@@ -87,7 +113,9 @@ def get_present_processes_of(wildcards):
 def get_train_config():
     """What training reads of the config, as JSON."""
     keys = ("experiment", "model", "training", "loader", "performance")
-    return json.dumps({"dataset": config["dataset"]["name"], **{k: config[k] for k in keys}})
+    return json.dumps(
+        {"dataset": config["dataset"]["name"], **{k: config[k] for k in keys}}
+    )
 
 
 def get_cores_of(wildcards):

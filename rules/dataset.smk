@@ -13,6 +13,11 @@ checkpoint dataset:
         f"{LABELS}/logs/dataset.log",
     benchmark:
         f"{LABELS}/logs/dataset.benchmark.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
     params:
         config=json.dumps(
             {
@@ -22,9 +27,6 @@ checkpoint dataset:
             }
         ),
         code=get_code_of("dataset"),
-    threads: 2
-    resources:
-        mem_mb=1000,
     shell:
-        "{PYTHON:q} -m workflow_scripts.dataset --config {params.config:q}"
+        "python -m workflow_scripts.dataset --config {params.config:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"

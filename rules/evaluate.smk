@@ -18,19 +18,21 @@ rule evaluate:
         f"{FULL}/evaluate.log",
     benchmark:
         f"{FULL}/evaluate.benchmark.tsv"
-    params:
-        root=ROOT,
-        labels=LABELS,
-        workers=config["loader"]["workers"],
-        predictions=config["evaluation"]["predictions"],
-        code=get_code_of("evaluate"),
+    conda:
+        lambda wildcards: f"../envs/{wildcards.device}.yaml"
     threads: lambda wildcards: get_row_of(wildcards)["threads"]
     resources:
         gpu=lambda wildcards: int(wildcards.device == "gpu"),
         npu=lambda wildcards: int(wildcards.device == "npu"),
         mem_mb=3000,
+    params:
+        root=get_root,
+        labels=get_labels_folder,
+        workers=config["loader"]["workers"],
+        predictions=config["evaluation"]["predictions"],
+        code=get_code_of("evaluate"),
     shell:
-        "{PYTHON:q} -m workflow_scripts.evaluate --train-record {input.record:q}"
+        "python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
         " --predictions {params.predictions} --pictures {output.pictures:q}"

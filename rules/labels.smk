@@ -15,15 +15,17 @@ rule labels:
         f"{LABELS}/logs/{{split}}-{{city}}.log",
     benchmark:
         f"{LABELS}/logs/{{split}}-{{city}}.benchmark.tsv"
-    params:
-        root=ROOT,
-        labels=LABELS,
-        code=get_code_of("labels"),
+    conda:
+        "../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
+    params:
+        root=get_root,
+        labels=get_labels_folder,
+        code=get_code_of("labels"),
     shell:
-        "{PYTHON:q} -m workflow_scripts.labels --root {params.root:q}"
+        "python -m workflow_scripts.labels --root {params.root:q}"
         " --split {wildcards.split:q} --city {wildcards.city:q} --labels {params.labels:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"
 
@@ -35,10 +37,12 @@ rule manifest:
         f"{LABELS}/{{split}}.json",
     log:
         f"{LABELS}/logs/{{split}}.log",
-    params:
-        code=get_code_of("manifest"),
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=500,
+    params:
+        code=get_code_of("manifest"),
     shell:
-        "{PYTHON:q} -m workflow_scripts.manifest --cities {input:q} --output {output:q}"
+        "python -m workflow_scripts.manifest --cities {input:q} --output {output:q}"
         " --error-log {log:q}"

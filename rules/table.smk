@@ -18,14 +18,16 @@ rule table:
         json=f"{RESULTS}/table.json",
     log:
         f"{RESULTS}/logs/table.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
     params:
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
         code=get_code_of("table"),
-    resources:
-        mem_mb=500,
     shell:
-        "{PYTHON:q} -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
+        "python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q}"
         " --published {input.published:q} --sources {params.sources:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

@@ -6,12 +6,11 @@ an unfinished run lies in its work directory, which is no output: a run that is 
 from there.
 """
 
-
 # The scores during training come from the evaluation code, but what is trained does not: the
 # evaluation stage scores the kept weights again.
 EVALUATION_CODE = ["semask.evaluation"]
 TRAIN = (
-    "{PYTHON:q} -m workflow_scripts.train --config {params.config:q}"
+    "python -m workflow_scripts.train --config {params.config:q}"
     " --device {wildcards.device} --processes {params.processes} --threads {params.threads}"
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
@@ -35,22 +34,24 @@ rule train:
         f"{FULL}/train.log",
     benchmark:
         f"{FULL}/train.benchmark.tsv"
-    params:
-        config=get_train_config(),
-        processes=get_present_processes_of,
-        threads=lambda wildcards: get_row_of(wildcards)["threads"],
-        mode="full",
-        root=ROOT,
-        labels=LABELS,
-        work=f"{FULL}/work",
-        code=get_code_of("train", leave_out=EVALUATION_CODE),
+    conda:
+        lambda wildcards: f"../envs/{wildcards.device}.yaml"
     threads: get_cores_of
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
+    params:
+        config=get_train_config(),
+        processes=get_present_processes_of,
+        threads=lambda wildcards: get_row_of(wildcards)["threads"],
+        mode="full",
+        root=get_root,
+        labels=get_labels_folder,
+        work=f"{FULL}/work",
+        code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
-        TRAIN + " --best {output.best:q} --last {output.last:q}"
+        " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
 
 
 rule measure:
@@ -64,19 +65,21 @@ rule measure:
         f"{PERFORMANCE}/train.log",
     benchmark:
         f"{PERFORMANCE}/train.benchmark.tsv"
-    params:
-        config=get_train_config(),
-        processes=get_present_processes_of,
-        threads=lambda wildcards: get_row_of(wildcards)["threads"],
-        mode="performance",
-        root=ROOT,
-        labels=LABELS,
-        work=f"{PERFORMANCE}/work",
-        code=get_code_of("train", leave_out=EVALUATION_CODE),
+    conda:
+        lambda wildcards: f"../envs/{wildcards.device}.yaml"
     threads: get_all_cores
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
+    params:
+        config=get_train_config(),
+        processes=get_present_processes_of,
+        threads=lambda wildcards: get_row_of(wildcards)["threads"],
+        mode="performance",
+        root=get_root,
+        labels=get_labels_folder,
+        work=f"{PERFORMANCE}/work",
+        code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         TRAIN
