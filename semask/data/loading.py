@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from semask.data.classes import IGNORE
 from semask.data.transforms import Augmentation, augment, normalize
 from semask.errors import InputError
 
@@ -189,14 +188,3 @@ def _one_thread(worker: int) -> None:
     # every worker is a process of its own; OpenCV's thread pool would only oversubscribe the cores
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-
-__all__ = [
-    "IGNORE",
-    "EvaluationSet",
-    "TrainingSet",
-    "evaluation_images",
-    "read_image",
-    "read_label",
-    "training_batches",
-]
