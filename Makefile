@@ -5,12 +5,15 @@
 # On Linux PyPI's torch is built for CUDA and brings several gigabytes with it. On a machine
 # without a GPU give PyTorch's own index of CPU builds:
 #     make TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# torch is named in the same command as all else: on its own, pip would afterwards replace it by
+# the newest one that timm's torchvision is built for.
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
+PIP_INSTALL = $(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 SOURCES = semask workflow_scripts tests
 
 .PHONY: table test slow-test check lint
@@ -39,10 +42,9 @@ lint: $(VENV)/installed-dev
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(BIN)/pip install --quiet --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@
