@@ -180,7 +180,8 @@ def place(model: nn.Module, device: torch.device) -> None:
     """Move a model to its device, convolutions in the memory format that runs fastest there."""
     model.to(device)
     if device.type != "npu":  # which refuses channels_last
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        to: Any = model.to  # whose annotations lack memory_format in some versions of torch
+        to(memory_format=torch.channels_last)
 
 
 def peak_memory(device: torch.device) -> int:
