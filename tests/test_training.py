@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -104,7 +105,7 @@ class Trainer:
         return printed
 
     def killed_after(self, iteration: int, **arguments: Any) -> None:
-        """Train until the checkpoint after an iteration is there, then kill -9 all of it."""
+        """Train until an iteration is evaluated, then kill -9 every process of the run."""
         process = self.start(**arguments)
         log = self.folder / "work/log.jsonl"
         deadline = time.monotonic() + 120
@@ -117,7 +118,10 @@ class Trainer:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
+        # torchrun's workers have sessions of their own
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
         process.communicate()
 
     def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
@@ -198,10 +202,10 @@ def test_a_killed_run_goes_on_to_the_same_end(
     trainer: Callable[[str], Trainer], processes: int
 ) -> None:
     whole, killed = trainer("whole"), trainer("killed")
-    whole.run(processes=processes)
-    killed.killed_after(4, processes=processes)
+    whole.run(processes=processes, iterations=12)
+    killed.killed_after(4, processes=processes, iterations=12)
     assert not (killed.folder / "train.json").exists()
-    killed.run(processes=processes)
+    killed.run(processes=processes, iterations=12)
     assert killed.curve() == whole.curve()
     for name in ("best", "last"):
         a = load_file(whole.folder / f"{name}.safetensors")
