@@ -105,8 +105,15 @@ def set_up(device: str, threads: int) -> torch.device:
 
 
 def tear_down() -> None:
-    """Leave the process group, if there is one."""
+    """Leave the process group, if there is one.
+
+    The destructor of gloo's group waits for gloo's threads while it holds Python's global lock,
+    and those threads need that lock to drop the tensors of the last finished operation: without
+    the pause, in which they get it, a run now and then never ended.
+    """
     if dist.is_initialized():
+        dist.barrier()
+        time.sleep(0.5)
         dist.destroy_process_group()
 
 
