@@ -86,7 +86,7 @@ def paint(rng: Random) -> Colour:
 
 def usual(rng: Random, colours: Sequence[Colour]) -> Colour:
     """Mostly one of the colours that are usual for a kind of thing, else any paint."""
-    return jittered(rng, pick(rng, colours), 12) if chance(rng, 0.75) else paint(rng)
+    return jittered(rng, pick(rng, colours), 12) if chance(rng, 0.9) else paint(rng)
 
 
 def contrasting(rng: Random, colour: Colour) -> Colour:
