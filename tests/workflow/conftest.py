@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("Snakefile", "config.yaml", "profiles", "published", "rules", "schemas", "semask",
+PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "published", "rules", "schemas", "semask",
          "workflow_scripts")  # fmt: skip
 
 # the embedded experiment, so small that every stage takes little more than its imports
