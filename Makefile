@@ -29,7 +29,7 @@ slow-test: $(VENV)/installed-dev
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format $(SOURCES)
-	$(BIN)/snakefmt --quiet Snakefile rules
+	$(BIN)/snakefmt Snakefile rules
 	$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -m "not slow and not workflow"
 

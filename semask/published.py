@@ -1,5 +1,6 @@
 """Figures that others reported, and whether an experiment here is the same as theirs."""
 
+import csv
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,22 @@ from typing import Any
 import pandas as pd
 
 from semask.errors import InputError
+from semask.fetch import Source
 
-_COLUMNS = ("source", "dataset", "variant", "row", "crop", "acc_at_1", "fps", "pytorch",
-            "iterations", "batch", "note")  # fmt: skip
+_COLUMNS = ("source", "dataset", "variant", "row", "crop", "miou_single_scale",
+            "miou_multi_scale_flip", "acc_at_1", "fps", "params_m", "pytorch", "iterations",
+            "batch", "note")  # fmt: skip
+
+_WEIGHTS_COLUMNS = ("file", "url", "size", "digest", "digest_from", "use", "dataset", "variant")
 
 
 def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]:
     """Rows of the table of published figures that some sources report, in file order.
 
     Args:
-        path: CSV with the columns source, dataset, variant, row, crop (HxW), acc_at_1 (percent),
-            fps (images/s), pytorch, iterations, batch (of all devices), note.
+        path: CSV with the columns source, dataset, variant, row (as GPU-8P; empty where no devices
+            are named), crop (HxW), miou_single_scale, miou_multi_scale_flip, acc_at_1 (percent),
+            fps (images/s), params_m (millions), pytorch, iterations, batch (of all devices), note.
         sources: which sources.
 
     Returns:
@@ -26,6 +32,30 @@ def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]
     Raises:
         InputError: the file is missing, lacks a column, or has nothing from a source.
     """
+    table = _read(path)
+    for source in sources:
+        if source not in set(table["source"]):
+            raise InputError(f"{path}: nothing from source {source}, named in table.published")
+    return _rows(table[table["source"].isin(list(sources))])
+
+
+def published_accuracy(path: Path, source: str, dataset: str) -> dict[str, dict[str, Any]]:
+    """What a source reports of a data set, by variant (without the prefix `semask_`).
+
+    Args:
+        path: as for `read_published`.
+        source: whose figures.
+        dataset: name of the data set.
+
+    Raises:
+        InputError: the file is missing or lacks a column.
+    """
+    table = _read(path)
+    chosen = table[(table["source"] == source) & (table["dataset"] == dataset)]
+    return {row["variant"].removeprefix("semask_"): row for row in _rows(chosen)}
+
+
+def _read(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"pytorch": str, "row": str, "note": str})
     except (OSError, ValueError) as fault:
@@ -33,15 +63,50 @@ def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise InputError(f"{path}: column {missing[0]} is missing; restore the file")
-    for source in sources:
-        if source not in set(table["source"]):
-            raise InputError(f"{path}: nothing from source {source}, named in table.published")
     table["line"] = table.index + 2
-    chosen = table[table["source"].isin(list(sources)) & table["row"].notna()]
+    return table
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        for row in chosen.to_dict("records")
+        for row in table.to_dict("records")
     ]
+
+
+def read_sources(path: Path) -> dict[str, Source]:
+    """Weights that others published, by file name, in file order.
+
+    Args:
+        path: CSV with the columns file, url, size (bytes), digest (algorithm:hexadecimal),
+            digest_from, use (pretrained: a backbone to train from, released: a trained model),
+            dataset, variant. Empty where unknown.
+
+    Raises:
+        InputError: the file is missing, lacks a column, or names a file twice.
+    """
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as fault:
+        raise InputError(f"{path}: cannot be read ({fault}); restore the file") from fault
+    for column in _WEIGHTS_COLUMNS:
+        if not rows or any(row.get(column) is None for row in rows):
+            raise InputError(f"{path}: column {column} is missing; restore the file")
+    sources: dict[str, Source] = {}
+    for line, row in enumerate(rows, start=2):
+        if row["file"] in sources or (row["size"] and not row["size"].isdigit()):
+            raise InputError(
+                f"{path}: line {line}: {row['file']} is there twice, or its size is no number"
+            )
+        sources[row["file"]] = Source(
+            name=row["file"],
+            url=row["url"],
+            size=int(row["size"]) if row["size"] else None,
+            digest=row["digest"] or None,
+            digest_from=row["digest_from"] or None,
+        )
+    return sources
 
 
 def same_experiment(row: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:

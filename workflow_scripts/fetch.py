@@ -1,0 +1,50 @@
+"""Fetch one file, unless it is there, and check its digest."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from semask.errors import InputError
+from semask.fetch import Source, fetch
+from semask.files import atomically
+from workflow_scripts import _guard
+
+_WEIGHTS = (".pth", ".pt", ".safetensors")
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--source", type=json.loads, required=True, help="the source, JSON")
+    parser.add_argument("--fetched", type=Path, required=True, help="where to keep the file")
+    parser.add_argument("--lock", type=Path, required=True, help="pinned digests, JSON")
+    parser.add_argument("--mirrors", type=json.loads, default={}, help="start of URL: other, JSON")
+    parser.add_argument("--output", type=Path, required=True, help="the same file, linked")
+    arguments = parser.parse_args()
+    source = Source(**arguments.source)
+    digest = fetch(
+        source,
+        arguments.fetched,
+        lock=arguments.lock,
+        mirrors=arguments.mirrors,
+        check=_check_weights if Path(source.name).suffix in _WEIGHTS else None,
+    )
+    with atomically(arguments.output) as temporary:
+        try:
+            os.link(arguments.fetched, temporary)
+        except OSError:
+            # a file system without links
+            shutil.copy2(arguments.fetched, temporary)
+    print(f"{arguments.output}: {digest}")
+
+
+def _check_weights(path: Path) -> None:
+    # torch takes seconds to import: only where a file has come
+    from semask.checkpoints import read_state_dict
+
+    if not read_state_dict(path):
+        raise InputError(f"{path}: holds nothing; fetch it again")
+
+
+if __name__ == "__main__":
+    _guard.run(main)
