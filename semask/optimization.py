@@ -20,17 +20,24 @@ def learning_rate(
     return rate
 
 
-def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> AdamW:
+def build_optimizer(
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    decay_everything: bool = False,
+) -> AdamW:
     """AdamW in two groups: layer norms and position bias tables do not decay.
 
     A parameter is spared when its name contains `norm` or `relative_position_bias_table`; the
     decoder's batch norms (named `bn`), all biases of other layers and gamma decay, as they do in
-    the original.
+    the original. With `decay_everything` none is spared, as in the Ascend port.
     """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        (spared if any(part in name for part in _NO_DECAY) else decayed).append(parameter)
+        spare = not decay_everything and any(part in name for part in _NO_DECAY)
+        (spared if spare else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": spared, "weight_decay": 0.0},

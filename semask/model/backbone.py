@@ -15,6 +15,14 @@ PATCH = 4
 MLP_RATIO = 4
 
 
+class FastGELU(nn.Module):
+    """x·sigmoid(1.702·x), which the Ascend port's operator computes in place of the exact GELU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps a tensor to one of the same shape."""
+        return x * (1.702 * x).sigmoid()
+
+
 class SwinBlock(nn.Module):
     """Window attention and MLP, each after a layer norm and around a residual.
 
@@ -25,10 +33,18 @@ class SwinBlock(nn.Module):
         shift: of the windows, in tokens; 0 for none.
         drop_path: probability that a sample skips a branch.
         fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
+        gelu: makes the MLP's activation.
     """
 
     def __init__(
-        self, dim: int, heads: int, window: int, shift: int, drop_path: float, fused: bool
+        self,
+        dim: int,
+        heads: int,
+        window: int,
+        shift: int,
+        drop_path: float,
+        fused: bool,
+        gelu: type[nn.Module],
     ) -> None:
         super().__init__()
         self.window, self.shift = window, shift
@@ -37,7 +53,7 @@ class SwinBlock(nn.Module):
         # Set here, so that it is part of the recipe and does not hang on timm's environment.
         self.attn.fused_attn = fused  # type: ignore[misc]
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim)
+        self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=gelu)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,13 +87,14 @@ class Stage(nn.Module):
         window: int,
         drop_path: Sequence[float],
         fused: bool,
+        gelu: type[nn.Module],
         semantic_layer: SemanticLayer,
         downsample: bool,
     ) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
             *(
-                SwinBlock(dim, heads, window, (i % 2) * (window // 2), p, fused)
+                SwinBlock(dim, heads, window, (i % 2) * (window // 2), p, fused, gelu)
                 for i, p in enumerate(drop_path)
             )
         )
@@ -112,6 +129,7 @@ class SeMaskSwin(nn.Module):
         drop_path: of the last block; it rises linearly from 0 in the first.
         semantic_dropout: on the output of semantic attention.
         fused: window attention through `torch.nn.functional.scaled_dot_product_attention`.
+        gelu: makes the activation of the blocks' MLPs.
     """
 
     def __init__(
@@ -125,6 +143,7 @@ class SeMaskSwin(nn.Module):
         drop_path: float,
         semantic_dropout: float,
         fused: bool,
+        gelu: type[nn.Module] = nn.GELU,
     ) -> None:
         super().__init__()
         self.dims = [embed * 2**i for i in range(len(depths))]
@@ -148,6 +167,7 @@ class SeMaskSwin(nn.Module):
                     window,
                     rates[first : first + depth],
                     fused,
+                    gelu,
                     SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout),
                     downsample=i + 1 < len(depths),
                 )

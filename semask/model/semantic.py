@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from semask.model.windows import from_windows, to_windows
 
+# of queries with keys that are held at a time in evaluation: those of a whole map at 1024x2048
+_MOST_SCORES = 2**26
+
 
 class SemanticAttention(nn.Module):
     """Single-head, unscaled attention whose queries and keys are class scores.
@@ -39,9 +42,19 @@ class SemanticAttention(nn.Module):
             The output (groups, N, dim) and the queries (groups, N, K).
         """
         q, k, v = self.mlp_cls_q(x), self.mlp_cls_k(x), self.mlp_v(x)
-        attention = (q @ k.transpose(-2, -1)).softmax(dim=-1)
-        f = self.drop(self.mlp_res(attention @ v))
+        f = self.drop(self.mlp_res(_attend(q, k, v)))
         return self.gamma * f + x, q
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ) v of (groups, N, ·); where nothing is learnt, with bounded memory."""
+    groups, tokens, _ = q.shape
+    queries = tokens if torch.is_grad_enabled() else max(1, _MOST_SCORES // (groups * tokens))
+    if queries >= tokens:
+        return (q @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+    # over the whole map at twice 1024x2048 all at once would be 4 GB, and the softmax as much
+    parts = [(part @ k.transpose(-2, -1)).softmax(dim=-1) @ v for part in q.split(queries, dim=1)]
+    return torch.cat(parts, dim=1)
 
 
 class SemanticLayer(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from semask.errors import InputError
-from semask.model.backbone import SeMaskSwin
+from semask.model.backbone import FastGELU, SeMaskSwin
 from semask.model.decoder import FPNHead
 from semask.model.norm import SyncBatchNorm
 from semask.model.segmentor import SeMaskFPN
@@ -27,10 +27,12 @@ DEFAULTS: dict[str, Any] = {
     "semantic_dropout": 0.1,
     "norm": "bn",
     "fused_attention": False,
+    "gelu": "exact",
 }
 STAGES = 4
 MAX_CLASSES = 255  # labels are bytes, of which 255 means ignored
 SEMANTIC_ATTENTION = ("windowed", "global")
+GELUS = {"exact": nn.GELU, "fast": FastGELU}
 NORMS = {"bn": nn.BatchNorm2d, "syncbn": SyncBatchNorm}
 
 
@@ -53,7 +55,8 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
             - ``semantic_dropout``: of the semantic layers (0.1);
             - ``norm``: ``"bn"`` (default) or ``"syncbn"``, over all processes;
             - ``fused_attention``: window attention through torch's
-              ``scaled_dot_product_attention`` instead of separate operators (False).
+              ``scaled_dot_product_attention`` instead of separate operators (False);
+            - ``gelu``: ``"exact"`` (default) or ``"fast"``, of the backbone's MLPs.
 
     Returns:
         The model, in training mode, on torch's default device.
@@ -85,6 +88,7 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
         settings["drop_path"],
         settings["semantic_dropout"],
         settings["fused_attention"],
+        GELUS[settings["gelu"]],
     )
     norm = NORMS[settings["norm"]]
     return SeMaskFPN(backbone, FPNHead(backbone.dims, num_classes, settings["dropout"], norm))
@@ -130,6 +134,7 @@ def _check(num_classes: int, settings: dict[str, Any]) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         _require(is_number and 0 <= value < 1, key, value, "a number from 0 to below 1")
     _require(settings["norm"] in list(NORMS), "norm", settings["norm"], f"one of {_listed(NORMS)}")
+    _require(settings["gelu"] in list(GELUS), "gelu", settings["gelu"], f"one of {_listed(GELUS)}")
     fused = settings["fused_attention"]
     _require(isinstance(fused, bool), "fused_attention", fused, "true or false")
 

@@ -5,20 +5,23 @@ names and shapes. Left over are two kinds of derived tensors, which the original
 are not weights (`relative_position_index`, `attn_mask`), and bias tables of another window size.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from semask.errors import InputError
+from semask.model.misfits import BACKBONE, BIAS_TABLE, refuse_misfits
 from semask.model.segmentor import SeMaskFPN
 
 _WRAPPERS = ("state_dict", "model")
 _DERIVED = (".relative_position_index", ".attn_mask")
-_BIAS_TABLE = ".relative_position_bias_table"
+_COUNTER = ".num_batches_tracked"  # older files lack it; nothing reads it
+_TIMM_DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
 
 
 @dataclass
@@ -37,6 +40,14 @@ class LoadReport:
     unused: list[str] = field(default_factory=list)
     interpolated: list[str] = field(default_factory=list)
 
+    def summary(self) -> str:
+        """The numbers of tensors in one line."""
+        return (
+            f"{len(self.loaded)} tensors loaded, {len(self.interpolated)} of them interpolated; "
+            f"{len(self.missing)} of the model not in the file, {len(self.unused)} of the file "
+            "not used"
+        )
+
 
 def load_reference(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> LoadReport:
     """Fills a model from a state dict of the original SeMask-FPN.
@@ -48,34 +59,45 @@ def load_reference(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> LoadRepor
             another window size are interpolated.
 
     Returns:
-        Names of what was loaded, missing, unused and interpolated.
+        Names of what was loaded and interpolated. Nothing is unused; missing are at most the batch
+        norms' counters of batches, on which nothing depends.
 
     Raises:
-        InputError: a tensor has another shape than the model's, or no name matches.
+        InputError: a name is missing or unknown, or a tensor has another shape than the model's.
+            One line for another number of classes, one for all else.
     """
-    return _fill(model, "", _unwrap(state_dict))
+    return _fill(model.state_dict(), "", _unwrap(state_dict))
 
 
 def load_pretrained_swin(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> LoadReport:
-    """Fills the backbone from a state dict of the original Swin image classifier.
+    """Fills the trunk of the backbone from a state dict of a Swin image classifier.
 
-    The classifier (``head.*``) and the norm before it (``norm.*``) have no place in the model and
-    are reported as unused; the semantic layers, the stages' own norms and the decoder have no
+    The trunk is the patch embedding, the blocks and the downsampling, and all of it must be in the
+    file. The classifier (``head.…``) and the norm before it (``norm.…``) have no place in the model
+    and are reported as unused; the semantic layers, the stages' own norms and the decoder have no
     counterpart in the file and are reported as missing.
 
     Args:
         model: from `build`; nothing in it changes when an error is raised.
-        state_dict: original names (``patch_embed.…``, ``layers.…``) to tensors, or a mapping with
-            such a one under ``state_dict`` or ``model``. Relative position bias tables of another
-            window size are interpolated.
+        state_dict: the original's or timm's names (``patch_embed.…``, ``layers.…``) to tensors, or
+            a mapping with such a one under ``state_dict`` or ``model``. Relative position bias
+            tables of another window size are interpolated.
 
     Returns:
-        Names of what was loaded, missing (both as in the model), unused and interpolated.
+        Names of what was loaded, missing (both as in the model), unused (as in the file) and
+        interpolated.
 
     Raises:
-        InputError: a tensor has another shape than the model's, or no name matches.
+        InputError: a name of the trunk is missing, a name is unknown, or a tensor has another
+            shape than the model's. One line, which also says what size the file's model has.
     """
-    return _fill(model, "backbone.", _unwrap(state_dict))
+    everything = model.state_dict()
+    trunk = {name: tensor for name, tensor in everything.items() if _is_of_the_trunk(name)}
+    report = _fill(trunk, BACKBONE, _unwrap(state_dict), may_be_unused=("head.", "norm."))
+    report.missing = [
+        name for name in everything if name not in trunk and not name.endswith(_DERIVED)
+    ]
+    return report
 
 
 def export_reference(model: SeMaskFPN) -> dict[str, Tensor]:
@@ -111,43 +133,81 @@ def interpolate_bias_table(table: Tensor, length: int) -> Tensor:
     return image.flatten(2).squeeze(0).T.to(table.dtype)
 
 
-def _fill(model: nn.Module, prefix: str, state_dict: Mapping[str, Any]) -> LoadReport:
-    targets = {name: t for name, t in model.state_dict().items() if not name.endswith(_DERIVED)}
+def _fill(
+    targets: Mapping[str, Tensor],
+    prefix: str,
+    state_dict: Mapping[str, Any],
+    may_be_unused: tuple[str, ...] = (),
+) -> LoadReport:
+    """Copies the tensors of a state dict into targets, all of them or none.
+
+    Args:
+        targets: by their names in the model.
+        prefix: what the model's names begin with and the file's do not.
+        state_dict: of the file.
+        may_be_unused: beginnings of the file's names that need no target.
+
+    Raises:
+        InputError: a target or a tensor without counterpart, or of another shape.
+    """
+    targets = {name: target for name, target in targets.items() if not name.endswith(_DERIVED)}
+    renamed = _from_timm if _has_timm_names(state_dict) else str
     report = LoadReport()
     values: dict[str, Tensor] = {}
-    faults = []
+    misshapen: list[str] = []
     for key, value in state_dict.items():
-        name = prefix + key
+        name = prefix + renamed(str(key))
         if name.endswith(_DERIVED):
             continue
         if name not in targets or not isinstance(value, Tensor):
-            report.unused.append(key)
+            report.unused.append(str(key))
             continue
         target = targets[name]
         if value.shape != target.shape and _is_resizable(name, value, target):
             value = interpolate_bias_table(value, _side(target))
             report.interpolated.append(name)
         if value.shape != target.shape:
-            faults.append(
-                f"weights: {key} has shape {tuple(value.shape)} in the file and "
-                f"{tuple(target.shape)} in the model; use a file or a model of the same size and "
-                "number of classes"
-            )
+            misshapen.append(name)
         values[name] = value
-    if faults:
-        raise InputError("\n".join(faults))
-    if not values:
+    report.loaded = list(values)
+    report.missing = [name for name in targets if name not in values]
+    refuse_misfits(
+        state_dict,
+        values,
+        targets,
+        prefix,
+        missing=[name for name in report.missing if not name.endswith(_COUNTER)],
+        unknown=[key for key in report.unused if not key.startswith(may_be_unused)],
+        misshapen=misshapen,
+    )
+    unfit = [
+        name for name, value in values.items() if not value.is_meta and not value.isfinite().all()
+    ]
+    if unfit:
         raise InputError(
-            f"weights: none of the file's {len(state_dict)} names is in the model, which expects "
-            f"names such as {next(iter(targets)).removeprefix(prefix)}; use a file with the "
-            "original names"
+            f"weights: {len(unfit)} tensors hold NaN or infinity ({unfit[0]}); use another file"
         )
     with torch.no_grad():
         for name, value in values.items():
             targets[name].copy_(value)
-    report.loaded = list(values)
-    report.missing = [name for name in targets if name not in values]
     return report
+
+
+def _is_of_the_trunk(name: str) -> bool:
+    return (
+        name.startswith((f"{BACKBONE}patch_embed.", f"{BACKBONE}layers."))
+        and ".semantic_layer." not in name
+    )
+
+
+def _has_timm_names(state_dict: Mapping[str, Any]) -> bool:
+    downsample = [str(key) for key in state_dict if _TIMM_DOWNSAMPLE.match(str(key))]
+    return bool(downsample) and not any(key.startswith("layers.0.") for key in downsample)
+
+
+def _from_timm(name: str) -> str:
+    """The original's name: timm keeps the way down to a stage in that stage, not before it."""
+    return _TIMM_DOWNSAMPLE.sub(lambda found: f"layers.{int(found[1]) - 1}.downsample.", name)
 
 
 def _unwrap(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -160,10 +220,10 @@ def _unwrap(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_resizable(name: str, value: Tensor, target: Tensor) -> bool:
     return (
-        name.endswith(_BIAS_TABLE)
+        name.endswith(BIAS_TABLE)
         and value.ndim == 2
         and value.shape[1] == target.shape[1]
-        and _side(value) ** 2 == value.shape[0]
+        and _side(value) ** 2 == value.shape[0] > 0
     )
 
 

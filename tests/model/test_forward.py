@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.parallel import DistributedDataParallel
 
-from semask.model import build, segmentation_losses
+from semask.model import build, segmentation_losses, semantic
 
 
 @lru_cache
@@ -95,6 +95,19 @@ def test_global_attention_is_windowed_attention_with_one_exact_window(stage):
         torch.testing.assert_close(over_the_map(x), in_windows(x), rtol=0, atol=1e-9)
         x = double_images(1, 3, exact + 4 * 2**stage, exact)
         assert (over_the_map(x) - in_windows(x)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("most", [1, 60, 500])
+def test_attention_in_parts_is_attention_at_once(most, monkeypatch):
+    model = small_model(
+        sem_window=3, semantic_attention=("windowed", "windowed", "global", "global")
+    )
+    x = double_images(2, 3, 75, 101)
+    with torch.no_grad():
+        at_once = model.logits(x)
+        monkeypatch.setattr(semantic, "_MOST_SCORES", most)
+        in_parts = model.logits(x)
+    torch.testing.assert_close(in_parts, at_once, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from semask.model import segmentation_losses
 
@@ -95,3 +98,43 @@ def test_hard_pixels_are_the_worst_labelled_ones_of_the_batch():
     assert torch.equal(losses.ce_semantic, everything.ce_semantic)
     more_than_there_are = segmentation_losses(main, semantic, labels, hard_pixels=10**6)
     assert more_than_there_are.ce.item() == pytest.approx(everything.ce.item(), rel=1e-6)
+
+
+def by_hand(main, labels, hard_pixels):
+    """Loss of logits that already have the labels' size, pixel by pixel in plain numpy."""
+    main, labels = main.double().numpy(), labels.numpy()
+    losses = []
+    for image, label in zip(main, labels, strict=True):
+        for y, x in np.ndindex(*label.shape):
+            if label[y, x] != 255:
+                logits = image[:, y, x]
+                losses.append(np.log(np.exp(logits).sum()) - logits[label[y, x]])
+    kept = sorted(losses, reverse=True)[: hard_pixels * len(labels)]
+    return sum(kept) / labels.size
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 999),
+    batch=st.integers(1, 3),
+    labelled=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
+    hard_pixels=st.integers(1, 60),
+)
+def test_hard_pixels_by_hand(seed, batch, labelled, hard_pixels):
+    """Few or no labelled pixels among 6x7 an image; the mean is over all pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    main, semantic = torch.randn(2, batch, 4, 6, 7, generator=generator) * 3
+    labels = torch.randint(0, 4, (batch, 6, 7), generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) >= labelled] = 255
+    main.requires_grad_()
+
+    losses = segmentation_losses(main, semantic, labels, hard_pixels=hard_pixels)
+    losses.ce.backward()
+
+    expected = by_hand(main.detach(), labels, hard_pixels)
+    assert losses.ce.item() == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert losses.total.item() == pytest.approx(expected + losses.ce_semantic.item(), rel=1e-5)
+    # the gradient reaches the kept pixels alone
+    reached = main.grad.abs().sum(1) > 0
+    assert reached.sum() == min(hard_pixels * batch, int((labels != 255).sum()))
+    assert not reached[labels == 255].any()
