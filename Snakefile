@@ -7,12 +7,16 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/download.smk"
+include: "rules/weights.smk"
 include: "rules/dataset.smk"
 include: "rules/labels.smk"
 include: "rules/baselines.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/facts.smk"
 include: "rules/table.smk"
+include: "rules/released.smk"
 
 
 rule all:

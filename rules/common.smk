@@ -2,18 +2,42 @@
 
 import json
 import os
+import re
 import sys
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
-from semask.config import check_config
-from semask.data import cityscapes
+from snakemake.common.configfile import load_configfile
+from snakemake.settings.types import DeploymentMethod
+
+from semask.config import assemble, check_config, typed
+from semask.data import sets
 from semask.errors import InputError
 from semask.provenance import source_digest
+from semask.published import read_sources
 
+SCHEMA = Path(workflow.basedir, "schemas", "config.schema.yaml")
+LAYERS = [
+    load_configfile(path)
+    for path in (
+        Path(workflow.basedir, "config.yaml"),
+        *workflow.config_settings.configfiles,
+    )
+] + [typed(workflow.config_settings.config)]
 try:
-    check_config(config, Path(workflow.basedir, "schemas", "config.schema.yaml"))
+    config = assemble(LAYERS)
+    check_config(config, SCHEMA)
 except InputError as fault:
     sys.exit(f"error: {fault}")
+
+# now, not after days of training; with --sdm conda the rules' environments have it
+if config["evaluation"]["agreement"] and not find_spec("cityscapesscripts"):
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        sys.exit(
+            "error: config: evaluation.agreement: cityscapesscripts is not installed; "
+            "run pip install '.[cityscapes]', or set evaluation.agreement to false"
+        )
 
 # The environment that snakemake runs in also runs the rules, whether it is active or not; with
 # --sdm conda the rules' own environments come before it.
@@ -21,9 +45,22 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 RESULTS = config["results"]
+if config["variant"] is not None:
+    RESULTS = f"{RESULTS}/{config['variant']}"
 ROOT = config["dataset"]["root"]
 LABELS = config["dataset"]["labels"]
+RELEASED = f"{config['results']}/released"
+DATASET = sets.load(config["dataset"]["name"])
+WEIGHTS = config["downloads"]["weights"]
+# needed, but a look at the same data from another side is no reason to train or score again
+VERIFIED = ancient(f"{LABELS}/verified.json")
 RUN = f"{RESULTS}/{{device}}-{{processes}}p/{{mode}}/seed{{seed}}"
+
+
+try:
+    PUBLISHED_WEIGHTS = read_sources(Path(workflow.basedir, "published", "weights.csv"))
+except InputError as fault:
+    sys.exit(f"error: {fault}")
 
 
 envvars:
@@ -31,17 +68,18 @@ envvars:
 
 
 wildcard_constraints:
-    split="|".join(cityscapes.SPLITS),
-    city="[^/]+",
+    split="|".join(sets.SPLITS),
+    part="[^/]+",
     device="cpu|gpu|npu",
     processes="[1-9][0-9]*",
     mode="full|performance",
+    variant="[a-z0-9_]+",
     seed="[0-9]+",
 
 
-def get_code_of(script, leave_out=()):
+def get_code_of(script, leave_out=(), also=()):
     """Digest of the source files that a script runs, so that editing them runs its rule again."""
-    return source_digest(f"workflow_scripts.{script}", leave_out)
+    return source_digest(f"workflow_scripts.{script}", leave_out, also)
 
 
 def get_root(wildcards):
@@ -54,29 +92,65 @@ def get_labels_folder(wildcards):
     return LABELS
 
 
-def get_cities(split):
-    """Cities of a split as they are on disk, known once the data set is there."""
+def get_dataset_config():
+    """What making or looking at the data set reads of the config, as JSON."""
+    keys = ("name", "root", config["dataset"]["name"])
+    return json.dumps(
+        {key: config["dataset"][key] for key in keys if key in config["dataset"]}
+    )
+
+
+def get_archives(wildcards):
+    """Archives of the data set and what is known of them, as JSON."""
+    if not DATASET.ARCHIVES:
+        sys.exit(
+            f"error: config: dataset.download: there is nothing to download for data set "
+            f"{config['dataset']['name']}; set it to false"
+        )
+    return json.dumps([asdict(archive) for archive in DATASET.ARCHIVES])
+
+
+def get_download(wildcards):
+    """List of the archives that were unpacked; nothing where the folder is the user's own."""
+    # unpacked once and for all: another mirror or edited code is no reason to start anew
+    return ancient(f"{LABELS}/download.json") if config["dataset"]["download"] else []
+
+
+def get_weights_source_of(wildcards):
+    """Where weights are and what is known of them, as JSON."""
+    return json.dumps(asdict(PUBLISHED_WEIGHTS[wildcards.file]))
+
+
+def get_parts(split):
+    """Parts of a split as they are on disk, known once the data set is there."""
     checkpoints.dataset.get()
     try:
-        return cityscapes.cities_of(Path(ROOT), split)
+        return DATASET.parts_of(Path(ROOT), split)
     except InputError as fault:
         sys.exit(f"error: {fault}")
 
 
 def get_sources_of(wildcards):
-    """Images and annotations of a city; a file that is added or changed converts it again."""
+    """Images and annotations of a part; a file that is added or changed converts it again."""
     checkpoints.dataset.get()
-    return [
-        str(path)
-        for path in cityscapes.sources_of(Path(ROOT), wildcards.split, wildcards.city)
-    ]
+    try:
+        return sets.sources_of(DATASET, Path(ROOT), wildcards.split, wildcards.part)
+    except InputError as fault:
+        sys.exit(f"error: {fault}")
 
 
-def get_city_manifests_of(wildcards):
-    """Manifests of all cities of a split."""
+def get_part_manifests_of(wildcards):
+    """Manifests of all parts of a split."""
     return expand(
-        f"{LABELS}/{{{{split}}}}/{{city}}.json", city=get_cities(wildcards.split)
+        f"{LABELS}/{{{{split}}}}/{{part}}.json", part=get_parts(wildcards.split)
     )
+
+
+def get_published(wildcards):
+    """What the splits must be if the data set has to be complete, as JSON."""
+    if not config["dataset"]["complete"]:
+        return "null"
+    return json.dumps({"images": DATASET.IMAGES, "size": DATASET.SIZE})
 
 
 def get_row_of(wildcards):
@@ -93,35 +167,90 @@ def get_row_of(wildcards):
     )
 
 
-def get_present_processes_of(wildcards):
+def get_present_processes_of(record):
     """Number of processes of a run, checked against the devices of this machine.
 
     Snakemake shrinks a request that the machine cannot meet; this stops instead. Not checked where
-    nothing is run here: in a dry run, and where another executor runs the jobs.
+    nothing is run here: when the plan is only shown, where another executor runs the jobs, and for a
+    run whose record, <mode>/<file>, is there, perhaps from the machine that has the device.
     """
-    row = get_row_of(wildcards)
-    if row["device"] != "cpu" and not workflow.non_local_exec_or_dryrun:
-        from semask.device import require
+    mode, file = record.split("/")
 
-        try:
-            require(row["device"], row["processes"])
-        except InputError as fault:
-            sys.exit(f"error: {fault}")
-    return row["processes"]
+    def processes(wildcards):
+        row = get_row_of(wildcards)
+        run = f"{row['device']}-{row['processes']}p/{mode}/seed{wildcards.seed}"
+        recorded = Path(RESULTS, run, file).is_file()
+        runs_here = (
+            workflow.executor_plugin is not None
+            and not workflow.non_local_exec_or_dryrun
+        )
+        if row["device"] != "cpu" and runs_here and not recorded:
+            from semask.device import require
+
+            try:
+                require(row["device"], row["processes"])
+            except InputError as fault:
+                sys.exit(f"error: {fault}")
+        return row["processes"]
+
+    return processes
+
+
+def get_model_of(chosen):
+    """The model's settings, less the weights that its training starts from."""
+    return {k: v for k, v in chosen["model"].items() if k != "pretrained"}
 
 
 def get_train_config():
     """What training reads of the config, as JSON."""
-    keys = ("experiment", "model", "training", "loader", "performance")
+    keys = ("experiment", "training", "port_faults", "loader", "performance")
+    # how weights are scored on the way decides which ones are the best
+    scoring = {k: config["evaluation"][k] for k in ("scale", "sliding_window")}
     return json.dumps(
-        {"dataset": config["dataset"]["name"], **{k: config[k] for k in keys}}
+        {
+            "dataset": config["dataset"]["name"],
+            "model": get_model_of(config),
+            **{key: config[key] for key in keys},
+            "evaluation": scoring,
+        }
     )
+
+
+def get_pretrained():
+    """File of the weights that training starts from; none where it starts from random ones."""
+    given = config["model"]["pretrained"]
+    if given is None:
+        return []
+    if given in PUBLISHED_WEIGHTS:
+        # checked by digest, so a file that is fetched again is the same: no reason to train again
+        return ancient(f"{WEIGHTS}/{given}")
+    if not Path(given).is_file():
+        sys.exit(
+            f"error: config: model.pretrained: {given}: no such file, and not a name in "
+            f"published/weights.csv, which has {', '.join(list(PUBLISHED_WEIGHTS)[:4])}, …"
+        )
+    return given
+
+
+def get_pretrained_option(wildcards, input):
+    """The trainer's option for those weights."""
+    return ["--pretrained", input.pretrained] if input.pretrained else []
 
 
 def get_cores_of(wildcards):
     """Cores that a run keeps busy: the threads of its processes."""
     row = get_row_of(wildcards)
     return row["processes"] * row["threads"]
+
+
+def get_evaluation_memory_of(wildcards):
+    """MB of memory of an evaluation's processes; the measured ones are in docs/evaluation.md."""
+    width, height = config["evaluation"]["scale"]
+    images = width * height / (1024 * 2048)
+    several = config["evaluation"]["multi_scale"]
+    largest = max([1, *several["ratios"]]) if several else 1
+    each = 1000 + images * (1000 * largest**2 + (1300 if several else 0))
+    return int(get_row_of(wildcards)["processes"] * each)
 
 
 def get_all_cores(wildcards):
@@ -148,3 +277,59 @@ def get_runs(file, *modes):
         for seed in row["seeds"]
         if mode in modes
     ]
+
+
+def get_released():
+    """How released checkpoints are scored."""
+    if config["released"] is None:
+        sys.exit(
+            "error: config: released: null, nobody released checkpoints for this experiment; "
+            "give one that has some, such as --configfile experiments/cityscapes.yaml"
+        )
+    return config["released"]
+
+
+def get_released_weights_of(wildcards):
+    """A released checkpoint: the user's file, or the one that is fetched."""
+    given = get_released().get("weights", {}).get(wildcards.variant)
+    if given is not None and not Path(given).is_file():
+        sys.exit(
+            f"error: config: released.weights.{wildcards.variant}: {given}: no such file"
+        )
+    name = f"semask_{wildcards.variant}_{config['dataset']['name']}.pth"
+    return given or ancient(f"{WEIGHTS}/{name}")
+
+
+def get_released_count_of(device):
+    """Number of devices of a kind that scoring a released checkpoint holds."""
+    return get_released()["processes"] if get_released()["device"] == device else 0
+
+
+def get_released_config_of(wildcards):
+    """What scoring a released checkpoint reads of the config, as JSON."""
+    try:
+        chosen = assemble(LAYERS, wildcards.variant)
+    except InputError as fault:
+        sys.exit(f"error: {fault}")
+    row = {key: get_released()[key] for key in ("device", "processes", "threads")}
+    evaluation = {
+        key: chosen["evaluation"][key]
+        for key in ("scale", "sliding_window", "multi_scale")
+    }
+    return json.dumps(
+        {
+            "experiment": chosen["experiment"],
+            "dataset": chosen["dataset"]["name"],
+            "row": row,
+            "model": get_model_of(chosen),
+            "evaluation": evaluation,
+            "workers": chosen["loader"]["workers"],
+        }
+    )
+
+
+def get_released_records(wildcards):
+    """Records of all released checkpoints of the experiment."""
+    get_released()
+    variants = {name: None for layer in LAYERS for name in layer.get("variants") or {}}
+    return [f"{RELEASED}/{name}.json" for name in variants]

@@ -1,12 +1,15 @@
 """The data set.
 
-Needs: nothing for streets, which is made here; otherwise the folder dataset.root.
-Makes: the list of its cities. What is in them is looked up when the labels are planned, so files
+Needs: nothing for streets, which is made here; otherwise the folder dataset.root, downloaded first
+if dataset.download says so.
+Makes: the list of its parts. What is in them is looked up when the labels are planned, so files
 that are added later are noticed.
 """
 
 
 checkpoint dataset:
+    input:
+        get_download,
     output:
         f"{LABELS}/dataset.json",
     log:
@@ -19,14 +22,8 @@ checkpoint dataset:
     resources:
         mem_mb=1000,
     params:
-        config=json.dumps(
-            {
-                key: config["dataset"][key]
-                for key in ("name", "root", "streets")
-                if key != "streets" or config["dataset"]["name"] == "streets"
-            }
-        ),
-        code=get_code_of("dataset"),
+        config=get_dataset_config(),
+        code=get_code_of("dataset", also=[DATASET.__name__]),
     shell:
         "python -m workflow_scripts.dataset --config {params.config:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"

@@ -1,8 +1,12 @@
 """Evaluation of the weights that a full run kept.
 
 Needs: the run's record and weights, and the validation manifest.
-Makes: the record of the evaluation and a picture of a few predictions.
+Makes: the record of the evaluation and a picture of a few predictions; where the config asks for
+them, the saved predictions with their manifest, and what cityscapesscripts makes of them.
 """
+
+# the manifest of the saved predictions, which are in the folder `predictions` beside it
+SAVED = f"{FULL}/predictions.json"
 
 
 rule evaluate:
@@ -12,6 +16,7 @@ rule evaluate:
         last=f"{FULL}/last.safetensors",
         val=f"{LABELS}/val.json",
     output:
+        **({"saved": SAVED} if config["evaluation"]["save_predictions"] else {}),
         record=f"{FULL}/evaluate.json",
         pictures=f"{FULL}/predictions.png",
     log:
@@ -20,20 +25,52 @@ rule evaluate:
         f"{FULL}/evaluate.benchmark.tsv"
     conda:
         lambda wildcards: f"../envs/{wildcards.device}.yaml"
-    threads: lambda wildcards: get_row_of(wildcards)["threads"]
+    threads: get_cores_of
     resources:
-        gpu=lambda wildcards: int(wildcards.device == "gpu"),
-        npu=lambda wildcards: int(wildcards.device == "npu"),
-        mem_mb=3000,
+        gpu=get_count_of("gpu"),
+        npu=get_count_of("npu"),
+        mem_mb=get_evaluation_memory_of,
     params:
         root=get_root,
         labels=get_labels_folder,
         workers=config["loader"]["workers"],
+        processes=get_present_processes_of("full/evaluate.json"),
+        multi_scale=json.dumps(config["evaluation"]["multi_scale"]),
+        saved=lambda wildcards, output: (
+            ["--saved-predictions", output.saved] if "saved" in output.keys() else []
+        ),
         predictions=config["evaluation"]["predictions"],
-        code=get_code_of("evaluate"),
+        code=get_code_of(
+            "evaluate", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
+        ),
     shell:
         "python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
+        " --processes {params.processes} --multi-scale {params.multi_scale:q} {params.saved:q}"
         " --predictions {params.predictions} --pictures {output.pictures:q}"
+        " --record {output.record:q} --error-log {log:q}"
+
+
+rule agreement:
+    input:
+        record=f"{FULL}/evaluate.json",
+        saved=SAVED,
+        val=f"{LABELS}/val.json",
+    output:
+        record=f"{FULL}/agreement.json",
+    log:
+        f"{FULL}/agreement.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        root=get_root,
+        labels=get_labels_folder,
+        code=get_code_of("agreement", leave_out=sets.NO_LABEL_CODE),
+    shell:
+        "python -m workflow_scripts.agreement --evaluate-record {input.record:q}"
+        " --saved-predictions {input.saved:q} --val-manifest {input.val:q}"
+        " --root {params.root:q} --labels {params.labels:q}"
         " --record {output.record:q} --error-log {log:q}"

@@ -1,8 +1,9 @@
-"""Labels: annotations to train ids, city by city, then one manifest per split.
+"""Labels: annotations to train ids, part by part, then one manifest per split.
 
 Needs: the data set's annotations.
 Makes: label images and the manifests that name every image and label with its digest. The label
-images are no outputs of a rule: the manifest speaks for them, and what is unchanged is kept.
+images are no outputs of a rule: the manifest speaks for them, and what is unchanged is kept. What is
+trained or scored on is verified first.
 """
 
 
@@ -10,29 +11,32 @@ rule labels:
     input:
         get_sources_of,
     output:
-        f"{LABELS}/{{split}}/{{city}}.json",
+        f"{LABELS}/{{split}}/{{part}}.json",
     log:
-        f"{LABELS}/logs/{{split}}-{{city}}.log",
+        f"{LABELS}/logs/{{split}}-{{part}}.log",
     benchmark:
-        f"{LABELS}/logs/{{split}}-{{city}}.benchmark.tsv"
+        f"{LABELS}/logs/{{split}}-{{part}}.benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
     params:
+        dataset=config["dataset"]["name"],
         root=get_root,
         labels=get_labels_folder,
-        code=get_code_of("labels"),
+        code=get_code_of(
+            "labels", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
+        ),
     shell:
-        "python -m workflow_scripts.labels --root {params.root:q}"
-        " --split {wildcards.split:q} --city {wildcards.city:q} --labels {params.labels:q}"
+        "python -m workflow_scripts.labels --dataset {params.dataset:q} --root {params.root:q}"
+        " --split {wildcards.split:q} --part {wildcards.part:q} --labels {params.labels:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"
 
 
 rule manifest:
     input:
-        get_city_manifests_of,
+        get_part_manifests_of,
     output:
         f"{LABELS}/{{split}}.json",
     log:
@@ -44,5 +48,25 @@ rule manifest:
     params:
         code=get_code_of("manifest"),
     shell:
-        "python -m workflow_scripts.manifest --cities {input:q} --output {output:q}"
+        "python -m workflow_scripts.manifest --parts {input:q} --output {output:q} --error-log {log:q}"
+
+
+rule verify:
+    input:
+        train=f"{LABELS}/train.json",
+        val=f"{LABELS}/val.json",
+    output:
+        f"{LABELS}/verified.json",
+    log:
+        f"{LABELS}/logs/verified.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
+    params:
+        published=get_published,
+        code=get_code_of("verify"),
+    shell:
+        "python -m workflow_scripts.verify --train-manifest {input.train:q}"
+        " --val-manifest {input.val:q} --published {params.published:q} --output {output:q}"
         " --error-log {log:q}"

@@ -1,7 +1,7 @@
 """The table.
 
-Needs: the records of all runs in the config, of their evaluations and of the baselines, and the
-published figures.
+Needs: the records of all runs in the config, of their evaluations, of the baselines and of the
+model's facts, and the published figures.
 Makes: the table as Markdown, CSV and JSON.
 """
 
@@ -10,7 +10,13 @@ rule table:
     input:
         trained=get_runs("train.json", "full", "performance"),
         evaluated=get_runs("evaluate.json", "full"),
+        agreement=(
+            get_runs("agreement.json", "full")
+            if config["evaluation"]["agreement"]
+            else []
+        ),
         baselines=f"{RESULTS}/baselines.json",
+        facts=f"{RESULTS}/facts.json",
         published=workflow.source_path("../published/published.csv"),
     output:
         markdown=f"{RESULTS}/table.md",
@@ -28,6 +34,6 @@ rule table:
         code=get_code_of("table"),
     shell:
         "python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
-        " --evaluated {input.evaluated:q} --baselines {input.baselines:q}"
+        " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --published {input.published:q} --sources {params.sources:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

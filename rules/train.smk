@@ -1,6 +1,6 @@
 """Training: full runs for the accuracy, performance runs for the speed.
 
-Needs: the manifests of both splits.
+Needs: the manifests of both splits, verified, and the weights that training starts from, if any.
 Makes: the log and the record of a run, and of full runs the best and the last weights. The state of
 an unfinished run lies in its work directory, which is no output: a run that is interrupted goes on
 from there.
@@ -15,7 +15,7 @@ TRAIN = (
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
+    " {params.pretrained:q} --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
 PERFORMANCE = RUN.replace("{mode}", "performance")
@@ -25,6 +25,8 @@ rule train:
     input:
         train=f"{LABELS}/train.json",
         val=f"{LABELS}/val.json",
+        pretrained=get_pretrained(),
+        verified=VERIFIED,
     output:
         record=f"{FULL}/train.json",
         log=f"{FULL}/log.jsonl",
@@ -43,12 +45,13 @@ rule train:
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
     params:
         config=get_train_config(),
-        processes=get_present_processes_of,
+        processes=get_present_processes_of("full/train.json"),
         threads=lambda wildcards: get_row_of(wildcards)["threads"],
         mode="full",
         root=get_root,
         labels=get_labels_folder,
         work=f"{FULL}/work",
+        pretrained=get_pretrained_option,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
@@ -58,6 +61,8 @@ rule measure:
     input:
         train=f"{LABELS}/train.json",
         val=f"{LABELS}/val.json",
+        pretrained=get_pretrained(),
+        verified=VERIFIED,
     output:
         record=f"{PERFORMANCE}/train.json",
         log=f"{PERFORMANCE}/log.jsonl",
@@ -74,12 +79,13 @@ rule measure:
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
     params:
         config=get_train_config(),
-        processes=get_present_processes_of,
+        processes=get_present_processes_of("performance/train.json"),
         threads=lambda wildcards: get_row_of(wildcards)["threads"],
         mode="performance",
         root=get_root,
         labels=get_labels_folder,
         work=f"{PERFORMANCE}/work",
+        pretrained=get_pretrained_option,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         TRAIN

@@ -20,8 +20,10 @@ from semask.evaluation import Scores, scores
 Sample = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 """An RGB image uint8 (H, W, 3) and its train ids uint8 (H, W), 255 where not labelled."""
 
-_BITS: Final = 6  # of each colour channel
-_LEVELS: Final = 1 << _BITS
+# Bits of each colour channel: the tables of a count per colour and class stay below 1 GB together.
+_BITS: Final = 6
+_BITS_OF_MANY: Final = 5
+_MANY: Final = 50  # classes
 _RADII: Final = (1, 3)  # of the neighbourhood that votes, in levels
 _BALANCES: Final = (0.0, 0.5, 1.0)  # votes of a class weigh (its number of pixels) ** -balance
 
@@ -33,12 +35,14 @@ class NearestColour:
     Attributes:
         class_means: the class whose mean training colour is nearest.
         votes: the best of the votes among training pixels of similar colour.
-        voting: which vote that is: (radius in levels of 6 bits, balance).
+        voting: which vote that is: (radius in levels, balance).
+        bits: of each colour channel that the classifiers see.
     """
 
     class_means: Scores
     votes: Scores
     voting: tuple[int, float]
+    bits: int
 
     @property
     def best(self) -> Scores:
@@ -71,11 +75,11 @@ def nearest_colour(
 ) -> NearestColour:
     """Fits per-pixel colour classifiers on one set and scores them on another.
 
-    Colours are rounded to 6 bits per channel, and every labelled training pixel counts. Two kinds
-    of classifier: the class whose mean colour is nearest in RGB; and a vote of the training pixels
-    within a cube of 3 or 7 levels around the colour, by number or with rare classes weighing more
-    (number ** -0.5, number ** -1), the nearest mean where nobody votes. The best vote is chosen by
-    its score on the evaluation set, which favours the baseline.
+    Colours are rounded to 6 bits per channel, to 5 for more than 50 classes, and every labelled
+    training pixel counts. Two kinds of classifier: the class whose mean colour is nearest in RGB;
+    and a vote of the training pixels within a cube of 3 or 7 levels around the colour, by number or
+    with rare classes weighing more (number ** -0.5, number ** -1), the nearest mean where nobody
+    votes. The best vote is chosen by its score on the evaluation set, which favours the baseline.
 
     Args:
         training: pairs of image uint8 (H, W, 3) RGB and train ids uint8 (H, W).
@@ -86,13 +90,14 @@ def nearest_colour(
         InputError: a set holds no labelled pixel, a pair does not fit together, or a label is
             neither a class nor 255.
     """
-    fitted = _colour_counts(training, num_classes, "training")
-    judged = _colour_counts(evaluation, num_classes, "evaluation")
-    means = _nearest_mean(fitted)
+    bits = _BITS if num_classes <= _MANY else _BITS_OF_MANY
+    fitted = _colour_counts(training, num_classes, bits, "training")
+    judged = _colour_counts(evaluation, num_classes, bits, "evaluation")
+    means = _nearest_mean(fitted, bits)
     best: tuple[Scores, tuple[int, float]] | None = None
     totals = np.maximum(fitted.sum(0), 1)
     for radius in _RADII:
-        near = _blur(fitted, radius)
+        near = _blur(fitted, radius, bits)
         nobody = near.sum(1) == 0
         for balance in _BALANCES:
             table = np.where(nobody, means, (near / totals**balance).argmax(1))
@@ -100,14 +105,14 @@ def nearest_colour(
             if best is None or found.miou > best[0].miou:
                 best = found, (radius, balance)
     assert best is not None
-    return NearestColour(_score(means, judged), *best)
+    return NearestColour(_score(means, judged), *best, bits)
 
 
 def _colour_counts(
-    samples: Iterable[Sample], num_classes: int, name: str
+    samples: Iterable[Sample], num_classes: int, bits: int, name: str
 ) -> npt.NDArray[np.float64]:
     """Number of pixels (colours, classes) by colour and label."""
-    counts = np.zeros(_LEVELS**3 * num_classes, np.int64)
+    counts = np.zeros((1 << 3 * bits) * num_classes, np.int64)
     for image, label in samples:
         if image.ndim != 3 or image.shape[2] != 3 or image.shape[:2] != label.shape:
             raise InputError(
@@ -121,17 +126,17 @@ def _colour_counts(
                 f"{name} set: label {classes.max()} is neither below {num_classes} nor 255; "
                 "give train ids"
             )
-        r, g, b = (image[labelled] >> (8 - _BITS)).astype(np.int64).T
-        cell = ((r * _LEVELS + g) * _LEVELS + b) * num_classes + classes
+        r, g, b = (image[labelled] >> (8 - bits)).astype(np.int64).T
+        cell = ((r << 2 * bits) + (g << bits) + b) * num_classes + classes
         counts += np.bincount(cell, minlength=counts.size)
     if not counts.any():
         raise InputError(f"{name} set: no labelled pixel; give at least one labelled image")
     return counts.reshape(-1, num_classes).astype(np.float64)
 
 
-def _nearest_mean(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _nearest_mean(counts: npt.NDArray[np.float64], bits: int) -> npt.NDArray[np.int64]:
     """For every colour the class with the nearest mean colour."""
-    colours = np.indices((_LEVELS,) * 3).reshape(3, -1).T.astype(np.float64)
+    colours = np.indices((1 << bits,) * 3).reshape(3, -1).T.astype(np.float64)
     totals = counts.sum(0)
     distance = np.full((len(colours), len(totals)), np.inf)
     for c in np.flatnonzero(totals):
@@ -140,14 +145,15 @@ def _nearest_mean(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return distance.argmin(1)
 
 
-def _blur(counts: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.float64]:
+def _blur(counts: npt.NDArray[np.float64], radius: int, bits: int) -> npt.NDArray[np.float64]:
     """Sums over cubes of 2·radius + 1 levels around every colour."""
-    cube = counts.reshape(_LEVELS, _LEVELS, _LEVELS, -1)
+    levels = 1 << bits
+    cube = counts.reshape(levels, levels, levels, -1)
     for axis in range(3):
         sums = np.cumsum(np.moveaxis(cube, axis, 0), 0)
         sums = np.concatenate([np.zeros_like(sums[:1]), sums])
-        high = np.minimum(np.arange(_LEVELS) + radius + 1, _LEVELS)
-        low = np.maximum(np.arange(_LEVELS) - radius, 0)
+        high = np.minimum(np.arange(levels) + radius + 1, levels)
+        low = np.maximum(np.arange(levels) - radius, 0)
         cube = np.moveaxis(sums[high] - sums[low], 0, axis)
     return cube.reshape(counts.shape)
 

@@ -47,10 +47,10 @@ def measured_row(
         published: published rows, of which those of the same name and experiment stand beside it.
 
     Returns:
-        name; the cells acc1, last_miou (percent), fps, fps_p10, fps_p90, fps_log_window
-        (images/s), data_wait_share, pytorch, each with value, state and the records it is from;
-        published (acc1, fps, line, source) and difference (acc1 in points, fps as a ratio), None
-        where the experiments are not the same.
+        name; the cells acc1, last_miou, multi_scale_miou (percent), fps, fps_p10, fps_p90,
+        fps_log_window (images/s), data_wait_share, pytorch, each with value, state and the records
+        it is from; published (acc1, fps, line, source) and difference (acc1 in points, fps as a
+        ratio), None where the experiments are not the same.
     """
     speed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
     figures = [record["figures"]["speed"] for record in speed.values()]
@@ -63,6 +63,7 @@ def measured_row(
         "last_miou": _measured(
             [r["figures"]["last"]["miou"] for r in evaluated.values()], [*evaluated]
         ),
+        "multi_scale_miou": _multi_scale(evaluated),
         "fps_log_window": _measured(windows, [*speed]),
         "pytorch": {
             "value": ", ".join(sorted({r["device"]["torch"] for r in trained.values()})),
@@ -73,6 +74,15 @@ def measured_row(
     for key in ("fps", "fps_p10", "fps_p90", "data_wait_share"):
         line[key] = _measured([f[key] for f in figures], [*speed])
     return {**line, **_beside_published(line, trained, published)}
+
+
+def _multi_scale(evaluated: Mapping[str, Record]) -> dict[str, Any]:
+    figures = {
+        path: record["figures"]["best_multi_scale"]["miou"]
+        for path, record in evaluated.items()
+        if "best_multi_scale" in record["figures"]
+    }
+    return _measured([*figures.values()], [*figures])
 
 
 def _measured_where(records: Sequence[Record]) -> str:
@@ -86,25 +96,45 @@ def _beside_published(
     trained: Mapping[str, Record],
     published: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"published": None, "difference": None}
-    for other in published:
-        recipes = [record["recipe"] for record in trained.values()]
-        if other["row"] != line["name"] or not all(same_experiment(other, r) for r in recipes):
-            continue
-        full = [r["recipe"] for r in trained.values() if r["mode"] == "full"]
-        accuracy = other["acc_at_1"] if full and same_schedule(other, full[0]) else None
-        found["published"] = {
-            "acc1": accuracy,
+    recipes = [record["recipe"] for record in trained.values()]
+    # a row of this name before one that is published without naming devices
+    same = [
+        other
+        for name in (line["name"], None)
+        for other in published
+        if other["row"] == name and all(same_experiment(other, recipe) for recipe in recipes)
+    ]
+    if not same:
+        return {"published": None, "difference": None}
+    other = same[0]
+    full = [record["recipe"] for record in trained.values() if record["mode"] == "full"]
+    schedule = bool(full) and same_schedule(other, full[0])
+    acc1, several = _published_accuracy(other) if schedule else (None, None)
+    fps = line["fps_log_window"]["value"]
+    return {
+        "published": {
+            "acc1": acc1,
+            "multi_scale_miou": several,
             "fps": other["fps"],
             "source": other["source"],
             "line": other["line"],
-        }
-        mine, fps = line["acc1"]["value"], line["fps_log_window"]["value"]
-        found["difference"] = {
-            "acc1": mine - accuracy if None not in (mine, accuracy) else None,
+        },
+        "difference": {
+            "acc1": _points(line["acc1"]["value"], acc1),
+            "multi_scale_miou": _points(line["multi_scale_miou"]["value"], several),
             "fps": fps / other["fps"] if None not in (fps, other["fps"]) else None,
-        }
-    return found
+        },
+    }
+
+
+def _published_accuracy(other: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Single-scale and multi-scale mIoU, under whichever name the source gives the former."""
+    single = other["miou_single_scale"] if other["acc_at_1"] is None else other["acc_at_1"]
+    return single, other["miou_multi_scale_flip"]
+
+
+def _points(mine: float | None, theirs: float | None) -> float | None:
+    return None if mine is None or theirs is None else mine - theirs
 
 
 def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,6 +152,7 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
         "source": f"published by {other['source']}: {other['dataset']}, {other['variant']}",
         "acc1": cell(other["acc_at_1"]),
         "last_miou": nothing,
+        "multi_scale_miou": nothing,
         "fps": cell(other["fps"]),
         "fps_p10": nothing,
         "fps_p90": nothing,
@@ -144,7 +175,8 @@ def table_rows(
 ) -> list[dict[str, Any]]:
     """All rows: the measured ones in the config's order, then the published ones.
 
-    A published row that stands beside a measured one is not repeated on its own.
+    A published row that stands beside a measured one is not repeated on its own; nor is one that
+    is published without naming devices.
     """
 
     def of(row: Mapping[str, Any], records: Mapping[str, Record]) -> dict[str, Record]:
@@ -157,7 +189,11 @@ def table_rows(
 
     lines = [measured_row(row, of(row, trained), of(row, evaluated), published) for row in rows]
     shown = {line["published"]["line"] for line in lines if line["published"]}
-    return lines + [published_row(other) for other in published if other["line"] not in shown]
+    return lines + [
+        published_row(other)
+        for other in published
+        if other["row"] is not None and other["line"] not in shown
+    ]
 
 
 def npu_over_gpu(
@@ -187,7 +223,9 @@ def npu_over_gpu(
                     "gpu": gpu["name"],
                     "kind": npu["kind"],
                     "fps_ratio": None if differing else _ratio(npu["fps"], gpu["fps"]),
-                    "acc1_difference": None if differing else _minus(npu["acc1"], gpu["acc1"]),
+                    "acc1_difference": None
+                    if differing
+                    else _points(npu["acc1"]["value"], gpu["acc1"]["value"]),
                     "differing": differing,
                 }
             )
@@ -196,10 +234,6 @@ def npu_over_gpu(
 
 def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
     return None if None in (a["value"], b["value"]) else a["value"] / b["value"]
-
-
-def _minus(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
-    return None if None in (a["value"], b["value"]) else a["value"] - b["value"]
 
 
 def _differing(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:

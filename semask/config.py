@@ -1,13 +1,90 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
 
+from semask.data import sets
 from semask.errors import InputError
+
+
+def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) -> dict[str, Any]:
+    """Merge the layers of a configuration, later ones over earlier ones, and choose its variant.
+
+    What a layer says of the chosen variant, under `variants`, is merged right after that layer:
+    over the layers before it, and under those that come later.
+
+    Args:
+        layers: config.yaml, the overlays in their order, what the command line sets.
+        variant: which one to choose; None for what the key `variant` says.
+
+    Returns:
+        The merged configuration, without `variants`.
+
+    Raises:
+        InputError: the chosen variant is not there.
+    """
+    for layer in layers:
+        _check_variants(layer)
+    whole: dict[str, Any] = {}
+    for layer in layers:
+        whole = _merged(whole, layer)
+    chosen = variant if variant is not None else whole.get("variant")
+    known = whole.pop("variants", None) or {}
+    if chosen is None:
+        return whole
+    if chosen not in known:
+        there = f"one of: {', '.join(map(str, known))}" if known else "this experiment has none"
+        raise InputError(f"config: variant: {chosen!r} is not a name under variants; {there}")
+    made: dict[str, Any] = {}
+    for layer in layers:
+        made = _merged(made, layer)
+        made = _merged(made, (layer.get("variants") or {}).get(chosen) or {})
+    made.pop("variants")
+    return {**made, "variant": chosen}
+
+
+def _check_variants(layer: Mapping[str, Any]) -> None:
+    if not isinstance(layer.get("variant"), str | None):
+        raise InputError(f"config: variant: {layer['variant']!r} is not a name")
+    variants = layer.get("variants") or {}
+    if not isinstance(variants, Mapping):
+        raise InputError(f"config: variants: {variants!r} is not a mapping of names to keys")
+    for name, keys in variants.items():
+        if not isinstance(keys, Mapping | None):
+            raise InputError(f"config: variants.{name}: {keys!r} is not a mapping of keys")
+
+
+def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of Snakemake's --config, with numbers and truth values in braces made such.
+
+    Snakemake takes `--config dataset="{download: true}"` for a mapping to the text "true".
+    """
+    return {key: _typed(value) if _is_nested(value) else value for key, value in settings.items()}
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner) for inner in value]
+    return yaml.safe_load(value) if isinstance(value, str) and value else value
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping | list)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(base[key], value)
+        for key, value in over.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **over, **both}
 
 
 def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
@@ -24,13 +101,46 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"config: {_describe(faults[0])}{more}")
+    _check_dataset(config["dataset"], config["model"]["num_classes"])
     _check_rows(config["rows"])
     _check_performance(config["performance"])
     _check_ratios(config["training"]["augmentation"])
-    if config["dataset"]["root"] == config["dataset"]["labels"]:
+    _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
+    _check_evaluation(config["evaluation"], config["dataset"]["name"])
+    _check_folders(
+        config["dataset"]["root"],
+        {
+            "dataset.labels": config["dataset"]["labels"],
+            "results": config["results"],
+            "downloads.weights": config["downloads"]["weights"],
+        },
+    )
+
+
+def _check_folders(root: str, written: Mapping[str, str]) -> None:
+    for key, folder in written.items():
+        if Path(folder).resolve().is_relative_to(Path(root).resolve()):
+            raise InputError(
+                f"config: {key}: {folder} lies within dataset.root, which is never written to; "
+                "give a folder outside of it"
+            )
+
+
+def _check_dataset(dataset: Mapping[str, Any], num_classes: int) -> None:
+    name = dataset["name"]
+    try:
+        found = sets.load(name)
+    except InputError as fault:
+        raise InputError(f"config: {fault}") from None
+    if num_classes != len(found.CLASSES):
         raise InputError(
-            "config: dataset.labels: the same folder as dataset.root; converted labels need a "
-            "folder of their own, since the data set itself is never written to"
+            f"config: model.num_classes: {num_classes}, but {name} has {len(found.CLASSES)} "
+            f"classes; set it to {len(found.CLASSES)}"
+        )
+    if dataset["complete"] and not found.IMAGES:
+        raise InputError(
+            f"config: dataset.complete: nothing is published of {name} to compare it with; "
+            "set it to false"
         )
 
 
@@ -99,3 +209,41 @@ def _check_ratios(augmentation: Mapping[str, Any]) -> None:
         raise InputError(f"{key}: one of ratio_range and ratios must be given, the other null")
     if between is not None and between[0] > between[1]:
         raise InputError(f"{key}.ratio_range: {between[0]} is above {between[1]}")
+
+
+def _check_loss_scale(precision: str, fixed: float | None) -> None:
+    if fixed is not None and precision != "fp16":
+        raise InputError(
+            f"config: port_faults.fixed_loss_scale: {fixed} is for precision fp16; "
+            f"with {precision} set it to null"
+        )
+    if fixed is None and precision == "fp16":
+        raise InputError(
+            "config: training.precision: fp16 needs a loss scale, and there is only the port's "
+            "fixed one yet (port_faults.fixed_loss_scale); use bf16 or set it"
+        )
+
+
+# data sets in the label format that cityscapesscripts evaluates
+_CITYSCAPES_FORMAT = ("streets", "cityscapes")
+
+
+def _check_evaluation(evaluation: Mapping[str, Any], dataset: str) -> None:
+    window = evaluation["sliding_window"]
+    if window is not None and any(
+        s > w for s, w in zip(window["stride"], window["size"], strict=True)
+    ):
+        raise InputError(
+            f"config: evaluation.sliding_window.stride: {window['stride']} leaves gaps between "
+            f"windows of size {window['size']}; use at most the size"
+        )
+    if evaluation["agreement"] and not evaluation["save_predictions"]:
+        raise InputError(
+            "config: evaluation.agreement: checks the saved predictions; set "
+            "evaluation.save_predictions to true, too"
+        )
+    if evaluation["agreement"] and dataset not in _CITYSCAPES_FORMAT:
+        raise InputError(
+            f"config: evaluation.agreement: cityscapesscripts cannot evaluate {dataset}; one of: "
+            f"{', '.join(_CITYSCAPES_FORMAT)}, or set it to false"
+        )

@@ -25,6 +25,7 @@ from semask.errors import InputError
 
 # what the user says: (torch's device type, back end of the process group)
 _BACKENDS = {"cpu": ("cpu", "gloo"), "gpu": ("cuda", "nccl"), "npu": ("npu", "hccl")}
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # A process that waits longer than this for the others is stuck; the job must end, not hang.
 _PROCESS_GROUP_TIMEOUT = timedelta(minutes=30)
 
@@ -172,10 +173,10 @@ def restore_generator_state(device: torch.device, state: dict[str, torch.Tensor]
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Context of the forward pass: nothing for fp32, autocast for bf16."""
+    """Context of the forward pass: nothing for fp32, autocast for bf16 and fp16."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=_AUTOCAST[precision])
 
 
 def wants_pinned_memory(device: torch.device) -> bool:

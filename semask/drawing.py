@@ -1,12 +1,13 @@
 """Pictures of predictions."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from semask.data.classes import CITYSCAPES_CLASSES, CITYSCAPES_PALETTE, IGNORE
+from semask.data.classes import IGNORE
 from semask.files import atomically
 
 _GAP = 8
@@ -14,25 +15,21 @@ _HEADING = 26
 _TITLES = ("image", "label", "prediction over image")
 # a small picture is enlarged to about this width, a large one shrunk to it
 _WIDTH = 512
+_LEGEND_COLUMNS = 10
 
 
-def colour_of(train_ids: np.ndarray, num_classes: int) -> np.ndarray:
-    """Colours of train ids: Cityscapes' palette, or evenly spread hues for other class lists.
+def colour_of(train_ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Colours of train ids.
 
     Args:
         train_ids: uint8 (H, W); 255 is black.
-        num_classes: how many classes there are.
+        palette: RGB of the classes, uint8 (K, 3).
 
     Returns:
         RGB uint8 (H, W, 3).
     """
     table = np.zeros((256, 3), np.uint8)
-    if num_classes == len(CITYSCAPES_CLASSES):
-        table[:num_classes] = CITYSCAPES_PALETTE
-    else:
-        hues = (np.arange(num_classes) * 137.508 % 360 * 255 / 360).astype(np.uint8)
-        strip = np.stack([hues, np.full_like(hues, 190), np.full_like(hues, 220)], axis=-1)
-        table[:num_classes] = np.asarray(Image.fromarray(strip[None], "HSV").convert("RGB"))[0]
+    table[: len(palette)] = palette
     table[IGNORE] = 0
     return table[train_ids]
 
@@ -40,26 +37,31 @@ def colour_of(train_ids: np.ndarray, num_classes: int) -> np.ndarray:
 def contact_sheet(
     rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
     path: Path,
-    num_classes: int,
+    classes: Sequence[str],
+    palette: np.ndarray,
 ) -> None:
-    """Draw images, their labels and the predictions over them, one row each, with a legend.
+    """Draw images, their labels and the predictions over them, one row each.
+
+    Below stands a legend of the classes that are in the labels or the predictions.
 
     Args:
         rows: image RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids.
         path: PNG to write.
-        num_classes: how many classes there are.
+        classes: names by train id.
+        palette: their RGB colours, uint8 (K, 3).
     """
     cells = []
     for image, label, prediction in rows:
-        overlay = 0.35 * image + 0.65 * colour_of(prediction, num_classes)
+        overlay = 0.35 * image + 0.65 * colour_of(prediction, palette)
         cells.append(
             [
                 _scaled(image, Image.Resampling.LANCZOS),
-                _scaled(colour_of(label, num_classes), Image.Resampling.NEAREST),
+                _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
                 _scaled(overlay.astype(np.uint8), Image.Resampling.NEAREST),
             ]
         )
-    legend = _HEADING * 2 if num_classes == len(CITYSCAPES_CLASSES) else 0
+    shown = sorted({int(i) for _, *ids in rows for of in ids for i in np.unique(of)} - {IGNORE})
+    legend = _HEADING * math.ceil(len(shown) / _LEGEND_COLUMNS)
     width = (_WIDTH + _GAP) * len(_TITLES) + _GAP
     height = _HEADING + sum(row[0].height + _GAP for row in cells) + legend
     sheet = Image.new("RGB", (width, height), "white")
@@ -72,8 +74,7 @@ def contact_sheet(
         for column, cell in enumerate(row):
             sheet.paste(cell, (_GAP + column * (_WIDTH + _GAP), top))
         top += row[0].height + _GAP
-    if legend:
-        _draw_legend(draw, font, top, width)
+    _draw_legend(draw, font, top, width, [(classes[i], palette[i]) for i in shown])
     with atomically(path) as temporary:
         sheet.save(temporary)
 
@@ -88,13 +89,11 @@ def _draw_legend(
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
     top: int,
     width: int,
+    classes: Sequence[tuple[str, np.ndarray]],
 ) -> None:
-    columns = (len(CITYSCAPES_CLASSES) + 1) // 2
-    step = (width - 2 * _GAP) / columns
-    for index, (name, colour) in enumerate(
-        zip(CITYSCAPES_CLASSES, CITYSCAPES_PALETTE, strict=True)
-    ):
-        left = _GAP + int(index % columns * step)
-        line = top + index // columns * _HEADING
+    step = (width - 2 * _GAP) / _LEGEND_COLUMNS
+    for index, (name, colour) in enumerate(classes):
+        left = _GAP + int(index % _LEGEND_COLUMNS * step)
+        line = top + index // _LEGEND_COLUMNS * _HEADING
         draw.rectangle((left, line + 4, left + 14, line + 18), tuple(int(x) for x in colour))
         draw.text((left + 20, line + 3), name, "black", font)

@@ -1,7 +1,10 @@
-"""Evaluation of whole images at one scale: prediction, confusion matrix, scores."""
+"""Evaluation: prediction at one scale or averaged over several, confusion matrix, scores."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +13,12 @@ from torch import nn
 
 from semask import device as devices
 from semask.data.classes import IGNORE
+from semask.data.loading import Example
+from semask.errors import InputError
+from semask.recipe import SlidingWindow
+
+# of the logits that are at the prediction's size at a time: 32 classes of 1024x2048
+_CHUNK_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -28,19 +37,151 @@ class Scores:
     acc: list[float | None]
 
 
-def predict(model: nn.Module, images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Most likely class of every pixel.
+def predict(
+    model: nn.Module,
+    image: torch.Tensor,
+    size: tuple[int, int],
+    sliding_window: SlidingWindow | None = None,
+) -> torch.Tensor:
+    """Most likely class of every pixel: the largest logit, the first of equal ones.
+
+    Logits are brought to the prediction's size a few classes at a time, so that memory does not
+    grow with the number of classes; the result is the same.
 
     Args:
         model: in evaluation mode; gives logits at quarter resolution.
-        images: float32 (B, 3, H, W), normalised.
+        image: float32 (1, 3, H, W), normalised, on the model's device.
         size: (h, w) of the prediction, the label's size.
+        sliding_window: average the logits of windows instead of those of the whole image.
 
     Returns:
-        int64 (B, h, w).
+        int64 (1, h, w).
     """
-    logits = F.interpolate(model(images).float(), size=size, mode="bilinear", align_corners=False)
-    return logits.argmax(dim=1)
+    parts = _forward(model, image, sliding_window)
+    highest, classes = None, torch.empty(0)
+    for first, logits in _by_classes(parts, size):
+        value, index = logits.max(dim=1)
+        index += first
+        if highest is None:
+            highest, classes = value, index
+        else:
+            higher = value > highest
+            highest = torch.where(higher, value, highest)
+            classes = torch.where(higher, index, classes)
+    return classes
+
+
+def predict_average(
+    model: nn.Module,
+    views: Iterable[tuple[torch.Tensor, bool]],
+    size: tuple[int, int],
+    sliding_window: SlidingWindow | None = None,
+) -> torch.Tensor:
+    """Class of the highest probability, averaged over views of one image.
+
+    Probabilities are the softmax of the logits at the prediction's size. Beside the average, one
+    (K, h, w) float32, only a few classes of one view are held at that size.
+
+    Args:
+        model: as for `predict`.
+        views: at least one; inputs as for `predict`, of any sizes, and whether each is mirrored
+            left to right. Taken one after the other.
+        size: (h, w) of the prediction.
+        sliding_window: as for `predict`.
+
+    Returns:
+        int64 (1, h, w).
+    """
+    total = torch.empty(0)
+    for image, mirrored in views:
+        parts = _forward(model, image, sliding_window)
+        del image  # before the next one is loaded
+        norm = None
+        for _, logits in _by_classes(parts, size):
+            of_these = logits.logsumexp(dim=1, keepdim=True)
+            norm = of_these if norm is None else torch.logaddexp(norm, of_these)
+        assert norm is not None
+        if not total.numel():
+            total = norm.new_zeros(1, parts.num_classes, *size)
+        for first, logits in _by_classes(parts, size):
+            probabilities = logits.sub_(norm).exp_()
+            if mirrored:
+                probabilities = probabilities.flip(-1)
+            total[:, first : first + probabilities.shape[1]] += probabilities
+    return total.argmax(dim=1)
+
+
+class _Parts(NamedTuple):
+    """Logits (1, K, ⌈·/4⌉, ⌈·/4⌉) of an image, or of each of its windows."""
+
+    logits: list[torch.Tensor]
+    places: list[tuple[slice, slice]]  # rows and columns of the windows; empty: the whole image
+    size: tuple[int, int]  # (H, W) of the image
+
+    @property
+    def num_classes(self) -> int:
+        return self.logits[0].shape[1]
+
+
+def _forward(model: nn.Module, image: torch.Tensor, window: SlidingWindow | None) -> _Parts:
+    height, width = image.shape[-2:]
+    if window is None:
+        return _Parts([_contiguous(model(image))], [], (height, width))
+    places = [
+        (rows, columns)
+        for rows in _steps(height, window.size[0], window.stride[0])
+        for columns in _steps(width, window.size[1], window.stride[1])
+    ]
+    logits = [_contiguous(model(image[..., rows, columns])) for rows, columns in places]
+    return _Parts(logits, places, (height, width))
+
+
+def _contiguous(logits: torch.Tensor) -> torch.Tensor:
+    # a model in channels-last order gives channels-last logits, of which no class can be cut out
+    # without a copy
+    return logits.float().contiguous()
+
+
+def _steps(length: int, window: int, stride: int) -> list[slice]:
+    """Windows along one side: `stride` apart, the last one moved back inside."""
+    window = min(window, length)
+    steps = -(-(length - window) // stride) + 1
+    starts = [min(i * stride, length - window) for i in range(steps)]
+    return [slice(start, start + window) for start in starts]
+
+
+def _by_classes(parts: _Parts, size: tuple[int, int]) -> Iterator[tuple[int, torch.Tensor]]:
+    """Logits at `size`, (1, k, *size), of a few classes at a time, after the first one's number."""
+    pixels = max(math.prod(size), math.prod(parts.size) if parts.places else 0)
+    step = max(1, _CHUNK_BYTES // (4 * pixels))
+    for first in range(0, parts.num_classes, step):
+        logits = [x[:, first : first + step] for x in parts.logits]
+        yield first, _resize(_joined(logits, parts) if parts.places else logits[0], size)
+
+
+def _joined(logits: list[torch.Tensor], parts: _Parts) -> torch.Tensor:
+    """Mean logits (1, k, H, W) of the windows that cover each pixel, from (1, k, h, w) of each."""
+    total = logits[0].new_zeros(1, logits[0].shape[1], *parts.size)
+    cover = logits[0].new_zeros(parts.size)
+    for of_window, (rows, columns) in zip(logits, parts.places, strict=True):
+        size = rows.stop - rows.start, columns.stop - columns.start
+        total[..., rows, columns] += _resize(of_window, size)
+        cover[rows, columns] += 1
+    return total.div_(cover)
+
+
+def _resize(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resizes (1, k, h, w) to `size`, bilinear, corners not aligned, class by class.
+
+    On a CPU torch rounds the last bit of a pixel by its place in the whole tensor: equal logits of
+    two classes would differ, and the labels depend on how many classes are resized at a time.
+    """
+    resized = logits.new_empty(1, logits.shape[1], *size)
+    for k in range(logits.shape[1]):
+        resized[:, k : k + 1] = F.interpolate(
+            logits[:, k : k + 1], size=size, mode="bilinear", align_corners=False
+        )
+    return resized
 
 
 def confusion_matrix(
@@ -79,33 +220,75 @@ def scores(confusion: torch.Tensor) -> Scores:
     )
 
 
+class Counts(NamedTuple):
+    """What `evaluate` counted, over all processes."""
+
+    confusion: torch.Tensor  # int64 (K, K), as `confusion_matrix` makes it, on the host
+    images: int
+
+
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
-    images: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    images: Iterable[Example],
     *,
     num_classes: int,
     device: torch.device,
     precision: str,
-) -> torch.Tensor:
+    sliding_window: SlidingWindow | None = None,
+    multi_scale: bool = False,
+    keep: Callable[[int, torch.Tensor], None] | None = None,
+) -> Counts:
     """Confusion matrix of a model over a set of images, summed over all processes.
 
     Args:
         model: on `device`; left in the mode it was in.
-        images: this process's images float32 (B, 3, H, W) and labels uint8 (B, h, w).
+        images: this process's images, as `semask.data.loading.evaluation_images` gives them.
         num_classes: K.
         device: where the model is.
         precision: fp32 or bf16.
-
-    Returns:
-        int64 (K, K) on the host.
+        sliding_window: average the logits of windows instead of those of whole images.
+        multi_scale: average the probabilities of each image's views; otherwise it has one.
+        keep: called with the number of each image and its prediction, int64 (h, w).
     """
     was_training = model.training
     model.eval()
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    for image, label in images:
+    seen = 0
+    for number, views, label in images:
+        size = (label.shape[-2], label.shape[-1])
+        on_device = ((image.to(device), mirrored) for image, mirrored in views)
         with devices.autocast(device, precision):
-            prediction = predict(model, image.to(device), (label.shape[-2], label.shape[-1]))
+            if multi_scale:
+                prediction = predict_average(model, on_device, size, sliding_window)
+            else:
+                prediction = predict(model, next(on_device)[0], size, sliding_window)
         total += confusion_matrix(prediction, label.to(device), num_classes)
+        seen += 1
+        if keep is not None:
+            keep(number, prediction[0])
     model.train(was_training)
-    return devices.all_reduce_counts(total, device)
+    counted = torch.cat([total.flatten(), total.new_tensor([seen])])
+    *_, images_counted = counts = devices.all_reduce_counts(counted, device)
+    return Counts(counts[:-1].view(num_classes, num_classes), int(images_counted))
+
+
+def check_counted(counts: Counts, manifest: Mapping[str, Any], split: str | Path) -> None:
+    """Check that every image and every labelled pixel of a split was counted, and once.
+
+    Args:
+        counts: of an evaluation on the split.
+        manifest: the split's.
+        split: what messages call it.
+
+    Raises:
+        InputError: the numbers differ from the manifest's.
+    """
+    expected = len(manifest["files"]), sum(manifest["pixels"][:-1])
+    found = counts.images, int(counts.confusion.sum())
+    if found != expected:
+        raise InputError(
+            f"{split}: names {expected[0]} images with {expected[1]} labelled pixels but "
+            f"{found[0]} with {found[1]} were counted; the labels have changed since: convert "
+            "them again"
+        )

@@ -21,7 +21,7 @@ _PACKAGES = ("semask", "workflow_scripts")
 _VERSIONS_OF = ("numpy", "opencv-python-headless", "pillow", "snakemake", "timm")
 
 
-def source_digest(module: str, leave_out: Collection[str] = ()) -> str:
+def source_digest(module: str, leave_out: Collection[str] = (), also: Collection[str] = ()) -> str:
     """SHA-256 over the source of a module and of all of this project that it imports.
 
     The imports are read from the source, also those inside functions, so nothing is run. A rule
@@ -31,12 +31,13 @@ def source_digest(module: str, leave_out: Collection[str] = ()) -> str:
         module: dotted name, for example `workflow_scripts.train`.
         leave_out: dotted names that do not decide what the module makes; they and what only they
             import do not count.
+        also: further modules that count, for what `module` imports by name as it runs.
 
     Returns:
         64 hexadecimal digits.
     """
     found: dict[str, Path] = {}
-    waiting = [module]
+    waiting = [module, *also]
     while waiting:
         name = waiting.pop()
         if name in found or name in leave_out:

@@ -17,6 +17,17 @@ class ModelRecipe:
     semantic_attention: tuple[str, ...]
     drop_path: float
     norm: str
+    pretrained: str | None  # sha256:… of the file that training starts from
+
+
+@dataclass(frozen=True)
+class PortFaults:
+    """Faults of the Ascend port that are reproduced on purpose; all off in its original."""
+
+    drop_path_never_fires: bool
+    decay_everything: bool
+    fixed_loss_scale: float | None
+    fast_gelu: bool
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,26 @@ class TrainingRecipe:
     warmup_iterations: int
     warmup_ratio: float
     precision: str
+    hard_pixels: int | None
     shuffle_labels: bool
     augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    size: tuple[int, int]  # height, width
+    stride: tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class EvaluationRecipe:
+    """How images are scored, which decides which weights are the best ones.
+
+    Images are fitted into `scale` (width, height); None for `sliding_window` shows them whole.
+    """
+
+    scale: tuple[int, int]
+    sliding_window: SlidingWindow | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +73,8 @@ class Recipe:
     dataset: str
     model: ModelRecipe
     training: TrainingRecipe
+    port_faults: PortFaults
+    evaluation: EvaluationRecipe
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,16 +83,34 @@ class Recipe:
         return digest_of(self.as_dict())
 
 
+def build_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What `semask.model.build` is to be given for a recipe in the form that records hold."""
+    settings = {key: value for key, value in recipe["model"].items() if key != "pretrained"}
+    faults = recipe["port_faults"]
+    if faults["drop_path_never_fires"]:
+        settings["drop_path"] = 0.0
+    settings["gelu"] = "fast" if faults["fast_gelu"] else "exact"
+    return settings
+
+
 def resolve(
-    config: Mapping[str, Any], *, mode: str, processes: int, training_images: int
+    config: Mapping[str, Any],
+    *,
+    mode: str,
+    processes: int,
+    training_images: int,
+    pretrained: str | None = None,
 ) -> Recipe:
     """Make every choice that the config leaves open for one run.
 
     Args:
-        config: the parts dataset (its name), model, training and performance of the config.
+        config: the parts dataset (its name), model, training, port_faults, performance
+            and evaluation (scale, sliding_window) of the config.
         mode: full or performance.
         processes: number of training processes.
         training_images: size of the training split, which turns epochs into iterations.
+        pretrained: `sha256:` and the digest of the weights that training starts from, by which
+            the recipe knows them, whatever the config calls their file.
 
     Raises:
         InputError: the batch does not divide among the processes.
@@ -77,7 +126,7 @@ def resolve(
         training["evaluate_every"] = None
     return Recipe(
         dataset=config["dataset"],
-        model=ModelRecipe(**_tuples(config["model"])),
+        model=ModelRecipe(**{**_tuples(config["model"]), "pretrained": pretrained}),
         training=TrainingRecipe(
             **{
                 **training,
@@ -85,6 +134,17 @@ def resolve(
                 "augmentation": Augmentation(**_tuples(training["augmentation"])),
             }
         ),
+        port_faults=PortFaults(**config["port_faults"]),
+        evaluation=evaluation_recipe(config["evaluation"]),
+    )
+
+
+def evaluation_recipe(settings: Mapping[str, Any]) -> EvaluationRecipe:
+    """The evaluation's part of a recipe, from the config's key or from that of a record."""
+    window = settings["sliding_window"]
+    return EvaluationRecipe(
+        scale=tuple(settings["scale"]),
+        sliding_window=None if window is None else SlidingWindow(**_tuples(window)),
     )
 
 

@@ -4,7 +4,9 @@ A record is one JSON object: `schema` (its version), `kind`, `experiment`, `data
 (what `semask.provenance.describe_run` says), `figures` (what was found, by kind) and `digest`, a
 SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads), `mode`,
 `seed`, `recipe`, `recipe_digest`, `weights_digest` (by name of the file, empty where none is kept)
-and `device` (what `semask.device.describe` says).
+and `device` (what `semask.device.describe` says). A record of a released checkpoint has `dataset`,
+`row`, `model` (settings of `semask.model.build`), `evaluation`, `weights_digest` and `device`. The
+record of a model's facts speaks of no data: it has no `experiment` and no `data_fingerprint`.
 """
 
 import json
@@ -15,18 +17,23 @@ from typing import Any
 import jsonschema
 
 from semask.errors import InputError
-from semask.files import digest_of, read_json, write_atomically
+from semask.files import digest_of, read_json, sha256, write_atomically
 
 SCHEMA = 1
 
 _TEXT = {"type": "string", "minLength": 1}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
+_COUNT = {"type": "integer", "minimum": 1}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _with_optional(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    return {**schema, "properties": {**schema["properties"], **properties}}
 
 
 _SPEED = _object(
@@ -47,20 +54,55 @@ _SCORES = _object(
     iou={"type": "array", "items": {"type": ["number", "null"]}},
     confusion={"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
 )
+_SCORES_OF_FILE = _object(
+    **{key: _SCORES["properties"][key] for key in ("miou", "macc", "aacc", "iou", "confusion")}
+)
 _BASELINE = _object(miou=_PERCENT)
+_FACTS = _object(
+    variant=_TEXT,
+    num_classes={"type": "integer", "minimum": 1},
+    parameters=_object(
+        total=_POSITIVE, backbone=_POSITIVE, semantic_layers=_POSITIVE, decoder=_POSITIVE
+    ),
+    buffers=_POSITIVE,
+    gmac={
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": _object(
+            total=_POSITIVE, backbone=_POSITIVE, semantic_layers=_POSITIVE
+        ),
+    },
+)
 _FIGURES = {
+    "facts": _FACTS,
     "train": _object(speed=_SPEED, best={"type": ["object", "null"]}, last={"type": "object"}),
-    "evaluate": _object(best=_SCORES, last=_SCORES),
+    "evaluate": _with_optional(
+        _object(best=_SCORES, last=_SCORES, images=_COUNT, labelled_pixels=_COUNT),
+        best_multi_scale=_SCORES,
+    ),
+    "agreement": _object(
+        images=_COUNT,
+        compared={
+            "type": "object",
+            "additionalProperties": _object(largest_difference={"type": "number", "minimum": 0}),
+        },
+    ),
+    "released": _object(
+        single_scale=_SCORES_OF_FILE,
+        multi_scale={"anyOf": [_SCORES_OF_FILE, {"type": "null"}]},
+        images=_COUNT,
+        parameters=_COUNT,
+    ),
     "baselines": _object(constant=_BASELINE, nearest_colour=_BASELINE),
 }
 _COMMON = {
     "schema": {"const": SCHEMA},
-    "experiment": _TEXT,
-    "data_fingerprint": _DIGEST,
     "run": _object(code_version=_TEXT, host=_TEXT, started=_TEXT, ended=_TEXT, command=_TEXT),
     "digest": _DIGEST,
 }
+_OF_DATA = {"experiment": _TEXT, "data_fingerprint": _DIGEST}
 _OF_A_ROW = {
+    **_OF_DATA,
     "row": _object(
         device={"enum": ["cpu", "gpu", "npu"]},
         processes={"type": "integer", "minimum": 1},
@@ -75,9 +117,18 @@ _OF_A_ROW = {
 }
 
 
+_OF_RELEASED = {
+    **_OF_DATA,
+    "dataset": _TEXT,
+    **{key: _OF_A_ROW[key] for key in ("row", "weights_digest", "device")},
+    "model": _object(variant=_TEXT),
+    "evaluation": {"type": "object"},
+}
+
+
 def _schema_of(kind: str) -> dict[str, Any]:
-    of_a_row = {} if kind == "baselines" else _OF_A_ROW
-    return _object(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **of_a_row)
+    of_kind = {"facts": {}, "baselines": _OF_DATA, "released": _OF_RELEASED}.get(kind, _OF_A_ROW)
+    return _object(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **of_kind)
 
 
 def write_record(path: Path, kind: str, **content: Any) -> None:
@@ -85,7 +136,7 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
 
     Args:
         path: file to write.
-        kind: train, evaluate or baselines.
+        kind: train, evaluate, agreement, released, baselines or facts.
         content: the keys named at the top of this module, less schema, kind, recipe_digest and
             digest, which are added here.
     """
@@ -125,3 +176,21 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
     if digest_of(content) != record["digest"]:
         raise InputError(f"{path}: changed after it was written (its digest differs); {remedy}")
     return dict(record)
+
+
+def check_weights(path: Path, digest: str) -> None:
+    """Check that a weights file is the one that a record speaks of.
+
+    Args:
+        path: weights that training kept.
+        digest: their SHA-256 in the record.
+
+    Raises:
+        InputError: the file is missing or another one.
+    """
+    remedy = "run its training again, or restore the file"
+    try:
+        if sha256(path) != digest:
+            raise InputError(f"{path}: not the weights that the record speaks of; {remedy}")
+    except OSError as fault:
+        raise InputError(f"{path}: cannot be read ({fault.strerror}); {remedy}") from fault

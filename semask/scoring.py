@@ -1,6 +1,6 @@
-"""The evaluation stage: scores of a run's kept weights, and a look at its predictions."""
+"""The evaluation stage: scores of a run's kept weights, their predictions, and a look at them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,22 @@ from safetensors.torch import load_file
 
 from semask import device as devices
 from semask import provenance
-from semask.data.loading import EvaluationSet, evaluation_images, read_image
+from semask.data import sets
+from semask.data.loading import (
+    SINGLE_SCALE,
+    EvaluationSet,
+    View,
+    evaluation_images,
+    multi_scale_views,
+    read_image,
+)
 from semask.drawing import contact_sheet
 from semask.errors import InputError
-from semask.evaluation import evaluate, predict, scores
-from semask.files import sha256
+from semask.evaluation import Counts, check_counted, evaluate, predict, scores
 from semask.model import SeMaskFPN, build
-from semask.records import write_record
+from semask.predictions import label_ids_of, prediction_names, save_prediction, write_predictions
+from semask.recipe import EvaluationRecipe, build_settings, evaluation_recipe
+from semask.records import check_weights, write_record
 
 
 def score_run(
@@ -25,63 +34,101 @@ def score_run(
     *,
     weights: Mapping[str, Path],
     val: Mapping[str, Any],
+    val_path: Path,
     root: Path,
     labels: Path,
     workers: int,
-    predictions: int,
+    multi_scale: Mapping[str, Any] | None,
+    saved: Path | None,
+    pictured: int,
     pictures: Path,
     record: Path,
 ) -> None:
     """Evaluate the best and the last weights of a full run on the validation split.
 
+    With several processes every one of them calls this: each scores its share of the images and
+    saves their predictions, the first one writes all else.
+
     Args:
         trained: the run's record.
         weights: files of the weights `best` and `last`.
         val: manifest of the validation split.
+        val_path: its file, for messages.
         root: folder that the manifest's image paths are relative to.
         labels: folder that its label paths are relative to.
-        workers: data loading processes.
-        predictions: number of images to draw.
+        workers: data loading processes of each process.
+        multi_scale: `ratios` and `flip` of the views that the best weights are scored with, too.
+        saved: manifest of the best weights' predictions, which are saved in a folder beside it
+            that has its name less the suffix; None saves none.
+        pictured: number of images to draw.
         pictures: PNG to draw them to: image, label and prediction of the last weights.
         record: file of the record.
 
     Raises:
-        InputError: a weights file is not the one that the record speaks of, or is damaged.
+        InputError: a weights file is not the one that the record speaks of, or is damaged; the
+            labels are not those that the manifest counts.
     """
     started = provenance.now()
     row, recipe = trained["row"], trained["recipe"]
     device = devices.set_up(row["device"], row["threads"])
-    num_classes = recipe["model"]["num_classes"]
-    iterations = {
-        "best": trained["figures"]["best"]["iteration"],
-        "last": trained["figures"]["last"]["iteration"],
-    }
-    samples = EvaluationSet(val, root, labels)
+    settings = evaluation_recipe(recipe["evaluation"])
+    # figure of the record, weights, views of each image
+    passes: list[tuple[str, str, Sequence[View]]] = [("best", "best", SINGLE_SCALE)]
+    if multi_scale is not None:
+        several = multi_scale_views(multi_scale["ratios"], multi_scale["flip"])
+        passes.append(("best_multi_scale", "best", several))
+    passes.append(("last", "last", SINGLE_SCALE))
     found: dict[str, Any] = {}
-    for name, path in weights.items():
-        model = load_model(recipe["model"], path, trained["weights_digest"][name])
+    counted: list[Counts] = []
+    folders: dict[str, Path] = {}
+    for figure, name, views in passes:
+        model = load_model(recipe, weights[name], trained["weights_digest"][name])
         devices.place(model, device)
-        confusion = evaluate(
+        samples = EvaluationSet(val, root, labels, settings.scale, views)
+        if saved is not None and name == "best":
+            folders[figure] = saved.with_suffix("") / figure
+        counts = evaluate(
             model,
             evaluation_images(
                 samples,
-                rank=0,
-                world_size=1,
+                rank=devices.rank(),
+                world_size=devices.world_size(),
                 workers=workers,
                 pin_memory=devices.wants_pinned_memory(device),
             ),
-            num_classes=num_classes,
+            num_classes=recipe["model"]["num_classes"],
             device=device,
             precision=recipe["training"]["precision"],
+            sliding_window=settings.sliding_window,
+            multi_scale=figure == "best_multi_scale",
+            keep=_saver(folders[figure], val, recipe["dataset"]) if figure in folders else None,
         )
-        of_weights = scores(confusion)
-        found[name] = {
-            "iteration": iterations[name],
-            **vars(of_weights),
-            "confusion": confusion.tolist(),
+        found[figure] = {
+            "iteration": trained["figures"][name]["iteration"],
+            **vars(scores(counts.confusion)),
+            "confusion": counts.confusion.tolist(),
         }
-    drawn = _predictions(model, samples, predictions, device, recipe["training"]["precision"])
-    contact_sheet(drawn, pictures, num_classes)
+        counted.append(counts)
+    first_process = devices.rank() == 0
+    # before the first one goes on alone, for which the others need not wait
+    devices.tear_down()
+    if not first_process:
+        return
+    for counts in counted:
+        check_counted(counts, val, val_path)
+    if saved is not None:
+        write_predictions(
+            saved,
+            folders,
+            prediction_names(val),
+            data_fingerprint=val["fingerprint"],
+            weights_digest=trained["weights_digest"],
+        )
+    drawn = _predictions(
+        model, samples, pictured, settings, device, recipe["training"]["precision"]
+    )
+    dataset = sets.load(recipe["dataset"])
+    contact_sheet(drawn, pictures, dataset.CLASSES, dataset.PALETTE)
     write_record(
         record,
         "evaluate",
@@ -90,7 +137,13 @@ def score_run(
         weights_digest=trained["weights_digest"],
         device=devices.describe(row["device"]),
         run=provenance.describe_run("workflow_scripts.evaluate", started),
-        figures={**found, "images": len(samples), "train_record_digest": trained["digest"]},
+        evaluation={**recipe["evaluation"], "multi_scale": multi_scale},
+        figures={
+            **found,
+            "images": counts.images,
+            "labelled_pixels": int(counts.confusion.sum()),
+            "train_record_digest": trained["digest"],
+        },
     )
 
 
@@ -98,35 +151,53 @@ def load_model(recipe: Mapping[str, Any], path: Path, digest: str) -> SeMaskFPN:
     """Model of a recipe with the weights of a file, in evaluation mode.
 
     Args:
-        recipe: the part `model` of a record's recipe.
+        recipe: a record's recipe.
         path: weights that training kept.
         digest: their SHA-256.
 
     Raises:
         InputError: the file is missing, damaged, or not the one with that digest.
     """
-    remedy = "run its training again, or restore the file"
+    check_weights(path, digest)
     try:
-        if sha256(path) != digest:
-            raise InputError(f"{path}: not the weights that the record speaks of; {remedy}")
         state = load_file(path)
     except (OSError, SafetensorError) as fault:
-        raise InputError(f"{path}: cannot be read ({fault}); {remedy}") from fault
-    model = build(**recipe)
+        raise InputError(
+            f"{path}: cannot be read ({fault}); run its training again, or restore the file"
+        ) from fault
+    model = build(**build_settings(recipe))
     model.load_state_dict(state)
     return model.eval()
 
 
+def _saver(
+    folder: Path, val: Mapping[str, Any], dataset: str
+) -> Callable[[int, torch.Tensor], None]:
+    """What saves the prediction of image number n in a folder."""
+    names, label_ids = prediction_names(val), label_ids_of(dataset)
+
+    def save(number: int, prediction: torch.Tensor) -> None:
+        save_prediction(folder / names[number], prediction.cpu().numpy(), label_ids)
+
+    return save
+
+
 @torch.inference_mode()
 def _predictions(
-    model: SeMaskFPN, samples: EvaluationSet, count: int, device: torch.device, precision: str
+    model: SeMaskFPN,
+    samples: EvaluationSet,
+    count: int,
+    settings: EvaluationRecipe,
+    device: torch.device,
+    precision: str,
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Image, label and prediction of some images, spread evenly over the split."""
     drawn = []
     for index in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int)):
         image, label = samples[index]
+        size = (label.shape[0], label.shape[1])
         with devices.autocast(device, precision):
-            predicted = predict(model, image[None].to(device), (label.shape[0], label.shape[1]))
+            predicted = predict(model, image[None].to(device), size, settings.sliding_window)
         picture = read_image(samples.pairs[index][0])[:, :, ::-1]
         drawn.append((picture, label.numpy(), predicted[0].cpu().numpy().astype(np.uint8)))
     return drawn

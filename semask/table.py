@@ -1,6 +1,7 @@
 """The table: Markdown for people, CSV for pandas, JSON for the rest."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ _COLUMNS = (
     "FPS",
     "PyTorch_version",
     "Last mIoU",
+    "mIoU ms+flip",
     "FPS p10 to p90",
     "FPS, log window",
     "What the figures are",
     "Published Acc@1 (difference)",
+    "Published ms+flip (difference)",
     "Published FPS (ratio)",
 )
 
@@ -32,6 +35,7 @@ def build_table(
     evaluated: Mapping[str, Record],
     baselines: Record,
     published: Sequence[Mapping[str, Any]],
+    facts: Record,
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
@@ -41,9 +45,11 @@ def build_table(
         evaluated: evaluation records by path.
         baselines: the baselines' record.
         published: rows as `semask.published.read_published` gives them.
+        facts: the record of the model's facts.
 
     Returns:
-        experiment, rows (see `semask.comparison.measured_row`), npu_over_gpu, baselines, records.
+        experiment, rows (see `semask.comparison.measured_row`), npu_over_gpu, baselines, facts (see
+        `semask.facts.model_facts`), records.
     """
     lines = table_rows(rows, trained, evaluated, published)
     return {
@@ -53,6 +59,7 @@ def build_table(
         "baselines": {
             name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
         },
+        "facts": facts["figures"],
         "records": {path: _origin(r) for path, r in sorted({**trained, **evaluated}.items())},
     }
 
@@ -74,13 +81,14 @@ def write_table(table: Mapping[str, Any], markdown: Path, csv: Path, json_file: 
     """Write what `build_table` gave in three forms."""
     write_atomically(json_file, json.dumps(table, indent=1) + "\n")
     write_atomically(csv, _frame(table["rows"]).to_csv(index=False))
-    write_atomically(markdown, _markdown(table))
+    protocol = os.path.relpath(_PROTOCOL, markdown.parent)
+    write_atomically(markdown, _markdown(table, protocol))
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One typed line per row of the table; figures in full precision."""
-    numbers = ("acc1", "fps", "last_miou", "fps_p10", "fps_p90", "fps_log_window",
-               "data_wait_share")  # fmt: skip
+    numbers = ("acc1", "fps", "last_miou", "multi_scale_miou", "fps_p10", "fps_p90",
+               "fps_log_window", "data_wait_share")  # fmt: skip
     lines = []
     for row in rows:
         line = {"name": row["name"], "kind": row["kind"], "source": row["source"]}
@@ -91,9 +99,10 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             line[f"{key}_seeds"] = row[key].get("seeds")
             line[f"{key}_state"] = row[key]["state"]
         line["pytorch_version"] = row["pytorch"]["value"]
-        line["published_acc1"] = (row["published"] or {}).get("acc1")
-        line["published_fps"] = (row["published"] or {}).get("fps")
-        line["acc1_difference"] = (row["difference"] or {}).get("acc1")
+        for key in ("acc1", "multi_scale_miou", "fps"):
+            line[f"published_{key}"] = (row["published"] or {}).get(key)
+        for key in ("acc1", "multi_scale_miou"):
+            line[f"{key}_difference"] = (row["difference"] or {}).get(key)
         line["fps_ratio"] = (row["difference"] or {}).get("fps")
         lines.append(line)
     frame = pd.DataFrame(lines)
@@ -127,11 +136,11 @@ def _beside(row: Mapping[str, Any], key: str, digits: int) -> str:
     difference = row["difference"][key]
     if difference is None:
         return f"{value:.{digits}f}"
-    shown = f"{difference:+.2f}" if key == "acc1" else f"× {difference:.3f}"
+    shown = f"× {difference:.3f}" if key == "fps" else f"{difference:+.2f}"
     return f"{value:.{digits}f} ({shown})"
 
 
-def _markdown(table: Mapping[str, Any]) -> str:
+def _markdown(table: Mapping[str, Any], protocol: str) -> str:
     grid = PrettyTable(list(_COLUMNS))
     grid.set_style(TableStyle.MARKDOWN)
     grid.align = "l"
@@ -144,10 +153,12 @@ def _markdown(table: Mapping[str, Any]) -> str:
                 _figure(row["fps"], digits),
                 row["pytorch"]["value"],
                 _figure(row["last_miou"], 2),
+                _figure(row["multi_scale_miou"], 2),
                 _spread(row),
                 _figure(row["fps_log_window"], digits),
                 row["source"],
                 _beside(row, "acc1", 2),
+                _beside(row, "multi_scale_miou", 2),
                 _beside(row, "fps", 3),
             ]
         )
@@ -155,17 +166,29 @@ def _markdown(table: Mapping[str, Any]) -> str:
     parts = [
         f"# {table['experiment']}",
         grid.get_string(),
-        "Acc@1 and last mIoU in percent, FPS in images per second. Acc@1 is the best validation "
-        "mIoU over the evaluations of a full run; FPS is the training throughput of a performance "
-        f"run. Every column is defined in [{_PROTOCOL}](../{_PROTOCOL}). Rows of another "
+        "Acc@1 and mIoU in percent, FPS in images per second. Acc@1 is the best validation mIoU "
+        "over the evaluations of a full run; FPS is the training throughput of a performance "
+        f"run. Every column is defined in [{_PROTOCOL}]({protocol}). Rows of another "
         "experiment stand here to be read, not to be compared.",
         f"Without a model, on the same validation images: {baselines['constant']:.2f} % mIoU for "
         f"the best constant prediction, {baselines['nearest_colour']:.2f} % for the best "
         "per-pixel classifier by colour.",
+        _facts(table["facts"]),
         _ratios(table["npu_over_gpu"]),
         _origins(table),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    work = ", ".join(
+        f"{figures['total']:.1f} at {size.replace('x', '×')}"
+        for size, figures in facts["gmac"].items()
+    )
+    return (
+        f"SeMask-{facts['variant']}, {facts['num_classes']} classes: "
+        f"{facts['parameters']['total'] / 1e6:.2f} M parameters; GMAC per image: {work}."
+    )
 
 
 def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:

@@ -17,13 +17,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from semask import device as devices
 from semask import provenance, workdir
+from semask.checkpoints import load_weights
 from semask.data.loading import EvaluationSet, TrainingSet, evaluation_images, training_batches
 from semask.evaluation import evaluate, scores
 from semask.files import atomically, sha256
 from semask.measurement import speed
 from semask.model import SeMaskFPN, build, segmentation_losses
+from semask.model.weights import LoadReport, load_pretrained_swin
 from semask.optimization import build_optimizer, learning_rate
-from semask.recipe import Recipe
+from semask.recipe import Recipe, build_settings
 from semask.records import write_record
 from semask.run_log import RunLog, read_log
 
@@ -37,7 +39,8 @@ class Run:
 
     `train` and `val` are split manifests; `val` is read by full runs only. `root` and `labels` are
     the folders that the manifests' paths are relative to. `outputs` gives the target of `log` and,
-    in full runs, `best` and `last`; `record` is written after them.
+    in full runs, `best` and `last`; `record` is written after them. `pretrained` is the file of the
+    weights to start from, if any.
     """
 
     experiment: str
@@ -57,6 +60,7 @@ class Run:
     work: Path
     outputs: Mapping[str, Path]
     record: Path
+    pretrained: Path | None = None
 
     @property
     def name(self) -> str:
@@ -83,11 +87,21 @@ def train(run: Run) -> None:
     lock = workdir.open_workdir(run.work, _identity(run)) if first_process else None
     devices.seed_everything(run.seed)
     settings = run.recipe.training
-    model = build(**asdict(run.recipe.model))
+    faults = run.recipe.port_faults
+    model = build(**build_settings(run.recipe.as_dict()))
+    loaded = None
+    if run.pretrained is not None:
+        loaded = load_weights(model, run.pretrained, load_pretrained_swin)
+        if first_process:
+            print(f"{run.pretrained}: {loaded.summary()}")
     devices.place(model, device)
     optimizer = build_optimizer(
-        model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        model,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        decay_everything=faults.decay_everything,
     )
+    loss_scale = faults.fixed_loss_scale or 1.0
     replica: nn.Module = model
     if devices.world_size() > 1:
         # batch statistics are shared by the recipe's norm, or not at all: never copied each step
@@ -127,9 +141,13 @@ def train(run: Run) -> None:
             group["lr"] = rate
         with devices.autocast(device, settings.precision):
             main, semantic = replica(images)
-        losses = segmentation_losses(main, semantic, labels)
+        losses = segmentation_losses(main, semantic, labels, settings.hard_pixels)
         optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        (losses.total * loss_scale).backward()
+        if loss_scale != 1:
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= loss_scale
         optimizer.step()
         timeline.mark()
 
@@ -155,7 +173,7 @@ def train(run: Run) -> None:
                 if name in run.outputs
             },
         )
-        _write_record(run, device, best, started)
+        _write_record(run, device, best, loaded, started)
         shutil.rmtree(run.work)
     if lock is not None:
         lock.release()
@@ -239,20 +257,21 @@ def _evaluate_and_keep(
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
     images = evaluation_images(
-        EvaluationSet(run.val, run.root, run.labels),
+        EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
         rank=devices.rank(),
         world_size=devices.world_size(),
         workers=run.workers,
         pin_memory=devices.wants_pinned_memory(device),
     )
-    confusion = evaluate(
+    counts = evaluate(
         model,
         images,
         num_classes=run.recipe.model.num_classes,
         device=device,
         precision=run.recipe.training.precision,
+        sliding_window=run.recipe.evaluation.sliding_window,
     )
-    found = scores(confusion)
+    found = scores(counts.confusion)
     reached = {"iteration": iteration, "miou": found.miou}
     if log is not None:
         log.evaluation(iteration, {"miou": found.miou, "macc": found.macc, "aacc": found.aacc})
@@ -317,7 +336,11 @@ def _restore(
 
 
 def _write_record(
-    run: Run, device: torch.device, best: dict[str, Any] | None, started: str
+    run: Run,
+    device: torch.device,
+    best: dict[str, Any] | None,
+    loaded: LoadReport | None,
+    started: str,
 ) -> None:
     lines = read_log(run.outputs["log"])
     steps = [line for line in lines if "evaluation" not in line]
@@ -345,6 +368,9 @@ def _write_record(
             ),
             "best": best,
             "last": {key: steps[-1][key] for key in ("iteration", "loss", "acc_seg")},
+            "pretrained": None
+            if run.pretrained is None or loaded is None
+            else {"file": run.pretrained.name, **asdict(loaded)},
             "workers": run.workers,
             "peak_memory_bytes": devices.peak_memory(device),
         },

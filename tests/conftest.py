@@ -1,8 +1,14 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from semask.config import assemble
+
+from .server import Server, serving
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
@@ -15,11 +21,17 @@ def oracle() -> Path:
 
 
 @pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A local web server; without the proxies that the surroundings may name."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
 def config() -> dict[str, Any]:
     """The embedded experiment's configuration."""
-    import yaml
-
-    return yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    return assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
 
 
 @pytest.fixture
@@ -39,6 +51,22 @@ def make_record() -> Any:
                 "command": "python -m workflow_scripts.train",
             },
         }
+        if kind == "facts":
+            del content["experiment"], content["data_fingerprint"]
+            gmac = {"total": 85.84, "backbone": 58.14, "semantic_layers": 3.71}
+            figures = {
+                "variant": "tiny",
+                "num_classes": 19,
+                "parameters": {
+                    "total": 34243753,
+                    "backbone": 29148054,
+                    "semantic_layers": 1627356,
+                    "decoder": 5095699,
+                },
+                "buffers": 32403,
+                "gmac": {"768x768": gmac},
+            }
+            return {**content, "figures": figures, **changes}
         if kind == "baselines":
             figures = {"constant": {"miou": 2.0}, "nearest_colour": {"miou": 11.0}}
             return {**content, "figures": figures, **changes}
@@ -70,6 +98,8 @@ def make_record() -> Any:
             figures = {
                 "best": {"iteration": 200, "miou": 45.0, **scores},
                 "last": {"iteration": 300, "miou": 44.0, **scores},
+                "images": 2,
+                "labelled_pixels": 2,
             }
         return {**content, "figures": figures, **changes}
 

@@ -1,5 +1,7 @@
 """Baselines that see no shapes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,16 @@ def test_bad_samples() -> None:
         nearest_colour([flat((10, 10, 10), 5)], [good], num_classes=2)
     with pytest.raises(InputError, match="do not fit"):
         nearest_colour([(good[0], good[1][:3])], [good], num_classes=2)
+
+
+@pytest.mark.parametrize(("num_classes", "bits"), [(19, 6), (50, 6), (51, 5), (171, 5)])
+def test_many_classes_take_little_memory(num_classes: int, bits: int) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    label = rng.integers(0, num_classes, (64, 64)).astype(np.uint8)
+    tracemalloc.start()
+    found = nearest_colour([(image, label)], [(image, label)], num_classes=num_classes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.bits == bits
+    assert peak < 1e9

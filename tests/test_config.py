@@ -37,8 +37,9 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
     ("key", "value", "says"),
     [
         ("model.variant", "huge", ["model.variant", "'huge'", "nano, tiny, small, base, large"]),
-        ("model.num_classes", 10, ["model.num_classes", "10", "19"]),
-        ("model.num_classes", 200, ["model.num_classes", "200", "171"]),
+        ("model.num_classes", 10, ["model.num_classes", "10", "streets has 19 classes"]),
+        ("model.num_classes", 256, ["model.num_classes", "256", "255"]),
+        ("model.num_classes", 0, ["model.num_classes", "0"]),
         ("model.semantic_attention", ["windowed"], ["model.semantic_attention"]),
         ("model.semantic_attention.2", "local", ["semantic_attention.2", "windowed, global"]),
         ("model.drop_path", 1.0, ["model.drop_path", "1"]),
@@ -51,7 +52,11 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
         ("training.epochs", "ten", ["training.epochs", "'ten'", "integer or null"]),
         ("training.batch.per", "process", ["training.batch.per", "run, device"]),
         ("training.batch.size", -8, ["training.batch.size", "-8"]),
-        ("training.precision", "fp8", ["training.precision", "fp32, bf16"]),
+        ("training.precision", "fp8", ["training.precision", "fp32, bf16, fp16"]),
+        ("training.precision", "fp16", ["training.precision", "port_faults.fixed_loss_scale"]),
+        ("training.hard_pixels", 0, ["training.hard_pixels", "0"]),
+        ("port_faults.fixed_loss_scale", 128, ["port_faults.fixed_loss_scale", "fp16"]),
+        ("port_faults.slow", True, ["port_faults.slow", "unknown key", "fast_gelu"]),
         ("training.warmup_ratio", 2, ["training.warmup_ratio", "2"]),
         ("training.augmentation.crop", [112], ["training.augmentation.crop"]),
         ("training.augmentation.crop", [112, 0], ["training.augmentation.crop.1", "0"]),
@@ -61,9 +66,23 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
         ("loader", ..., ["loader", "missing"]),
         ("performance.warmup_iterations", 40, ["performance.warmup_iterations", "40"]),
         ("performance.log_window.ends_at", 1000, ["performance.log_window", "1000"]),
+        ("evaluation.scale", [256], ["evaluation.scale"]),
+        ("evaluation.multi_scale", {"ratios": [], "flip": True}, ["multi_scale.ratios"]),
+        ("evaluation.multi_scale", {"ratios": [1.0]}, ["multi_scale.flip", "missing"]),
+        ("evaluation.sliding_window", 768, ["sliding_window", "768", "object or null"]),
+        (
+            "evaluation.sliding_window",
+            {"size": [64, 64], "stride": [64, 65]},
+            ["sliding_window.stride", "[64, 65]", "[64, 64]"],
+        ),
+        ("evaluation.agreement", True, ["evaluation.agreement", "save_predictions"]),
         ("dataset.root", "", ["dataset.root"]),
         ("dataset.labels", "data/streets", ["dataset.labels", "dataset.root"]),
-        ("dataset.name", "kitti", ["dataset.name", "streets, cityscapes"]),
+        ("dataset.name", "kitti", ["dataset.name", "ade20k, cityscapes, coco_stuff10k, streets"]),
+        ("dataset.name", "../x", ["dataset.name", "../x"]),
+        ("dataset.name", "ade20k", ["model.num_classes: 19", "ade20k has 150 classes"]),
+        ("dataset.complete", True, ["dataset.complete", "nothing is published of streets"]),
+        ("dataset.complete", "yes", ["dataset.complete", "'yes'", "boolean"]),
         ("dataset.streets.width", 10, ["dataset.streets.width", "10", "64"]),
         ("dataset.streets.cities.train", {}, ["dataset.streets.cities.train"]),
         ("dataset.streets.cities.train", {"a/b": 1}, ["dataset.streets.cities.train", "a/b"]),
@@ -87,6 +106,16 @@ def test_mistakes(config: dict[str, Any], key: str, value: Any, says: list[str])
         assert part in message
 
 
+def test_the_whole_of_evaluation(config: dict[str, Any]) -> None:
+    settings = {
+        "sliding_window": {"size": [64, 64], "stride": [43, 64]},
+        "multi_scale": {"ratios": [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2.0], "flip": True},
+        "save_predictions": True,
+        "agreement": True,
+    }
+    check_config({**config, "evaluation": {**config["evaluation"], **settings}}, SCHEMA)
+
+
 def test_every_object_of_the_schema_is_closed() -> None:
     def objects(node: Any) -> Any:
         if isinstance(node, dict):
@@ -106,3 +135,22 @@ def test_every_object_of_the_schema_is_closed() -> None:
 def test_the_schema_names_the_variants_there_are() -> None:
     schema = yaml.safe_load(SCHEMA.read_text())
     assert schema["properties"]["model"]["properties"]["variant"]["enum"] == list(VARIANTS)
+
+
+def test_nested_values_of_the_command_line_are_not_texts() -> None:
+    from semask.config import typed
+
+    given = {
+        "variant": "large",
+        "model": {"pretrained": "null", "drop_path": "0.1"},
+        "dataset": {"download": "True", "root": "/data/x"},
+        "a": ["1", "b"],
+        "e": {"f": ""},
+    }
+    assert typed(given) == {
+        "variant": "large",
+        "model": {"pretrained": None, "drop_path": 0.1},
+        "dataset": {"download": True, "root": "/data/x"},
+        "a": [1, "b"],
+        "e": {"f": ""},
+    }

@@ -1,14 +1,27 @@
 import json
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from semask.evaluation import confusion_matrix, evaluate, scores
+from semask import evaluation
+from semask.data.loading import Example
+from semask.errors import InputError
+from semask.evaluation import (
+    check_counted,
+    confusion_matrix,
+    evaluate,
+    predict,
+    predict_average,
+    scores,
+)
+from semask.recipe import SlidingWindow
 
 
 def test_scores_equal_the_original(oracle: Path) -> None:
@@ -68,19 +81,231 @@ class Constant(nn.Module):
         return logits
 
 
-def test_evaluate_sums_over_images_of_any_size() -> None:
-    images = []
-    for value, (height, width) in enumerate([(8, 12), (16, 8), (9, 11)]):
+SIZES = [(8, 12), (16, 8), (9, 11)]
+
+
+def constant_examples() -> list[Example]:
+    """Image n has the value n and label n, but for a row of 255 and one of 4."""
+    examples = []
+    for value, (height, width) in enumerate(SIZES):
         image = torch.full((1, 3, height, width), float(value))
         label = torch.full((1, height, width), value, dtype=torch.uint8)
         label[0, 0] = 255
         label[0, 1] = 4
-        images.append((image, label))
+        examples.append(Example(value, iter([(image, False)]), label))
+    return examples
+
+
+def test_evaluate_sums_over_images_of_any_size() -> None:
     model = Constant().train()
-    confusion = evaluate(model, images, num_classes=5, device=torch.device("cpu"), precision="fp32")
+    kept = {}
+    counts = evaluate(
+        model, constant_examples(), num_classes=5, device=torch.device("cpu"), precision="fp32",
+        keep=kept.__setitem__,
+    )  # fmt: skip
     assert model.training
     expected = torch.zeros(5, 5, dtype=torch.int64)
-    for value, (height, width) in enumerate([(8, 12), (16, 8), (9, 11)]):
+    for value, (height, width) in enumerate(SIZES):
         expected[value, value] = (height - 2) * width
         expected[4, value] = width
-    assert torch.equal(confusion, expected)
+        assert torch.equal(kept[value], torch.full((height, width), value))
+    assert torch.equal(counts.confusion, expected)
+    assert counts.images == 3
+
+
+def test_what_was_not_counted_or_twice_is_noticed() -> None:
+    counts = evaluate(
+        Constant(), constant_examples(), num_classes=5, device=torch.device("cpu"),
+        precision="fp32",
+    )  # fmt: skip
+    pixels = [(h - 2) * w for h, w in SIZES] + [0, sum(w for _, w in SIZES), 99]
+    manifest = {"files": [{}] * 3, "pixels": pixels}
+    check_counted(counts, manifest, "val.json")
+    for wrong in (
+        {**manifest, "files": [{}] * 2},
+        {**manifest, "files": [{}] * 4},
+        {**manifest, "pixels": [pixels[0] + 1, *pixels[1:]]},
+    ):
+        with pytest.raises(InputError, match=r"^val\.json: names . images with .* counted"):
+            check_counted(counts, wrong, "val.json")
+
+
+class Quarter(nn.Module):
+    """Logits at quarter resolution, rounded up, that depend on what is around each pixel."""
+
+    def __init__(self, classes: int, seed: int = 0, channels_last: bool = False):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.conv = nn.Conv2d(3, classes, 7, stride=4, padding=3)
+            nn.init.normal_(self.conv.weight, std=0.3)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        self.shapes: list[tuple[int, int]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.shapes.append((images.shape[-2], images.shape[-1]))
+        return self.conv(images)
+
+
+def resized(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def random_image(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+sides = st.integers(4, 60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    image=st.tuples(sides, sides),
+    # torch resizes to less than this by kernels that round otherwise for few channels than for
+    # many; predictions of which not all classes are resized at once are far larger
+    size=st.tuples(sides, st.integers(130, 160)),
+    classes=st.integers(1, 40),
+    at_a_time=st.integers(1, 45),
+    channels_last=st.booleans(),
+    rounded=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_classes_in_parts_give_the_labels_of_all_at_once(
+    image: tuple[int, int], size: tuple[int, int], classes: int, at_a_time: int,
+    channels_last: bool, rounded: bool, seed: int,
+) -> None:  # fmt: skip
+    model = Quarter(classes, seed, channels_last).eval()
+    if rounded:  # equal logits: the first class wins
+        model.register_forward_hook(lambda module, inputs, logits: logits.round())
+    shown = random_image(*image, seed)
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(evaluation, "_CHUNK_BYTES", at_a_time * 4 * size[0] * size[1])
+        found = predict(model, shown, size)
+        whole = model(shown).contiguous()
+        of_each_class = [resized(whole[:, k : k + 1], size) for k in range(classes)]
+    # torch rounds by the place in the tensor, so that exact equality is that of single classes
+    assert torch.equal(found, torch.cat(of_each_class, dim=1).argmax(dim=1))
+    at_once = resized(whole, size)
+    chosen = at_once.gather(1, found[:, None])
+    torch.testing.assert_close(chosen, at_once.amax(dim=1, keepdim=True), rtol=1e-5, atol=1e-5)
+
+
+def plain_average(model: Quarter, views: list[Any], size: tuple[int, int]) -> torch.Tensor:
+    """Multi-scale and flip as the definition says it, all classes at once."""
+    total = torch.zeros(1)
+    for image, mirrored in views:
+        probabilities = resized(model(image), size).double().softmax(dim=1)
+        total = total + (probabilities.flip(-1) if mirrored else probabilities)
+    return total / len(views)
+
+
+def assert_same_where_clear(found: torch.Tensor, probabilities: torch.Tensor) -> None:
+    """Equal labels where no two classes are equally probable but for rounding."""
+    best, second = probabilities.topk(2, dim=1).values.unbind(1)
+    clear = best - second > 1e-5
+    assert clear.double().mean() > 0.9
+    assert torch.equal(found[clear], probabilities.argmax(dim=1)[clear])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    size=st.tuples(st.integers(16, 50), st.integers(16, 50)),
+    classes=st.integers(2, 30),
+    at_a_time=st.integers(1, 32),
+    seed=st.integers(0, 1000),
+)
+def test_multi_scale_and_flip(
+    size: tuple[int, int], classes: int, at_a_time: int, seed: int
+) -> None:
+    model = Quarter(classes, seed).eval()
+    views = [
+        (random_image(int(size[0] * ratio), int(size[1] * ratio), seed + number), mirrored)
+        for number, ratio in enumerate((0.5, 1.0, 1.75))
+        for mirrored in (False, True)
+    ]
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(evaluation, "_CHUNK_BYTES", at_a_time * 4 * size[0] * size[1])
+        found = predict_average(model, iter(views), size)
+        assert_same_where_clear(found, plain_average(model, views, size))
+        # the flips are undone: without that, the labels are others
+        unflipped = [(image, False) for image, _ in views]
+        assert not torch.equal(found, plain_average(model, unflipped, size).argmax(dim=1))
+
+
+def test_evaluate_averages_over_views() -> None:
+    model = Quarter(6).eval()
+    views = [(random_image(24, 36), False), (random_image(40, 60, 1), True)]
+    label = torch.arange(30 * 45).view(1, 30, 45).remainder(6).to(torch.uint8)
+    kept = {}
+    evaluate(
+        model, [Example(7, iter(views), label)], num_classes=6, device=torch.device("cpu"),
+        precision="fp32", multi_scale=True, keep=kept.__setitem__,
+    )  # fmt: skip
+    with torch.inference_mode():
+        assert_same_where_clear(kept[7][None], plain_average(model, views, (30, 45)))
+
+
+def test_one_view_is_on_the_device_at_a_time() -> None:
+    alive: list[weakref.ref[torch.Tensor]] = []
+    most = 0
+
+    def views() -> Any:
+        nonlocal most
+        for number in range(5):
+            # the model keeps none, so that what lives on was kept by the caller
+            most = max(most, sum(ref() is not None for ref in alive))
+            image = random_image(16, 16, number)
+            alive.append(weakref.ref(image))
+            pair = image, False
+            del image
+            yield pair
+            del pair
+
+    with torch.inference_mode():
+        predict_average(Quarter(3).eval(), views(), (16, 16))
+    assert most == 0
+
+
+def plain_windows(
+    model: Quarter, image: torch.Tensor, window: SlidingWindow
+) -> tuple[torch.Tensor, int]:
+    """Mean logits over windows, and their number, pixel by pixel from the definition."""
+    height, width = image.shape[-2:]
+    h, w = min(window.size[0], height), min(window.size[1], width)
+    tops = sorted({min(top, height - h) for top in range(0, height, window.stride[0])})
+    lefts = sorted({min(left, width - w) for left in range(0, width, window.stride[1])})
+    logits: list[list[list[torch.Tensor]]] = [[[] for _ in range(width)] for _ in range(height)]
+    for top in tops:
+        for left in lefts:
+            of_window = resized(model(image[:, :, top : top + h, left : left + w]), (h, w))[0]
+            for y in range(h):
+                for x in range(w):
+                    logits[top + y][left + x].append(of_window[:, y, x])
+    rows = [torch.stack([torch.stack(p).mean(0) for p in row], dim=-1) for row in logits]
+    return torch.stack(rows, dim=1)[None], len(tops) * len(lefts)
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_sliding_window(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(8, 30)), data.draw(st.integers(8, 30))
+    size = (data.draw(st.integers(8, 34)), data.draw(st.integers(8, 34)))
+    stride = (data.draw(st.integers(4, size[0])), data.draw(st.integers(4, size[1])))
+    of_label = data.draw(st.sampled_from([(height, width), (2 * height, 2 * width - 1)]))
+    window = SlidingWindow(size, stride)
+    model, image = Quarter(5).eval(), random_image(height, width)
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(evaluation, "_CHUNK_BYTES", 2 * 4 * of_label[0] * of_label[1])
+        found = predict(model, image, of_label, window)
+        windows = list(model.shapes)
+        logits, count = plain_windows(model, image, window)
+    assert windows == [(min(size[0], height), min(size[1], width))] * count
+    assert_same_where_clear(found, resized(logits, of_label).softmax(dim=1))
+
+
+def test_a_window_that_holds_the_image_changes_nothing() -> None:
+    model, image = Quarter(5).eval(), random_image(20, 30)
+    window = SlidingWindow((64, 64), (32, 32))
+    with torch.inference_mode():
+        assert torch.equal(predict(model, image, (20, 30), window), predict(model, image, (20, 30)))

@@ -10,10 +10,11 @@ from semask.data.loading import (
     EvaluationSet,
     TrainingSet,
     evaluation_images,
+    multi_scale_views,
     read_image,
     training_batches,
 )
-from semask.data.transforms import Augmentation
+from semask.data.transforms import Augmentation, normalize
 from semask.errors import InputError
 
 AUGMENTATION = Augmentation((32, 16), (0.8, 1.2), None, (16, 16))
@@ -97,20 +98,69 @@ def test_shuffled_labels_never_fit(data: Any) -> None:
         assert label.name != image.name.replace(".png", "-label.png")
 
 
-def test_each_evaluation_image_goes_to_one_process(data: Any) -> None:
+def shares(samples: EvaluationSet, world_size: int, workers: int = 0) -> list[Any]:
+    """Number, views and label of every image, over all processes."""
+    return [
+        (example.number, [*example.views], example.label)
+        for rank in range(world_size)
+        for example in evaluation_images(
+            samples, rank=rank, world_size=world_size, workers=workers, pin_memory=False
+        )
+    ]
+
+
+@pytest.mark.parametrize("world_size", [1, 3, 10])
+def test_each_evaluation_image_goes_to_one_process(data: Any, world_size: int) -> None:
     manifest, root = data
-    seen = []
-    for rank in range(3):
-        share = evaluation_images(
-            EvaluationSet(manifest, root, root), rank=rank, world_size=3, workers=0,
-            pin_memory=False,
-        )  # fmt: skip
-        for image, label in share:
-            assert image.shape == (1, 3, 16, 32)
-            assert image.dtype == torch.float32
-            assert label.dtype == torch.uint8
-            seen.append(int(label[0, 0, 0]))
-    assert sorted(seen) == list(range(IMAGES))
+    seen = shares(EvaluationSet(manifest, root, root, (32, 16)), world_size)
+    for number, [(image, mirrored)], label in seen:
+        assert image.shape == (1, 3, 16, 32)
+        assert image.dtype == torch.float32
+        assert not mirrored
+        assert label.dtype == torch.uint8
+        assert int(label[0, 0, 0]) == number
+    assert sorted(number for number, _, _ in seen) == list(range(IMAGES))
+
+
+def test_whole_images_are_not_changed_at_their_own_size(data: Any) -> None:
+    manifest, root = data
+    image, _ = EvaluationSet(manifest, root, root, (32, 16))[3]
+    original = normalize(read_image(root / manifest["files"][3]["image"]))
+    assert np.array_equal(image.numpy(), original.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_views_are_fitted_into_the_scale_and_the_label_is_not(data: Any, workers: int) -> None:
+    manifest, root = data
+    rng = np.random.default_rng(0)
+    for file in manifest["files"]:
+        pixels = rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)
+        cv2.imencode(".png", pixels)[1].tofile(root / file["image"])
+    views = multi_scale_views([0.5, 1.5], flip=True)
+    assert views == ((0.5, False), (0.5, True), (1.5, False), (1.5, True))
+    samples = EvaluationSet(manifest, root, root, (48, 40), views)
+    seen = shares(samples, 2, workers)
+    assert [number for number, _, _ in seen] == [0, 2, 4, 6, 1, 3, 5]
+    for number, shown, label in seen:
+        # 32x16 is fitted into 24x20 and 72x60: the factors are 0.75 and 2.25
+        sizes = [tuple(image.shape) for image, _ in shown]
+        assert sizes == [(1, 3, 12, 24)] * 2 + [(1, 3, 36, 72)] * 2
+        assert [mirrored for _, mirrored in shown] == [False, True] * 2
+        assert label.shape == (1, 16, 32)
+        picture = read_image(samples.pairs[number][0])
+        for (image, mirrored), size in zip(shown, [(24, 12)] * 2 + [(72, 36)] * 2, strict=True):
+            resized = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+            expected = normalize(resized[:, ::-1] if mirrored else resized)
+            assert np.array_equal(image[0].numpy(), expected.transpose(2, 0, 1))
+
+
+def test_views_that_are_not_asked_for_are_left_out(data: Any) -> None:
+    manifest, root = data
+    samples = EvaluationSet(manifest, root, root, (32, 16), multi_scale_views([1.0, 2.0], True))
+    for example in evaluation_images(samples, rank=0, world_size=1, workers=0, pin_memory=False):
+        image, _ = next(example.views)
+        assert image.shape == (1, 3, 16, 32)
+        assert int(example.label[0, 0, 0]) == example.number
 
 
 def test_unreadable_images_are_named(tmp_path: Path) -> None:
@@ -119,3 +169,15 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_one_line_from_a_worker_too(data: Any, workers: int) -> None:
+    manifest, root = data
+    (root / manifest["files"][4]["image"]).write_bytes(b"no image")
+    with pytest.raises(InputError) as caught:
+        batches(data, workers=workers)
+    assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"
+    with pytest.raises(InputError) as caught:
+        shares(EvaluationSet(manifest, root, root, (32, 16)), 1, workers)
+    assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"

@@ -31,6 +31,7 @@ def test_only_what_a_script_imports_counts(copy: Path) -> None:
         "train": "'workflow_scripts.train', ['semask.evaluation']",
         "evaluate": "'workflow_scripts.evaluate'",
         "labels": "'workflow_scripts.labels'",
+        "labels of ADE20K": "'workflow_scripts.labels', also=['semask.data.sets.ade20k']",
         "table": "'workflow_scripts.table'",
     }
 
@@ -43,9 +44,11 @@ def test_only_what_a_script_imports_counts(copy: Path) -> None:
     assert changed_by("semask/evaluation.py") == {"evaluate"}
     assert changed_by("semask/optimization.py") == {"train"}
     assert changed_by("semask/model/backbone.py") == {"train", "evaluate"}
-    assert changed_by("semask/data/labels.py") == {"labels"}
+    assert changed_by("semask/data/labels.py") == {"labels", "labels of ADE20K"}
+    assert changed_by("semask/data/sets/ade20k.py") == {"labels of ADE20K"}
+    assert changed_by("semask/data/sets/coco_stuff10k.py") == set()
     assert changed_by("semask/table.py") == {"table"}
-    assert changed_by("semask/errors.py") == {"train", "evaluate", "labels", "table"}
+    assert changed_by("semask/errors.py") == set(calls)
 
 
 def test_the_digest_is_that_of_the_source() -> None:

@@ -3,13 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semask.errors import InputError
 from semask.records import SCHEMA, read_record, write_record
 
-KINDS = ("train", "evaluate", "baselines")
+KINDS = ("train", "evaluate", "baselines", "facts")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,6 +69,7 @@ def test_missing_file(tmp_path: Path) -> None:
         read_record(tmp_path / "r.json", "train")
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.binary() | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(

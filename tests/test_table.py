@@ -25,6 +25,7 @@ class Records:
         self.trained: dict[str, Any] = {}
         self.evaluated: dict[str, Any] = {}
         self.baselines = self._written("baselines", "baselines")
+        self.facts = self._written("facts", "facts")
 
     def _written(self, name: str, kind: str, **changes: Any) -> Any:
         path = self.folder / f"{name}.json"
@@ -52,6 +53,7 @@ class Records:
             self.evaluated,
             self.baselines,
             read_published(PUBLISHED, ["ascend_port"]),
+            self.facts,
         )
 
 
@@ -95,6 +97,26 @@ def test_another_experiment_shows_no_difference(records: Records, changes: Any) 
     assert row["difference"] is None
     # the published row stays, on its own
     assert [r["kind"] for r in table["rows"] if r["name"] == "NPU-8P"] == ["measured", "published"]
+
+
+def test_accuracy_published_without_naming_devices_stands_beside(records: Records) -> None:
+    original = recipe(global_batch=8, iterations=80000)
+    records.add("gpu", 8, "full", recipe=original)
+    lines = build_table(
+        [{"device": "gpu", "processes": 8, "threads": 1}],
+        records.trained,
+        records.evaluated,
+        records.baselines,
+        read_published(PUBLISHED, ["semask_repo", "ascend_port"]),
+        records.facts,
+    )["rows"]
+    assert lines[0]["published"]["acc1"] == 77.13
+    assert lines[0]["published"]["multi_scale_miou"] == 79.14
+    assert lines[0]["published"]["fps"] is None
+    assert lines[0]["difference"]["acc1"] == pytest.approx(45.0 - 77.13)
+    assert lines[0]["difference"]["multi_scale_miou"] is None  # not measured
+    # twelve rows without devices are not listed on their own, the port's four are
+    assert [line["source"].split()[2].rstrip(":") for line in lines[1:]] == ["ascend_port"] * 4
 
 
 def test_another_schedule_shows_no_accuracy_difference(records: Records) -> None:
@@ -159,6 +181,44 @@ def test_not_measured_is_said(records: Records) -> None:
     row = records.table([("cpu", 1)])["rows"][0]
     assert row["acc1"] == {"value": None, "state": "not measured"}
     assert row["fps"]["state"] == "measured"
+
+
+def test_multi_scale_stands_beside_the_last_miou(records: Records, make_record: Any) -> None:
+    figures = {
+        "train": make_record("train")["figures"],
+        "evaluate": make_record("evaluate")["figures"],
+    }
+    figures["evaluate"]["best_multi_scale"] = {**figures["evaluate"]["best"], "miou": 46.25}
+    records.add("cpu", 1, "full", figures=figures)
+    records.add("cpu", 2, "full")
+    table = records.table([("cpu", 1), ("cpu", 2)])
+    rows = rows_by_name(table)
+    cell = rows["CPU-1P"]["multi_scale_miou"]
+    assert cell["value"] == 46.25
+    assert cell["from"] == ["cpu-1p-full-0-e"]
+    assert rows["CPU-2P"]["multi_scale_miou"] == {"value": None, "state": "not measured"}
+    assert rows["NPU-8P"]["multi_scale_miou"]["state"] == "not published"
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    lines = (folder / "t.md").read_text().splitlines()
+    header, first = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (lines[2], next(line for line in lines if line.startswith("| CPU-1P")))
+    )
+    assert first[header.index("mIoU ms+flip")] == "46.25"
+    frame = pd.read_csv(folder / "t.csv").set_index("name")
+    assert frame["multi_scale_miou"]["CPU-1P"] == 46.25
+    assert frame["multi_scale_miou"].isna()["CPU-2P"]
+
+
+def test_the_models_facts_stand_under_the_table(records: Records) -> None:
+    records.add("cpu", 1, "performance")
+    table = records.table([("cpu", 1)])
+    assert table["facts"] == records.facts["figures"]
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    line = "SeMask-tiny, 19 classes: 34.24 M parameters; GMAC per image: 85.8 at 768×768."
+    assert line in (folder / "t.md").read_text().splitlines()
 
 
 def test_published_rows_agree_with_the_seed() -> None:

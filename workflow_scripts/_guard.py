@@ -1,7 +1,9 @@
 """How every script ends: a wrong input gives one line, a fault of the program its traceback."""
 
 import argparse
+import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +34,10 @@ def run(main: Callable[[], None]) -> None:
         main()
     except InputError as fault:
         message = "".join(f"error: {line}\n" for line in str(fault).splitlines())
-    except Exception:
+    except Exception as fault:
+        if "TORCHELASTIC_RUN_ID" in os.environ and " by peer" in str(fault):
+            # Another process has failed and says why; torchrun is about to end this one.
+            time.sleep(10)
         message = traceback.format_exc()
     else:
         return

@@ -50,6 +50,7 @@ def main() -> None:
                 "miou": colour.best.miou,
                 "nearest_mean_miou": colour.class_means.miou,
                 "vote_miou": colour.votes.miou,
+                "bits": colour.bits,
                 "images": min(_MOST_IMAGES, len(train["files"])),
             },
         },

@@ -1,14 +1,47 @@
 """Evaluate the best and the last weights of a full run and draw a few predictions."""
 
+import argparse
+import json
 from pathlib import Path
 
 from semask.data.manifest import read_manifest
-from semask.records import read_record
-from semask.scoring import score_run
+from semask.predictions import prediction_names
+from semask.records import check_weights, read_record
 from workflow_scripts import _guard
+from workflow_scripts._launch import become_torchrun
 
 
 def main() -> None:
+    arguments = _parse()
+    trained = read_record(arguments.train_record, "train")
+    val = read_manifest(arguments.val_manifest)
+    weights = {"best": arguments.best, "last": arguments.last}
+    for name, path in weights.items():
+        check_weights(path, trained["weights_digest"][name])
+    if arguments.saved_predictions is not None:
+        prediction_names(val)
+    become_torchrun("workflow_scripts.evaluate", arguments.processes)
+
+    # torch takes seconds to import: only now that the input is known to be right
+    from semask.scoring import score_run
+
+    score_run(
+        trained,
+        weights=weights,
+        val=val,
+        val_path=arguments.val_manifest,
+        root=arguments.root,
+        labels=arguments.labels,
+        workers=arguments.workers,
+        multi_scale=arguments.multi_scale,
+        saved=arguments.saved_predictions,
+        pictured=arguments.predictions,
+        pictures=arguments.pictures,
+        record=arguments.record,
+    )
+
+
+def _parse() -> argparse.Namespace:
     parser = _guard.parser(__doc__)
     parser.add_argument("--train-record", type=Path, required=True)
     parser.add_argument("--best", type=Path, required=True, help="weights of the best evaluation")
@@ -17,21 +50,22 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
     parser.add_argument("--workers", type=int, required=True, help="data loading processes")
+    parser.add_argument("--processes", type=int, required=True, help="one per device")
+    parser.add_argument(
+        "--multi-scale",
+        type=json.loads,
+        help="ratios and flip as JSON, null for none: score the best weights this way, too",
+    )
+    parser.add_argument(
+        "--saved-predictions",
+        type=Path,
+        help="manifest, JSON, of the best weights' predictions, which are saved beside it in a "
+        "folder of its name",
+    )
     parser.add_argument("--predictions", type=int, required=True, help="images to draw")
     parser.add_argument("--pictures", type=Path, required=True, help="the drawing, PNG")
     parser.add_argument("--record", type=Path, required=True)
-    arguments = parser.parse_args()
-    score_run(
-        read_record(arguments.train_record, "train"),
-        weights={"best": arguments.best, "last": arguments.last},
-        val=read_manifest(arguments.val_manifest),
-        root=arguments.root,
-        labels=arguments.labels,
-        workers=arguments.workers,
-        predictions=arguments.predictions,
-        pictures=arguments.pictures,
-        record=arguments.record,
-    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,29 +1,32 @@
-"""Convert one city's annotations to train ids and write its manifest."""
+"""Convert one part's annotations to train ids and write its manifest."""
 
 from pathlib import Path
 
-from semask.data.labels import convert_city
+from semask.data import sets
+from semask.data.labels import convert_part
 from semask.data.manifest import write_manifest
 from workflow_scripts import _guard
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
+    parser.add_argument("--dataset", required=True, help="name of the data set")
+    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--split", required=True)
-    parser.add_argument("--city", required=True)
+    parser.add_argument("--part", required=True)
     parser.add_argument("--labels", type=Path, required=True, help="folder for converted labels")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True, help="the city's manifest, JSON")
+    parser.add_argument("--output", type=Path, required=True, help="the part's manifest, JSON")
     arguments = parser.parse_args()
-    city = convert_city(
+    part = convert_part(
+        sets.load(arguments.dataset),
         arguments.root,
         arguments.split,
-        arguments.city,
+        arguments.part,
         arguments.labels,
         processes=arguments.processes,
     )
-    write_manifest(arguments.output, city)
+    write_manifest(arguments.output, part)
 
 
 if __name__ == "__main__":

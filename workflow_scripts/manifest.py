@@ -1,4 +1,4 @@
-"""Join the manifests of a split's cities into one, with the fingerprint of the split."""
+"""Join the manifests of a split's parts into one, with the fingerprint of the split."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from workflow_scripts import _guard
 
 def main() -> None:
     parser = _guard.parser(__doc__)
-    parser.add_argument("--cities", type=Path, nargs="+", required=True, help="their manifests")
+    parser.add_argument("--parts", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--output", type=Path, required=True, help="the split's manifest, JSON")
     arguments = parser.parse_args()
-    write_manifest(arguments.output, merge([read_manifest(path) for path in arguments.cities]))
+    write_manifest(arguments.output, merge([read_manifest(path) for path in arguments.parts]))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
+    parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
     parser.add_argument("--markdown", type=Path, required=True)
@@ -27,6 +28,7 @@ def main() -> None:
         {str(path): read_record(path, "evaluate") for path in arguments.evaluated},
         read_record(arguments.baselines, "baselines"),
         read_published(arguments.published, arguments.sources),
+        read_record(arguments.facts, "facts"),
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
 

@@ -2,13 +2,14 @@
 
 import argparse
 import json
-import os
-import sys
 from pathlib import Path
 
 from semask.data.manifest import check_classes, check_crop, read_manifest
+from semask.errors import InputError
+from semask.files import sha256
 from semask.recipe import resolve
 from workflow_scripts import _guard
+from workflow_scripts._launch import become_torchrun
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
         mode=arguments.mode,
         processes=arguments.processes,
         training_images=len(train_manifest["files"]),
+        pretrained=digest_of_weights(arguments.pretrained),
     )
     for manifest, path in (
         (train_manifest, arguments.train_manifest),
@@ -29,8 +31,7 @@ def main() -> None:
         check_classes(manifest, recipe.model.num_classes, path)
     augmentation = recipe.training.augmentation
     check_crop(train_manifest, augmentation.crop, augmentation.scale, arguments.train_manifest)
-    if arguments.processes > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
-        _launch(arguments.processes)
+    become_torchrun("workflow_scripts.train", arguments.processes)
 
     # torch takes seconds to import: only now that the input is known to be right
     from semask.training import Run, train
@@ -64,8 +65,22 @@ def main() -> None:
                 if path is not None
             },
             record=arguments.record,
+            pretrained=arguments.pretrained,
         )
     )
+
+
+def digest_of_weights(path: Path | None) -> str | None:
+    """`sha256:…` of a weights file, by which recipes tell what training started from."""
+    if path is None:
+        return None
+    try:
+        return f"sha256:{sha256(path)}"
+    except OSError as fault:
+        raise InputError(
+            f"{path}: cannot be read ({fault.strerror}); set model.pretrained to a file that is "
+            "there, or to null"
+        ) from fault
 
 
 def _parse() -> argparse.Namespace:
@@ -74,7 +89,7 @@ def _parse() -> argparse.Namespace:
         "--config",
         type=json.loads,
         required=True,
-        help="the config's experiment, dataset name, model, training, loader, performance, as JSON",
+        help="what training reads of the config, as JSON",
     )
     parser.add_argument("--device", choices=["cpu", "gpu", "npu"], required=True)
     parser.add_argument("--processes", type=int, required=True, help="one per device")
@@ -89,19 +104,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output-log", type=Path, required=True, help="log, JSON lines")
     parser.add_argument("--best", type=Path, help="weights of the best evaluation")
     parser.add_argument("--last", type=Path, help="weights of the last iteration")
+    parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
     parser.add_argument("--record", type=Path, required=True)
     return parser.parse_args()
-
-
-def _launch(processes: int) -> None:
-    """Become torchrun, which starts this script `processes` times with the same arguments."""
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        *("--standalone", "--nproc-per-node", str(processes)),
-        *("-m", "workflow_scripts.train", *sys.argv[1:]),
-    ]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)
 
 
 if __name__ == "__main__":

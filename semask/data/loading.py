@@ -5,16 +5,17 @@ the seed and on the sample's place in the run alone: not on the number of worker
 not on where a run was interrupted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from semask.data.transforms import Augmentation, augment, normalize
+from semask.data.transforms import Augmentation, augment, evaluation_input
 from semask.errors import InputError
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
@@ -23,12 +24,14 @@ _ORDER, _AUGMENT, _SHUFFLE = 0, 1, 2
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image as BGR, uint8, (H, W, 3).
+    """Read an image as BGR, uint8, (H, W, 3), as its pixels are stored.
+
+    An orientation in its metadata is left alone: annotations know nothing of it.
 
     Raises:
         InputError: the file is missing or cannot be decoded.
     """
-    return _decode(path, cv2.IMREAD_COLOR)
+    return _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def read_label(path: Path) -> np.ndarray:
@@ -130,60 +133,128 @@ def training_batches(
     world_size: int,
     workers: int,
     pin_memory: bool,
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of iterations first … last − 1 for one process of `world_size`.
 
     Yields images float32 (B, 3, h, w) and labels int64 (B, h, w), B = global_batch / world_size.
     """
-    return DataLoader(
-        samples,
-        batch_sampler=_RunSampler(first, last, global_batch, rank, world_size),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread,
-        pin_memory=pin_memory,
-        generator=_own_generator(),
+    return _loaded(
+        DataLoader(
+            samples,
+            batch_sampler=_RunSampler(first, last, global_batch, rank, world_size),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_one_thread,
+            pin_memory=pin_memory,
+            generator=_own_generator(),
+        )
+    )
+
+
+def _loaded(
+    loader: DataLoader[tuple[torch.Tensor, torch.Tensor]],
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What a loader yields; a fault in a worker arrives as the one line that it was there."""
+    try:
+        yield from loader
+    except InputError as fault:
+        # DataLoader raises it again with the worker's traceback as its message
+        raise InputError(str(fault).rpartition("InputError: ")[2].strip()) from None
+
+
+class View(NamedTuple):
+    """How an image is shown to the network: at `ratio` times the scale, perhaps mirrored."""
+
+    ratio: float
+    mirrored: bool
+
+
+SINGLE_SCALE = (View(1.0, False),)
+
+
+def multi_scale_views(ratios: Sequence[float], flip: bool) -> tuple[View, ...]:
+    """A view at each ratio and, with `flip`, its mirror image right after it."""
+    return tuple(
+        View(float(ratio), mirrored)
+        for ratio in ratios
+        for mirrored in ((False, True) if flip else (False,))
     )
 
 
 class EvaluationSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Whole images and labels in the order of the manifest, at the label's size.
+    """Views of whole images in the order of the manifest, and labels at their own size.
+
+    Item n is view n mod V of image n // V, V the number of views.
 
     Args:
         manifest: manifest of the split.
         root: folder that the manifest's image paths are relative to.
         labels: folder that its label paths are relative to.
+        scale: (width, height) that images are fitted into at ratio 1.
+        views: of each image.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], root: Path, labels: Path):
+    def __init__(
+        self,
+        manifest: Mapping[str, Any],
+        root: Path,
+        labels: Path,
+        scale: tuple[int, int],
+        views: Sequence[View] = SINGLE_SCALE,
+    ):
         self.pairs = _paths(manifest, root, labels)
+        self.scale = scale
+        self.views = views
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.pairs) * len(self.views)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image float32 (3, H, W), normalised, and label uint8 (H, W)."""
+    def __getitem__(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """View n: input float32 (3, H, W), normalised, and label uint8 (h, w)."""
+        index, view = divmod(n, len(self.views))
         image, label = read_image(self.pairs[index][0]), read_label(self.pairs[index][1])
-        chw = np.ascontiguousarray(normalize(image).transpose(2, 0, 1))
-        return torch.from_numpy(chw), torch.from_numpy(label)
+        shown = evaluation_input(image, self.scale, *self.views[view])
+        return torch.from_numpy(shown), torch.from_numpy(label)
+
+
+class Example(NamedTuple):
+    """An image to evaluate: its number in the split, its views and its label.
+
+    The views are float32 (1, 3, H, W), normalised, each with whether it is mirrored; they are
+    loaded as they are asked for, once. The label is uint8 (1, h, w).
+    """
+
+    number: int
+    views: Iterator[tuple[torch.Tensor, bool]]
+    label: torch.Tensor
 
 
 def evaluation_images(
     samples: EvaluationSet, *, rank: int, world_size: int, workers: int, pin_memory: bool
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
-    """One process's share of the images, one at a time; each image goes to one process only.
-
-    Yields image float32 (1, 3, H, W) and label uint8 (1, H, W).
-    """
-    return DataLoader(
-        samples,
-        batch_size=1,
-        sampler=range(rank, len(samples), world_size),
-        num_workers=workers,
-        worker_init_fn=_one_thread,
-        pin_memory=pin_memory,
-        generator=_own_generator(),
+) -> Iterator[Example]:
+    """One process's share of the images, one at a time; each image goes to one process only."""
+    count = len(samples.views)
+    share = range(rank, len(samples.pairs), world_size)
+    # one view per item, since all views of a large image take half a gigabyte
+    loaded = _loaded(
+        DataLoader(
+            samples,
+            batch_size=1,
+            sampler=[index * count + view for index in share for view in range(count)],
+            num_workers=workers,
+            worker_init_fn=_one_thread,
+            pin_memory=pin_memory,
+            generator=_own_generator(),
+        )
     )
+    for number in share:
+        first, label = next(loaded)
+        inputs = chain([first], (image for image, _ in islice(loaded, count - 1)))
+        del first
+        views = ((image, view.mirrored) for image, view in zip(inputs, samples.views, strict=False))
+        yield Example(number, views, label)
+        for _ in views:  # those that were not asked for belong to no other image
+            pass
 
 
 def _own_generator() -> torch.Generator:

@@ -1,7 +1,7 @@
 """Manifests: which files a split consists of, their digests, and how often each class occurs.
 
-A city manifest is what the conversion of one city returns; a split manifest is the sum of its
-cities plus a fingerprint, by which records say which data they were measured on.
+A part's manifest is what the conversion of one part returns; a split's manifest is the sum of its
+parts plus a fingerprint, by which records say which data they were measured on.
 """
 
 import json
@@ -24,8 +24,8 @@ _FILE_KEYS: dict[str, type] = {
 }
 
 
-def merge(cities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Sums city manifests of one split, in any order.
+def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums the manifests of one split's parts, in any order.
 
     Returns:
         {"split", "files" (by image path), "pixels" (summed), "fingerprint"}.
@@ -34,24 +34,24 @@ def merge(cities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         InputError: there are none, they are of different splits or label tables, or an image is in
             two of them.
     """
-    if not cities:
-        raise InputError("no city to merge; give at least one city of the split")
-    first = cities[0]
-    for city in cities[1:]:
-        if city["split"] != first["split"] or len(city["pixels"]) != len(first["pixels"]):
+    if not parts:
+        raise InputError("no part to merge; give at least one part of the split")
+    first = parts[0]
+    for part in parts[1:]:
+        if part["split"] != first["split"] or len(part["pixels"]) != len(first["pixels"]):
             raise InputError(
-                f"cities {first.get('city')} ({first['split']}, {len(first['pixels']) - 1} classes)"
-                f" and {city.get('city')} ({city['split']}, {len(city['pixels']) - 1} classes)"
-                " cannot be merged; give cities of one split"
+                f"parts {first.get('part')} ({first['split']}, {len(first['pixels']) - 1} classes)"
+                f" and {part.get('part')} ({part['split']}, {len(part['pixels']) - 1} classes)"
+                " cannot be merged; give parts of one split"
             )
-    files = sorted((file for city in cities for file in city["files"]), key=lambda f: f["image"])
+    files = sorted((file for part in parts for file in part["files"]), key=lambda f: f["image"])
     for one, other in pairwise(files):
         if one["image"] == other["image"]:
-            raise InputError(f"{one['image']} is in two cities; give every city once")
+            raise InputError(f"{one['image']} is in two parts; give every part once")
     return {
         "split": first["split"],
         "files": files,
-        "pixels": [sum(n) for n in zip(*(city["pixels"] for city in cities), strict=True)],
+        "pixels": [sum(n) for n in zip(*(part["pixels"] for part in parts), strict=True)],
         "fingerprint": fingerprint(files),
     }
 
@@ -62,12 +62,12 @@ def fingerprint(files: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes a city's or a split's manifest; equal manifests give equal bytes."""
+    """Writes a part's or a split's manifest; equal manifests give equal bytes."""
     write_atomically(path, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Reads a city's or a split's manifest; a split's has the key "fingerprint".
+    """Reads a part's or a split's manifest; a split's has the key "fingerprint".
 
     Raises:
         InputError: the file is missing, not JSON, lacks a key or has one of the wrong type, or its
@@ -92,7 +92,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         isinstance(pixels, list) and len(pixels) > 1 and all(type(n) is int for n in pixels),
         "key 'pixels' is missing or not a list of counts",
     )
-    check("city" in manifest or "fingerprint" in manifest, "key 'fingerprint' is missing")
+    check("part" in manifest or "fingerprint" in manifest, "key 'fingerprint' is missing")
     check(
         "fingerprint" not in manifest or manifest["fingerprint"] == fingerprint(files),
         "key 'fingerprint' is not that of the files",
@@ -141,3 +141,49 @@ def check_crop(
             f"{path}: the crop of {crop[1]}x{crop[0]} is larger than every image, the largest "
             f"being {width}x{height} after resizing; use a smaller crop or a larger resize scale"
         )
+
+
+def check_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
+    """Checks that no file is both trained and validated on.
+
+    Raises:
+        InputError: a line for every image of one manifest that is in the other, too.
+    """
+    known = {file["image"] for file in train["files"]}
+    problems = [
+        f"{file['image']}: in both splits, train and val; scores on it would mean nothing: take it "
+        "out of one of them"
+        for file in val["files"]
+        if file["image"] in known
+    ]
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def check_complete(
+    manifest: Mapping[str, Any], images: int, size: tuple[int, int] | None, path: Path
+) -> None:
+    """Checks a split against what is published of it; `path` is named in messages.
+
+    Args:
+        manifest: of a split.
+        images: published number of images.
+        size: published width and height of every image in pixels; None where they differ.
+        path: where the manifest goes.
+
+    Raises:
+        InputError: a line for every image of another size, then one if their number is another.
+    """
+    problems = [
+        f"{file['image']}: {file['width']}x{file['height']}, published are {size[0]}x{size[1]}; "
+        "fetch it again, or set dataset.complete to false"
+        for file in manifest["files"]
+        if size is not None and (file["width"], file["height"]) != size
+    ]
+    if len(manifest["files"]) != images:
+        problems.append(
+            f"{path}: {len(manifest['files'])} images, published are {images}; fetch what is "
+            "missing, or set dataset.complete to false"
+        )
+    if problems:
+        raise InputError("\n".join(problems))

@@ -21,12 +21,12 @@ settings.load_profile("tests")
 class Tree:
     """A data set under `root`; files are named by their stem."""
 
-    def __init__(self, root: Path, split: str = "train", city: str = "ulm") -> None:
-        self.root, self.split, self.city = root, split, city
+    def __init__(self, root: Path, split: str = "train", part: str = "ulm") -> None:
+        self.root, self.split, self.part = root, split, part
 
     def path(self, stem: str, suffix: str) -> Path:
         kind = "leftImg8bit" if suffix == "leftImg8bit.png" else "gtFine"
-        path = self.root / kind / self.split / self.city / f"{stem}_{suffix}"
+        path = self.root / kind / self.split / self.part / f"{stem}_{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from semask.data import labels
 from semask.data.classes import CITYSCAPES_TRAIN_IDS
-from semask.data.labels import convert_city
+from semask.data.labels import convert_part
+from semask.data.sets import cityscapes
 from semask.errors import InputError
 from semask.files import sha256
 
@@ -39,10 +40,10 @@ def folder(out: Path) -> Path:
 
 
 def convert(tree: Any, out: Path, processes: int = 1) -> dict[str, Any]:
-    return convert_city(tree.root, tree.split, tree.city, out, processes)
+    return convert_part(cityscapes, tree.root, tree.split, tree.part, out, processes)
 
 
-def test_a_city(tree: Any, out: Path, folder: Path) -> None:
+def test_a_part(tree: Any, out: Path, folder: Path) -> None:
     tree.add("ulm_0", "ulm_1")
     source = contents(tree.root)
     manifest = convert(tree, out)
@@ -63,7 +64,7 @@ def test_a_city(tree: Any, out: Path, folder: Path) -> None:
         "width": 32,
         "height": 16,
     }
-    assert (manifest["split"], manifest["city"], len(manifest["files"])) == ("train", "ulm", 2)
+    assert (manifest["split"], manifest["part"], len(manifest["files"])) == ("train", "ulm", 2)
     counts = [2 * int((pixels == train_id).sum()) for train_id in range(19)]
     assert manifest["pixels"] == [*counts, 2 * int((pixels == 255).sum())]
     assert sum(manifest["pixels"]) == 2 * 32 * 16
@@ -173,7 +174,7 @@ def test_new_code_converts_again(
     tree.add("ulm_0")
     convert(tree, out)
     before = inodes(folder)
-    monkeypatch.setattr(labels, "_version", lambda: ["next"])
+    monkeypatch.setattr(labels, "_version", lambda dataset: ["next"])
     convert(tree, out)
     assert made_again(before, inodes(folder)) == set(before)
 
@@ -334,7 +335,7 @@ def test_an_earlier_output_of_a_file_that_broke_is_removed(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_all_faults_of_a_city_are_reported_at_once(tree: Any, out: Path, processes: int) -> None:
+def test_all_faults_of_a_part_are_reported_at_once(tree: Any, out: Path, processes: int) -> None:
     tree.add("ulm_0", "ulm_1", "ulm_2", "ulm_3", "ulm_4")
     tree.path("ulm_0", "leftImg8bit.png").write_bytes(b"x")
     tree.path("ulm_0", "gtFine_polygons.json").write_text("x")
@@ -351,7 +352,7 @@ def test_all_faults_of_a_city_are_reported_at_once(tree: Any, out: Path, process
 
 def test_no_images(tree: Any, out: Path) -> None:
     tree.add_polygons("ulm_0")
-    with pytest.raises(InputError, match=r"no \*_leftImg8bit.png in it"):
+    with pytest.raises(InputError, match=r"polygons.json: no image .*ulm_0_leftImg8bit.png for it"):
         convert(tree, out)
     assert not out.exists()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semask.data.labels import convert_city
+from semask.data.labels import convert_part
 from semask.data.manifest import (
     check_classes,
     check_crop,
@@ -17,12 +17,13 @@ from semask.data.manifest import (
     read_manifest,
     write_manifest,
 )
+from semask.data.sets import cityscapes
 from semask.errors import InputError
 
 PATH = Path("results/train.json")
 
 
-def city(name: str, images: int = 2, size: tuple[int, int] = (64, 32), **changes: Any) -> Any:
+def part(name: str, images: int = 2, size: tuple[int, int] = (64, 32), **changes: Any) -> Any:
     files = [
         {
             "image": f"leftImg8bit/train/{name}/{name}_{i}_leftImg8bit.png",
@@ -35,56 +36,56 @@ def city(name: str, images: int = 2, size: tuple[int, int] = (64, 32), **changes
         for i in range(images)
     ]
     pixels = [images] * 19 + [5]
-    return {"split": "train", "city": name, "files": files, "pixels": pixels} | changes
+    return {"split": "train", "part": name, "files": files, "pixels": pixels} | changes
 
 
 def test_merge_sums_and_sorts() -> None:
-    merged = merge([city("ulm", 3), city("aachen", 1)])
+    merged = merge([part("ulm", 3), part("aachen", 1)])
     assert merged["split"] == "train"
     assert merged["pixels"] == [4] * 19 + [10]
     images = [file["image"] for file in merged["files"]]
     assert images == sorted(images)
     assert len(images) == 4
-    assert merged == merge([city("aachen", 1), city("ulm", 3)])
+    assert merged == merge([part("aachen", 1), part("ulm", 3)])
 
 
 @given(st.permutations(range(4)))
 def test_the_order_of_files_does_not_matter(order: list[int]) -> None:
-    files = city("ulm", 4)["files"]
+    files = part("ulm", 4)["files"]
     assert fingerprint([files[i] for i in order]) == fingerprint(files)
 
 
 @pytest.mark.parametrize("key", ["image", "image_sha256", "label_sha256"])
 def test_the_fingerprint_changes_with_the_content(key: str) -> None:
-    files = city("ulm")["files"]
+    files = part("ulm")["files"]
     before = fingerprint(files)
     files[1][key] = "other"
     assert fingerprint(files) != before
 
 
 def test_the_fingerprint_does_not_change_with_where_labels_are() -> None:
-    files = city("ulm")["files"]
+    files = part("ulm")["files"]
     before = fingerprint(files)
     files[1]["label"] = "elsewhere.png"
     assert fingerprint(files) == before
 
 
 @pytest.mark.parametrize(
-    ("cities", "message"),
+    ("parts", "message"),
     [
-        ([], "no city"),
-        ([city("ulm"), city("bonn", split="val")], "ulm .*train.* and bonn .*val.* cannot"),
-        ([city("ulm"), city("bonn", pixels=[1, 2])], "19 classes.*1 classes"),
-        ([city("ulm"), city("ulm")], "ulm_0_leftImg8bit.png is in two cities"),
+        ([], "no part"),
+        ([part("ulm"), part("bonn", split="val")], "ulm .*train.* and bonn .*val.* cannot"),
+        ([part("ulm"), part("bonn", pixels=[1, 2])], "19 classes.*1 classes"),
+        ([part("ulm"), part("ulm")], "ulm_0_leftImg8bit.png is in two parts"),
     ],
 )
-def test_cities_that_cannot_be_merged(cities: list[Any], message: str) -> None:
+def test_parts_that_cannot_be_merged(parts: list[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        merge(cities)
+        merge(parts)
 
 
 def test_written_manifests_are_read_back(tmp_path: Path) -> None:
-    for manifest in (city("ulm"), merge([city("ulm"), city("bonn")])):
+    for manifest in (part("ulm"), merge([part("ulm"), part("bonn")])):
         write_manifest(tmp_path / "m.json", manifest)
         first = (tmp_path / "m.json").read_bytes()
         assert read_manifest(tmp_path / "m.json") == manifest
@@ -92,9 +93,9 @@ def test_written_manifests_are_read_back(tmp_path: Path) -> None:
         assert (tmp_path / "m.json").read_bytes() == first
 
 
-def test_a_converted_city_is_a_manifest(tree: Any, tmp_path: Path) -> None:
+def test_a_converted_part_is_a_manifest(tree: Any, tmp_path: Path) -> None:
     tree.add("ulm_0", "ulm_1")
-    converted = convert_city(tree.root, tree.split, tree.city, tmp_path / "labels")
+    converted = convert_part(cityscapes, tree.root, tree.split, tree.part, tmp_path / "labels")
     write_manifest(tmp_path / "ulm.json", converted)
     assert read_manifest(tmp_path / "ulm.json") == converted
     write_manifest(tmp_path / "train.json", merge([converted]))
@@ -133,7 +134,7 @@ def set_to(key: str, value: Any) -> Callable[[Any], None]:
 def test_damaged_manifests_are_named(
     tmp_path: Path, damage: Callable[[Any], None], message: str
 ) -> None:
-    manifest = merge([city("ulm")])
+    manifest = merge([part("ulm")])
     damage(manifest)
     path = tmp_path / "train.json"
     path.write_text(json.dumps(manifest))
@@ -158,25 +159,25 @@ junk = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["split", "city", "files", "pixels", "fingerprint", "image"]), inner
+            st.sampled_from(["split", "part", "files", "pixels", "fingerprint", "image"]), inner
         )
     ),
 )
 
 
-@given(junk, st.sampled_from(["split", "files", "pixels", "fingerprint", "city"]))
+@given(junk, st.sampled_from(["split", "files", "pixels", "fingerprint", "part"]))
 def test_junk_gives_nothing_but_input_errors(
     tmp_path_factory: pytest.TempPathFactory, value: Any, key: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "junk.json"
-    for manifest in (value, merge([city("ulm")]) | {key: value}):
+    for manifest in (value, merge([part("ulm")]) | {key: value}):
         path.write_text(json.dumps(manifest))
         with suppress(InputError):
             read_manifest(path)
 
 
 def test_classes_beyond_the_model() -> None:
-    manifest = merge([city("ulm")])
+    manifest = merge([part("ulm")])
     check_classes(manifest, 19, PATH)
     check_classes(manifest, 150, PATH)
     with pytest.raises(InputError, match=r"train id 18 but model.num_classes is 10; set it to 19"):
@@ -187,7 +188,7 @@ def test_classes_beyond_the_model() -> None:
 
 
 def test_labels_without_a_single_class() -> None:
-    manifest = merge([city("ulm", pixels=[0] * 19 + [99])])
+    manifest = merge([part("ulm", pixels=[0] * 19 + [99])])
     with pytest.raises(InputError, match="every pixel is ignored"):
         check_classes(manifest, 19, PATH)
 
@@ -208,7 +209,7 @@ def test_labels_without_a_single_class() -> None:
 def test_crops_that_no_image_holds(
     crop: tuple[int, int], scale: tuple[int, int], fits: bool
 ) -> None:
-    manifest = merge([city("ulm"), city("bonn", size=(32, 32))])
+    manifest = merge([part("ulm"), part("bonn", size=(32, 32))])
     if fits:
         check_crop(manifest, crop, scale, PATH)
     else:

@@ -14,8 +14,8 @@ from semask.data.classes import (
     CITYSCAPES_PALETTE,
     CITYSCAPES_TRAIN_IDS,
 )
-from semask.data.labels import to_train_ids
 from semask.data.polygons import draw_polygons, read_polygons
+from semask.data.sets.cityscapes import to_train_ids
 from semask.errors import InputError
 
 PATH = Path("ulm_000000_000019_gtFine_polygons.json")

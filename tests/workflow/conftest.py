@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from semask.config import assemble
+
 REPOSITORY = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "published", "rules", "schemas", "semask",
          "workflow_scripts")  # fmt: skip
@@ -34,7 +36,7 @@ TINY: dict[str, Any] = {
         "log_window": {"ends_at": 4, "length": 2},
     },
     "loader": {"workers": 0},
-    "evaluation": {"predictions": 2},
+    "evaluation": {"scale": [64, 32], "predictions": 2},
     "rows": [
         {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full", "performance"],
          "seeds": [0]},
@@ -67,7 +69,7 @@ class Checkout:
         """Merge an overlay into the overlay that all runs are given."""
         path = self.folder / "tiny.yaml"
         known = yaml.safe_load(path.read_text()) if path.exists() else {}
-        path.write_text(yaml.safe_dump(merged(known, overlay)))
+        path.write_text(yaml.safe_dump(assemble([known, overlay])))
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         """Run snakemake and give back all that it printed."""
@@ -102,15 +104,6 @@ class Checkout:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-
-
-def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    both = {
-        key: merged(base[key], value)
-        for key, value in overlay.items()
-        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
-    }
-    return {**base, **overlay, **both}
 
 
 @pytest.fixture

@@ -33,6 +33,9 @@ def test_table_in_three_forms(finished: Checkout) -> None:
     assert table["fps_ratio"].isna().all()
 
     everything = json.loads((results / "table.json").read_text())
+    assert everything["facts"]["variant"] == "nano"
+    millions = everything["facts"]["parameters"]["total"] / 1e6
+    assert f"SeMask-nano, 19 classes: {millions:.2f} M parameters; GMAC per image: " in markdown
     ratios = {pair["npu"]: pair["fps_ratio"] for pair in everything["npu_over_gpu"]}
     assert ratios["NPU-1P"] == pytest.approx(8.153 / 9.521)
     assert ratios["NPU-8P"] == pytest.approx(62.126 / 63.15)

@@ -33,7 +33,16 @@ def test_evaluation_code_evaluates_again_only(copy_of_finished: Copy) -> None:
 def test_model_code_trains_again(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     changed.edit("semask/model/losses.py", "import torch\n", "import torch\n\n# a comment\n")
-    assert changed.planned() == {"train": 2, "measure": 1, "evaluate": 2, "table": 1}
+    again = {"train": 2, "measure": 1, "evaluate": 2, "facts": 1, "table": 1}
+    assert changed.planned() == again
+
+
+def test_another_look_at_the_same_data_trains_nothing_again(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.edit("workflow_scripts/verify.py", "import json\n", "import json\n\n# a comment\n")
+    assert changed.planned() == {"verify": 1}
+    changed.snakemake()
+    assert changed.planned() == {}
 
 
 def test_label_code_converts_again(copy_of_finished: Copy) -> None:

@@ -1,146 +1,16 @@
-"""Training through its command line, on a few small scenes."""
+"""Training through its command line: runs, records, resuming, seeds."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from semask.data.labels import convert_city
-from semask.data.manifest import merge, write_manifest
-from semask.data.streets import generate
-
-CONFIG: dict[str, Any] = {
-    "experiment": "test",
-    "dataset": "streets",
-    "model": {
-        "variant": "nano",
-        "num_classes": 19,
-        "semantic_attention": ["windowed", "windowed", "global", "global"],
-        "drop_path": 0.1,
-        "norm": "syncbn",
-    },
-    "training": {
-        "iterations": 6,
-        "epochs": None,
-        "evaluate_every": 2,
-        "batch": {"size": 4, "per": "run"},
-        "learning_rate": 0.001,
-        "weight_decay": 0.05,
-        "warmup_iterations": 2,
-        "warmup_ratio": 0.1,
-        "precision": "fp32",
-        "shuffle_labels": False,
-        "augmentation": {
-            "scale": [64, 32],
-            "ratio_range": [0.8, 1.2],
-            "ratios": None,
-            "crop": [32, 32],
-            "cat_max_ratio": 0.75,
-            "flip": 0.5,
-            "photometric": True,
-        },
-    },
-    "loader": {"workers": 1},
-    "performance": {
-        "iterations": 5,
-        "warmup_iterations": 2,
-        "log_window": {"ends_at": 4, "length": 2},
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the scenes in `streets` and the labels and manifests in `labels`."""
-    folder = tmp_path_factory.mktemp("data")
-    cities = {"train": {"alder": 6}, "val": {"elm": 3}}
-    generate(folder / "streets", seed=1, width=64, height=32, cities=cities)
-    for split, city in (("train", "alder"), ("val", "elm")):
-        made = convert_city(folder / "streets", split, city, folder / "labels")
-        write_manifest(folder / "labels" / f"{split}.json", merge([made]))
-    return folder
-
-
-class Trainer:
-    """Starts workflow_scripts.train on the small data set, with its files in one folder."""
-
-    def __init__(self, data: Path, folder: Path):
-        self.data, self.folder = data, folder
-
-    def start(
-        self, mode: str = "full", processes: int = 1, seed: int = 0, **training: Any
-    ) -> "subprocess.Popen[str]":
-        config = {**CONFIG, "training": {**CONFIG["training"], **training}}
-        weights = ["--best", "best.safetensors", "--last", "last.safetensors"]
-        command = [
-            *(sys.executable, "-m", "workflow_scripts.train", "--config", json.dumps(config)),
-            *("--device", "cpu", "--processes", str(processes), "--threads", "1"),
-            *("--mode", mode, "--seed", str(seed)),
-            *("--train-manifest", str(self.data / "labels/train.json")),
-            *("--val-manifest", str(self.data / "labels/val.json")),
-            *("--root", str(self.data / "streets"), "--labels", str(self.data / "labels")),
-            *("--work", "work", "--output-log", "log.jsonl", "--record", "train.json"),
-            *(weights if mode == "full" else []),
-        ]
-        self.folder.mkdir(exist_ok=True)
-        return subprocess.Popen(
-            command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, env=dict(os.environ),
-        )  # fmt: skip
-
-    def run(self, ok: bool = True, **arguments: Any) -> str:
-        process = self.start(**arguments)
-        printed, _ = process.communicate(timeout=300)
-        assert (process.returncode == 0) == ok, printed
-        return printed
-
-    def killed_after(self, iteration: int, **arguments: Any) -> None:
-        """Train until an iteration is evaluated, then kill -9 every process of the run."""
-        process = self.start(**arguments)
-        log = self.folder / "work/log.jsonl"
-        deadline = time.monotonic() + 120
-        while not (
-            (self.folder / "work/checkpoint.pt").exists()
-            and any(
-                line["iteration"] == iteration and "evaluation" in line for line in self.lines(log)
-            )
-        ):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        # torchrun's workers have sessions of their own
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
-        process.communicate()
-
-    def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
-        path = path or self.folder / "log.jsonl"
-        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def curve(self) -> list[dict[str, Any]]:
-        """The log without its times, which no two runs share."""
-        timed = ("seconds", "data_seconds")
-        return [{k: v for k, v in line.items() if k not in timed} for line in self.lines()]
-
-    def record(self) -> Any:
-        return json.loads((self.folder / "train.json").read_text())
-
-
-@pytest.fixture
-def trainer(data: Path, tmp_path: Path) -> Callable[[str], Trainer]:
-    return lambda name: Trainer(data, tmp_path / name)
+from .conftest import Trainer
 
 
 def test_a_full_run(trainer: Callable[[str], Trainer]) -> None:

@@ -1,0 +1,58 @@
+"""The checkpoints that the authors of SeMask released, evaluated without training.
+
+Needs: the checkpoints, fetched or given under released.weights, and the validation manifest.
+Makes: a record per variant, and a table of their accuracy beside the published one.
+"""
+
+
+rule released:
+    input:
+        weights=get_released_weights_of,
+        val=f"{LABELS}/val.json",
+        verified=VERIFIED,
+    output:
+        f"{RELEASED}/{{variant}}.json",
+    log:
+        f"{RELEASED}/logs/{{variant}}.log",
+    benchmark:
+        f"{RELEASED}/logs/{{variant}}.benchmark.tsv"
+    conda:
+        lambda wildcards: f"../envs/{get_released()['device']}.yaml"
+    threads: lambda wildcards: get_released()["processes"] * get_released()["threads"]
+    resources:
+        gpu=lambda wildcards: get_released_count_of("gpu"),
+        npu=lambda wildcards: get_released_count_of("npu"),
+        mem_mb=lambda wildcards: 8000 * get_released()["processes"],
+    params:
+        config=get_released_config_of,
+        root=get_root,
+        labels=get_labels_folder,
+        code=get_code_of("released"),
+    shell:
+        "python -m workflow_scripts.released --config {params.config:q}"
+        " --weights {input.weights:q} --val-manifest {input.val:q} --root {params.root:q}"
+        " --labels {params.labels:q} --record {output:q} --error-log {log:q}"
+
+
+rule released_table:
+    input:
+        records=get_released_records,
+        published=workflow.source_path("../published/published.csv"),
+    output:
+        markdown=f"{RELEASED}/table.md",
+        csv=f"{RELEASED}/table.csv",
+        json=f"{RELEASED}/table.json",
+    log:
+        f"{RELEASED}/logs/table.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
+    params:
+        dataset=config["dataset"]["name"],
+        code=get_code_of("released_table"),
+    shell:
+        "python -m workflow_scripts.released_table --records {input.records:q}"
+        " --published {input.published:q} --dataset {params.dataset:q}"
+        " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q}"
+        " --error-log {log:q}"

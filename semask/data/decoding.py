@@ -1,0 +1,70 @@
+"""Decoding of images and label images: wholly, so that damage is found before a run reads them."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from semask.errors import InputError
+
+
+def decode_png(data: bytes, path: Path, mode: str) -> Image.Image:
+    """Decodes a whole PNG, checksums included; `path` is only named in messages.
+
+    Args:
+        data: the bytes of the file.
+        path: where they are from.
+        mode: "RGB" or "L", 8 bits per channel.
+
+    Raises:
+        InputError: the file is damaged, cut short, no PNG, or of another mode.
+    """
+    image = _decode(data, path, "PNG")
+    # From the header, as Pillow also shows 16-bit RGB as "RGB": bits per sample, colour type.
+    if data[24:26] != bytes((8, {"L": 0, "RGB": 2}[mode])):
+        wanted = {"L": "greyscale", "RGB": "RGB"}[mode]
+        raise InputError(f"{path}: not an 8-bit {wanted} PNG; save it as one")
+    return image
+
+
+def decode_image(data: bytes, path: Path) -> Image.Image:
+    """Decodes a whole image of a data set; `path` tells the format by its suffix.
+
+    PNG must be 8-bit RGB. JPEG may also be grey, and the data are what counts: COCO holds a few
+    PNG files, of any mode, that are called .jpg, and readers of images look at the data, too.
+
+    Raises:
+        InputError: the file is damaged, cut short, of another format or mode.
+    """
+    if path.suffix.lower() == ".png":
+        return decode_png(data, path, "RGB")
+    return _decode(data, path, "PNG" if data.startswith(b"\x89PNG") else "JPEG")
+
+
+def _decode(data: bytes, path: Path, kind: str) -> Image.Image:
+    try:
+        # verify() checks every chunk's CRC, which decoding alone does not, and ends the object.
+        if kind == "PNG":
+            Image.open(io.BytesIO(data), formats=[kind]).verify()
+        image = Image.open(io.BytesIO(data), formats=[kind])
+        image.load()
+    # Pillow reports damage by half a dozen types, SyntaxError and struct.error among them.
+    except Exception as error:
+        reason = " ".join(str(error).split()).replace(" <_io.BytesIO object", "").split(" at 0x")[0]
+        raise InputError(
+            f"{path}: not a decodable {kind} ({reason}); fetch or make it again"
+        ) from None
+    return image
+
+
+def check_size(label: tuple[int, int], image: tuple[int, int] | None, path: Path) -> None:
+    """Checks that an annotation, named `path`, has its image's size; None: not known.
+
+    Raises:
+        InputError: the sizes, (width, height) in pixels, differ.
+    """
+    if image is not None and label != image:
+        raise InputError(
+            f"{path}: the annotation is {label[0]}x{label[1]} but its image {image[0]}x{image[1]}; "
+            "fetch the pair again"
+        )

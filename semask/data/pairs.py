@@ -1,0 +1,92 @@
+"""Images and their annotations: finding both, pairing them by stem."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Pair(NamedTuple):
+    """An image and its annotation."""
+
+    stem: str  # names the converted label, unique within its part
+    image: Path
+    annotation: Path
+
+
+Unpaired = dict[Path, str]
+"""Files without a partner (they need not exist themselves), each with what to do, one line."""
+
+
+def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
+    """Files of a folder that end with `suffix`, by what comes before it; none if it is not there.
+
+    Names that start with a dot are left out: archivers leave `._NAME` beside NAME.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    found = sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+    return {name.removesuffix(suffix): folder / name for name in found}
+
+
+def pair_up(
+    images: Mapping[str, Path],
+    annotations: Mapping[str, Path],
+    image_of: Path,
+    annotation_of: Path,
+) -> tuple[list[Pair], Unpaired]:
+    """Pairs files by stem.
+
+    Args:
+        images: by stem.
+        annotations: by stem.
+        image_of: what the path of an image looks like, with `*` for the stem, for messages.
+        annotation_of: the same for annotations.
+
+    Returns:
+        Pairs sorted by image, and the files that have no partner.
+    """
+    pairs = [
+        Pair(stem, images[stem], annotations[stem])
+        for stem in sorted(images, key=lambda stem: images[stem])
+        if stem in annotations
+    ]
+    unpaired = {
+        images[stem]: f"no annotation {_name(annotation_of, stem)} for it; "
+        "fetch the annotation or remove the image"
+        for stem in sorted(images)
+        if stem not in annotations
+    }
+    unpaired |= {
+        annotations[stem]: f"no image {_name(image_of, stem)} for it; "
+        "fetch the image or remove the annotation"
+        for stem in sorted(annotations)
+        if stem not in images
+    }
+    return pairs, unpaired
+
+
+def _name(pattern: Path, stem: str) -> str:
+    return str(pattern.with_name(pattern.name.replace("*", stem)))
+
+
+def part_of(stem: str, digits: int) -> str:
+    """The part that a stem of a data set without folders belongs to.
+
+    It is the stem without its last `digits` digits, so a file that is added or removed moves no
+    other file to another part. A stem of digits alone belongs to part "0".
+    """
+    return re.sub(f"[0-9]{{1,{digits}}}$", "", stem) or "0"
+
+
+def parts_of(stems: Iterable[str], digits: int) -> list[str]:
+    """Sorted names of all parts that some stems make up, see `part_of`."""
+    return sorted({part_of(stem, digits) for stem in stems})
+
+
+def of_part(files: Mapping[str, Path], part: str, digits: int) -> dict[str, Path]:
+    """The files, by stem, that belong to a part, see `part_of`."""
+    return {stem: path for stem, path in files.items() if part_of(stem, digits) == part}

@@ -1,0 +1,105 @@
+"""COCO-Stuff 10k, version 1.1 (Caesar et al., CVPR 2018): 80 things and 91 stuff classes.
+
+Layout: `images/*.jpg`, `annotations/*.mat` with the label ids in the variable `S`, and the splits
+as lists of stems, `imageLists/train.txt` and `imageLists/test.txt`; the latter is what is
+validated on. Of the ids 1 … 182 a class each has 171; 0 is unlabelled and ignored. The ids that are
+left are an error: no published file has them.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from semask.data.classes import COCO_STUFF_CLASSES, COCO_STUFF_PALETTE, COCO_STUFF_UNUSED, IGNORE
+from semask.data.decoding import check_size
+from semask.data.matlab import read_table
+from semask.data.pairs import Pair, Unpaired, by_stem, pair_up, part_of
+from semask.data.pairs import parts_of as parts_of_stems
+from semask.errors import InputError
+from semask.fetch import Source
+
+CLASSES: Final = COCO_STUFF_CLASSES
+PALETTE: Final = COCO_STUFF_PALETTE
+LABEL_IDS: Final = np.array([i for i in range(1, 183) if i not in COCO_STUFF_UNUSED], np.uint8)
+IMAGES: Final = {"train": 9000, "val": 1000}
+SIZE: Final = None
+ARCHIVES: Final = (
+    Source(
+        name="cocostuff-10k-v1.1.zip",
+        url="http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
+        "cocostuff-10k-v1.1.zip",
+    ),
+)
+SUFFIXES: Final = ("_labelTrainIds.png",)
+
+_LISTS: Final = {"train": "train.txt", "val": "test.txt"}
+_DIGITS: Final = 5  # numbers are COCO's, with gaps: some 1500 images to a part
+
+_TRAIN_IDS: Final = np.full(LABEL_IDS[-1] + 1, IGNORE, np.uint8)
+_TRAIN_IDS[LABEL_IDS] = np.arange(len(CLASSES))
+
+
+def parts_of(root: Path, split: str) -> list[str]:
+    """Sorted names of a split's parts of some 1500 images each.
+
+    Raises:
+        InputError: the list of the split's images is missing, empty or damaged.
+    """
+    return parts_of_stems(_stems(root, split), _DIGITS)
+
+
+def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
+    """Images and annotations of a part, and listed images of which one or both are missing."""
+    images, annotations = root / "images", root / "annotations"
+    stems = [stem for stem in _stems(root, split) if part_of(stem, _DIGITS) == part]
+    found_images, found_annotations = by_stem(images, ".jpg"), by_stem(annotations, ".mat")
+    pairs, unpaired = pair_up(
+        {stem: found_images[stem] for stem in stems if stem in found_images},
+        {stem: found_annotations[stem] for stem in stems if stem in found_annotations},
+        images / "*.jpg",
+        annotations / "*.mat",
+    )
+    unpaired |= {
+        images / f"{stem}.jpg": f"missing with its annotation {annotations / stem}.mat, but named "
+        f"in {root / 'imageLists' / _LISTS[split]}; fetch both"
+        for stem in stems
+        if stem not in found_images and stem not in found_annotations
+    }
+    return pairs, unpaired
+
+
+def label_images(data: bytes, path: Path, size: tuple[int, int] | None) -> dict[str, Image.Image]:
+    """Train ids: the rank of the label id among those in use, and 255 for 0.
+
+    Raises:
+        InputError: the annotation is damaged, without `S`, of another size than the image, or has
+            a value that stands for no class.
+    """
+    label_ids = read_table(data, "S", path)
+    check_size((label_ids.shape[1], label_ids.shape[0]), size, path)
+    values = np.unique(label_ids)
+    unknown = values[~np.isin(values, [0, *LABEL_IDS])]
+    if unknown.size:
+        raise InputError(
+            f"{path}: label id {', '.join(f'{value:g}' for value in unknown[:10])} stands for no "
+            "class of COCO-Stuff (1 to 182, 0 for none); fetch the annotation again"
+        )
+    return {SUFFIXES[0]: Image.fromarray(_TRAIN_IDS[label_ids.astype(np.intp)])}
+
+
+def _stems(root: Path, split: str) -> list[str]:
+    """Stems of a split's images, sorted."""
+    path = root / "imageLists" / _LISTS[split]
+    hint = "set dataset.root to the folder that holds images, annotations and imageLists"
+    try:
+        stems = path.read_text().split()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
+    except UnicodeDecodeError:
+        stems = []
+    # the names become paths: none may lead out of the folder
+    if not stems or not all(stem == Path(stem).name and "\0" not in stem for stem in stems):
+        raise InputError(f"{path}: not a list of image names without suffix; fetch it again")
+    return sorted(set(stems))

@@ -1,0 +1,35 @@
+"""Evaluates one image and prints the most memory that the process had, in GiB.
+
+Arguments: variant, semantic attention of the last two stages, then the ratios of the views, each
+also mirrored; without ratios one view at one scale.
+"""
+
+import resource
+import sys
+
+import torch
+
+from semask import device as devices
+from semask.data.loading import Example, multi_scale_views
+from semask.evaluation import evaluate
+from semask.model import build
+
+HEIGHT, WIDTH, CLASSES = 1024, 2048, 150
+
+variant, attention, *ratios = sys.argv[1:]
+device = devices.set_up("cpu", threads=1)
+kinds = ("windowed", "windowed", attention, attention)
+model = build(variant, CLASSES, semantic_attention=kinds)
+devices.place(model, device)
+views = multi_scale_views([float(ratio) for ratio in ratios] or [1.0], flip=bool(ratios))
+inputs = (
+    (torch.randn(1, 3, int(HEIGHT * view.ratio), int(WIDTH * view.ratio)), view.mirrored)
+    for view in views
+)
+label = torch.randint(0, CLASSES, (1, HEIGHT, WIDTH), dtype=torch.uint8)
+counts = evaluate(
+    model, [Example(0, inputs, label)], num_classes=CLASSES, device=device, precision="fp32",
+    multi_scale=bool(ratios),
+)  # fmt: skip
+assert int(counts.confusion.sum()) == HEIGHT * WIDTH
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

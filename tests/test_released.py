@@ -1,0 +1,127 @@
+"""Released checkpoints: scored through the command line, and their table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from semask.data.labels import convert_part
+from semask.data.manifest import merge, write_manifest
+from semask.data.sets import streets
+from semask.data.streets import generate
+from semask.model import build
+from semask.model.weights import export_reference
+from semask.published import published_accuracy
+from semask.records import read_record
+from semask.released import build_released_table, write_released_table
+
+from .conftest import REPOSITORY
+
+MODEL = {"variant": "nano", "num_classes": 19, "drop_path": 0.3, "norm": "syncbn",
+         "semantic_attention": ["windowed", "windowed", "global", "global"]}  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "experiment": "test",
+    "dataset": "streets",
+    "row": {"device": "cpu", "processes": 1, "threads": 1},
+    "model": MODEL,
+    "evaluation": {
+        "scale": [64, 32],
+        "sliding_window": None,
+        "multi_scale": {"ratios": [0.5, 1.0], "flip": True},
+    },
+    "workers": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five validation scenes in `streets`, labels and manifest in `labels`, a checkpoint."""
+    folder = tmp_path_factory.mktemp("released")
+    cities = {"train": {"alder": 1}, "val": {"elm": 5}}
+    generate(folder / "streets", seed=1, width=64, height=32, cities=cities)
+    made = convert_part(streets, folder / "streets", "val", "elm", folder / "labels")
+    write_manifest(folder / "labels/val.json", merge([made]))
+    torch.manual_seed(0)
+    state = export_reference(build(**MODEL))
+    state["decode_head.conv_seg.bias"].copy_(torch.linspace(0, 1, 19))
+    torch.save({"state_dict": state, "meta": {"CLASSES": ["road"], "epoch": 1}, "optimizer": {}},
+               folder / "semask_nano.pth")  # fmt: skip
+    return folder
+
+
+def score(data: Path, record: Path, ok: bool = True, **changes: Any) -> str:
+    config = {**CONFIG, **changes}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "workflow_scripts.released", "--config", json.dumps(config)),
+            *("--weights", str(data / "semask_nano.pth")),
+            *("--val-manifest", str(data / "labels/val.json")),
+            *("--root", str(data / "streets"), "--labels", str(data / "labels")),
+            *("--record", str(record)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stderr
+
+
+def test_one_and_two_processes_find_the_same(data: Path, tmp_path: Path) -> None:
+    score(data, tmp_path / "one.json")
+    score(data, tmp_path / "two.json", row={"device": "cpu", "processes": 2, "threads": 1})
+    one, two = (read_record(tmp_path / f"{name}.json", "released") for name in ("one", "two"))
+    assert one["figures"] == two["figures"]
+    manifest = json.loads((data / "labels/val.json").read_text())
+    for scores in (one["figures"]["single_scale"], one["figures"]["multi_scale"]):
+        assert sum(map(sum, scores["confusion"])) == sum(manifest["pixels"][:-1])
+    assert one["figures"]["single_scale"]["confusion"] != one["figures"]["multi_scale"]["confusion"]
+
+
+def test_a_checkpoint_of_another_model_is_refused(data: Path, tmp_path: Path) -> None:
+    printed = score(data, tmp_path / "a.json", ok=False, model={**MODEL, "depths": [1, 1, 1, 1]})
+    assert all(line.startswith("error: ") for line in printed.splitlines())
+    assert "semask_nano.pth" in printed
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_the_table_in_three_forms(data: Path, tmp_path: Path) -> None:
+    score(data, tmp_path / "nano.json")
+    record = read_record(tmp_path / "nano.json", "released")
+    published = {
+        "nano": {"crop": "64x64", "miou_single_scale": 77.13, "miou_multi_scale_flip": None,
+                 "params_m": 5.0, "line": 7},
+    }  # fmt: skip
+    table = build_released_table({"nano.json": record}, published)
+    [row] = table["rows"]
+    miou = record["figures"]["single_scale"]["miou"]
+    assert row["miou"] == miou
+    assert row["difference_miou"] == pytest.approx(miou - 77.13)
+    assert row["miou_multi_scale"] == record["figures"]["multi_scale"]["miou"]
+    assert row["difference_miou_multi_scale"] is None
+    assert row["record"]["digest"] == record["digest"]
+
+    files = [tmp_path / f"table.{suffix}" for suffix in ("md", "csv", "json")]
+    write_released_table(table, *files)
+    text = files[0].read_text()
+    assert f"| nano    | 64x64 | {miou:.2f}" in text
+    assert f"77.13 ({miou - 77.13:+.2f})" in text
+    assert "not published" in text
+    frame = pd.read_csv(files[1])
+    assert frame["miou"][0] == miou
+    assert frame["parameters_m"].dtype == float
+    assert json.loads(files[2].read_text()) == table
+
+
+def test_published_accuracy_by_variant() -> None:
+    path = REPOSITORY / "published/published.csv"
+    found = published_accuracy(path, "semask_repo", "coco_stuff10k")
+    assert list(found) == ["tiny", "small", "base", "large"]
+    assert found["large"]["miou_multi_scale_flip"] == 48.54
+    assert found["tiny"]["line"] == 14

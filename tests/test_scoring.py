@@ -1,0 +1,158 @@
+"""The evaluation stage through its command line, on a few small scenes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from semask.data.classes import CITYSCAPES_LABELS
+from semask.data.labels import convert_part
+from semask.data.manifest import merge, write_manifest
+from semask.data.sets import streets
+from semask.data.streets import generate
+from semask.files import sha256
+from semask.model import build
+from semask.recipe import build_settings, resolve
+from semask.records import write_record
+
+IMAGES = 3
+
+
+class Scorer:
+    """A run that kept random weights, and workflow_scripts.evaluate on them."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], make_record: Any):
+        self.folder = folder
+        cities = {"train": {"alder": 1}, "val": {"elm": IMAGES}}
+        generate(folder / "streets", seed=1, width=64, height=32, cities=cities)
+        self.labels = folder / "labels"
+        made = convert_part(streets, folder / "streets", "val", "elm", self.labels)
+        write_manifest(folder / "val.json", merge([made]))
+        config = {
+            **config,
+            "dataset": "streets",
+            "evaluation": {"scale": [96, 48], "sliding_window": None},
+        }
+        self.recipe = resolve(config, mode="full", processes=2, training_images=1)
+        for seed, name in enumerate(("best", "last")):
+            torch.manual_seed(seed)
+            weights = build(**build_settings(self.recipe.as_dict())).state_dict()
+            save_file(weights, folder / f"{name}.safetensors")
+        self.make_record = make_record
+
+    def run(
+        self, out: str, processes: int, ok: bool = True, multi_scale: Any = None, digests: Any = ()
+    ) -> str:
+        """Evaluate into a folder and give back what was printed."""
+        (self.folder / out).mkdir()
+        kept = {n: sha256(self.folder / f"{n}.safetensors") for n in ("best", "last")}
+        record = self.make_record(
+            "train",
+            row={"device": "cpu", "processes": processes, "threads": 1},
+            recipe=json.loads(json.dumps(self.recipe.as_dict())),
+            weights_digest={**kept, **dict(digests)},
+        )
+        write_record(self.folder / out / "train.json", "train", **record)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "workflow_scripts.evaluate"),
+                *("--train-record", f"{out}/train.json", "--val-manifest", "val.json"),
+                *("--best", "best.safetensors", "--last", "last.safetensors"),
+                *("--root", "streets", "--labels", "labels", "--workers", "1"),
+                *("--processes", str(processes), "--multi-scale", json.dumps(multi_scale)),
+                *("--saved-predictions", f"{out}/predictions.json", "--predictions", "2"),
+                *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),
+                *("--error-log", f"{out}/error.log"),
+            ],
+            cwd=self.folder, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        errors = (self.folder / out / "error.log").read_text()
+        assert (done.returncode == 0) == ok, done.stderr + errors
+        return errors
+
+    def read(self, path: str) -> Any:
+        return json.loads((self.folder / path).read_text())
+
+
+@pytest.fixture
+def scorer(tmp_path: Path, config: dict[str, Any], make_record: Any) -> Scorer:
+    return Scorer(tmp_path, config, make_record)
+
+
+@pytest.fixture
+def files_of(scorer: Scorer) -> Callable[[str], list[Path]]:
+    return lambda out: sorted((scorer.folder / out / "predictions").rglob("*.png"))
+
+
+def test_processes_count_every_image_once(scorer: Scorer, files_of: Any) -> None:
+    multi_scale = {"ratios": [0.5, 1.0], "flip": True}
+    for processes in (1, 2):
+        scorer.run(str(processes), processes, multi_scale=multi_scale)
+    one, two = (scorer.read(f"{n}/evaluate.json")["figures"] for n in (1, 2))
+    labelled = sum(scorer.read("val.json")["pixels"][:-1])
+    for figure in ("best", "best_multi_scale", "last"):
+        assert one[figure] == two[figure]
+        assert np.sum(one[figure]["confusion"]) == labelled
+    assert one["best"] != one["best_multi_scale"] != one["last"]
+    assert one["best"]["iteration"] == one["best_multi_scale"]["iteration"] == 200
+    assert one["images"] == two["images"] == IMAGES
+    assert one["labelled_pixels"] == labelled
+    assert scorer.read("2/evaluate.json")["evaluation"] == {
+        "scale": [96, 48], "sliding_window": None, "multi_scale": multi_scale
+    }  # fmt: skip
+
+    # what was saved is what was scored, in label ids
+    saved = scorer.read("2/predictions.json")["files"]
+    assert saved == scorer.read("1/predictions.json")["files"]
+    assert sorted(scorer.folder / "2" / f["file"] for fs in saved.values() for f in fs) == (
+        files_of("2")
+    )
+    train_id = {label.id: label.train_id for label in CITYSCAPES_LABELS if not label.ignored}
+    for figure, files in saved.items():
+        confusion = np.zeros((19, 19), int)
+        for entry, file in zip(files, scorer.read("val.json")["files"], strict=True):
+            assert sha256(scorer.folder / "2" / entry["file"]) == entry["sha256"]
+            with Image.open(scorer.folder / "2" / entry["file"]) as image:
+                assert image.mode == "L"
+                predicted = np.vectorize(train_id.__getitem__)(np.asarray(image))
+            label = np.asarray(Image.open(scorer.labels / file["label"]))
+            np.add.at(confusion, (label[label != 255], predicted[label != 255]), 1)
+        assert np.array_equal(confusion, one[figure]["confusion"])
+    assert sorted(saved) == ["best", "best_multi_scale"]
+
+
+def test_labels_that_changed_are_noticed(scorer: Scorer) -> None:
+    path = scorer.labels / scorer.read("val.json")["files"][0]["label"]
+    Image.new("L", (64, 32), 255).save(path)
+    errors = scorer.run("out", 2, ok=False)
+    [line] = errors.splitlines()
+    assert line.startswith("error: val.json: names 3 images with ")
+    assert not (scorer.folder / "out/evaluate.json").exists()
+
+
+def test_an_image_that_one_process_cannot_read(scorer: Scorer) -> None:
+    image = scorer.folder / "streets" / scorer.read("val.json")["files"][1]["image"]
+    image.write_bytes(image.read_bytes()[:100])
+    errors = scorer.run("out", 2, ok=False)
+    [line] = errors.splitlines()
+    assert image.name in line
+    assert not (scorer.folder / "out/evaluate.json").exists()
+
+
+def test_other_weights_are_refused(scorer: Scorer, tmp_path: Path) -> None:
+    content = (tmp_path / "best.safetensors").read_bytes()
+    digest = sha256(tmp_path / "best.safetensors")
+    (tmp_path / "best.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    errors = scorer.run("out", 2, ok=False, digests={"best": digest})
+    assert errors == (
+        "error: best.safetensors: not the weights that the record speaks of; run its training "
+        "again, or restore the file\n"
+    )

@@ -1,0 +1,147 @@
+"""Settings of a recipe, seen in what training does: weights to start from, hard pixels, faults."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from semask.model import build
+
+from .conftest import Trainer, finish
+
+Make = Callable[[str], Trainer]
+
+
+def swin_weights(path: Path, **changes: Any) -> Path:
+    """A file as the Swin authors publish them, for a nano backbone; None in changes drops a key."""
+    torch.manual_seed(7)
+    trunk = build("nano", 19).backbone.state_dict()
+    kept = {
+        key: value
+        for key, value in trunk.items()
+        if "semantic_layer" not in key and not key.startswith("norm")
+    }
+    classifier = {"norm.weight": torch.ones(256), "norm.bias": torch.zeros(256),
+                  "head.weight": torch.ones(1000, 256), "head.bias": torch.zeros(1000)}  # fmt: skip
+    state = {**kept, **classifier, **changes}
+    torch.save({"model": {k: v for k, v in state.items() if v is not None}}, path)
+    return path
+
+
+def test_training_starts_from_pretrained_weights(trainer: Make, tmp_path: Path) -> None:
+    file = swin_weights(tmp_path / "swin.pth")
+    scratch, tuned = trainer("scratch"), trainer("tuned")
+    scratch.run(iterations=2)
+    printed = tuned.run(iterations=2, pretrained=file)
+    assert "swin.pth" in printed
+    assert tuned.curve()[0]["loss"] != scratch.curve()[0]["loss"]
+    record = tuned.record()
+    assert record["recipe"]["model"]["pretrained"].startswith("sha256:")
+    report = record["figures"]["pretrained"]
+    assert report["file"] == "swin.pth"
+    assert "backbone.patch_embed.proj.weight" in report["loaded"]
+    assert {name.split(".")[0] for name in report["unused"]} == {"norm", "head"}
+    assert all(
+        "semantic_layer" in name or "backbone.norm" in name or name.startswith("decode_head")
+        for name in report["missing"]
+    )
+    assert scratch.record()["figures"]["pretrained"] is None
+    assert scratch.record()["recipe"]["model"]["pretrained"] is None
+
+
+def test_half_a_file_of_weights_is_no_start(trainer: Make, tmp_path: Path) -> None:
+    half = {"layers.1.blocks.0.attn.qkv.weight": None, "layers.1.blocks.0.attn.qkv.bias": None}
+    run = trainer("a")
+    printed = run.run(ok=False, pretrained=swin_weights(tmp_path / "half.pth", **half))
+    [line] = printed.splitlines()
+    assert line.startswith("error: ")
+    assert "half.pth" in line
+    assert "layers.1.blocks.0.attn.qkv" in printed
+    assert not (run.folder / "train.json").exists()
+
+
+def test_missing_weights_are_named(trainer: Make, tmp_path: Path) -> None:
+    run = trainer("a")
+    [line] = run.run(ok=False, pretrained=tmp_path / "nowhere.pth").splitlines()
+    assert line.startswith("error: ")
+    assert "nowhere.pth" in line
+    assert "model.pretrained" in line
+
+
+def test_other_weights_do_not_go_on(trainer: Make, tmp_path: Path) -> None:
+    run = trainer("a")
+    run.killed_after(2)
+    [line] = [
+        line
+        for line in run.run(ok=False, pretrained=swin_weights(tmp_path / "swin.pth")).splitlines()
+        if line.startswith("error: ")
+    ]
+    assert "recipe.model.pretrained" in line
+
+
+def test_only_the_hardest_pixels_have_a_loss(trainer: Make) -> None:
+    runs = {pixels: trainer(f"hard {pixels}") for pixels in (None, 32 * 32, 100)}
+    started = [
+        run.start(iterations=1, evaluate_every=1, hard_pixels=pixels)
+        for pixels, run in runs.items()
+    ]
+    for process in started:
+        finish(process)
+    main = {pixels: run.curve()[0]["loss_ce"] for pixels, run in runs.items()}
+    assert main[32 * 32] == pytest.approx(main[None])
+    # a hundred pixels of each image count, the mean is still over all: at most their share, and
+    # more than that share of the mean since they are the hardest
+    share = 100 / (32 * 32)
+    assert share * main[None] < main[100] < main[None] / 2
+    semantic = {run.curve()[0]["loss_semantic"] for run in runs.values()}
+    assert len(semantic) == 1
+
+
+def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        "none": {},
+        "drop_path_never_fires": {"faults": {"drop_path_never_fires": True}},
+        "decay_everything": {"faults": {"decay_everything": True}},
+        "fixed_loss_scale": {"faults": {"fixed_loss_scale": 128}, "precision": "fp16"},
+        "fast_gelu": {"faults": {"fast_gelu": True}},
+    }
+    runs = {name: trainer(name) for name in settings}
+    started = [
+        runs[name].start(iterations=4, evaluate_every=4, **setting)
+        for name, setting in settings.items()
+    ]
+    for process in started:
+        finish(process)
+    curves = {}
+    for name, setting in settings.items():
+        run = runs[name]
+        assert run.record()["recipe"]["port_faults"] == {
+            "drop_path_never_fires": False,
+            "decay_everything": False,
+            "fixed_loss_scale": None,
+            "fast_gelu": False,
+            **setting.get("faults", {}),
+        }
+        curves[name] = [line["loss"] for line in run.curve() if "loss" in line]
+    first = {name: curve[0] for name, curve in curves.items()}
+    assert first["decay_everything"] == first["none"]
+    assert first["fixed_loss_scale"] == pytest.approx(first["none"], rel=0.01)
+    assert first["fast_gelu"] == pytest.approx(first["none"], rel=0.05)
+    assert len({curve[-1] for curve in curves.values()}) == len(curves)
+
+
+def test_a_loss_scale_is_taken_off_the_gradients(trainer: Make) -> None:
+    """With fp16 the scaled run follows the unscaled one: 128 is a power of two."""
+    runs = {scale: trainer(f"scale {scale}") for scale in (128, 1024)}
+    started = [
+        run.start(
+            iterations=3, evaluate_every=3, precision="fp16", faults={"fixed_loss_scale": scale}
+        )
+        for scale, run in runs.items()
+    ]
+    for process in started:
+        finish(process)
+    a, b = (run.curve()[2]["loss"] for run in runs.values())
+    assert a == pytest.approx(b, rel=0.01)

@@ -1,0 +1,99 @@
+"""The rules that fetch: a data set, published weights."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ..server import Server
+from ..test_archives import ADE, pack
+from .conftest import Checkout
+
+pytestmark = pytest.mark.workflow
+
+ADDRESS = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
+WEIGHTS = "swin_small_patch4_window7_224.pth"
+
+
+@pytest.fixture
+def online(checkout: Checkout, server: Server) -> Checkout:
+    """A checkout that fetches all from the local server."""
+    checkout.configure({"downloads": {"mirrors": server.mirrors}})
+    return checkout
+
+
+def test_a_data_set_is_downloaded_once(online: Checkout, server: Server, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "ade.zip", ADE)
+    server.put("/places/ADEchallenge/ADEChallengeData2016.zip", archive.read_bytes())
+    module = online.folder / "semask/data/sets/ade20k.py"
+    # the miniature has a digest of its own
+    lines = [line for line in module.read_text().splitlines() if "digest" not in line]
+    module.write_text("\n".join(lines) + "\n")
+    online.configure(
+        {"dataset": {"name": "ade20k", "root": "ade", "labels": "labels", "download": True},
+         "model": {"num_classes": 150}}
+    )  # fmt: skip
+    printed = online.snakemake("labels/download.json")
+    assert "no digest is published; pinned sha256:" in printed
+    [known] = json.loads((online.folder / "labels/download.json").read_text())["archives"]
+    pins = json.loads((online.folder / "downloads.lock.json").read_text())
+    assert pins["ADEChallengeData2016.zip"]["sha256"] == known["sha256"]
+    assert pins["ADEChallengeData2016.zip"]["url"] == ADDRESS
+    assert (online.folder / "ade/images/training/ADE_train_00000001.jpg").exists()
+    server.asked.clear()
+    assert "Nothing to be done" in online.snakemake("labels/download.json")
+    # the list is made again without fetching
+    (online.folder / "labels/download.json").unlink()
+    online.snakemake("labels/download.json")
+    assert not server.asked
+
+
+def test_streets_have_nothing_to_download(online: Checkout) -> None:
+    online.configure({"dataset": {"download": True}})
+    printed = online.snakemake("--dry-run", ok=False)
+    assert "error: config: dataset.download: there is nothing to download" in printed
+
+
+def torch_file(value: float) -> bytes:
+    file = io.BytesIO()
+    torch.save({"model": {"norm.weight": torch.full((1000,), value)}}, file)
+    return file.getvalue()
+
+
+def test_what_is_no_weights_is_not_pinned(online: Checkout, server: Server) -> None:
+    for content in (b"", b"junk", b'{"error": "quota"}', b"<?xml version='1.0'?><Error/>"):
+        server.put(f"/SwinTransformer/storage/releases/download/v1.0.0/{WEIGHTS}", content)
+        printed = online.snakemake(f"weights/{WEIGHTS}", ok=False)
+        assert len({line for line in printed.splitlines() if line.startswith("error: ")}) == 1
+        assert not (online.folder / "downloads.lock.json").exists()
+        assert not (online.folder / "weights" / WEIGHTS).exists()
+
+
+def test_weights_are_pinned(online: Checkout, server: Server) -> None:
+    path = f"/SwinTransformer/storage/releases/download/v1.0.0/{WEIGHTS}"
+    server.put(path, torch_file(1.0))
+    printed = online.snakemake(f"weights/{WEIGHTS}")
+    assert f"{WEIGHTS}: no digest is published; pinned sha256:" in printed
+    weights = online.folder / "weights" / WEIGHTS
+    assert weights.read_bytes() == torch_file(1.0)
+    # edited code runs the rule again, which fetches nothing
+    server.asked.clear()
+    online.edit("semask/fetch.py", '"""Files', '"""The files')
+    online.snakemake(f"weights/{WEIGHTS}")
+    assert weights.read_bytes() == torch_file(1.0)
+    assert not server.asked
+    # another file under the same address is refused
+    for old in (weights, online.folder / "weights/fetched" / WEIGHTS):
+        old.unlink()
+    server.put(path, torch_file(2.0))
+    printed = online.snakemake("--retries", "0", f"weights/{WEIGHTS}", ok=False)
+    [line] = {line for line in printed.splitlines() if line.startswith("error: ")}
+    assert "expected sha256:" in line
+    assert "downloads.lock.json" in line
+    assert not weights.exists()
+
+
+def test_only_weights_of_the_list(online: Checkout) -> None:
+    assert "MissingRuleException" in online.snakemake("-n", "weights/other.pth", ok=False)

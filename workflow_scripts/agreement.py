@@ -1,0 +1,50 @@
+"""Score the saved predictions with cityscapesscripts and compare with the evaluation's record."""
+
+from pathlib import Path
+
+from semask import provenance
+from semask.agreement import cityscapes_iou, compare, label_id_files
+from semask.data.manifest import read_manifest
+from semask.predictions import read_predictions
+from semask.records import read_record, write_record
+from workflow_scripts import _guard
+
+_SAME = ("experiment", "row", "mode", "seed", "recipe", "data_fingerprint", "weights_digest",
+         "device")  # fmt: skip
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--evaluate-record", type=Path, required=True)
+    parser.add_argument("--saved-predictions", type=Path, required=True, help="their manifest")
+    parser.add_argument("--val-manifest", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True, help="the data set")
+    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
+    parser.add_argument("--record", type=Path, required=True)
+    arguments = parser.parse_args()
+    started = provenance.now()
+    evaluated = read_record(arguments.evaluate_record, "evaluate")
+    saved = read_predictions(arguments.saved_predictions, evaluated)
+    truths = label_id_files(read_manifest(arguments.val_manifest), arguments.root, arguments.labels)
+    write_record(
+        arguments.record,
+        "agreement",
+        **{key: evaluated[key] for key in _SAME},
+        run=provenance.describe_run("workflow_scripts.agreement", started),
+        figures={
+            "compared": {
+                figure: compare(
+                    evaluated["figures"][figure]["iou"],
+                    cityscapes_iou(truths, files[0].parent),
+                    arguments.evaluate_record,
+                )
+                for figure, files in saved.items()
+            },
+            "images": len(truths),
+            "evaluate_record_digest": evaluated["digest"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    _guard.run(main)

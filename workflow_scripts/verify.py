@@ -1,0 +1,44 @@
+"""Check that the splits share no file and, if asked to, that they are the published ones."""
+
+import json
+from pathlib import Path
+
+from semask.data.manifest import check_complete, check_disjoint, read_manifest
+from semask.errors import InputError
+from semask.files import write_atomically
+from workflow_scripts import _guard
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--train-manifest", type=Path, required=True)
+    parser.add_argument("--val-manifest", type=Path, required=True)
+    parser.add_argument(
+        "--published",
+        type=json.loads,
+        help='what they must be, as JSON: {"images": {split: number}, "size": [w, h] or null}',
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the fingerprints, JSON")
+    arguments = parser.parse_args()
+    paths = {"train": arguments.train_manifest, "val": arguments.val_manifest}
+    manifests = {split: read_manifest(path) for split, path in paths.items()}
+    check_disjoint(manifests["train"], manifests["val"])
+    published = arguments.published
+    if published is not None:
+        size = None if published["size"] is None else tuple(published["size"])
+        problems = []
+        for split, manifest in manifests.items():
+            try:
+                check_complete(manifest, published["images"][split], size, paths[split])
+            except InputError as fault:
+                problems.append(str(fault))
+        if problems:
+            raise InputError("\n".join(problems))
+    found = {split: manifest["fingerprint"] for split, manifest in manifests.items()}
+    write_atomically(
+        arguments.output, json.dumps({"complete": published is not None, **found}) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    _guard.run(main)
