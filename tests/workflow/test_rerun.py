@@ -41,8 +41,9 @@ def test_another_look_at_the_same_data_trains_nothing_again(copy_of_finished: Co
     changed = copy_of_finished()
     changed.edit("workflow_scripts/verify.py", "import json\n", "import json\n\n# a comment\n")
     assert changed.planned() == {"verify": 1}
-    changed.snakemake()
-    assert changed.planned() == {}
+    changed.snakemake("data/streets-labels/verified.json")
+    # the published figures lie elsewhere in a copy, so the table alone is made again
+    assert set(changed.planned()) <= {"table"}
 
 
 def test_label_code_converts_again(copy_of_finished: Copy) -> None:
