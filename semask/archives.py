@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import stat
 import struct
 import zipfile
@@ -12,13 +11,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from semask.errors import InputError
+from semask.files import GIB, require_disk
 
 MOST_RATIO = 100
 """Archives that claim to grow more than this are refused; images and labels hardly grow."""
 
 _CHUNK = 2**20
 _BLOCK = 4096
-_GIB = 2**30
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -196,17 +195,12 @@ def _check_size(opened: zipfile.ZipFile, archive: Path, folder: Path) -> None:
         )
     if total > MOST_RATIO * packed:
         raise InputError(
-            f"{archive}: refused: would grow from {packed / _GIB:.2f} to {total / _GIB:.2f} GiB, "
+            f"{archive}: refused: would grow from {packed / GIB:.2f} to {total / GIB:.2f} GiB, "
             f"more than {MOST_RATIO}-fold, as archives made to fill a disk do"
         )
     # a file takes whole blocks
     needed = sum(-(-info.file_size // _BLOCK) * _BLOCK for info in infos)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"{archive}: needs {needed / _GIB:.2f} GiB in {folder}, {free / _GIB:.2f} GiB are "
-            "free; make room or choose another folder"
-        )
+    require_disk(folder, needed, archive)
 
 
 def _check_way(folder: Path, path: tuple[str, ...], archive: Path, *, is_dir: bool) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import requests
 
 from semask.errors import InputError
-from semask.files import read_json
-from semask.transfer import RETRIES, TIMEOUT, mirrored, reason_of, require_disk
+from semask.files import read_json, require_disk
+from semask.transfer import RETRIES, TIMEOUT, mirrored, reason_of
 
 SITE = "https://www.cityscapes-dataset.com"
 USERNAME, PASSWORD = "CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD"

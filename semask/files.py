@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from semask.errors import InputError
+
+GIB = 2**30
 
 
 @contextmanager
@@ -38,6 +41,20 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Writes `data` (str as UTF-8, line ends untouched) to `path`, whole or not at all."""
     with atomically(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def require_disk(folder: Path, size: int, name: str | os.PathLike[str]) -> None:
+    """Asks for room on a disk.
+
+    Raises:
+        InputError: `size` bytes are not free where `folder` is; says so in GiB.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise InputError(
+            f"{name}: needs {size / GIB:.2f} GiB in {folder}, {free / GIB:.2f} GiB are free; "
+            "make room or choose another folder"
+        )
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -7,7 +7,6 @@ partial file is complete already.
 
 import contextlib
 import json
-import shutil
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from gdown.download import get_url_from_gdrive_confirmation
 
 import semask
 from semask.errors import InputError
+from semask.files import require_disk
 
 TIMEOUT = (20.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes."""
@@ -29,7 +29,6 @@ RETRIES = 4
 DRIVE = "https://drive.google.com"
 
 _AGENT = f"semask-bench/{semask.__version__}"
-_GIB = 2**30
 
 
 def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
@@ -111,20 +110,6 @@ def transfer(
             _discard(target)
             _run_gdown(found["url"], target)
     return target
-
-
-def require_disk(folder: Path, size: int, name: str) -> None:
-    """Asks for room on a disk.
-
-    Raises:
-        InputError: `size` bytes are not free where `folder` is; says so in GiB.
-    """
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise InputError(
-            f"{name}: needs {size / _GIB:.2f} GiB in {folder}, {free / _GIB:.2f} GiB are free; "
-            "make room or choose another folder"
-        )
 
 
 def looks_like_page(start: bytes) -> bool:

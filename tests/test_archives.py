@@ -234,7 +234,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_too_small_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=3 * 2**30)
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     archive = pack(tmp_path / "a.zip", {f"{n}": b"x" for n in range(3)})
     extract(archive, tmp_path / "fits")
     # 3 GiB that the header announces

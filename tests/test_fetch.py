@@ -1,6 +1,7 @@
 """Fetching over HTTP and from Drive: digests, pins, cuts and what servers send by mistake."""
 
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from semask import transfer
 from semask.errors import InputError
 from semask.fetch import ALGORITHMS, Source, fetch
 from semask.pins import read_pins
@@ -22,7 +22,7 @@ from semask.pins import read_pins
 from .server import LOGIN_PAGE, Server
 
 # the module, which a function of the same name hides
-GDOWN = sys.modules["gdown.download"]
+GDOWN = importlib.import_module("gdown.download")
 MIB = 2**20
 SMALL = b"weights" * 1000
 LARGE = random.Random(0).randbytes(8 * MIB)
@@ -303,7 +303,7 @@ def test_another_size_stops_before_the_transfer(server: Server, place: Place) ->
 def test_too_small_a_disk(server: Server, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.put("/file", LARGE)
     usage = shutil.disk_usage(".")._replace(free=1024)
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert "0.01 GiB" in place.fails(url)
     assert "0.00 GiB are free" in place.fails(url)
 
