@@ -13,7 +13,7 @@ from torch import nn
 
 from semask import device as devices
 from semask.data.classes import IGNORE
-from semask.data.loading import Example
+from semask.data.loading import EvaluationSet, Example, evaluation_images
 from semask.errors import InputError
 from semask.recipe import SlidingWindow
 
@@ -271,6 +271,50 @@ def evaluate(
     counted = torch.cat([total.flatten(), total.new_tensor([seen])])
     *_, images_counted = counts = devices.all_reduce_counts(counted, device)
     return Counts(counts[:-1].view(num_classes, num_classes), int(images_counted))
+
+
+def evaluate_split(
+    model: nn.Module,
+    samples: EvaluationSet,
+    *,
+    workers: int,
+    num_classes: int,
+    device: torch.device,
+    precision: str,
+    sliding_window: SlidingWindow | None,
+    multi_scale: bool = False,
+    keep: Callable[[int, torch.Tensor], None] | None = None,
+) -> Counts:
+    """`evaluate` over a split that the processes share, each image read by one of them.
+
+    Args:
+        model: as for `evaluate`, like the rest.
+        samples: the split.
+        workers: data loading processes of each process.
+        num_classes: K.
+        device: where the model is.
+        precision: fp32, bf16 or fp16.
+        sliding_window: average the logits of windows.
+        multi_scale: average the probabilities of the views of `samples`.
+        keep: called with the number of each image and its prediction.
+    """
+    images = evaluation_images(
+        samples,
+        rank=devices.rank(),
+        world_size=devices.world_size(),
+        workers=workers,
+        pin_memory=devices.wants_pinned_memory(device),
+    )
+    return evaluate(
+        model,
+        images,
+        num_classes=num_classes,
+        device=device,
+        precision=precision,
+        sliding_window=sliding_window,
+        multi_scale=multi_scale,
+        keep=keep,
+    )
 
 
 def check_counted(counts: Counts, manifest: Mapping[str, Any], split: str | Path) -> None:

@@ -15,10 +15,9 @@ from semask.data.loading import (
     SINGLE_SCALE,
     EvaluationSet,
     View,
-    evaluation_images,
     multi_scale_views,
 )
-from semask.evaluation import Counts, check_counted, evaluate, scores
+from semask.evaluation import Counts, check_counted, evaluate_split, scores
 from semask.files import sha256, write_atomically
 from semask.model import build
 from semask.model.weights import load_reference
@@ -68,15 +67,10 @@ def score_released(
     counted: list[Counts] = []
 
     def score(views: Sequence[View]) -> dict[str, Any]:
-        counts = evaluate(
+        counts = evaluate_split(
             model,
-            evaluation_images(
-                EvaluationSet(val, root, labels, settings.scale, views),
-                rank=devices.rank(),
-                world_size=devices.world_size(),
-                workers=config["workers"],
-                pin_memory=devices.wants_pinned_memory(device),
-            ),
+            EvaluationSet(val, root, labels, settings.scale, views),
+            workers=config["workers"],
             num_classes=config["model"]["num_classes"],
             device=device,
             precision="fp32",

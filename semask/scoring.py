@@ -16,13 +16,12 @@ from semask.data.loading import (
     SINGLE_SCALE,
     EvaluationSet,
     View,
-    evaluation_images,
     multi_scale_views,
     read_image,
 )
 from semask.drawing import contact_sheet
 from semask.errors import InputError
-from semask.evaluation import Counts, check_counted, evaluate, predict, scores
+from semask.evaluation import Counts, check_counted, evaluate_split, predict, scores
 from semask.model import SeMaskFPN, build
 from semask.predictions import label_ids_of, prediction_names, save_prediction, write_predictions
 from semask.recipe import EvaluationRecipe, build_settings, evaluation_recipe
@@ -87,15 +86,10 @@ def score_run(
         samples = EvaluationSet(val, root, labels, settings.scale, views)
         if saved is not None and name == "best":
             folders[figure] = saved.with_suffix("") / figure
-        counts = evaluate(
+        counts = evaluate_split(
             model,
-            evaluation_images(
-                samples,
-                rank=devices.rank(),
-                world_size=devices.world_size(),
-                workers=workers,
-                pin_memory=devices.wants_pinned_memory(device),
-            ),
+            samples,
+            workers=workers,
             num_classes=recipe["model"]["num_classes"],
             device=device,
             precision=recipe["training"]["precision"],

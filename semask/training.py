@@ -18,12 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 from semask import device as devices
 from semask import provenance, workdir
 from semask.checkpoints import load_weights
-from semask.data.loading import EvaluationSet, TrainingSet, evaluation_images, training_batches
-from semask.evaluation import evaluate, scores
+from semask.data.loading import EvaluationSet, TrainingSet, training_batches
+from semask.evaluation import evaluate_split, scores
 from semask.files import atomically, sha256
 from semask.measurement import speed
 from semask.model import SeMaskFPN, build, segmentation_losses
-from semask.model.weights import LoadReport, load_pretrained_swin
+from semask.model.weights import load_pretrained_swin
 from semask.optimization import build_optimizer, learning_rate
 from semask.recipe import Recipe, build_settings
 from semask.records import write_record
@@ -89,11 +89,12 @@ def train(run: Run) -> None:
     settings = run.recipe.training
     faults = run.recipe.port_faults
     model = build(**build_settings(run.recipe.as_dict()))
-    loaded = None
+    pretrained = None
     if run.pretrained is not None:
-        loaded = load_weights(model, run.pretrained, load_pretrained_swin)
+        report = load_weights(model, run.pretrained, load_pretrained_swin)
+        pretrained = {"file": run.pretrained.name, **asdict(report)}
         if first_process:
-            print(f"{run.pretrained}: {loaded.summary()}")
+            print(f"{run.pretrained}: {report.summary()}")
     devices.place(model, device)
     optimizer = build_optimizer(
         model,
@@ -173,7 +174,7 @@ def train(run: Run) -> None:
                 if name in run.outputs
             },
         )
-        _write_record(run, device, best, loaded, started)
+        _write_record(run, device, best, pretrained, started)
         shutil.rmtree(run.work)
     if lock is not None:
         lock.release()
@@ -256,16 +257,10 @@ def _evaluate_and_keep(
         # without syncbn each process has its own batch statistics: the first one's are kept
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
-    images = evaluation_images(
-        EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
-        rank=devices.rank(),
-        world_size=devices.world_size(),
-        workers=run.workers,
-        pin_memory=devices.wants_pinned_memory(device),
-    )
-    counts = evaluate(
+    counts = evaluate_split(
         model,
-        images,
+        EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
+        workers=run.workers,
         num_classes=run.recipe.model.num_classes,
         device=device,
         precision=run.recipe.training.precision,
@@ -339,7 +334,7 @@ def _write_record(
     run: Run,
     device: torch.device,
     best: dict[str, Any] | None,
-    loaded: LoadReport | None,
+    pretrained: dict[str, Any] | None,
     started: str,
 ) -> None:
     lines = read_log(run.outputs["log"])
@@ -368,9 +363,7 @@ def _write_record(
             ),
             "best": best,
             "last": {key: steps[-1][key] for key in ("iteration", "loss", "acc_seg")},
-            "pretrained": None
-            if run.pretrained is None or loaded is None
-            else {"file": run.pretrained.name, **asdict(loaded)},
+            "pretrained": pretrained,
             "workers": run.workers,
             "peak_memory_bytes": devices.peak_memory(device),
         },
