@@ -188,7 +188,8 @@ def get_present_processes_of(record):
             from semask.device import require
 
             try:
-                require(row["device"], row["processes"])
+                name = f"rows: {row['device']}-{row['processes']}p"
+                require(row["device"], row["processes"], name)
             except InputError as fault:
                 sys.exit(f"error: {fault}")
         return row["processes"]
@@ -203,7 +204,14 @@ def get_model_of(chosen):
 
 def get_train_config():
     """What training reads of the config, as JSON."""
-    keys = ("experiment", "training", "port_faults", "loader", "performance")
+    keys = (
+        "experiment",
+        "training",
+        "numerics",
+        "port_faults",
+        "loader",
+        "performance",
+    )
     # how weights are scored on the way decides which ones are the best
     scoring = {k: config["evaluation"][k] for k in ("scale", "sliding_window")}
     return json.dumps(
@@ -235,6 +243,12 @@ def get_pretrained():
 def get_pretrained_option(wildcards, input):
     """The trainer's option for those weights."""
     return ["--pretrained", input.pretrained] if input.pretrained else []
+
+
+def get_fallbacks_option(wildcards):
+    """The option under which an operator that the NPU lacks is an error; for NPU rows only."""
+    forbidden = wildcards.device == "npu" and config["npu"]["forbid_fallbacks"]
+    return ["--forbid-fallbacks"] if forbidden else []
 
 
 def get_cores_of(wildcards):
@@ -322,6 +336,7 @@ def get_released_config_of(wildcards):
             "dataset": chosen["dataset"]["name"],
             "row": row,
             "model": get_model_of(chosen),
+            "numerics": chosen["numerics"],
             "evaluation": evaluation,
             "workers": chosen["loader"]["workers"],
         }

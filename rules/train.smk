@@ -15,7 +15,7 @@ TRAIN = (
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " {params.pretrained:q} --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
+    " {params.pretrained:q} {params.fallbacks:q} --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
 PERFORMANCE = RUN.replace("{mode}", "performance")
@@ -52,6 +52,7 @@ rule train:
         labels=get_labels_folder,
         work=f"{FULL}/work",
         pretrained=get_pretrained_option,
+        fallbacks=get_fallbacks_option,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
@@ -86,6 +87,7 @@ rule measure:
         labels=get_labels_folder,
         work=f"{PERFORMANCE}/work",
         pretrained=get_pretrained_option,
+        fallbacks=get_fallbacks_option,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         TRAIN

@@ -217,11 +217,6 @@ def _check_loss_scale(precision: str, fixed: float | None) -> None:
             f"config: port_faults.fixed_loss_scale: {fixed} is for precision fp16; "
             f"with {precision} set it to null"
         )
-    if fixed is None and precision == "fp16":
-        raise InputError(
-            "config: training.precision: fp16 needs a loss scale, and there is only the port's "
-            "fixed one yet (port_faults.fixed_loss_scale); use bf16 or set it"
-        )
 
 
 # data sets in the label format that cityscapesscripts evaluates

@@ -4,16 +4,20 @@ Everything else says `cpu`, `gpu` or `npu` and calls the functions here.
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import platform
 import random
+import re
 import subprocess
-import time
-from contextlib import AbstractContextManager, nullcontext
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -21,132 +25,218 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from semask import device_locks
+from semask.distributed import local_rank, rank
 from semask.errors import InputError
+from semask.recipe import Numerics
 
-# what the user says: (torch's device type, back end of the process group)
-_BACKENDS = {"cpu": ("cpu", "gloo"), "gpu": ("cuda", "nccl"), "npu": ("npu", "hccl")}
+
+class _Backend(NamedTuple):
+    type: str  # torch's name
+    collectives: str  # back end of the process group
+    visible: str | None  # environment variable that lists the devices that a process may use
+
+
+_BACKENDS = {
+    "cpu": _Backend("cpu", "gloo", None),
+    "gpu": _Backend("cuda", "nccl", "CUDA_VISIBLE_DEVICES"),
+    "npu": _Backend("npu", "hccl", "ASCEND_RT_VISIBLE_DEVICES"),
+}
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # A process that waits longer than this for the others is stuck; the job must end, not hang.
 _PROCESS_GROUP_TIMEOUT = timedelta(minutes=30)
+# Variables that change what a device computes or how fast; their values go into the records.
+_TELLING = re.compile(
+    r"(ASCEND|HCCL|TORCH_NPU|PYTORCH|TORCH_NCCL|NCCL|CUDA|CUBLAS|OMP|MKL|KMP|ACL)_"
+    r"|(TASK_QUEUE_ENABLE|COMBINED_ENABLE|CPU_AFFINITY_CONF|INF_NAN_MODE_ENABLE)$"
+)
+_FALLBACK = re.compile(r"[Oo]perator '([^']+)' is not currently supported on the NPU backend")
+
+
+class _AbsentError(Exception):
+    """Why a kind of device cannot be used here, and what to do, in one line."""
 
 
 def count(device: str) -> int:
-    """Number of `device` on this machine that this process can use.
+    """Number of `device` on this machine that this process can use; 0 where there is none.
 
     A CPU is one device per core; asking for more processes than cores is allowed there.
     """
+    try:
+        return _count(device)
+    except _AbsentError:
+        return 0
+
+
+def _count(device: str) -> int:
     if device == "cpu":
         return os.cpu_count() or 1
-    kind = _BACKENDS[device][0]
-    if device == "npu" and not hasattr(torch, "npu"):
-        if importlib.util.find_spec("torch_npu") is None:
-            return 0
+    backend = _BACKENDS[device]
+    if device == "npu":
+        _load_torch_npu()
+    found = int(torch.get_device_module(backend.type).device_count())
+    if found:
+        return found
+    assert backend.visible is not None
+    if device == "npu":
+        raise _AbsentError(
+            f"torch_npu {_version('torch_npu')} is loaded and finds no NPU{_listed(backend)}; "
+            "npu-smi info shows what the driver sees"
+        )
+    if torch.version.cuda is None:
+        raise _AbsentError(
+            f"torch {torch.__version__} is built without CUDA; install a build with it"
+        )
+    try:
+        torch.cuda.init()
+        fault = "torch.cuda counts none"
+    except Exception as raised:
+        fault = str(raised).strip().splitlines()[0]
+    raise _AbsentError(
+        f"torch is built for CUDA {torch.version.cuda} but finds no usable driver or device"
+        f"{_listed(backend)}: {fault}"
+    )
+
+
+def _listed(backend: _Backend) -> str:
+    value = os.environ.get(backend.visible or "")
+    return "" if value is None else f" with {backend.visible}={value!r}"
+
+
+def _load_torch_npu() -> None:
+    """Import torch_npu, which nothing else does: without CANN its import fails.
+
+    Variables that it reads while it is loaded are set here: the operators compute what torch
+    defines (by default GELU is always the tanh form).
+    """
+    if importlib.util.find_spec("torch_npu") is None:
+        raise _AbsentError("torch_npu is not installed; see docs/npu.md")
+    os.environ.setdefault("TORCH_NPU_USE_COMPATIBLE_IMPL", "1")
+    try:
         importlib.import_module("torch_npu")
-    return int(torch.get_device_module(kind).device_count())
+    except Exception as fault:
+        first = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        remedy = "source CANN's set_env.sh" if ".so" in first else "see docs/npu.md"
+        raise _AbsentError(
+            f"torch_npu {_version('torch_npu')} is installed but cannot be loaded ({first}); "
+            f"{remedy}"
+        ) from fault
 
 
-def require(device: str, processes: int) -> None:
+def _version(package: str) -> str:
+    module = sys.modules.get(package)
+    known = getattr(module, "__version__", None)
+    try:
+        return str(known or importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return "(of unknown version)"
+
+
+def require(device: str, processes: int, asked_by: str) -> None:
     """Check that `processes` of `device` can be used here; there is no fall-back to the CPU.
+
+    Args:
+        device: cpu, gpu or npu.
+        processes: how many devices.
+        asked_by: what in the config asks for them, for the message.
 
     Raises:
         InputError: the device is not there, or fewer of it than asked for.
     """
     if device == "cpu":
         return
-    found = count(device)
-    if found == 0:
+    try:
+        found = _count(device)
+    except _AbsentError as why:
         raise InputError(
-            f"rows: device {device} is not present on this machine ({_why_absent(device)}); "
-            "remove its rows from the config or run them where the device is"
-        )
+            f"{asked_by}: device {device} is not present on this machine: {why}; or run this where "
+            "the device is"
+        ) from None
     if found < processes:
         raise InputError(
-            f"rows: {device}-{processes}p asks for {processes} {device} devices and "
-            f"{found} {'is' if found == 1 else 'are'} here; lower `processes`"
+            f"{asked_by}: asks for {processes} {device} devices and {found} "
+            f"{'is' if found == 1 else 'are'} here{_listed(_BACKENDS[device])}; lower `processes`, "
+            "or run this where they are"
         )
 
 
-def _why_absent(device: str) -> str:
-    if device == "gpu":
-        if torch.version.cuda is None:
-            return f"torch {torch.__version__} is built without CUDA"
-        return f"torch is built for CUDA {torch.version.cuda} but finds no usable driver or device"
-    if importlib.util.find_spec("torch_npu") is None:
-        return "torch_npu is not installed"
-    return "torch_npu is installed but finds no NPU"
+def reserve(device: str, processes: int, asked_by: str) -> None:
+    """Take `processes` devices for this process and those that it starts, waiting for free ones.
+
+    The devices are among those that the scheduler or the user made visible, or else all of them.
+    From then on only those taken are visible: process k of the run uses the k-th.
+
+    Raises:
+        InputError: there are not so many, free or not.
+    """
+    require(device, processes, asked_by)
+    visible = _BACKENDS[device].visible
+    if visible is None:
+        return
+    found = count(device)
+    listed = [name.strip() for name in os.environ.get(visible, "").split(",") if name.strip()]
+    ids = listed[:found] or [str(i) for i in range(found)]
+    taken = device_locks.take(
+        device,
+        ids,
+        processes,
+        waiting=lambda: print(f"waiting for {processes} free {device} of {len(ids)}", flush=True),
+    )
+    os.environ[visible] = ",".join(taken)
 
 
-def local_rank() -> int:
-    """Index of this process on this machine, as the launcher gives it; 0 without a launcher."""
-    return int(os.environ.get("LOCAL_RANK", 0))
-
-
-def set_up(device: str, threads: int) -> torch.device:
+def set_up(
+    device: str, threads: int, numerics: Numerics, forbid_fallbacks: bool = False
+) -> torch.device:
     """Bind this process to its device and join the process group where there is more than one.
 
     Args:
         device: cpu, gpu or npu.
         threads: CPU threads for torch's operators in this process.
+        numerics: how the device computes; set for the whole process.
+        forbid_fallbacks: an operator that an NPU lacks is an error.
+
+    Raises:
+        InputError: the device is not there.
     """
     torch.set_num_threads(threads)
-    kind, backend = _BACKENDS[device]
-    if device == "cpu":
-        chosen = torch.device("cpu")
-    else:
-        require(device, local_rank() + 1)
-        chosen = torch.device(kind, local_rank())
+    backend = _BACKENDS[device]
+    if forbid_fallbacks:
+        os.environ["TORCH_NPU_FALLBACK_CPU_DISABLE"] = "1"
+    if numerics.deterministic:
+        # read when the libraries start, hence before the device is touched
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault("HCCL_DETERMINISTIC", "true")
+    chosen = torch.device("cpu")
+    if device != "cpu":
+        require(device, local_rank() + 1, f"process {local_rank()}")
+        chosen = torch.device(backend.type, local_rank())
         torch.accelerator.set_device_index(local_rank())
+    _apply(numerics, device)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         dist.init_process_group(
-            backend,
+            backend.collectives,
             timeout=_PROCESS_GROUP_TIMEOUT,
             device_id=None if device == "cpu" else chosen,
         )
     return chosen
 
 
-def tear_down() -> None:
-    """Leave the process group, if there is one.
-
-    The destructor of gloo's group waits for gloo's threads while it holds Python's global lock,
-    and those threads need that lock to drop the tensors of the last finished operation: without
-    the pause, in which they get it, a run now and then never ended.
-    """
-    if dist.is_initialized():
-        dist.barrier()
-        time.sleep(0.5)
-        dist.destroy_process_group()
-
-
-def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def all_reduce_mean(values: torch.Tensor) -> torch.Tensor:
-    """Mean of `values` over the processes; the tensor itself with one process."""
-    if world_size() > 1:
-        dist.all_reduce(values)
-        values /= world_size()
-    return values
-
-
-def all_reduce_counts(counts: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Sum of an int64 tensor of pixel counts over the processes, returned on the host.
-
-    Sent as two int32 parts, the lower one of 24 bits so that 127 processes cannot overflow it:
-    HCCL is slow with int64 and has no float64.
-    """
-    if world_size() == 1:
-        return counts.cpu()
-    base = 2**24
-    parts = torch.stack([counts % base, counts // base]).to(device, torch.int32)
-    dist.all_reduce(parts)
-    low, high = parts.to("cpu", torch.int64)
-    return low + high * base
+def _apply(numerics: Numerics, device: str) -> None:
+    torch.use_deterministic_algorithms(numerics.deterministic)
+    if device == "gpu":
+        cuda: Any = torch.backends.cuda
+        cudnn: Any = torch.backends.cudnn
+        cuda.matmul.fp32_precision = "tf32" if numerics.reduced_matmul else "ieee"
+        cudnn.conv.fp32_precision = "tf32" if numerics.reduced_convolution else "ieee"
+    elif device == "npu":
+        npu: Any = torch.get_device_module("npu")
+        npu.matmul.allow_hf32 = numerics.reduced_matmul
+        npu.conv.allow_hf32 = numerics.reduced_convolution
+        # operators compiled ahead, not anew for each shape
+        npu.set_compile_mode(jit_compile=False)
+        # gradient clipping and checkpoints go wrong with the NPU's private layouts
+        npu.config.allow_internal_format = False
 
 
 def seed_everything(seed: int) -> None:
@@ -166,9 +256,12 @@ def generator_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_generator_state(device: torch.device, state: dict[str, torch.Tensor]) -> None:
-    """Put back what `generator_state` returned."""
+    """Put back what `generator_state` returned.
+
+    A state from another kind of device says nothing here: then the device goes on from its seed.
+    """
     torch.set_rng_state(state["cpu"])
-    if device.type != "cpu":
+    if device.type != "cpu" and "device" in state:
         torch.get_device_module(device.type).set_rng_state(state["device"], device)
 
 
@@ -177,6 +270,11 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_AUTOCAST[precision])
+
+
+def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """Dynamic loss scaling for fp16; for other precisions one that changes nothing."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
 def wants_pinned_memory(device: torch.device) -> bool:
@@ -201,50 +299,51 @@ def peak_memory(device: torch.device) -> int:
     return int(torch.accelerator.max_memory_allocated(device))
 
 
-class Timeline:
-    """Times of marks in the device's own order of work, without stopping it at each mark.
+@contextmanager
+def counted_fallbacks(device: torch.device) -> Iterator[Counter[str]]:
+    """Counts, by operator, the calls that ran on the host because the NPU lacks the operator.
 
-    On an accelerator a mark is an event in the stream and the times are read later; on a CPU,
-    where the work is done when the call returns, it is the clock.
+    torch_npu says so in a warning for each; those are counted and each operator is shown once. On
+    other devices nothing falls back and the counter stays empty.
     """
+    counts: Counter[str] = Counter()
+    if device.type != "npu":
+        yield counts
+        return
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message="(?s).*not currently supported on the NPU")
+        show = warnings.showwarning
 
-    def __init__(self, device: torch.device):
-        self._device = device
-        self._marks: list[Any] = []
+        def count_or_show(message: Warning | str, *rest: Any, **named: Any) -> None:
+            found = _FALLBACK.search(str(message))
+            if found is None or found[1] not in counts:
+                show(message, *rest, **named)
+            if found is not None:
+                counts[found[1]] += 1
 
-    def mark(self) -> None:
-        if self._device.type == "cpu":
-            self._marks.append(time.perf_counter())
-        else:
-            event = torch.Event(self._device, enable_timing=True)
-            event.record()
-            self._marks.append(event)
-
-    def intervals(self) -> list[float]:
-        """Seconds between successive marks so far; the last mark starts the next interval."""
-        marks, self._marks = self._marks, self._marks[-1:]
-        if self._device.type == "cpu":
-            return [b - a for a, b in pairwise(marks)]
-        if marks:
-            marks[-1].synchronize()
-        return [a.elapsed_time(b) / 1000 for a, b in pairwise(marks)]
-
-    def restart(self) -> None:
-        """Forget the marks and mark now: what happened since the last one is not counted."""
-        self._marks = []
-        self.mark()
+        warnings.showwarning = count_or_show
+        try:
+            yield counts
+        finally:
+            torch.set_warn_always(always)
 
 
 def describe(device: str) -> dict[str, Any]:
     """Provenance of a device: its name and the versions of what drives it.
 
-    Keys: name, cores, memory_bytes (the host's), driver, cann, cuda, torch, torch_npu; None where
-    a thing is not there.
+    Keys: name, cores, memory_bytes (the host's), ids (of the visible devices, None where nothing
+    restricts them), environment (variables that change what is computed or how fast), driver,
+    cann, cuda, torch, torch_npu; None where a thing is not there.
     """
+    backend = _BACKENDS[device]
     facts: dict[str, Any] = {
         "name": _cpu_name(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
+        "ids": os.environ.get(backend.visible) if backend.visible else None,
+        "environment": {k: v for k, v in sorted(os.environ.items()) if _TELLING.match(k)},
         "driver": None,
         "cann": None,
         "cuda": torch.version.cuda,
@@ -263,6 +362,24 @@ def describe(device: str) -> dict[str, Any]:
         facts["cann"] = torch_npu.npu.utils.get_cann_version("CANN")
         facts["driver"] = torch_npu.npu.utils.get_cann_version("DRIVER")
     return facts
+
+
+def found_here() -> dict[str, str]:
+    """What there is of each kind of device on this machine, in words."""
+    found = {}
+    for device in _BACKENDS:
+        try:
+            number = _count(device)
+            names = describe(device)
+            versions = ", ".join(
+                f"{key} {names[key]}" for key in ("torch", "torch_npu", "cann", "cuda", "driver")
+                if names[key]
+            )  # fmt: skip
+            number_of = f"{number} core{'s' if number > 1 else ''}" if device == "cpu" else number
+            found[device] = f"{number_of}, {names['name']} ({versions})"
+        except _AbsentError as why:
+            found[device] = f"none: {why}"
+    return found
 
 
 def _cpu_name() -> str:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from semask import device as devices
+from semask import distributed
 from semask.data.classes import IGNORE
 from semask.data.loading import EvaluationSet, Example, evaluation_images
 from semask.errors import InputError
@@ -246,7 +247,7 @@ def evaluate(
         images: this process's images, as `semask.data.loading.evaluation_images` gives them.
         num_classes: K.
         device: where the model is.
-        precision: fp32 or bf16.
+        precision: fp32, bf16 or fp16.
         sliding_window: average the logits of windows instead of those of whole images.
         multi_scale: average the probabilities of each image's views; otherwise it has one.
         keep: called with the number of each image and its prediction, int64 (h, w).
@@ -269,7 +270,7 @@ def evaluate(
             keep(number, prediction[0])
     model.train(was_training)
     counted = torch.cat([total.flatten(), total.new_tensor([seen])])
-    *_, images_counted = counts = devices.all_reduce_counts(counted, device)
+    *_, images_counted = counts = distributed.all_reduce_counts(counted, device)
     return Counts(counts[:-1].view(num_classes, num_classes), int(images_counted))
 
 
@@ -300,8 +301,8 @@ def evaluate_split(
     """
     images = evaluation_images(
         samples,
-        rank=devices.rank(),
-        world_size=devices.world_size(),
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
         workers=workers,
         pin_memory=devices.wants_pinned_memory(device),
     )

@@ -35,12 +35,14 @@ class TrainingRecipe:
     """Training settings with every choice made.
 
     `iterations` is the length of this run, `global_batch` the images per iteration over all
-    processes, `evaluate_every` None where the run does not evaluate.
+    processes, `accumulation` the passes in which each process takes its share of them through the
+    network, `evaluate_every` None where the run does not evaluate.
     """
 
     iterations: int
     evaluate_every: int | None
     global_batch: int
+    accumulation: int
     learning_rate: float
     weight_decay: float
     warmup_iterations: int
@@ -49,6 +51,20 @@ class TrainingRecipe:
     hard_pixels: int | None
     shuffle_labels: bool
     augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What devices could compute in several ways.
+
+    `reduced_matmul` and `reduced_convolution` allow fp32 products of fewer bits (TF32 on GPU, HF32
+    on NPU; a CPU has none).
+    """
+
+    gelu: str
+    reduced_matmul: bool
+    reduced_convolution: bool
+    deterministic: bool
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,7 @@ class Recipe:
     dataset: str
     model: ModelRecipe
     training: TrainingRecipe
+    numerics: Numerics
     port_faults: PortFaults
     evaluation: EvaluationRecipe
 
@@ -89,7 +106,7 @@ def build_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     faults = recipe["port_faults"]
     if faults["drop_path_never_fires"]:
         settings["drop_path"] = 0.0
-    settings["gelu"] = "fast" if faults["fast_gelu"] else "exact"
+    settings["gelu"] = "fast" if faults["fast_gelu"] else recipe["numerics"]["gelu"]
     return settings
 
 
@@ -104,8 +121,8 @@ def resolve(
     """Make every choice that the config leaves open for one run.
 
     Args:
-        config: the parts dataset (its name), model, training, port_faults, performance
-            and evaluation (scale, sliding_window) of the config.
+        config: the parts dataset (its name), model, training, numerics, port_faults,
+            performance and evaluation (scale, sliding_window) of the config.
         mode: full or performance.
         processes: number of training processes.
         training_images: size of the training split, which turns epochs into iterations.
@@ -113,7 +130,7 @@ def resolve(
             the recipe knows them, whatever the config calls their file.
 
     Raises:
-        InputError: the batch does not divide among the processes.
+        InputError: a batch that the processes cannot share.
     """
     training = dict(config["training"])
     batch = training.pop("batch")
@@ -131,9 +148,11 @@ def resolve(
             **{
                 **training,
                 "global_batch": global_batch,
+                "accumulation": accumulation_of(batch, processes),
                 "augmentation": Augmentation(**_tuples(training["augmentation"])),
             }
         ),
+        numerics=Numerics(**config["numerics"]),
         port_faults=PortFaults(**config["port_faults"]),
         evaluation=evaluation_recipe(config["evaluation"]),
     )
@@ -156,16 +175,35 @@ def global_batch_of(batch: Mapping[str, Any], processes: int) -> int:
     """Images per iteration over all processes.
 
     Raises:
-        InputError: a batch of the run that the processes cannot share evenly.
+        InputError: a batch of the run with less than one image for each process.
     """
     if batch["per"] == "device":
         return int(batch["size"]) * processes
-    if batch["size"] % processes:
+    if batch["size"] < processes:
         raise InputError(
-            f"training.batch.size: {batch['size']} images per run do not divide among "
-            f"{processes} processes; use a multiple of {processes}, or `per: device`"
+            f"training.batch.size: {batch['size']} images per run are too few for {processes} "
+            f"processes; use at least {processes}, or `per: device`"
         )
     return int(batch["size"])
+
+
+def accumulation_of(batch: Mapping[str, Any], processes: int) -> int:
+    """Passes per iteration, the same for all processes, of at most `micro_batch` images each.
+
+    Raises:
+        InputError: shares of different sizes, the smallest of which has fewer images than passes.
+    """
+    images = global_batch_of(batch, processes)
+    if batch["micro_batch"] is None:
+        return 1
+    passes = -(-images // (processes * batch["micro_batch"]))
+    if images // processes < passes:
+        raise InputError(
+            f"training.batch.micro_batch: {batch['micro_batch']} makes {passes} passes, and some "
+            f"of {processes} processes have {images // processes} of {images} images; use more, or "
+            f"a batch that is a multiple of {processes}"
+        )
+    return passes
 
 
 def differing_keys(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> list[str]:

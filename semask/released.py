@@ -9,7 +9,7 @@ import pandas as pd
 from prettytable import PrettyTable, TableStyle
 
 from semask import device as devices
-from semask import provenance
+from semask import distributed, provenance
 from semask.checkpoints import load_weights
 from semask.data.loading import (
     SINGLE_SCALE,
@@ -21,7 +21,7 @@ from semask.evaluation import Counts, check_counted, evaluate_split, scores
 from semask.files import sha256, write_atomically
 from semask.model import build
 from semask.model.weights import load_reference
-from semask.recipe import evaluation_recipe
+from semask.recipe import Numerics, evaluation_recipe
 from semask.records import write_record
 
 Record = Mapping[str, Any]
@@ -43,8 +43,8 @@ def score_released(
 
     Args:
         config: experiment; dataset (its name); row (device, processes, threads); model: settings
-            of `semask.model.build`; evaluation: scale, sliding_window and multi_scale of the
-            config; workers of each process.
+            of `semask.model.build`; numerics; evaluation: scale, sliding_window and multi_scale of
+            the config; workers of each process.
         weights: the checkpoint, with the original names.
         val: manifest of the validation split.
         val_path: its file, for messages.
@@ -60,7 +60,8 @@ def score_released(
     row = config["row"]
     model = build(**config["model"])
     report = load_weights(model, weights, load_reference)
-    device = devices.set_up(row["device"], row["threads"])
+    numerics = Numerics(**config["numerics"])
+    device = devices.set_up(row["device"], row["threads"], numerics)
     devices.place(model.eval(), device)
     settings = evaluation_recipe(config["evaluation"])
     multi_scale = config["evaluation"]["multi_scale"]
@@ -84,8 +85,8 @@ def score_released(
     several = None
     if multi_scale is not None:
         several = score(multi_scale_views(multi_scale["ratios"], multi_scale["flip"]))
-    first_process = devices.rank() == 0
-    devices.tear_down()
+    first_process = distributed.rank() == 0
+    distributed.tear_down()
     if not first_process:
         return
     for counts in counted:

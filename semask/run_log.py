@@ -2,7 +2,8 @@
 
 `log.jsonl` is the source of truth. Each line is an object with `iteration`, counted from 1, and
 either the figures of that iteration (loss, loss_ce, loss_semantic, acc_seg, lr, seconds,
-data_seconds) or, under `evaluation`, the scores of an evaluation after it (miou, macc, aacc).
+data_seconds, and skipped, true, where fp16 gradients overflowed and no step was taken) or, under
+`evaluation`, the scores of an evaluation after it (miou, macc, aacc).
 """
 
 import json

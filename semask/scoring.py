@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from semask import device as devices
-from semask import provenance
+from semask import distributed, provenance
 from semask.data import sets
 from semask.data.loading import (
     SINGLE_SCALE,
@@ -24,7 +24,7 @@ from semask.errors import InputError
 from semask.evaluation import Counts, check_counted, evaluate_split, predict, scores
 from semask.model import SeMaskFPN, build
 from semask.predictions import label_ids_of, prediction_names, save_prediction, write_predictions
-from semask.recipe import EvaluationRecipe, build_settings, evaluation_recipe
+from semask.recipe import EvaluationRecipe, Numerics, build_settings, evaluation_recipe
 from semask.records import check_weights, write_record
 
 
@@ -42,6 +42,7 @@ def score_run(
     pictured: int,
     pictures: Path,
     record: Path,
+    forbid_fallbacks: bool = False,
 ) -> None:
     """Evaluate the best and the last weights of a full run on the validation split.
 
@@ -62,6 +63,7 @@ def score_run(
         pictured: number of images to draw.
         pictures: PNG to draw them to: image, label and prediction of the last weights.
         record: file of the record.
+        forbid_fallbacks: an operator that the NPU lacks is an error.
 
     Raises:
         InputError: a weights file is not the one that the record speaks of, or is damaged; the
@@ -69,7 +71,9 @@ def score_run(
     """
     started = provenance.now()
     row, recipe = trained["row"], trained["recipe"]
-    device = devices.set_up(row["device"], row["threads"])
+    device = devices.set_up(
+        row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
+    )
     settings = evaluation_recipe(recipe["evaluation"])
     # figure of the record, weights, views of each image
     passes: list[tuple[str, str, Sequence[View]]] = [("best", "best", SINGLE_SCALE)]
@@ -103,9 +107,9 @@ def score_run(
             "confusion": counts.confusion.tolist(),
         }
         counted.append(counts)
-    first_process = devices.rank() == 0
+    first_process = distributed.rank() == 0
     # before the first one goes on alone, for which the others need not wait
-    devices.tear_down()
+    distributed.tear_down()
     if not first_process:
         return
     for counts in counted:

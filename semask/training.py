@@ -1,33 +1,34 @@
 """Training of SeMask-FPN: one loop for every device and any number of processes."""
 
-import json
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from semask import device as devices
-from semask import provenance, workdir
+from semask import distributed, keeping, provenance, workdir
 from semask.checkpoints import load_weights
 from semask.data.loading import EvaluationSet, TrainingSet, training_batches
 from semask.evaluation import evaluate_split, scores
-from semask.files import atomically, sha256
+from semask.files import sha256
 from semask.measurement import speed
-from semask.model import SeMaskFPN, build, segmentation_losses
+from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
 from semask.model.weights import load_pretrained_swin
 from semask.optimization import build_optimizer, learning_rate
 from semask.recipe import Recipe, build_settings
 from semask.records import write_record
 from semask.run_log import RunLog, read_log
+from semask.timeline import Timeline
 
 # iterations between two looks at the losses: each look waits for the device
 _LOG_EVERY = 10
@@ -40,7 +41,8 @@ class Run:
     `train` and `val` are split manifests; `val` is read by full runs only. `root` and `labels` are
     the folders that the manifests' paths are relative to. `outputs` gives the target of `log` and,
     in full runs, `best` and `last`; `record` is written after them. `pretrained` is the file of the
-    weights to start from, if any.
+    weights to start from, if any; with `forbid_fallbacks` an operator that an NPU lacks is an
+    error.
     """
 
     experiment: str
@@ -61,6 +63,7 @@ class Run:
     outputs: Mapping[str, Path]
     record: Path
     pretrained: Path | None = None
+    forbid_fallbacks: bool = False
 
     @property
     def name(self) -> str:
@@ -78,59 +81,63 @@ def train(run: Run) -> None:
     goes on from the last checkpoint in its work directory, made at each evaluation.
 
     Raises:
-        InputError: the work directory belongs to another run or trainer.
+        InputError: the device is not there, or the work directory belongs to another run or
+            trainer.
         FloatingPointError: the loss is not finite.
     """
     started = provenance.now()
-    device = devices.set_up(run.device, run.threads)
-    first_process = devices.rank() == 0
+    device = devices.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
+    first_process = distributed.rank() == 0
     lock = workdir.open_workdir(run.work, _identity(run)) if first_process else None
+    with devices.counted_fallbacks(device) as fallbacks:
+        outcome = _train(run, device, fallbacks)
+    if first_process:
+        workdir.deliver(
+            run.work, {file: run.outputs[name] for name, file in _KEPT if name in run.outputs}
+        )
+        _write_record(run, device, outcome, started)
+        shutil.rmtree(run.work)
+    if lock is not None:
+        lock.release()
+    distributed.tear_down()
+
+
+class _Outcome(NamedTuple):
+    best: dict[str, Any] | None
+    pretrained: dict[str, Any] | None
+    loss_scale: float | None  # at the end
+    fallbacks: dict[str, int]  # of all processes
+
+
+def _train(run: Run, device: torch.device, fallbacks: Counter[str]) -> _Outcome:
     devices.seed_everything(run.seed)
     settings = run.recipe.training
-    faults = run.recipe.port_faults
-    model = build(**build_settings(run.recipe.as_dict()))
-    pretrained = None
-    if run.pretrained is not None:
-        report = load_weights(model, run.pretrained, load_pretrained_swin)
-        pretrained = {"file": run.pretrained.name, **asdict(report)}
-        if first_process:
-            print(f"{run.pretrained}: {report.summary()}")
+    model, pretrained = _build(run)
     devices.place(model, device)
     optimizer = build_optimizer(
         model,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        decay_everything=faults.decay_everything,
+        decay_everything=run.recipe.port_faults.decay_everything,
     )
-    loss_scale = faults.fixed_loss_scale or 1.0
+    fixed_scale = run.recipe.port_faults.fixed_loss_scale
+    scaler = devices.grad_scaler(device, "fp32" if fixed_scale else settings.precision)
     replica: nn.Module = model
-    if devices.world_size() > 1:
+    if distributed.world_size() > 1:
         # batch statistics are shared by the recipe's norm, or not at all: never copied each step
         replica = DistributedDataParallel(model, forward_sync_buffers=False)
-    done, best = _restore(run.work, model, optimizer, device)
-    log = None
-    if first_process:
-        log = RunLog(
-            run.work / workdir.LOG,
-            run.record.parent / "tensorboard",
-            run.name,
-            done,
-            settings.iterations,
-            settings.global_batch,
-        )
+    state = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    done, best, earlier = keeping.restore(run.work, device, **state)
+    log = _open_log(run, done)
 
     model.train()
-    timeline = devices.Timeline(device)
-    pending: list[tuple[int, float, float, torch.Tensor]] = []
+    stepped = Counter[str]()
+    optimizer.register_step_post_hook(lambda *_: stepped.update(["steps"]))
+    timeline = Timeline(device)
+    pending: list[_Step] = []
     timeline.mark()
     batches = iter(_batches(run, device, done))
     for iteration in range(done, settings.iterations):
-        asked = time.perf_counter()
-        images, labels = next(batches)
-        waited = time.perf_counter() - asked
-        images = images.to(device, non_blocking=True)
-        labels = labels.to(device, non_blocking=True)
-
         rate = learning_rate(
             iteration,
             base=settings.learning_rate,
@@ -140,19 +147,32 @@ def train(run: Run) -> None:
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with devices.autocast(device, settings.precision):
-            main, semantic = replica(images)
-        losses = segmentation_losses(main, semantic, labels, settings.hard_pixels)
         optimizer.zero_grad(set_to_none=True)
-        (losses.total * loss_scale).backward()
-        if loss_scale != 1:
+        waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
+        for part in range(1, settings.accumulation + 1):
+            asked = time.perf_counter()
+            images, labels = next(batches)
+            waited += time.perf_counter() - asked
+            # processes are averaged over: each image's loss then counts 1 / global batch
+            weight = len(images) * distributed.world_size() / settings.global_batch
+            images = images.to(device, non_blocking=True)
+            labels = labels.to(device, non_blocking=True)
+            with _reduced_later(replica) if part < settings.accumulation else nullcontext():
+                with devices.autocast(device, settings.precision):
+                    main, semantic = replica(images)
+                losses = segmentation_losses(main, semantic, labels, settings.hard_pixels)
+                scaler.scale(losses.total * (weight * (fixed_scale or 1.0))).backward()
+            figures += weight * torch.stack(losses).detach()
+        if fixed_scale is not None:
             for parameter in model.parameters():
                 if parameter.grad is not None:
-                    parameter.grad /= loss_scale
-        optimizer.step()
+                    parameter.grad /= fixed_scale
+        stepped.clear()
+        scaler.step(optimizer)
+        scaler.update()
         timeline.mark()
 
-        pending.append((iteration + 1, rate, waited, torch.stack(losses).detach()))
+        pending.append(_Step(iteration + 1, rate, waited, figures, skipped=not stepped))
         evaluating = _evaluates_after(iteration + 1, run.recipe)
         if len(pending) == _LOG_EVERY or evaluating or iteration + 1 == settings.iterations:
             lines = _log_lines(pending, timeline.intervals())
@@ -161,24 +181,54 @@ def train(run: Run) -> None:
                 log.iterations(lines)
         if evaluating:
             best = _evaluate_and_keep(run, model, device, iteration + 1, best, log)
-            _checkpoint(run.work, model, optimizer, device, iteration + 1, best)
+            so_far = _added(earlier, fallbacks)
+            keeping.checkpoint(
+                run.work, device, iteration=iteration + 1, best=best, fallbacks=so_far, **state
+            )
             timeline.restart()
-
     if log is not None:
         log.close()
-        workdir.deliver(
-            run.work,
-            {
-                workdir_name: run.outputs[name]
-                for name, workdir_name in _KEPT
-                if name in run.outputs
-            },
-        )
-        _write_record(run, device, best, pretrained, started)
-        shutil.rmtree(run.work)
-    if lock is not None:
-        lock.release()
-    devices.tear_down()
+    loss_scale = scaler.get_scale() if scaler.is_enabled() else fixed_scale
+    return _Outcome(best, pretrained, loss_scale, _added(earlier, fallbacks))
+
+
+def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
+    """The model to train, and what was loaded into it."""
+    model = build(**build_settings(run.recipe.as_dict()))
+    if run.pretrained is None:
+        return model, None
+    report = load_weights(model, run.pretrained, load_pretrained_swin)
+    if distributed.rank() == 0:
+        print(f"{run.pretrained}: {report.summary()}")
+    return model, {"file": run.pretrained.name, **asdict(report)}
+
+
+def _open_log(run: Run, done: int) -> RunLog | None:
+    if distributed.rank() != 0:
+        return None
+    return RunLog(
+        run.work / workdir.LOG,
+        run.record.parent / "tensorboard",
+        run.name,
+        done,
+        run.recipe.training.iterations,
+        run.recipe.training.global_batch,
+    )
+
+
+def _reduced_later(replica: nn.Module) -> AbstractContextManager[None]:
+    """Context in which gradients are added up, not yet averaged over the processes."""
+    if isinstance(replica, DistributedDataParallel):
+        return replica.no_sync()
+    return nullcontext()
+
+
+def _added(earlier: Mapping[str, int], fallbacks: Counter[str]) -> dict[str, int]:
+    """Fallbacks before an interruption and those of all processes since."""
+    total = Counter(earlier)
+    for counts in distributed.gather_objects(dict(fallbacks)):
+        total.update(cast(dict[str, int], counts))
+    return dict(sorted(total.items()))
 
 
 _KEPT = (("log", workdir.LOG), ("best", workdir.BEST), ("last", workdir.LAST))
@@ -202,11 +252,11 @@ def _batches(run: Run, device: torch.device, first: int) -> Any:
     )
     return training_batches(
         samples,
-        first=first,
-        last=settings.iterations,
+        iterations=range(first, settings.iterations),
         global_batch=settings.global_batch,
-        rank=devices.rank(),
-        world_size=devices.world_size(),
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        passes=settings.accumulation,
         workers=run.workers,
         pin_memory=devices.wants_pinned_memory(device),
     )
@@ -217,30 +267,35 @@ def _evaluates_after(iteration: int, recipe: Recipe) -> bool:
     return every is not None and (iteration % every == 0 or iteration == recipe.training.iterations)
 
 
-def _log_lines(
-    pending: list[tuple[int, float, float, torch.Tensor]], seconds: list[float]
-) -> list[dict[str, Any]]:
+class _Step(NamedTuple):
+    iteration: int
+    rate: float
+    waited: float  # seconds
+    figures: torch.Tensor  # SegmentationLosses of this process's images
+    skipped: bool  # gradients overflowed, no step was taken
+
+
+def _log_lines(pending: list[_Step], seconds: list[float]) -> list[dict[str, Any]]:
     """Log lines of some iterations; the losses are means over the processes."""
-    values = devices.all_reduce_mean(torch.stack([item[3] for item in pending]))
+    values = distributed.all_reduce_mean(torch.stack([step.figures for step in pending]))
     lines = []
-    for (iteration, rate, waited, _), took, figures in zip(
-        pending, seconds, values.tolist(), strict=True
-    ):
+    for step, took, figures in zip(pending, seconds, values.tolist(), strict=True):
         total, ce, semantic, acc_seg = figures
         if not math.isfinite(total):
-            raise FloatingPointError(f"iteration {iteration}: the loss is {total}, lr {rate:g}")
-        lines.append(
-            {
-                "iteration": iteration,
-                "loss": total,
-                "loss_ce": ce,
-                "loss_semantic": semantic,
-                "acc_seg": acc_seg,
-                "lr": rate,
-                "seconds": took,
-                "data_seconds": waited,
-            }
-        )
+            raise FloatingPointError(
+                f"iteration {step.iteration}: the loss is {total}, lr {step.rate:g}"
+            )
+        line = {
+            "iteration": step.iteration,
+            "loss": total,
+            "loss_ce": ce,
+            "loss_semantic": semantic,
+            "acc_seg": acc_seg,
+            "lr": step.rate,
+            "seconds": took,
+            "data_seconds": step.waited,
+        }
+        lines.append({**line, "skipped": True} if step.skipped else line)
     return lines
 
 
@@ -253,7 +308,7 @@ def _evaluate_and_keep(
     log: RunLog | None,
 ) -> dict[str, Any]:
     """Evaluate on the validation split; keep these weights as the last and perhaps the best."""
-    if devices.world_size() > 1:
+    if distributed.world_size() > 1:
         # without syncbn each process has its own batch statistics: the first one's are kept
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
@@ -270,73 +325,13 @@ def _evaluate_and_keep(
     reached = {"iteration": iteration, "miou": found.miou}
     if log is not None:
         log.evaluation(iteration, {"miou": found.miou, "macc": found.macc, "aacc": found.aacc})
-        _save_weights(run.work / workdir.LAST, run, model, iteration)
+        keeping.save_weights(run.work / workdir.LAST, model, run.recipe, run.seed, iteration)
         if best is None or found.miou > best["miou"]:
-            _save_weights(run.work / workdir.BEST, run, model, iteration)
+            keeping.save_weights(run.work / workdir.BEST, model, run.recipe, run.seed, iteration)
     return reached if best is None or found.miou > best["miou"] else best
 
 
-def _save_weights(path: Path, run: Run, model: nn.Module, iteration: int) -> None:
-    facts = {
-        "variant": run.recipe.model.variant,
-        "recipe_digest": run.recipe.digest(),
-        "seed": run.seed,
-        "iteration": iteration,
-    }
-    tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    with atomically(path) as temporary:
-        # one entry, since safetensors writes several in any order: equal weights, equal files
-        save_file(tensors, temporary, {"semask": json.dumps(facts)})
-
-
-def _checkpoint(
-    work: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
-    iteration: int,
-    best: dict[str, Any],
-) -> None:
-    """Save the state after an iteration: one file, with the generators of all processes."""
-    generators: list[Any] = [devices.generator_state(device)]
-    if devices.world_size() > 1:
-        own, generators = generators[0], [None] * devices.world_size()
-        dist.all_gather_object(generators, own)
-    if devices.rank() == 0:
-        workdir.save_checkpoint(
-            work,
-            {
-                "iteration": iteration,
-                "best": best,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "generators": generators,
-            },
-        )
-
-
-def _restore(
-    work: Path, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
-) -> tuple[int, dict[str, Any] | None]:
-    """Iterations done and the best evaluation so far; (0, None) for a fresh run."""
-    if devices.world_size() > 1:
-        dist.barrier()
-    state = workdir.load_checkpoint(work)
-    if state is None:
-        return 0, None
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    devices.restore_generator_state(device, state["generators"][devices.rank()])
-    return state["iteration"], state["best"]
-
-
-def _write_record(
-    run: Run,
-    device: torch.device,
-    best: dict[str, Any] | None,
-    pretrained: dict[str, Any] | None,
-    started: str,
-) -> None:
+def _write_record(run: Run, device: torch.device, outcome: _Outcome, started: str) -> None:
     lines = read_log(run.outputs["log"])
     steps = [line for line in lines if "evaluation" not in line]
     write_record(
@@ -361,9 +356,14 @@ def _write_record(
                 warmup_iterations=run.warmup_iterations,
                 log_window=run.log_window,
             ),
-            "best": best,
+            "best": outcome.best,
             "last": {key: steps[-1][key] for key in ("iteration", "loss", "acc_seg")},
-            "pretrained": pretrained,
+            "pretrained": outcome.pretrained,
+            "precision": {
+                "skipped_steps": sum("skipped" in line for line in steps),
+                "loss_scale": outcome.loss_scale,
+            },
+            "cpu_fallbacks": outcome.fallbacks if run.device == "npu" else None,
             "workers": run.workers,
             "peak_memory_bytes": devices.peak_memory(device),
         },

@@ -1,36 +1,199 @@
+import importlib.util
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
 from semask import device as devices
+from semask import distributed
 from semask.errors import InputError
+from semask.recipe import Numerics
+from semask.timeline import Timeline
+
+PLAIN = Numerics(gelu="exact", reduced_matmul=False, reduced_convolution=False, deterministic=False)
 
 
 def test_the_cpu_is_always_there_and_may_be_shared() -> None:
-    devices.require("cpu", 1000)
+    devices.require("cpu", 1000, "rows: cpu-1000p")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there() -> None:
-    with pytest.raises(InputError, match=r"gpu is not present on this machine .*CUDA") as caught:
-        devices.require("gpu", 1)
+def test_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device in ("gpu", "npu"):
+        monkeypatch.setattr(devices, "_count", _none_because("of a reason"))
+        assert devices.count(device) == 0
+        with pytest.raises(InputError) as caught:
+            devices.require(device, 1, f"rows: {device}-1p")
+        assert str(caught.value) == (
+            f"rows: {device}-1p: device {device} is not present on this machine: of a reason; or "
+            "run this where the device is"
+        )
+
+
+def _none_because(reason: str) -> object:
+    def count(device: str) -> int:
+        raise devices._AbsentError(reason)
+
+    return count
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
+def test_a_torch_without_cuda() -> None:
+    with pytest.raises(InputError, match="is built without CUDA; install"):
+        devices.require("gpu", 1, "released")
+
+
+def test_a_torch_with_cuda_and_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init() -> None:
+        raise RuntimeError("Found no NVIDIA driver on your system.\nPlease check")
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(InputError) as caught:
+        devices.require("gpu", 1, "rows: gpu-1p")
+    assert (
+        "torch is built for CUDA 13.0 but finds no usable driver or device with "
+        "CUDA_VISIBLE_DEVICES='': Found no NVIDIA driver on your system." in str(caught.value)
+    )
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(hasattr(torch, "npu"), reason="this machine has torch_npu")
-def test_an_npu_that_is_not_there() -> None:
-    with pytest.raises(InputError, match=r"npu is not present .*torch_npu is not installed"):
-        devices.require("npu", 8)
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch_npu") is not None, reason="this machine has torch_npu"
+)
+def test_no_torch_npu() -> None:
+    with pytest.raises(InputError, match=r"device npu .* torch_npu is not installed"):
+        devices.require("npu", 8, "rows: npu-8p")
 
 
 def test_more_processes_than_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "count", lambda device: 4)
-    devices.require("gpu", 4)
-    with pytest.raises(InputError, match="gpu-8p asks for 8 gpu devices and 4 are here"):
-        devices.require("gpu", 8)
+    monkeypatch.setattr(devices, "_count", lambda device: 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    devices.require("gpu", 4, "rows: gpu-4p")
+    with pytest.raises(InputError) as caught:
+        devices.require("gpu", 8, "rows: gpu-8p")
+    assert str(caught.value) == (
+        "rows: gpu-8p: asks for 8 gpu devices and 4 are here with "
+        "CUDA_VISIBLE_DEVICES='0,1,2,3'; lower `processes`, or run this where they are"
+    )
+
+
+@pytest.mark.parametrize(("listed", "taken"), [(None, "0,1"), ("5, 7,GPU-a", "5,7"), ("", None)])
+def test_devices_are_taken_from_those_that_are_visible(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: str | None, taken: str | None
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(devices, "_count", lambda device: 0 if listed == "" else 3)
+    if listed is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    if taken is None:
+        with pytest.raises(InputError):
+            devices.reserve("gpu", 2, "rows: gpu-2p")
+    else:
+        devices.reserve("gpu", 2, "rows: gpu-2p")
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
+
+
+def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
+    """As where CANN is not set up; CPU stages go on, and torch never tries on its own."""
+    package = tmp_path / "torch_npu"
+    package.mkdir()
+    fault = "libhccl.so: cannot open shared object file: No such file or directory"
+    (package / "__init__.py").write_text(f"raise ImportError({fault!r})")
+    information = tmp_path / "torch_npu-2.13.0.dist-info"
+    information.mkdir()
+    metadata = "Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0"
+    (information / "METADATA").write_text(metadata)
+    (information / "entry_points.txt").write_text(
+        "[torch.backends]\ntorch_npu = torch_npu:_start\n"
+    )
+    program = (
+        "from semask import device\n"
+        "device.set_up('cpu', 1, device.Numerics('exact', False, False, False))\n"
+        "from semask.errors import InputError\n"
+        "try: device.require('npu', 1, 'rows: npu-1p')\n"
+        "except InputError as fault: print(fault)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"},
+    )  # fmt: skip
+    assert done.stdout == (
+        "rows: npu-1p: device npu is not present on this machine: torch_npu 2.13.0 is installed "
+        f"but cannot be loaded ({fault}); source CANN's set_env.sh; or run this where the device "
+        "is\n"
+    ), done.stderr
+
+
+def test_fallbacks_are_counted_and_shown_once() -> None:
+    """With torch_npu's words; other warnings pass."""
+    text = (
+        "CAUTION: The operator 'aten::{}' is not currently supported on the NPU backend and will "
+        "fall back to run on the CPU."
+    )
+    npu: Any = SimpleNamespace(type="npu")
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with devices.counted_fallbacks(npu) as counts:
+            for operator in ("a", "b", "a", "a"):
+                warnings.warn(text.format(operator), stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+        with devices.counted_fallbacks(torch.device("cpu")) as none:
+            warnings.warn(text.format("c"), stacklevel=1)
+    assert counts == {"aten::a": 3, "aten::b": 1}
+    assert none == {}
+    words = [str(warning.message) for warning in shown]
+    assert words == [text.format("a"), text.format("b"), "something else", text.format("c")]
+    assert not torch.is_warn_always_enabled()
+
+
+def test_the_description_names_what_changes_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("HCCL_DETERMINISTIC", "true")
+    monkeypatch.setenv("A_TOKEN", "secret")
+    found = devices.describe("cpu")
+    assert found["name"]
+    assert found["torch"] == torch.__version__
+    assert found["driver"] is None
+    assert found["ids"] is None
+    assert found["environment"]["OMP_NUM_THREADS"] == "3"
+    assert found["environment"]["HCCL_DETERMINISTIC"] == "true"
+    assert "A_TOKEN" not in found["environment"]
+
+
+def test_what_is_here_is_said_of_every_device() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.devices"], text=True, capture_output=True,
+        cwd=Path(__file__).parents[1], check=True,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["cpu", "gpu", "npu"]
+    assert torch.__version__ in lines[0]
+
+
+def test_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = devices.set_up("cpu", 1, PLAIN)
+    x = torch.ones(2, 2)
+    for precision, dtype in (
+        ("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)
+    ):  # fmt: skip
+        with devices.autocast(device, precision):
+            assert (x @ x).dtype == dtype
+        assert devices.grad_scaler(device, precision).is_enabled() == (precision == "fp16")
 
 
 def test_the_timeline_leaves_out_what_comes_before_a_restart() -> None:
-    timeline = devices.Timeline(torch.device("cpu"))
+    timeline = Timeline(torch.device("cpu"))
     timeline.mark()
     timeline.mark()
     timeline.mark()
@@ -45,7 +208,7 @@ def test_the_timeline_leaves_out_what_comes_before_a_restart() -> None:
 
 def test_counts_survive_the_sum_over_one_process() -> None:
     counts = torch.tensor([[2**40, 3], [0, 2**24]])
-    assert torch.equal(devices.all_reduce_counts(counts, torch.device("cpu")), counts)
+    assert torch.equal(distributed.all_reduce_counts(counts, torch.device("cpu")), counts)
 
 
 def test_generators_go_on_from_their_saved_state() -> None:
@@ -55,10 +218,3 @@ def test_generators_go_on_from_their_saved_state() -> None:
     first = torch.rand(4)
     devices.restore_generator_state(device, state)
     assert torch.equal(torch.rand(4), first)
-
-
-def test_a_device_describes_itself() -> None:
-    found = devices.describe("cpu")
-    assert found["name"]
-    assert found["torch"] == torch.__version__
-    assert found["driver"] is None

@@ -39,14 +39,14 @@ def data(tmp_path: Path) -> tuple[dict[str, Any], Path]:
 
 def batches(
     data: tuple[dict[str, Any], Path], *, workers: int = 0, first: int = 0, rank: int = 0,
-    world_size: int = 1, seed: int = 3, shuffle: bool = False,
+    world_size: int = 1, seed: int = 3, shuffle: bool = False, passes: int = 1,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
     manifest, root = data
     samples = TrainingSet(manifest, root, root, AUGMENTATION, seed, shuffle)
     return list(
         training_batches(
-            samples, first=first, last=6, global_batch=4, rank=rank, world_size=world_size,
-            workers=workers, pin_memory=False,
+            samples, iterations=range(first, 6), global_batch=4, rank=rank,
+            world_size=world_size, passes=passes, workers=workers, pin_memory=False,
         )
     )  # fmt: skip
 
@@ -72,6 +72,24 @@ def test_processes_share_each_batch(data: Any) -> None:
     joined = [
         (torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]])) for a, b in zip(*shares, strict=True)
     ]
+    assert same(joined, batches(data))
+
+
+@pytest.mark.parametrize(("world_size", "passes"), [(1, 2), (1, 3), (2, 2), (3, 1), (4, 1)])
+def test_passes_and_uneven_shares_make_up_the_same_batch(
+    data: Any, world_size: int, passes: int
+) -> None:
+    shares = [
+        batches(data, rank=r, world_size=world_size, passes=passes) for r in range(world_size)
+    ]
+    for share in shares:
+        assert len(share) == 6 * passes
+    sizes = [len(images) for share in shares for images, _ in share]
+    assert max(sizes) - min(sizes) <= 1
+    joined = []
+    for iteration in range(6):
+        parts = [part for s in shares for part in s[iteration * passes : (iteration + 1) * passes]]
+        joined.append((torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])))
     assert same(joined, batches(data))
 
 

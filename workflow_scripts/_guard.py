@@ -10,6 +10,8 @@ from pathlib import Path
 
 from semask.errors import InputError
 
+FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
+
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Argument parser with the option that all scripts share."""

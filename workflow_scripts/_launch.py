@@ -1,25 +1,39 @@
-"""Several processes of one script, one per device."""
+"""The processes of a script, one per device, each with a device of its own."""
 
 import os
 import sys
 
+_LAUNCHED = "SEMASK_LAUNCHED"
 
-def become_torchrun(module: str, processes: int) -> None:
-    """Become torchrun, which starts a script `processes` times with this script's arguments.
 
-    Returns only where there is nothing to start: for one process, and in those that torchrun
-    started.
+def launch(module: str, device: str, processes: int, asked_by: str) -> None:
+    """Start a script `processes` times with this script's arguments, on devices that are free.
+
+    Returns only in the processes that do the work; the process that calls it first becomes
+    torchrun or, for one process on a device that has to be taken, a new start of the script.
 
     Args:
         module: dotted name of the script.
+        device: cpu, gpu or npu.
         processes: how many, all on this machine.
+        asked_by: what in the config asks for them.
+
+    Raises:
+        InputError: the devices are not there.
     """
-    if processes == 1 or "TORCHELASTIC_RUN_ID" in os.environ:
+    if _LAUNCHED in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         return
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        *("--standalone", "--nproc-per-node", str(processes)),
-        *("-m", module, *sys.argv[1:]),
-    ]
+    if device != "cpu":
+        from semask.device import reserve  # torch takes seconds to import
+
+        reserve(device, processes, asked_by)
+    elif processes == 1:
+        return
+    command = [sys.executable, "-m"]
+    if processes > 1:
+        command += ["torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", str(processes), "-m"]
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    # a library that has counted the devices may not look at the variables again: start afresh
+    environment = {**os.environ, _LAUNCHED: "1"}
+    os.execve(sys.executable, [*command, module, *sys.argv[1:]], environment)

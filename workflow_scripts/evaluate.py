@@ -8,7 +8,7 @@ from semask.data.manifest import read_manifest
 from semask.predictions import prediction_names
 from semask.records import check_weights, read_record
 from workflow_scripts import _guard
-from workflow_scripts._launch import become_torchrun
+from workflow_scripts._launch import launch
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
         check_weights(path, trained["weights_digest"][name])
     if arguments.saved_predictions is not None:
         prediction_names(val)
-    become_torchrun("workflow_scripts.evaluate", arguments.processes)
+    device = trained["row"]["device"]
+    name = f"rows: {device}-{arguments.processes}p"
+    launch("workflow_scripts.evaluate", device, arguments.processes, name)
 
     # torch takes seconds to import: only now that the input is known to be right
     from semask.scoring import score_run
@@ -38,6 +40,7 @@ def main() -> None:
         pictured=arguments.predictions,
         pictures=arguments.pictures,
         record=arguments.record,
+        forbid_fallbacks=arguments.forbid_fallbacks,
     )
 
 
@@ -65,6 +68,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--predictions", type=int, required=True, help="images to draw")
     parser.add_argument("--pictures", type=Path, required=True, help="the drawing, PNG")
     parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
     return parser.parse_args()
 
 

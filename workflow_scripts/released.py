@@ -5,7 +5,7 @@ from pathlib import Path
 
 from semask.data.manifest import check_classes, read_manifest
 from workflow_scripts import _guard
-from workflow_scripts._launch import become_torchrun
+from workflow_scripts._launch import launch
 
 
 def main() -> None:
@@ -20,7 +20,8 @@ def main() -> None:
     config = arguments.config
     val = read_manifest(arguments.val_manifest)
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
-    become_torchrun("workflow_scripts.released", config["row"]["processes"])
+    row = config["row"]
+    launch("workflow_scripts.released", row["device"], row["processes"], "released")
 
     from semask.released import score_released
 

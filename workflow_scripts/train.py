@@ -9,7 +9,7 @@ from semask.errors import InputError
 from semask.files import sha256
 from semask.recipe import resolve
 from workflow_scripts import _guard
-from workflow_scripts._launch import become_torchrun
+from workflow_scripts._launch import launch
 
 
 def main() -> None:
@@ -31,7 +31,8 @@ def main() -> None:
         check_classes(manifest, recipe.model.num_classes, path)
     augmentation = recipe.training.augmentation
     check_crop(train_manifest, augmentation.crop, augmentation.scale, arguments.train_manifest)
-    become_torchrun("workflow_scripts.train", arguments.processes)
+    name = f"rows: {arguments.device}-{arguments.processes}p"
+    launch("workflow_scripts.train", arguments.device, arguments.processes, name)
 
     # torch takes seconds to import: only now that the input is known to be right
     from semask.training import Run, train
@@ -66,6 +67,7 @@ def main() -> None:
             },
             record=arguments.record,
             pretrained=arguments.pretrained,
+            forbid_fallbacks=arguments.forbid_fallbacks,
         )
     )
 
@@ -106,6 +108,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--last", type=Path, help="weights of the last iteration")
     parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
     parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
     return parser.parse_args()
 
 

@@ -6,7 +6,7 @@ not on where a run was interrupted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,39 +109,43 @@ class TrainingSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 class _RunSampler(Sampler[list[int]]):
     """Places in the run of one process's share of each batch, from an iteration to the last."""
 
-    def __init__(self, first: int, last: int, global_batch: int, rank: int, world_size: int):
-        self.iterations = range(first, last)
+    def __init__(self, iterations: range, global_batch: int, share: range, passes: int):
+        self.iterations = iterations
         self.global_batch = global_batch
-        share = global_batch // world_size
-        self.share = range(rank * share, (rank + 1) * share)
+        self.shares = [share[part.start : part.stop] for part in _parts(len(share), passes)]
 
     def __iter__(self) -> Iterator[list[int]]:
         for iteration in self.iterations:
-            yield [iteration * self.global_batch + k for k in self.share]
+            for share in self.shares:
+                yield [iteration * self.global_batch + k for k in share]
 
     def __len__(self) -> int:
-        return len(self.iterations)
+        return len(self.iterations) * len(self.shares)
 
 
 def training_batches(
     samples: TrainingSet,
     *,
-    first: int,
-    last: int,
+    iterations: range,
     global_batch: int,
     rank: int,
     world_size: int,
+    passes: int = 1,
     workers: int,
     pin_memory: bool,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of iterations first … last − 1 for one process of `world_size`.
+    """What one process of `world_size` takes through the network, iteration by iteration.
 
-    Yields images float32 (B, 3, h, w) and labels int64 (B, h, w), B = global_batch / world_size.
+    Each iteration's global batch is shared by the processes, and each share is taken in so many
+    passes; sizes differ by one image at most where they cannot be equal.
+
+    Yields for every pass images float32 (B, 3, h, w) and labels int64 (B, h, w).
     """
+    share = _parts(global_batch, world_size)[rank]
     return _loaded(
         DataLoader(
             samples,
-            batch_sampler=_RunSampler(first, last, global_batch, rank, world_size),
+            batch_sampler=_RunSampler(iterations, global_batch, share, passes),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             worker_init_fn=_one_thread,
@@ -149,6 +153,11 @@ def training_batches(
             generator=_own_generator(),
         )
     )
+
+
+def _parts(length: int, count: int) -> list[range]:
+    bounds = [i * length // count for i in range(count + 1)]
+    return [range(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _loaded(

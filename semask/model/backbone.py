@@ -1,6 +1,7 @@
 """Swin Transformer with a semantic layer after each stage (Jain et al., SeMask, figure 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -44,7 +45,7 @@ class SwinBlock(nn.Module):
         shift: int,
         drop_path: float,
         fused: bool,
-        gelu: type[nn.Module],
+        gelu: Callable[[], nn.Module],
     ) -> None:
         super().__init__()
         self.window, self.shift = window, shift
@@ -53,7 +54,8 @@ class SwinBlock(nn.Module):
         # Set here, so that it is part of the recipe and does not hang on timm's environment.
         self.attn.fused_attn = fused  # type: ignore[misc]
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=gelu)
+        activation: Any = gelu  # timm's annotation knows no partial
+        self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,7 +89,7 @@ class Stage(nn.Module):
         window: int,
         drop_path: Sequence[float],
         fused: bool,
-        gelu: type[nn.Module],
+        gelu: Callable[[], nn.Module],
         semantic_layer: SemanticLayer,
         downsample: bool,
     ) -> None:
@@ -143,7 +145,7 @@ class SeMaskSwin(nn.Module):
         drop_path: float,
         semantic_dropout: float,
         fused: bool,
-        gelu: type[nn.Module] = nn.GELU,
+        gelu: Callable[[], nn.Module] = nn.GELU,
     ) -> None:
         super().__init__()
         self.dims = [embed * 2**i for i in range(len(depths))]

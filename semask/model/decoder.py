@@ -28,7 +28,11 @@ def upsample(x: Tensor) -> Tensor:
 
 
 class ConvBlock(nn.Module):
-    """3x3 convolution without bias, batch norm, ReLU."""
+    """3x3 convolution without bias, batch norm, ReLU.
+
+    The norm is computed in float32 at least whatever the precision of the convolution: not every
+    device has one for bfloat16.
+    """
 
     def __init__(self, inputs: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -37,7 +41,8 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, inputs, H, W) to (B, 256, H, W)."""
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+        x = self.conv(x)
+        return F.relu(self.bn(at_least_float32(x)), inplace=True).to(x.dtype)
 
 
 class Upsample(nn.Module):

@@ -1,6 +1,7 @@
 """The sizes of SeMask-FPN, and the function that builds one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -32,7 +33,11 @@ DEFAULTS: dict[str, Any] = {
 STAGES = 4
 MAX_CLASSES = 255  # labels are bytes, of which 255 means ignored
 SEMANTIC_ATTENTION = ("windowed", "global")
-GELUS = {"exact": nn.GELU, "fast": FastGELU}
+GELUS: dict[str, Callable[[], nn.Module]] = {
+    "exact": nn.GELU,
+    "tanh": partial(nn.GELU, approximate="tanh"),
+    "fast": FastGELU,
+}
 NORMS = {"bn": nn.BatchNorm2d, "syncbn": SyncBatchNorm}
 
 
@@ -56,7 +61,7 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
             - ``norm``: ``"bn"`` (default) or ``"syncbn"``, over all processes;
             - ``fused_attention``: window attention through torch's
               ``scaled_dot_product_attention`` instead of separate operators (False);
-            - ``gelu``: ``"exact"`` (default) or ``"fast"``, of the backbone's MLPs.
+            - ``gelu``: ``"exact"`` (default), ``"tanh"`` or ``"fast"``, of the backbone's MLPs.
 
     Returns:
         The model, in training mode, on torch's default device.

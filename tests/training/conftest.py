@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
         "iterations": 6,
         "epochs": None,
         "evaluate_every": 2,
-        "batch": {"size": 4, "per": "run"},
+        "batch": {"size": 4, "per": "run", "micro_batch": None},
         "learning_rate": 0.001,
         "weight_decay": 0.05,
         "warmup_iterations": 2,
@@ -48,6 +48,12 @@ CONFIG: dict[str, Any] = {
             "flip": 0.5,
             "photometric": True,
         },
+    },
+    "numerics": {
+        "gelu": "exact",
+        "reduced_matmul": False,
+        "reduced_convolution": False,
+        "deterministic": False,
     },
     "port_faults": {
         "drop_path_never_fires": False,
@@ -97,17 +103,24 @@ class Trainer:
         seed: int = 0,
         faults: Mapping[str, Any] | None = None,
         pretrained: Path | None = None,
+        device: str = "cpu",
+        options: Sequence[str] = (),
+        script: Sequence[str] = ("-m", "workflow_scripts.train"),
+        environment: Mapping[str, str] | None = None,
+        parts: Mapping[str, Mapping[str, Any]] | None = None,
         **training: Any,
     ) -> "subprocess.Popen[str]":
+        """Start a run: `parts` change parts of the config other than `training`."""
         config = {
             **CONFIG,
+            **{name: {**CONFIG[name], **part} for name, part in (parts or {}).items()},
             "training": {**CONFIG["training"], **training},
             "port_faults": {**CONFIG["port_faults"], **(faults or {})},
         }
         weights = ["--best", "best.safetensors", "--last", "last.safetensors"]
         command = [
-            *(sys.executable, "-m", "workflow_scripts.train", "--config", json.dumps(config)),
-            *("--device", "cpu", "--processes", str(processes), "--threads", "1"),
+            *(sys.executable, *script, "--config", json.dumps(config)),
+            *("--device", device, "--processes", str(processes), "--threads", "1"),
             *("--mode", mode, "--seed", str(seed)),
             *("--train-manifest", str(self.data / "labels/train.json")),
             *("--val-manifest", str(self.data / "labels/val.json")),
@@ -115,11 +128,13 @@ class Trainer:
             *("--work", "work", "--output-log", "log.jsonl", "--record", "train.json"),
             *(weights if mode == "full" else []),
             *(["--pretrained", str(pretrained)] if pretrained else []),
+            *options,
         ]
         self.folder.mkdir(exist_ok=True)
         return subprocess.Popen(
             command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, env=dict(os.environ),
+            stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )  # fmt: skip
 
     def run(self, ok: bool = True, **arguments: Any) -> str:

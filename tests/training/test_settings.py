@@ -1,5 +1,6 @@
 """Settings of a recipe, seen in what training does: weights to start from, hard pixels, faults."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,71 @@ def test_a_loss_scale_is_taken_off_the_gradients(trainer: Make) -> None:
         finish(process)
     a, b = (run.curve()[2]["loss"] for run in runs.values())
     assert a == pytest.approx(b, rel=0.01)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precisions_follow_fp32(trainer: Make, precision: str) -> None:
+    runs = {name: trainer(name) for name in ("fp32", precision)}
+    started = [
+        run.start(iterations=4, evaluate_every=4, precision=name) for name, run in runs.items()
+    ]
+    for process in started:
+        finish(process)
+    full, low = ([x["loss"] for x in run.curve() if "loss" in x] for run in runs.values())
+    assert low != full
+    assert low[0] == pytest.approx(full[0], rel=0.01)
+    # a step or more is skipped while the loss scale is found
+    assert low[-1] == pytest.approx(full[-1], rel=0.2)
+    figures = runs[precision].record()["figures"]["precision"]
+    if precision == "bf16":
+        assert figures == {"skipped_steps": 0, "loss_scale": None}
+
+
+def test_steps_that_overflow_are_skipped_and_counted(trainer: Make) -> None:
+    """With a huge learning rate activations grow until gradients overflow in fp16."""
+    run = trainer("fp16")
+    run.run(iterations=4, evaluate_every=2, precision="fp16", environment=overflowing(run))
+    skipped = [line["iteration"] for line in run.lines() if line.get("skipped")]
+    figures = run.record()["figures"]["precision"]
+    assert figures["skipped_steps"] == len(skipped) > 0
+    assert figures["loss_scale"] == 2.0**100 * 0.5 ** len(skipped)
+
+
+def test_the_loss_scale_survives_an_interruption(trainer: Make) -> None:
+    whole, cut = trainer("whole"), trainer("cut")
+    settings: dict[str, Any] = {"precision": "fp16", "environment": overflowing(whole)}
+    whole.run(**settings)
+    cut.killed_after(2, **settings)
+    cut.run(**settings)
+    assert cut.curve() == whole.curve()
+    assert cut.record()["figures"]["precision"] == whole.record()["figures"]["precision"]
+
+
+def overflowing(run: Trainer) -> dict[str, str]:
+    """Environment in which loss scales start so high that the first gradients overflow."""
+    run.folder.mkdir(exist_ok=True)
+    (run.folder / "sitecustomize.py").write_text(
+        "import torch\n"
+        "plain = torch.amp.GradScaler\n"
+        "def scaler(device, enabled):\n"
+        "    return plain(device, init_scale=2.0**100, enabled=enabled)\n"
+        "torch.amp.GradScaler = scaler\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(run.folder), os.environ.get("PYTHONPATH", "")])}
+
+
+def test_numerics_change_the_run_and_are_recorded(trainer: Make) -> None:
+    runs = {gelu: trainer(gelu) for gelu in ("exact", "tanh")}
+    for gelu, run in runs.items():
+        run.run(iterations=2, evaluate_every=2, parts={"numerics": {"gelu": gelu}})
+        assert run.record()["recipe"]["numerics"]["gelu"] == gelu
+    exact, tanh = (run.curve()[0]["loss"] for run in runs.values())
+    assert exact != tanh
+    assert exact == pytest.approx(tanh, rel=1e-3)
+
+
+def test_a_deterministic_run(trainer: Make) -> None:
+    """Everything that training and evaluation use has a deterministic form on a CPU."""
+    run = trainer("deterministic")
+    run.run(iterations=2, evaluate_every=2, parts={"numerics": {"deterministic": True}})
+    assert run.record()["recipe"]["numerics"]["deterministic"]

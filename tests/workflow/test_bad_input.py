@@ -52,12 +52,12 @@ def test_a_device_that_is_not_present(checkout: Checkout, device: str) -> None:
     assert not (checkout.folder / "data").exists()
 
 
-def test_a_batch_that_does_not_divide(copy_of_finished: Copy) -> None:
+def test_a_batch_with_too_few_images(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
-    changed.configure({"training": {"batch": {"size": 3}}})
+    changed.configure({"training": {"batch": {"size": 1}}})
     printed = changed.snakemake("results/cpu-2p/full/seed0/train.json", ok=False)
     [line] = error_lines(printed)
-    assert "training.batch.size: 3 images per run do not divide among 2 processes" in line
+    assert "training.batch.size: 1 images per run are too few for 2 processes" in line
 
 
 def test_a_row_that_is_not_configured(checkout: Checkout) -> None:

@@ -1,0 +1,97 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HOLD = """
+import sys, time
+from semask import device_locks
+device_locks._PAUSE = 0.05
+taken = device_locks.take(
+    "gpu", sys.argv[2].split(","), int(sys.argv[1]), lambda: print("waiting", flush=True)
+)
+print("took", *taken, flush=True)
+sys.stdin.readline()
+"""
+# what the launcher does: take devices, then become another program
+BECOME = """
+import os, sys
+from semask import device_locks
+device_locks.take("gpu", ["0"], 1)
+os.execv(sys.executable, [sys.executable, "-c", "print('took', flush=True); input()"])
+"""
+Holder = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Holder]:
+    started = []
+
+    def start(
+        count: int, ids: str, program: str = HOLD, **variables: str
+    ) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(count), ids],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path), **variables},
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_two_runs_never_share_a_device(hold: Holder) -> None:
+    assert said(hold(2, "0,1,2,3")) == "took 0 1"
+    assert said(hold(1, "0,1,2,3")) == "took 2"
+    assert said(hold(1, "1,3")) == "took 3"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_waits_until_another_ends_however_it_ends(hold: Holder, how: int) -> None:
+    first = hold(1, "0,1")
+    assert said(first) == "took 0"
+    second = hold(2, "0,1")
+    assert said(second) == "waiting"
+    # while it waits it holds nothing
+    third = hold(1, "1")
+    assert said(third) == "took 1"
+    first.send_signal(how)
+    third.send_signal(how)
+    assert said(second) == "took 0 1"
+
+
+def test_the_program_that_a_process_becomes_holds_its_devices(hold: Holder) -> None:
+    first = hold(1, "0", BECOME)
+    assert said(first) == "took"
+    second = hold(1, "0")
+    assert said(second) == "waiting"
+    time.sleep(0.3)
+    assert second.poll() is None
+    first.kill()
+    assert said(second) == "took 0"
+
+
+def test_jobs_of_a_scheduler_count_their_own_devices(hold: Holder) -> None:
+    assert said(hold(1, "0", SLURM_JOB_ID="17")) == "took 0"
+    assert said(hold(1, "0", SLURM_JOB_ID="18")) == "took 0"
+    assert said(hold(1, "0", SLURM_JOB_ID="18")) == "waiting"
+
+
+def test_names_that_are_no_numbers(hold: Holder) -> None:
+    name = "GPU-8932f937-d72c/../x"
+    assert said(hold(1, name)) == f"took {name}"
+    assert said(hold(1, name)) == "waiting"

@@ -1,0 +1,77 @@
+"""One batch on any number of processes, in any number of passes, trains the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from .conftest import Trainer
+
+# batch norm over the whole batch, and nothing random that depends on the process
+EQUAL: dict[str, Any] = {
+    "iterations": 3,
+    "evaluate_every": 3,
+    "parts": {"model": {"drop_path": 0.0, "norm": "syncbn"}},
+}
+
+
+def start(processes: int) -> dict[str, Any]:
+    script = [str(Path(__file__).with_name("without_dropout.py"))]
+    if processes > 1:
+        torchrun = ["-m", "torch.distributed.run", "--standalone"]
+        script = [*torchrun, "--nproc-per-node", str(processes), *script]
+    return {"script": script, "processes": processes, **EQUAL}
+
+
+def losses(made: Trainer) -> list[float]:
+    return [line["loss"] for line in made.lines() if "evaluation" not in line]
+
+
+def weights(made: Trainer) -> torch.Tensor:
+    return torch.cat(
+        [x.double().flatten() for x in load_file(made.folder / "last.safetensors").values()]
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    made = Trainer(data, tmp_path_factory.mktemp("alone") / "run")
+    made.run(**start(1), batch={"size": 8, "per": "run", "micro_batch": None})
+    return made
+
+
+@pytest.mark.parametrize("processes", [2, 3, 8])
+def test_processes_together_train_as_one_does(
+    trainer: Callable[[str], Trainer], alone: Trainer, processes: int
+) -> None:
+    """Shares of 4 + 4, of 2 + 3 + 3 and of 1 image each."""
+    made = trainer("together")
+    made.run(**start(processes), batch={"size": 8, "per": "run", "micro_batch": None})
+    assert losses(made) == pytest.approx(losses(alone), rel=2e-5)
+    assert made.record()["recipe_digest"] == alone.record()["recipe_digest"]
+    # AdamW's first steps follow the sign of gradients however small, so single weights may part
+    # by a step; they are few
+    difference = (weights(made) - weights(alone)).abs()
+    assert difference.mean() < 1e-6
+    found = [line["evaluation"] for line in made.lines() if "evaluation" in line]
+    expected = [line["evaluation"] for line in alone.lines() if "evaluation" in line]
+    assert found[-1]["miou"] == pytest.approx(expected[-1]["miou"], abs=0.5)
+
+
+@pytest.mark.parametrize(("micro_batch", "processes"), [(4, 2), (3, 3)])
+def test_passes_add_up_to_the_batch(
+    trainer: Callable[[str], Trainer], micro_batch: int, processes: int
+) -> None:
+    """Passes of 4 + 4 (of 2 + 3 + 3) images see what processes of as many see."""
+    passes, together = trainer("passes"), trainer("together")
+    plain = {"parts": {"model": {"drop_path": 0.0, "norm": "bn"}}}
+    batch = {"size": 8, "per": "run"}
+    passes.run(**{**start(1), **plain}, batch={**batch, "micro_batch": micro_batch})
+    together.run(**{**start(processes), **plain}, batch={**batch, "micro_batch": None})
+    assert losses(passes) == pytest.approx(losses(together), rel=2e-5)
+    recipe = passes.record()["recipe"]["training"]
+    assert (recipe["global_batch"], recipe["accumulation"]) == (8, processes)
+    assert together.record()["recipe"]["training"]["accumulation"] == 1
