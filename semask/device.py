@@ -12,9 +12,7 @@ import random
 import re
 import subprocess
 import sys
-import warnings
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -25,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from semask import device_locks
+from semask import device_locks, error_stream
 from semask.distributed import local_rank, rank
 from semask.errors import InputError
 from semask.recipe import Numerics
@@ -50,7 +48,11 @@ _TELLING = re.compile(
     r"(ASCEND|HCCL|TORCH_NPU|PYTORCH|TORCH_NCCL|NCCL|CUDA|CUBLAS|OMP|MKL|KMP|ACL)_"
     r"|(TASK_QUEUE_ENABLE|COMBINED_ENABLE|CPU_AFFINITY_CONF|INF_NAN_MODE_ENABLE)$"
 )
-_FALLBACK = re.compile(r"[Oo]perator '([^']+)' is not currently supported on the NPU backend")
+# torch_npu's words, up to 2.12 and from 2.13 on
+_FALLBACK = re.compile(
+    r"operator '?([\w:.]+)'? is (?:not currently|currently not) supported\s+on the NPU backend"
+)
+_REFUSED = re.compile(r"operator '([\w:.]+)' would execute")
 
 
 class _AbsentError(Exception):
@@ -300,34 +302,35 @@ def peak_memory(device: torch.device) -> int:
 
 
 @contextmanager
-def counted_fallbacks(device: torch.device) -> Iterator[Counter[str]]:
-    """Counts, by operator, the calls that ran on the host because the NPU lacks the operator.
+def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
+    """Notes the operators that run on the host because the NPU lacks them.
 
-    torch_npu says so in a warning for each; those are counted and each operator is shown once. On
-    other devices nothing falls back and the counter stays empty.
+    torch_npu says so on standard error, past Python, once for each operator in a process. On other
+    devices nothing falls back.
+
+    Yields a function that gives the operators so far, sorted.
+
+    Raises:
+        InputError: an operator fell back where that is forbidden.
     """
-    counts: Counter[str] = Counter()
     if device.type != "npu":
-        yield counts
+        yield list
         return
-    always = torch.is_warn_always_enabled()
-    torch.set_warn_always(True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", message="(?s).*not currently supported on the NPU")
-        show = warnings.showwarning
-
-        def count_or_show(message: Warning | str, *rest: Any, **named: Any) -> None:
-            found = _FALLBACK.search(str(message))
-            if found is None or found[1] not in counts:
-                show(message, *rest, **named)
-            if found is not None:
-                counts[found[1]] += 1
-
-        warnings.showwarning = count_or_show
+    with error_stream.copied() as written:
         try:
-            yield counts
-        finally:
-            torch.set_warn_always(always)
+            yield lambda: sorted(set(_FALLBACK.findall(written())))
+        except RuntimeError as fault:
+            if "CPU fallback is disabled" not in str(fault):
+                raise
+            raise forbidden_fallback(_REFUSED.findall(str(fault))) from fault
+
+
+def forbidden_fallback(operators: Sequence[str]) -> InputError:
+    """The error of a run in which operators fell back though that is forbidden."""
+    return InputError(
+        f"npu.forbid_fallbacks: the NPU lacks {', '.join(operators)}, which would run on the "
+        "host's CPU; use another torch_npu or CANN, or set the key to false to have it reported"
+    )
 
 
 def describe(device: str) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 import os
 import time
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def local_rank() -> int:
@@ -43,11 +46,11 @@ def all_reduce_counts(counts: torch.Tensor, device: torch.device) -> torch.Tenso
     return low + high * base
 
 
-def gather_objects(own: object) -> list[object]:
+def gather_objects(own: T) -> list[T]:
     """What each process has, in the order of the processes."""
     if world_size() == 1:
         return [own]
-    found: list[object] = [None] * world_size()
+    found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, own)
     return found
 

@@ -1,7 +1,7 @@
 """What a training run keeps: weights, the state to go on from, and its record."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def checkpoint(
     *,
     iteration: int,
     best: Mapping[str, Any] | None,
-    fallbacks: Mapping[str, int],
+    fallbacks: Sequence[str],
     **parts: Any,
 ) -> None:
     """Save the state after an iteration: one file, with the generators of all processes.
@@ -46,7 +46,7 @@ def checkpoint(
         device: whose generator belongs to the state.
         iteration: iterations done.
         best: the best evaluation so far.
-        fallbacks: of all processes so far.
+        fallbacks: operators that fell back so far, in all processes.
         parts: what has a `state_dict`: model, optimizer, scaler.
     """
     generators = distributed.gather_objects(devices.generator_state(device))
@@ -56,7 +56,7 @@ def checkpoint(
             {
                 "iteration": iteration,
                 "best": best,
-                "fallbacks": dict(fallbacks),
+                "fallbacks": list(fallbacks),
                 "generators": generators,
                 **{name: part.state_dict() for name, part in parts.items()},
             },
@@ -65,18 +65,17 @@ def checkpoint(
 
 def restore(
     work: Path, device: torch.device, **parts: Any
-) -> tuple[int, dict[str, Any] | None, dict[str, int]]:
+) -> tuple[int, dict[str, Any] | None, list[str]]:
     """Put back what `checkpoint` saved, on any kind of device.
 
     Returns:
-        Iterations done, the best evaluation and the fallbacks so far; 0, None and none for a
-        fresh run.
+        Iterations done, the best evaluation and the operators that fell back so far.
     """
     if distributed.world_size() > 1:
         dist.barrier()
     state = workdir.load_checkpoint(work)
     if state is None:
-        return 0, None, {}
+        return 0, None, []
     for name, part in parts.items():
         part.load_state_dict(state[name])
     devices.restore_generator_state(device, state["generators"][distributed.rank()])

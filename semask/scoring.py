@@ -84,29 +84,33 @@ def score_run(
     found: dict[str, Any] = {}
     counted: list[Counts] = []
     folders: dict[str, Path] = {}
-    for figure, name, views in passes:
-        model = load_model(recipe, weights[name], trained["weights_digest"][name])
-        devices.place(model, device)
-        samples = EvaluationSet(val, root, labels, settings.scale, views)
-        if saved is not None and name == "best":
-            folders[figure] = saved.with_suffix("") / figure
-        counts = evaluate_split(
-            model,
-            samples,
-            workers=workers,
-            num_classes=recipe["model"]["num_classes"],
-            device=device,
-            precision=recipe["training"]["precision"],
-            sliding_window=settings.sliding_window,
-            multi_scale=figure == "best_multi_scale",
-            keep=_saver(folders[figure], val, recipe["dataset"]) if figure in folders else None,
-        )
-        found[figure] = {
-            "iteration": trained["figures"][name]["iteration"],
-            **vars(scores(counts.confusion)),
-            "confusion": counts.confusion.tolist(),
-        }
-        counted.append(counts)
+    with devices.noted_fallbacks(device) as fallbacks:
+        for figure, name, views in passes:
+            model = load_model(recipe, weights[name], trained["weights_digest"][name])
+            devices.place(model, device)
+            samples = EvaluationSet(val, root, labels, settings.scale, views)
+            if saved is not None and name == "best":
+                folders[figure] = saved.with_suffix("") / figure
+            counts = evaluate_split(
+                model,
+                samples,
+                workers=workers,
+                num_classes=recipe["model"]["num_classes"],
+                device=device,
+                precision=recipe["training"]["precision"],
+                sliding_window=settings.sliding_window,
+                multi_scale=figure == "best_multi_scale",
+                keep=_saver(folders[figure], val, recipe["dataset"]) if figure in folders else None,
+            )
+            found[figure] = {
+                "iteration": trained["figures"][name]["iteration"],
+                **vars(scores(counts.confusion)),
+                "confusion": counts.confusion.tolist(),
+            }
+            counted.append(counts)
+    operators = {name for found in distributed.gather_objects(fallbacks()) for name in found}
+    if operators and forbid_fallbacks:
+        raise devices.forbidden_fallback(sorted(operators))
     first_process = distributed.rank() == 0
     # before the first one goes on alone, for which the others need not wait
     distributed.tear_down()
@@ -141,6 +145,7 @@ def score_run(
             "images": counts.images,
             "labelled_pixels": int(counts.confusion.sum()),
             "train_record_digest": trained["digest"],
+            "cpu_fallbacks": sorted(operators) if row["device"] == "npu" else None,
         },
     )
 

@@ -4,11 +4,12 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -89,8 +90,9 @@ def train(run: Run) -> None:
     device = devices.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
     first_process = distributed.rank() == 0
     lock = workdir.open_workdir(run.work, _identity(run)) if first_process else None
-    with devices.counted_fallbacks(device) as fallbacks:
+    with devices.noted_fallbacks(device) as fallbacks:
         outcome = _train(run, device, fallbacks)
+    outcome = outcome._replace(fallbacks=_all_fallbacks(run, outcome.fallbacks, fallbacks))
     if first_process:
         workdir.deliver(
             run.work, {file: run.outputs[name] for name, file in _KEPT if name in run.outputs}
@@ -106,10 +108,10 @@ class _Outcome(NamedTuple):
     best: dict[str, Any] | None
     pretrained: dict[str, Any] | None
     loss_scale: float | None  # at the end
-    fallbacks: dict[str, int]  # of all processes
+    fallbacks: list[str]  # operators, of all processes
 
 
-def _train(run: Run, device: torch.device, fallbacks: Counter[str]) -> _Outcome:
+def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -> _Outcome:
     devices.seed_everything(run.seed)
     settings = run.recipe.training
     model, pretrained = _build(run)
@@ -181,7 +183,7 @@ def _train(run: Run, device: torch.device, fallbacks: Counter[str]) -> _Outcome:
                 log.iterations(lines)
         if evaluating:
             best = _evaluate_and_keep(run, model, device, iteration + 1, best, log)
-            so_far = _added(earlier, fallbacks)
+            so_far = _all_fallbacks(run, earlier, fallbacks)
             keeping.checkpoint(
                 run.work, device, iteration=iteration + 1, best=best, fallbacks=so_far, **state
             )
@@ -189,7 +191,7 @@ def _train(run: Run, device: torch.device, fallbacks: Counter[str]) -> _Outcome:
     if log is not None:
         log.close()
     loss_scale = scaler.get_scale() if scaler.is_enabled() else fixed_scale
-    return _Outcome(best, pretrained, loss_scale, _added(earlier, fallbacks))
+    return _Outcome(best, pretrained, loss_scale, earlier)
 
 
 def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
@@ -223,12 +225,18 @@ def _reduced_later(replica: nn.Module) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def _added(earlier: Mapping[str, int], fallbacks: Counter[str]) -> dict[str, int]:
-    """Fallbacks before an interruption and those of all processes since."""
-    total = Counter(earlier)
-    for counts in distributed.gather_objects(dict(fallbacks)):
-        total.update(cast(dict[str, int], counts))
-    return dict(sorted(total.items()))
+def _all_fallbacks(
+    run: Run, earlier: Sequence[str], fallbacks: Callable[[], list[str]]
+) -> list[str]:
+    """Operators that fell back before an interruption, and in all processes since.
+
+    Raises:
+        InputError: there are some where they are forbidden; torch_npu 2.12 forbids none itself.
+    """
+    found = sorted({*earlier, *chain.from_iterable(distributed.gather_objects(fallbacks()))})
+    if found and run.forbid_fallbacks:
+        raise devices.forbidden_fallback(found)
+    return found
 
 
 _KEPT = (("log", workdir.LOG), ("best", workdir.BEST), ("last", workdir.LAST))

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import yaml
 from semask.config import assemble
 
 from .server import Server, serving
+from .simulated_npu.build import CannotBuildError, environment
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
@@ -18,6 +19,16 @@ REPOSITORY = Path(__file__).parents[1]
 def oracle() -> Path:
     """Folder with the recorded outputs of the original implementation."""
     return ORACLE
+
+
+@pytest.fixture(scope="session")
+def simulated_npu() -> Callable[..., dict[str, str]]:
+    """Makes the environment of a process that sees simulated NPUs; its knobs are arguments."""
+    try:
+        environment()
+    except CannotBuildError as fault:
+        pytest.skip(f"the simulated NPU cannot be built: {fault}")
+    return environment
 
 
 @pytest.fixture

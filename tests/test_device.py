@@ -2,7 +2,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,26 +134,34 @@ def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
     ), done.stderr
 
 
-def test_fallbacks_are_counted_and_shown_once() -> None:
-    """With torch_npu's words; other warnings pass."""
-    text = (
-        "CAUTION: The operator 'aten::{}' is not currently supported on the NPU backend and will "
-        "fall back to run on the CPU."
-    )
+# as torch_npu prints them, past Python
+WARNINGS = (
+    "[W compiler_depend.ts:51] Warning: CAUTION: The operator 'aten::linalg_lstsq.out' is not "
+    "currently supported on the NPU backend and will fall back to run on the CPU. This may have "
+    "performance implications. (function npu_cpu_fallback)\n",
+    "Warning: CAUTION: The operator aten::unfold_backward is currently not supported on the NPU "
+    "backend. Now this operator will fallback to run on the CPU\n",
+    "something else\n",
+)
+
+
+def test_operators_that_fall_back_are_noted(capfd: pytest.CaptureFixture[str]) -> None:
     npu: Any = SimpleNamespace(type="npu")
-    with warnings.catch_warnings(record=True) as shown:
-        warnings.simplefilter("always")
-        with devices.counted_fallbacks(npu) as counts:
-            for operator in ("a", "b", "a", "a"):
-                warnings.warn(text.format(operator), stacklevel=1)
-            warnings.warn("something else", stacklevel=1)
-        with devices.counted_fallbacks(torch.device("cpu")) as none:
-            warnings.warn(text.format("c"), stacklevel=1)
-    assert counts == {"aten::a": 3, "aten::b": 1}
-    assert none == {}
-    words = [str(warning.message) for warning in shown]
-    assert words == [text.format("a"), text.format("b"), "something else", text.format("c")]
-    assert not torch.is_warn_always_enabled()
+    with devices.noted_fallbacks(npu) as operators:
+        for warning in WARNINGS:
+            os.write(2, warning.encode())
+        print("from Python", file=sys.stderr)
+    assert operators() == ["aten::linalg_lstsq.out", "aten::unfold_backward"]
+    shown = capfd.readouterr().err
+    assert all(text in shown for text in (*WARNINGS, "from Python\n"))
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_nothing_falls_back_elsewhere() -> None:
+    with devices.noted_fallbacks(torch.device("cpu")) as operators:
+        os.write(2, WARNINGS[0].encode())
+    assert operators() == []
 
 
 def test_the_description_names_what_changes_results(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,11 @@ def set_device(device):
     torch.accelerator.set_device_index(torch.device(device).index)
 
 
+def device(chosen):
+    """Context in which a device is the current one."""
+    return torch.accelerator.device_index(torch.device(chosen).index)
+
+
 def synchronize(device=None):
     pass
 

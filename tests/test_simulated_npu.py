@@ -1,0 +1,112 @@
+"""The simulated NPU itself: that tests on it would see what a real device refuses."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+Environment = Callable[..., dict[str, str]]
+
+START = """
+import io
+import torch
+import torch_npu
+from semask import device as devices
+from semask.model.norm import SyncBatchNorm
+
+npu = torch.device("npu", 0)
+
+def refused(action, words, kind=RuntimeError):
+    try:
+        action()
+    except kind as fault:
+        assert words in str(fault), fault
+    else:
+        raise AssertionError(f"nothing was refused: {words}")
+"""
+
+
+def run(environment: dict[str, str], program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START + program], text=True, capture_output=True, timeout=120,
+        env={**os.environ, **environment}, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_device_does_and_refuses(simulated_npu: Environment) -> None:
+    program = """
+x, y = torch.randn(3, 4), torch.randn(4, 5)
+a = x.to(npu)
+assert torch.equal((a @ y.to(npu)).cpu(), x @ y)
+assert a.is_npu and str(a.device) == "npu:0"
+
+# tensors of two devices do not mix, numbers and indices of the host do
+refused(lambda: a + x, "at least two devices")
+refused(lambda: torch.cat([a, x]), "at least two devices")
+assert torch.equal((a * torch.tensor(2.0)).cpu(), x * 2)
+assert torch.equal(a[torch.tensor([2, 0])].cpu(), x[[2, 0]])
+
+# views share memory, also through operators of the host
+view = a.t()[1:3]
+view.add_(1)
+assert torch.equal(a.cpu()[:, 1:3], x[:, 1:3] + 1)
+out = torch.empty(0, device=npu)
+torch.mm(a, y.to(npu), out=out)
+assert out.shape == (3, 5)
+
+refused(lambda: torch.randn(1, 2, 3, 4, device=npu).to(memory_format=torch.channels_last),
+        "memory format")
+refused(lambda: torch.zeros(1, device="npu:8"), "Invalid NPU device 8 of 8")
+
+# files and pinned memory
+file = io.BytesIO()
+torch.save({"a": a}, file)
+file.seek(0)
+assert torch.equal(torch.load(file, map_location="cpu", weights_only=True)["a"], a.cpu())
+file.seek(0)
+assert torch.load(file, map_location="npu:0", weights_only=True)["a"].device == npu
+assert torch.equal(x.pin_memory().to(npu, non_blocking=True).cpu(), x)
+
+# random numbers go on from a saved state
+devices.seed_everything(5)
+state = devices.generator_state(npu)
+first = torch.rand(4, device=npu)
+devices.restore_generator_state(npu, state)
+assert torch.equal(torch.rand(4, device=npu), first)
+
+# memory is given back, and counted while it is held
+before = torch.accelerator.memory_allocated()
+held = torch.empty(1000, device=npu) + 1
+assert torch.accelerator.memory_allocated() - before == 4000
+del held
+assert torch.accelerator.memory_allocated() == before
+assert devices.peak_memory(npu) > before
+"""
+    run(simulated_npu(), program)
+
+
+def test_knobs(simulated_npu: Environment) -> None:
+    run(
+        simulated_npu(SIMULATED_NPU_MEMORY="1000"),
+        """
+refused(lambda: torch.empty(1000, device=npu), "out of memory", torch.OutOfMemoryError)
+""",
+    )
+    run(
+        simulated_npu(SIMULATED_NPU_DEVICES="0"),
+        """
+assert not torch.accelerator.is_available()
+refused(lambda: torch.empty(1, device="npu"), "ERR00009")
+""",
+    )
+    run(
+        simulated_npu(SIMULATED_NPU_PERTURB="aten::mm.out=0.5", ASCEND_RT_VISIBLE_DEVICES="3,4"),
+        """
+assert torch.accelerator.device_count() == 2
+x = torch.eye(2)
+assert torch.equal((x.to(npu) @ x.to(npu)).cpu(), 1.5 * x)
+assert torch.equal((x.to(npu) * x.to(npu)).cpu(), x)
+""",
+    )
