@@ -251,6 +251,13 @@ def get_fallbacks_option(wildcards):
     return ["--forbid-fallbacks"] if forbidden else []
 
 
+def get_environment_of(wildcards):
+    """Conda environment of a row: GPU rows beside NPU rows have the NPU's version of torch."""
+    devices = {row["device"] for row in config["rows"]}
+    beside = wildcards.device == "gpu" and "npu" in devices
+    return f"../envs/{'gpu_beside_npu' if beside else wildcards.device}.yaml"
+
+
 def get_cores_of(wildcards):
     """Cores that a run keeps busy: the threads of its processes."""
     row = get_row_of(wildcards)

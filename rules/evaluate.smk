@@ -24,7 +24,7 @@ rule evaluate:
     benchmark:
         f"{FULL}/evaluate.benchmark.tsv"
     conda:
-        lambda wildcards: f"../envs/{wildcards.device}.yaml"
+        get_environment_of
     threads: get_cores_of
     resources:
         gpu=get_count_of("gpu"),

@@ -37,7 +37,7 @@ rule train:
     benchmark:
         f"{FULL}/train.benchmark.tsv"
     conda:
-        lambda wildcards: f"../envs/{wildcards.device}.yaml"
+        get_environment_of
     threads: get_cores_of
     resources:
         gpu=get_count_of("gpu"),
@@ -72,7 +72,7 @@ rule measure:
     benchmark:
         f"{PERFORMANCE}/train.benchmark.tsv"
     conda:
-        lambda wildcards: f"../envs/{wildcards.device}.yaml"
+        get_environment_of
     threads: get_all_cores
     resources:
         gpu=get_count_of("gpu"),
