@@ -170,31 +170,37 @@ def get_row_of(wildcards):
 def get_present_processes_of(record):
     """Number of processes of a run, checked against the devices of this machine.
 
-    Snakemake shrinks a request that the machine cannot meet; this stops instead. Not checked where
-    nothing is run here: when the plan is only shown, where another executor runs the jobs, and for a
+    Snakemake shrinks a request that the machine cannot meet; this stops instead. Not checked for a
     run whose record, <mode>/<file>, is there, perhaps from the machine that has the device.
     """
     mode, file = record.split("/")
 
     def processes(wildcards):
         row = get_row_of(wildcards)
-        run = f"{row['device']}-{row['processes']}p/{mode}/seed{wildcards.seed}"
-        recorded = Path(RESULTS, run, file).is_file()
-        runs_here = (
-            workflow.executor_plugin is not None
-            and not workflow.non_local_exec_or_dryrun
-        )
-        if row["device"] != "cpu" and runs_here and not recorded:
-            from semask.device import require
-
-            try:
-                name = f"rows: {row['device']}-{row['processes']}p"
-                require(row["device"], row["processes"], name)
-            except InputError as fault:
-                sys.exit(f"error: {fault}")
-        return row["processes"]
+        name = f"{row['device']}-{row['processes']}p"
+        path = Path(RESULTS, name, mode, f"seed{wildcards.seed}", file)
+        return check_present(row, path, f"rows: {name}")
 
     return processes
+
+
+def check_present(row, record, asked_by):
+    """Number of processes of a row, after a look whether their devices are here.
+
+    Not looked where nothing is run here: when the plan is only shown, and where another executor
+    runs the jobs.
+    """
+    runs_here = (
+        workflow.executor_plugin is not None and not workflow.non_local_exec_or_dryrun
+    )
+    if row["device"] != "cpu" and runs_here and not record.is_file():
+        from semask.device import require
+
+        try:
+            require(row["device"], row["processes"], asked_by)
+        except InputError as fault:
+            sys.exit(f"error: {fault}")
+    return row["processes"]
 
 
 def get_model_of(chosen):
@@ -324,6 +330,12 @@ def get_released_weights_of(wildcards):
 def get_released_count_of(device):
     """Number of devices of a kind that scoring a released checkpoint holds."""
     return get_released()["processes"] if get_released()["device"] == device else 0
+
+
+def get_released_processes_of(wildcards):
+    """Number of processes that score a released checkpoint, checked as those of a row are."""
+    record = Path(RELEASED, f"{wildcards.variant}.json")
+    return check_present(get_released(), record, "released.device")
 
 
 def get_released_config_of(wildcards):

@@ -25,6 +25,7 @@ rule released:
         mem_mb=lambda wildcards: 8000 * get_released()["processes"],
     params:
         config=get_released_config_of,
+        processes=get_released_processes_of,
         root=get_root,
         labels=get_labels_folder,
         code=get_code_of("released"),

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from semask.published import same_experiment, same_schedule
+from semask.published import (
+    same_experiment,
+    schedule_differences,
+    scoring_differences,
+    speed_differences,
+)
 from semask.recipe import differing_keys
 
 Record = Mapping[str, Any]
@@ -49,8 +54,10 @@ def measured_row(
     Returns:
         name; the cells acc1, last_miou, multi_scale_miou (percent), fps, fps_p10, fps_p90,
         fps_log_window (images/s), data_wait_share, pytorch, each with value, state and the records
-        it is from; published (acc1, fps, line, source) and difference (acc1 in points, fps as a
-        ratio), None where the experiments are not the same.
+        it is from; skipped_steps and cpu_fallbacks (numbers, operators); published (acc1,
+        multi_scale_miou, fps, differing, line, source) and difference (in points, fps as a
+        ratio), None where the experiments are not the same; `differing` says of a figure that is
+        not shown what makes it another one.
     """
     speed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
     figures = [record["figures"]["speed"] for record in speed.values()]
@@ -73,7 +80,16 @@ def measured_row(
     }
     for key in ("fps", "fps_p10", "fps_p90", "data_wait_share"):
         line[key] = _measured([f[key] for f in figures], [*speed])
-    return {**line, **_beside_published(line, trained, published)}
+    line["skipped_steps"] = sum(
+        record["figures"].get("precision", {}).get("skipped_steps", 0)
+        for record in trained.values()
+    )
+    fell_back = [
+        record["figures"].get("cpu_fallbacks") or []
+        for record in (*trained.values(), *evaluated.values())
+    ]
+    line["cpu_fallbacks"] = sorted({operator for found in fell_back for operator in found})
+    return {**line, **_beside_published(line, trained, evaluated, published)}
 
 
 def _multi_scale(evaluated: Mapping[str, Record]) -> dict[str, Any]:
@@ -94,6 +110,7 @@ def _measured_where(records: Sequence[Record]) -> str:
 def _beside_published(
     line: Mapping[str, Any],
     trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
     published: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     recipes = [record["recipe"] for record in trained.values()]
@@ -107,23 +124,49 @@ def _beside_published(
     if not same:
         return {"published": None, "difference": None}
     other = same[0]
-    full = [record["recipe"] for record in trained.values() if record["mode"] == "full"]
-    schedule = bool(full) and same_schedule(other, full[0])
-    acc1, several = _published_accuracy(other) if schedule else (None, None)
+    differing = _differing_from_published(other, trained, evaluated)
+    acc1, several = _published_accuracy(other)
+    said = {"acc1": acc1, "multi_scale_miou": several, "fps": other["fps"]}
+    shown = {key: None if differing[key] else value for key, value in said.items()}
     fps = line["fps_log_window"]["value"]
     return {
         "published": {
-            "acc1": acc1,
-            "multi_scale_miou": several,
-            "fps": other["fps"],
+            **shown,
+            # of figures that are published, but not of the same
+            "differing": {key: differing[key] for key in said if said[key] is not None},
             "source": other["source"],
             "line": other["line"],
         },
         "difference": {
-            "acc1": _points(line["acc1"]["value"], acc1),
-            "multi_scale_miou": _points(line["multi_scale_miou"]["value"], several),
-            "fps": fps / other["fps"] if None not in (fps, other["fps"]) else None,
+            "acc1": _points(line["acc1"]["value"], shown["acc1"]),
+            "multi_scale_miou": _points(
+                line["multi_scale_miou"]["value"], shown["multi_scale_miou"]
+            ),
+            "fps": fps / shown["fps"] if None not in (fps, shown["fps"]) else None,
         },
+    }
+
+
+def _differing_from_published(
+    other: Mapping[str, Any], trained: Mapping[str, Record], evaluated: Mapping[str, Record]
+) -> dict[str, list[str]]:
+    """By figure, what makes it another one than the published row's."""
+    speed = [k for r in trained.values() for k in speed_differences(r["recipe"])]
+    full = [record["recipe"] for record in trained.values() if record["mode"] == "full"]
+    single = [key for recipe in full for key in schedule_differences(other, recipe)]
+    several = list(single)
+    for record in evaluated.values():
+        evaluation = {
+            **record["recipe"]["evaluation"],
+            "multi_scale": record.get("evaluation", {}).get("multi_scale"),
+        }
+        found = scoring_differences(other, evaluation, record["figures"]["images"])
+        single += found[0]
+        several += found[1]
+    return {
+        "acc1": sorted(set(single)),
+        "multi_scale_miou": sorted(set(several)),
+        "fps": sorted(set(speed)),
     }
 
 
@@ -159,6 +202,8 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
         # the seed's figure is by its own definition, whichever column it stands in
         "fps_log_window": cell(other["fps"]),
         "data_wait_share": nothing,
+        "skipped_steps": None,
+        "cpu_fallbacks": None,
         "pytorch": cell(other["pytorch"]),
         "published": None,
         "difference": None,
@@ -247,8 +292,15 @@ def _differing(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
 
 
 def differing_records(a: Record, b: Record) -> list[str]:
-    """What keeps two records from being compared: recipe keys, and `data_fingerprint`."""
+    """What keeps two records from being compared: recipe keys, data, torch's minor version."""
     keys = differing_keys(a["recipe"], b["recipe"])
     if a["data_fingerprint"] != b["data_fingerprint"]:
         keys.append("data_fingerprint")
+    versions = [_minor(record["device"]["torch"]) for record in (a, b)]
+    if versions[0] != versions[1]:
+        keys.append(f"torch ({versions[0]} and {versions[1]})")
     return keys
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])

@@ -12,7 +12,7 @@ from semask.fetch import Source
 
 _COLUMNS = ("source", "dataset", "variant", "row", "crop", "miou_single_scale",
             "miou_multi_scale_flip", "acc_at_1", "fps", "params_m", "pytorch", "iterations",
-            "batch", "note")  # fmt: skip
+            "batch", "val_images", "scale", "ms_ratios", "note")  # fmt: skip
 
 _WEIGHTS_COLUMNS = ("file", "url", "size", "digest", "digest_from", "use", "dataset", "variant")
 
@@ -23,7 +23,9 @@ def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]
     Args:
         path: CSV with the columns source, dataset, variant, row (as GPU-8P; empty where no devices
             are named), crop (HxW), miou_single_scale, miou_multi_scale_flip, acc_at_1 (percent),
-            fps (images/s), params_m (millions), pytorch, iterations, batch (of all devices), note.
+            fps (images/s), params_m (millions), pytorch, iterations, batch (of all devices),
+            val_images and scale (WxH) that the accuracy is of, ms_ratios (of the views for
+            multi-scale + flip, separated by spaces), note.
         sources: which sources.
 
     Returns:
@@ -57,7 +59,7 @@ def published_accuracy(path: Path, source: str, dataset: str) -> dict[str, dict[
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"pytorch": str, "row": str, "note": str})
+        table = pd.read_csv(path, dtype={"pytorch": str, "row": str, "note": str, "ms_ratios": str})
     except (OSError, ValueError) as fault:
         raise InputError(f"{path}: cannot be read ({fault}); restore the file") from fault
     missing = [column for column in _COLUMNS if column not in table]
@@ -123,6 +125,47 @@ def same_experiment(row: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
     )
 
 
-def same_schedule(row: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
-    """Whether its accuracy may stand beside that of a recipe, too: as many iterations."""
-    return same_experiment(row, recipe) and row["iterations"] == recipe["training"]["iterations"]
+def speed_differences(recipe: Mapping[str, Any]) -> list[str]:
+    """Keys that keep a recipe's speed from standing beside a published one of the same experiment.
+
+    Nobody published a speed with gradients accumulated over passes.
+    """
+    return ["training.accumulation"] if recipe["training"]["accumulation"] != 1 else []
+
+
+def schedule_differences(row: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    """Keys that keep a recipe's accuracy from standing beside a published one, as it is trained."""
+    found = []
+    if row["iterations"] != recipe["training"]["iterations"]:
+        found.append("training.iterations")
+    if recipe["training"]["shuffle_labels"]:
+        found.append("training.shuffle_labels")
+    return found
+
+
+def scoring_differences(
+    row: Mapping[str, Any], evaluation: Mapping[str, Any], images: int
+) -> tuple[list[str], list[str]]:
+    """What keeps two accuracies apart by how they were scored: at one scale, and at several.
+
+    Args:
+        row: a published row.
+        evaluation: scale, sliding_window and multi_scale, as in a record.
+        images: number of images scored.
+    """
+    if row["val_images"] is None:  # no accuracy is published
+        return [], []
+    single = []
+    if row["val_images"] != images:
+        single.append(f"{images} images of {row['val_images']:.0f}")
+    if row["scale"] != "x".join(map(str, evaluation["scale"])):
+        single.append("evaluation.scale")
+    if evaluation["sliding_window"] is not None:
+        single.append("evaluation.sliding_window")
+    views = evaluation["multi_scale"]
+    several = list(single)
+    if views is not None and not (
+        views["flip"] and [float(x) for x in (row["ms_ratios"] or "").split()] == views["ratios"]
+    ):
+        several.append("evaluation.multi_scale")
+    return single, several

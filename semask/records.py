@@ -73,12 +73,21 @@ _FACTS = _object(
         ),
     },
 )
+_OPERATORS = {"type": ["array", "null"], "items": _TEXT}
 _FIGURES = {
     "facts": _FACTS,
-    "train": _object(speed=_SPEED, best={"type": ["object", "null"]}, last={"type": "object"}),
+    "train": _with_optional(
+        _object(speed=_SPEED, best={"type": ["object", "null"]}, last={"type": "object"}),
+        precision=_object(
+            skipped_steps={"type": "integer", "minimum": 0},
+            loss_scale={"type": ["number", "null"]},
+        ),
+        cpu_fallbacks=_OPERATORS,
+    ),
     "evaluate": _with_optional(
         _object(best=_SCORES, last=_SCORES, images=_COUNT, labelled_pixels=_COUNT),
         best_multi_scale=_SCORES,
+        cpu_fallbacks=_OPERATORS,
     ),
     "agreement": _object(
         images=_COUNT,

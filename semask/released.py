@@ -21,6 +21,7 @@ from semask.evaluation import Counts, check_counted, evaluate_split, scores
 from semask.files import sha256, write_atomically
 from semask.model import build
 from semask.model.weights import load_reference
+from semask.published import scoring_differences
 from semask.recipe import Numerics, evaluation_recipe
 from semask.records import write_record
 
@@ -137,7 +138,8 @@ def build_released_table(
 
     Returns:
         experiment, rows: variant, crop, and miou, miou_multi_scale (percent), parameters_m, each
-        with published_… and, for the mIoUs, difference_… in points; weights (file, SHA-256),
+        with published_… and, for the mIoUs, difference_… in points (None where `differing` says
+        what was scored otherwise); weights (file, SHA-256),
         record (path, digest, host, ended, code_version, data_fingerprint).
     """
     rows = []
@@ -153,6 +155,12 @@ def build_released_table(
             "miou": theirs.get("miou_single_scale"),
             "miou_multi_scale": theirs.get("miou_multi_scale_flip"),
         }
+        single, multi = (
+            scoring_differences(theirs, record["evaluation"], figures["images"])
+            if theirs
+            else ([], [])
+        )
+        differing = {"miou": single, "miou_multi_scale": multi}
         [(file, digest)] = record["weights_digest"].items()
         rows.append(
             {
@@ -162,10 +170,11 @@ def build_released_table(
                 **{f"published_{key}": value for key, value in said.items()},
                 **{
                     f"difference_{key}": None
-                    if None in (found[key], said[key])
+                    if None in (found[key], said[key]) or differing[key]
                     else found[key] - said[key]
                     for key in found
                 },
+                "differing": differing,
                 "parameters_m": figures["parameters"] / 1e6,
                 "published_parameters_m": theirs.get("params_m"),
                 "published_line": theirs.get("line"),
@@ -247,4 +256,6 @@ def _beside(row: Mapping[str, Any], key: str) -> str:
     said, difference = row[f"published_{key}"], row[f"difference_{key}"]
     if said is None:
         return "not published"
+    if row[key] is not None and row["differing"][key]:
+        return f"{said:.2f} (not the same: {', '.join(row['differing'][key])})"
     return f"{said:.2f}" if difference is None else f"{said:.2f} ({difference:+.2f})"

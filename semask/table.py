@@ -99,6 +99,8 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             line[f"{key}_seeds"] = row[key].get("seeds")
             line[f"{key}_state"] = row[key]["state"]
         line["pytorch_version"] = row["pytorch"]["value"]
+        line["skipped_steps"] = row["skipped_steps"]
+        line["cpu_fallbacks"] = None if row["cpu_fallbacks"] is None else len(row["cpu_fallbacks"])
         for key in ("acc1", "multi_scale_miou", "fps"):
             line[f"published_{key}"] = (row["published"] or {}).get(key)
         for key in ("acc1", "multi_scale_miou"):
@@ -107,7 +109,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         lines.append(line)
     frame = pd.DataFrame(lines)
     for key in frame.columns:
-        if key.endswith("_seeds"):
+        if key.endswith("_seeds") or key in ("skipped_steps", "cpu_fallbacks"):
             frame[key] = frame[key].astype("Int64")
     return frame
 
@@ -132,7 +134,8 @@ def _beside(row: Mapping[str, Any], key: str, digits: int) -> str:
         return ""
     value = (row["published"] or {}).get(key)
     if value is None:
-        return "none of this experiment"
+        differing = (row["published"] or {}).get("differing", {}).get(key)
+        return f"not the same: {', '.join(differing)}" if differing else "none of this experiment"
     difference = row["difference"][key]
     if difference is None:
         return f"{value:.{digits}f}"
@@ -174,6 +177,7 @@ def _markdown(table: Mapping[str, Any], protocol: str) -> str:
         f"the best constant prediction, {baselines['nearest_colour']:.2f} % for the best "
         "per-pixel classifier by colour.",
         _facts(table["facts"]),
+        _notes(table["rows"]),
         _ratios(table["npu_over_gpu"]),
         _origins(table),
     ]
@@ -189,6 +193,23 @@ def _facts(facts: Mapping[str, Any]) -> str:
         f"SeMask-{facts['variant']}, {facts['num_classes']} classes: "
         f"{facts['parameters']['total'] / 1e6:.2f} M parameters; GMAC per image: {work}."
     )
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What happened in a run that a reader of its figures should know."""
+    notes = []
+    for row in rows:
+        if row["skipped_steps"]:
+            notes.append(
+                f"- {row['name']}: {row['skipped_steps']} steps were skipped because fp16 "
+                "gradients overflowed."
+            )
+        if row["cpu_fallbacks"]:
+            notes.append(
+                f"- {row['name']}: the NPU lacks {', '.join(row['cpu_fallbacks'])}, which ran on "
+                "the host's CPU."
+            )
+    return "\n".join(notes)
 
 
 def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:

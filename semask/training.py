@@ -126,8 +126,10 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
     scaler = devices.grad_scaler(device, "fp32" if fixed_scale else settings.precision)
     replica: nn.Module = model
     if distributed.world_size() > 1:
+        replica = DistributedDataParallel(model)
         # batch statistics are shared by the recipe's norm, or not at all: never copied each step
-        replica = DistributedDataParallel(model, forward_sync_buffers=False)
+        # (an argument of another name in torch 2.12 and 2.13)
+        replica.broadcast_buffers = False
     state = {"model": model, "optimizer": optimizer, "scaler": scaler}
     done, best, earlier = keeping.restore(run.work, device, **state)
     log = _open_log(run, done)

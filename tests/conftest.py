@@ -109,7 +109,7 @@ def make_record() -> Any:
             figures = {
                 "best": {"iteration": 200, "miou": 45.0, **scores},
                 "last": {"iteration": 300, "miou": 44.0, **scores},
-                "images": 2,
+                "images": 500,
                 "labelled_pixels": 2,
             }
         return {**content, "figures": figures, **changes}
@@ -125,10 +125,13 @@ def recipe(**training: Any) -> dict[str, Any]:
         "training": {
             "iterations": 80000,
             "global_batch": 32,
+            "accumulation": 1,
             "learning_rate": 0.0003,
+            "shuffle_labels": False,
             "augmentation": {"crop": [768, 768]},
             **training,
         },
+        "evaluation": {"scale": [2048, 1024], "sliding_window": None},
     }
 
 

@@ -53,7 +53,8 @@ def test_the_ascend_port() -> None:
     [theirs] = [p for p in PUBLISHED if p["src"] == "ascend" and p["variant"] == "small"]
     config = assemble(layers("ascend"))
     check_same(config, theirs)
-    assert config["training"]["batch"] == {"size": theirs["samples_per_gpu"], "per": "device"}
+    batch = {"size": theirs["samples_per_gpu"], "per": "device", "micro_batch": None}
+    assert config["training"]["batch"] == batch
     assert config["loader"]["workers"] == theirs["workers"]
     assert config["training"]["warmup_ratio"] == theirs["warmup_ratio"]
     assert config["model"]["norm"] == theirs["norm"].lower()

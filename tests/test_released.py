@@ -29,13 +29,15 @@ CONFIG: dict[str, Any] = {
     "dataset": "streets",
     "row": {"device": "cpu", "processes": 1, "threads": 1},
     "model": MODEL,
+    "numerics": {"gelu": "exact", "reduced_matmul": False, "reduced_convolution": False,
+                 "deterministic": False},
     "evaluation": {
         "scale": [64, 32],
         "sliding_window": None,
         "multi_scale": {"ratios": [0.5, 1.0], "flip": True},
     },
     "workers": 0,
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,8 @@ def test_the_table_in_three_forms(data: Path, tmp_path: Path) -> None:
     record = read_record(tmp_path / "nano.json", "released")
     published = {
         "nano": {"crop": "64x64", "miou_single_scale": 77.13, "miou_multi_scale_flip": None,
-                 "params_m": 5.0, "line": 7},
+                 "params_m": 5.0, "line": 7, "val_images": 5.0, "scale": "64x32",
+                 "ms_ratios": None},
     }  # fmt: skip
     table = build_released_table({"nano.json": record}, published)
     [row] = table["rows"]
@@ -117,6 +120,23 @@ def test_the_table_in_three_forms(data: Path, tmp_path: Path) -> None:
     assert frame["miou"][0] == miou
     assert frame["parameters_m"].dtype == float
     assert json.loads(files[2].read_text()) == table
+
+
+def test_another_number_of_images_shows_no_difference(data: Path, tmp_path: Path) -> None:
+    score(data, tmp_path / "nano.json")
+    record = read_record(tmp_path / "nano.json", "released")
+    theirs = {"crop": "64x64", "miou_single_scale": 77.13, "miou_multi_scale_flip": 79.14,
+              "params_m": 5.0, "line": 7, "val_images": 500.0, "scale": "64x32",
+              "ms_ratios": "0.5 1.0 1.5"}  # fmt: skip
+    table = build_released_table({"nano.json": record}, {"nano": theirs})
+    [row] = table["rows"]
+    assert row["difference_miou"] is None
+    assert row["difference_miou_multi_scale"] is None
+    assert row["differing"]["miou"] == ["5 images of 500"]
+    assert row["differing"]["miou_multi_scale"] == ["5 images of 500", "evaluation.multi_scale"]
+    files = [tmp_path / f"table.{suffix}" for suffix in ("md", "csv", "json")]
+    write_released_table(table, *files)
+    assert "77.13 (not the same: 5 images of 500)" in files[0].read_text()
 
 
 def test_published_accuracy_by_variant() -> None:

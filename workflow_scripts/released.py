@@ -21,7 +21,7 @@ def main() -> None:
     val = read_manifest(arguments.val_manifest)
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
     row = config["row"]
-    launch("workflow_scripts.released", row["device"], row["processes"], "released")
+    launch("workflow_scripts.released", row["device"], row["processes"], "released.device")
 
     from semask.released import score_released
 

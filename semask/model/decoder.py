@@ -1,6 +1,7 @@
 """The semantic FPN decoder, and the sum that decodes the semantic maps (SeMask, section 3.3)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,19 +31,20 @@ def upsample(x: Tensor) -> Tensor:
 class ConvBlock(nn.Module):
     """3x3 convolution without bias, batch norm, ReLU.
 
-    The norm is computed in float32 at least whatever the precision of the convolution: not every
-    device has one for bfloat16.
+    The norm is computed in the precision of its weights, float32 under autocast: not every device
+    has one for bfloat16.
     """
 
     def __init__(self, inputs: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, CHANNELS, 3, padding=1, bias=False)
-        self.bn = norm(CHANNELS)
+        self.bn: Any = norm(CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, inputs, H, W) to (B, 256, H, W)."""
         x = self.conv(x)
-        return F.relu(self.bn(at_least_float32(x)), inplace=True).to(x.dtype)
+        full = x.to(torch.promote_types(x.dtype, self.bn.weight.dtype))
+        return F.relu(self.bn(full), inplace=True).to(x.dtype)
 
 
 class Upsample(nn.Module):

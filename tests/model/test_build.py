@@ -180,8 +180,8 @@ def test_fast_gelu_changes_the_outputs_and_nothing_else():
         ({"norm": "gn"}, "norm is 'gn'", "bn, syncbn"),
         ({"norm": ["bn"]}, "norm is ['bn']", "bn, syncbn"),
         ({"fused_attention": 1}, "fused_attention is 1", "true or false"),
-        ({"gelu": "tanh"}, "gelu is 'tanh'", "exact, fast"),
-        ({"gelu": True}, "gelu is True", "exact, fast"),
+        ({"gelu": "relu"}, "gelu is 'relu'", "exact, tanh, fast"),
+        ({"gelu": True}, "gelu is True", "exact, tanh, fast"),
     ],
 )
 def test_a_setting_that_is_not_allowed_is_named(arguments, named, allowed):

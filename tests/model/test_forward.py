@@ -167,6 +167,20 @@ def test_float64_stays_float64_and_bfloat16_gives_float32():
         assert half(x.bfloat16()).dtype == torch.float32
 
 
+def test_the_decoder_s_norms_are_computed_in_float32_under_autocast():
+    model = build("nano", 4)
+    seen = []
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == "bn":
+            module.register_forward_hook(
+                lambda _, inputs, output: seen.append((inputs[0].dtype, output.dtype))
+            )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(images(2, 3, 72, 56))
+    assert len(seen) > 4
+    assert set(seen) == {(torch.float32, torch.float32)}
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_autocast_to_bfloat16_trains(fused):
     torch.manual_seed(0)
