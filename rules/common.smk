@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.common.configfile import load_configfile
 from snakemake.settings.types import DeploymentMethod
 
-from semask.config import assemble, check_config, typed
+from semask.config import assemble, check_all, typed
 from semask.data import sets
 from semask.errors import InputError
 from semask.provenance import source_digest
@@ -26,8 +26,7 @@ LAYERS = [
     )
 ] + [typed(workflow.config_settings.config)]
 try:
-    config = assemble(LAYERS)
-    check_config(config, SCHEMA)
+    config = check_all(LAYERS, SCHEMA)
 except InputError as fault:
     sys.exit(f"error: {fault}")
 

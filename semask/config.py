@@ -1,5 +1,6 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,13 @@ def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) ->
         whole = _merged(whole, layer)
     chosen = variant if variant is not None else whole.get("variant")
     known = whole.pop("variants", None) or {}
+    _check_released(whole, known)
     if chosen is None:
+        if known:
+            raise InputError(
+                f"config: variant: null, but this experiment has several; one of: "
+                f"{', '.join(map(str, known))}"
+            )
         return whole
     if chosen not in known:
         there = f"one of: {', '.join(map(str, known))}" if known else "this experiment has none"
@@ -45,6 +52,47 @@ def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) ->
         made = _merged(made, (layer.get("variants") or {}).get(chosen) or {})
     made.pop("variants")
     return {**made, "variant": chosen}
+
+
+def check_all(layers: Sequence[Mapping[str, Any]], schema_file: Path) -> dict[str, Any]:
+    """The chosen configuration, after a check of it and of those of the other variants.
+
+    Raises:
+        InputError: one line that names the variant, the key, and what is wrong.
+    """
+    config = assemble(layers)
+    check_config(config, schema_file)
+    names = {name: None for layer in layers for name in layer.get("variants") or {}}
+    for name in names:
+        try:
+            check_config(assemble(layers, name), schema_file)
+        except InputError as fault:
+            raise InputError(
+                str(fault).replace("config: ", f"config: with variant {name}: ", 1)
+            ) from None
+    return config
+
+
+def _check_released(whole: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
+    released = whole.get("released")
+    weights = released.get("weights") if isinstance(released, Mapping) else None
+    for name in weights if isinstance(weights, Mapping) else ():
+        if name not in variants:
+            raise InputError(
+                f"config: released.weights.{name}: not a name under variants; one of: "
+                f"{', '.join(map(str, variants)) or 'none'}"
+            )
+
+
+def _check_finite(value: Any, key: str = "") -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_finite(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_finite(inner, f"{key}.{number}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"config: {key}: {value} is not a finite number")
 
 
 def _check_variants(layer: Mapping[str, Any]) -> None:
@@ -93,6 +141,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     Raises:
         InputError: one line that names the key, what is wrong and what is allowed.
     """
+    _check_finite(config)
     schema = yaml.safe_load(schema_file.read_text())
     faults = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(dict(config)),

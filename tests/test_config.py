@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from semask.config import check_config
+from semask.config import assemble, check_all, check_config
 from semask.errors import InputError
 from semask.model import VARIANTS
 
@@ -95,6 +95,8 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
         ("rows.0.seeds", [-1], ["rows.0.seeds.0", "-1"]),
         ("rows.0.seeds", [1, 1], ["rows.0.seeds"]),
         ("rows.1.processes", 1, ["rows.1", "cpu-1p", "twice"]),
+        ("training.learning_rate", float("nan"), ["training.learning_rate", "finite"]),
+        ("training.augmentation.ratio_range.1", float("inf"), ["ratio_range.1", "finite"]),
         ("table.published", ["someone"], ["table.published.0", "ascend_port"]),
         ("experiment", "a b", ["experiment", "a b"]),
     ],
@@ -116,6 +118,31 @@ def test_the_whole_of_evaluation(config: dict[str, Any]) -> None:
         "agreement": True,
     }
     check_config({**config, "evaluation": {**config["evaluation"], **settings}}, SCHEMA)
+
+
+@pytest.fixture
+def layers() -> list[dict[str, Any]]:
+    """The embedded experiment, and over it one with four variants."""
+    files = ("config.yaml", "experiments/cityscapes.yaml")
+    return [yaml.safe_load((REPOSITORY / file).read_text()) for file in files]
+
+
+def test_all_variants_are_checked(layers: list[dict[str, Any]]) -> None:
+    assert check_all(layers, SCHEMA)["variant"] == "small"
+    layers[1]["variants"]["large"]["modle"] = {}
+    with pytest.raises(InputError, match="config: with variant large: modle: unknown key"):
+        check_all(layers, SCHEMA)
+
+
+def test_an_experiment_with_variants_needs_one(layers: list[dict[str, Any]]) -> None:
+    with pytest.raises(InputError, match=r"variant: null, but this experiment has .*tiny, small"):
+        assemble([*layers, {"variant": None}])
+
+
+def test_weights_of_a_variant_that_is_not_there(layers: list[dict[str, Any]]) -> None:
+    assert assemble([*layers, {"released": {"weights": {"large": "a.pth"}}}])
+    with pytest.raises(InputError, match=r"released\.weights\.larg: .*tiny, small, base, large"):
+        assemble([*layers, {"released": {"weights": {"larg": "a.pth"}}}])
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
