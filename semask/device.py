@@ -274,6 +274,22 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype=_AUTOCAST[precision])
 
 
+def check_precision(device: torch.device, precision: str) -> None:
+    """Check that a device can compute in a precision.
+
+    Raises:
+        InputError: it has no bfloat16 (NPUs before the 910B, GPUs before Ampere).
+    """
+    if device.type == "cpu" or precision != "bf16":
+        return
+    module = torch.get_device_module(device.type)
+    if not module.is_bf16_supported(including_emulation=False):
+        raise InputError(
+            f"training.precision: bf16: {module.get_device_name(device.index)} has no bfloat16; "
+            "use fp16 or fp32, on all devices that are to be compared"
+        )
+
+
 def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     """Dynamic loss scaling for fp16; for other precisions one that changes nothing."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

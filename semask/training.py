@@ -88,6 +88,7 @@ def train(run: Run) -> None:
     """
     started = provenance.now()
     device = devices.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
+    devices.check_precision(device, run.recipe.training.precision)
     first_process = distributed.rank() == 0
     lock = workdir.open_workdir(run.work, _identity(run)) if first_process else None
     with devices.noted_fallbacks(device) as fallbacks:

@@ -13,11 +13,12 @@ from semask import device as devices
 from semask.data.loading import Example, multi_scale_views
 from semask.evaluation import evaluate
 from semask.model import build
+from semask.recipe import Numerics
 
 HEIGHT, WIDTH, CLASSES = 1024, 2048, 150
 
 variant, attention, *ratios = sys.argv[1:]
-device = devices.set_up("cpu", threads=1)
+device = devices.set_up("cpu", 1, Numerics("exact", False, False, False))
 kinds = ("windowed", "windowed", attention, attention)
 model = build(variant, CLASSES, semantic_attention=kinds)
 devices.place(model, device)

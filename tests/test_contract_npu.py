@@ -121,7 +121,10 @@ def test_the_names_are_found_in_the_source() -> None:
 def test_every_name_is_in_the_package(version: str) -> None:
     assert missing(used_names(SOURCE), wheel(version)) == []
     # what torch.get_device_module("npu") is asked for under names that all devices share
-    shared = {"npu.device_count", "npu.get_rng_state", "npu.set_rng_state", "npu.manual_seed_all"}
+    shared = {
+        *("npu.device_count", "npu.get_device_name", "npu.is_bf16_supported"),
+        *("npu.get_rng_state", "npu.set_rng_state", "npu.manual_seed_all"),
+    }
     assert missing(shared, wheel(version)) == []
 
 

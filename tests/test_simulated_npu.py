@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from .simulated_npu.build import CannotBuildError, build
+
 Environment = Callable[..., dict[str, str]]
 
 START = """
@@ -13,7 +17,6 @@ import io
 import torch
 import torch_npu
 from semask import device as devices
-from semask.model.norm import SyncBatchNorm
 
 npu = torch.device("npu", 0)
 
@@ -85,6 +88,54 @@ assert torch.accelerator.memory_allocated() == before
 assert devices.peak_memory(npu) > before
 """
     run(simulated_npu(), program)
+
+
+@pytest.mark.parametrize(("first", "then"), [("npu", "cpu"), ("cpu", "npu")])
+def test_checkpoints_move_between_devices(
+    simulated_npu: Environment, tmp_path: Path, first: str, then: str
+) -> None:
+    program = f"""
+from pathlib import Path
+from semask import keeping
+from semask.model import build, segmentation_losses
+
+def start(kind):
+    device = torch.device(kind, 0) if kind == "npu" else torch.device("cpu")
+    model = build("nano", 4, drop_path=0.0, dropout=0.0, semantic_dropout=0.0).to(device)
+    return device, {{"model": model, "optimizer": torch.optim.AdamW(model.parameters()),
+                    "scaler": devices.grad_scaler(device, "fp16")}}
+
+def step(device, parts):
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 3, 32, 32, generator=g), torch.randint(0, 4, (2, 32, 32), generator=g)
+    loss = segmentation_losses(*parts["model"](x.to(device)), y.to(device)).total
+    parts["optimizer"].zero_grad()
+    parts["scaler"].scale(loss).backward()
+    parts["scaler"].step(parts["optimizer"])
+    parts["scaler"].update()
+    return loss.item()
+
+devices.seed_everything(0)
+work = Path({str(tmp_path)!r})
+device, parts = start({first!r})
+step(device, parts)
+keeping.checkpoint(work, device, iteration=1, best=None, fallbacks=["aten::x"], **parts)
+expected = step(device, parts)
+
+device, parts = start({then!r})
+assert keeping.restore(work, device, **parts) == (1, None, ["aten::x"])
+assert {{p.device.type for p in parts["model"].parameters()}} == {{{then!r}}}
+assert {{s["exp_avg"].device.type for s in parts["optimizer"].state.values()}} == {{{then!r}}}
+found = step(device, parts)
+assert abs(found - expected) < 1e-5 * expected, (found, expected)
+"""
+    run(simulated_npu(), program)
+
+
+def test_without_a_compiler_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda tool: None)
+    with pytest.raises(CannotBuildError, match="ninja is not installed"):
+        build.__wrapped__()
 
 
 def test_knobs(simulated_npu: Environment) -> None:

@@ -85,6 +85,14 @@ def test_lower_precisions(
     assert losses(made)[0] == pytest.approx(losses(on_cpu)[0], rel=0.01)
 
 
+def test_a_device_without_bfloat16(trainer: Make, simulated_npu: Environment) -> None:
+    made = trainer("run")
+    environment = simulated_npu(SIMULATED_NPU_NO_BF16="1")
+    printed = made.run(ok=False, device="npu", environment=environment, precision="bf16", **SHORT)
+    [line] = printed.splitlines()
+    assert line.startswith("error: training.precision: bf16: Simulated NPU has no bfloat16; use")
+
+
 @pytest.mark.parametrize(("first", "then"), [("npu", "cpu"), ("cpu", "npu")])
 def test_a_run_goes_on_on_its_own_device_only(
     trainer: Make, simulated_npu: Environment, first: str, then: str

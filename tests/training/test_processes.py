@@ -30,6 +30,12 @@ def losses(made: Trainer) -> list[float]:
     return [line["loss"] for line in made.lines() if "evaluation" not in line]
 
 
+def assert_same(found: list[float], expected: list[float]) -> None:
+    """The first losses differ by rounding; AdamW's first steps, which follow signs, magnify it."""
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
 def weights(made: Trainer) -> torch.Tensor:
     return torch.cat(
         [x.double().flatten() for x in load_file(made.folder / "last.safetensors").values()]
@@ -50,7 +56,7 @@ def test_processes_together_train_as_one_does(
     """Shares of 4 + 4, of 2 + 3 + 3 and of 1 image each."""
     made = trainer("together")
     made.run(**start(processes), batch={"size": 8, "per": "run", "micro_batch": None})
-    assert losses(made) == pytest.approx(losses(alone), rel=2e-5)
+    assert_same(losses(made), losses(alone))
     assert made.record()["recipe_digest"] == alone.record()["recipe_digest"]
     # AdamW's first steps follow the sign of gradients however small, so single weights may part
     # by a step; they are few
@@ -71,7 +77,7 @@ def test_passes_add_up_to_the_batch(
     batch = {"size": 8, "per": "run"}
     passes.run(**{**start(1), **plain}, batch={**batch, "micro_batch": micro_batch})
     together.run(**{**start(processes), **plain}, batch={**batch, "micro_batch": None})
-    assert losses(passes) == pytest.approx(losses(together), rel=2e-5)
+    assert_same(losses(passes), losses(together))
     recipe = passes.record()["recipe"]["training"]
     assert (recipe["global_batch"], recipe["accumulation"]) == (8, processes)
     assert together.record()["recipe"]["training"]["accumulation"] == 1

@@ -9,6 +9,7 @@ module. Environment variables, read when the package is imported:
   on the host with torch_npu's warning, or are refused with TORCH_NPU_FALLBACK_CPU_DISABLE=1.
 - SIMULATED_NPU_HAS_NO_SWITCH: torch_npu 2.12, which knows no TORCH_NPU_FALLBACK_CPU_DISABLE.
 - SIMULATED_NPU_PERTURB: `aten::gelu=1e-3` multiplies what an operator returns by 1.001.
+- SIMULATED_NPU_NO_BF16: a 910A, which has no bfloat16.
 - SIMULATED_NPU_NO_CANN: the import fails as it does where CANN is not set up.
 - SIMULATED_NPU_SETTINGS: a file that gets the settings made through the module, as JSON lines.
 """

@@ -59,7 +59,7 @@ def get_device_name(device=None):
 
 
 def is_bf16_supported(including_emulation=False):
-    return True
+    return not os.environ.get("SIMULATED_NPU_NO_BF16")
 
 
 def manual_seed(seed):
