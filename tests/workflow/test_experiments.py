@@ -22,6 +22,8 @@ PLANS: dict[tuple[str, ...], dict[str, int]] = {
     # five cities in the embedded experiment; nothing to start from
     (): {**ONCE, "weights": 0, "labels": 5, "train": 1, "measure": 2, "evaluate": 1},
     ("streets_shuffled_labels",): {**ONCE, "weights": 0, "labels": 5, "train": 1, "evaluate": 1},
+    ("smoke_gpu",): {**ONCE, "weights": 0, "labels": 5, "train": 3, "measure": 2, "evaluate": 3},
+    ("smoke_npu",): {**ONCE, "weights": 0, "labels": 5, "train": 3, "measure": 2, "evaluate": 3},
     ("cityscapes",): {**ONCE, **ROWS_OF_SEMASK, "labels": 3, "agreement": 1},
     ("ade20k",): {**ONCE, **ROWS_OF_SEMASK, "labels": 2},
     ("coco_stuff10k",): {**ONCE, **ROWS_OF_SEMASK, "labels": 2},
@@ -100,8 +102,9 @@ class Planner:
 
     def look_at_the_data(self, experiment: str | None = None) -> None:
         """Run the checkpoint, after which all jobs are known; it needs no GPU."""
-        of = {None: "streets", "streets_shuffled_labels": "streets", "ascend": "cityscapes"}
-        target = f"data/{of.get(experiment, experiment)}-labels/dataset.json"
+        own = ("cityscapes", "ade20k", "coco_stuff10k")
+        name = "cityscapes" if experiment == "ascend" else experiment
+        target = f"data/{name if name in own else 'streets'}-labels/dataset.json"
         self.snakemake((experiment,) if experiment else (), "--", target)
 
     def jobs(
