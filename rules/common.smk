@@ -357,6 +357,8 @@ def get_released_config_of(wildcards):
             "numerics": chosen["numerics"],
             "evaluation": evaluation,
             "workers": chosen["loader"]["workers"],
+            "forbid_fallbacks": row["device"] == "npu"
+            and config["npu"]["forbid_fallbacks"],
         }
     )
 

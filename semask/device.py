@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import nn
 
 from semask import device_locks, error_stream
-from semask.distributed import local_rank, rank
+from semask.distributed import gather_objects, local_rank, rank
 from semask.errors import InputError
 from semask.recipe import Numerics
 
@@ -338,11 +338,26 @@ def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
         except RuntimeError as fault:
             if "CPU fallback is disabled" not in str(fault):
                 raise
-            raise forbidden_fallback(_REFUSED.findall(str(fault))) from fault
+            raise _forbidden(_REFUSED.findall(str(fault))) from fault
 
 
-def forbidden_fallback(operators: Sequence[str]) -> InputError:
-    """The error of a run in which operators fell back though that is forbidden."""
+def allowed_fallbacks(own: Sequence[str], forbidden: bool) -> list[str]:
+    """Operators that fell back in any process, sorted; every process calls this.
+
+    Args:
+        own: those of this process.
+        forbidden: torch_npu 2.12 forbids none itself, so it is looked at here, too.
+
+    Raises:
+        InputError: there are some where they are forbidden.
+    """
+    found = sorted({name for names in gather_objects(list(own)) for name in names})
+    if found and forbidden:
+        raise _forbidden(found)
+    return found
+
+
+def _forbidden(operators: Sequence[str]) -> InputError:
     return InputError(
         f"npu.forbid_fallbacks: the NPU lacks {', '.join(operators)}, which would run on the "
         "host's CPU; use another torch_npu or CANN, or set the key to false to have it reported"

@@ -19,7 +19,7 @@ import jsonschema
 from semask.errors import InputError
 from semask.files import digest_of, read_json, sha256, write_atomically
 
-SCHEMA = 1
+SCHEMA = 2
 
 _TEXT = {"type": "string", "minLength": 1}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -101,6 +101,7 @@ _FIGURES = {
         multi_scale={"anyOf": [_SCORES_OF_FILE, {"type": "null"}]},
         images=_COUNT,
         parameters=_COUNT,
+        cpu_fallbacks=_OPERATORS,
     ),
     "baselines": _object(constant=_BASELINE, nearest_colour=_BASELINE),
 }

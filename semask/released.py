@@ -45,7 +45,8 @@ def score_released(
     Args:
         config: experiment; dataset (its name); row (device, processes, threads); model: settings
             of `semask.model.build`; numerics; evaluation: scale, sliding_window and multi_scale of
-            the config; workers of each process.
+            the config; workers of each process; forbid_fallbacks: an operator that the NPU
+            lacks is an error.
         weights: the checkpoint, with the original names.
         val: manifest of the validation split.
         val_path: its file, for messages.
@@ -62,7 +63,7 @@ def score_released(
     model = build(**config["model"])
     report = load_weights(model, weights, load_reference)
     numerics = Numerics(**config["numerics"])
-    device = devices.set_up(row["device"], row["threads"], numerics)
+    device = devices.set_up(row["device"], row["threads"], numerics, config["forbid_fallbacks"])
     devices.place(model.eval(), device)
     settings = evaluation_recipe(config["evaluation"])
     multi_scale = config["evaluation"]["multi_scale"]
@@ -82,10 +83,12 @@ def score_released(
         counted.append(counts)
         return {**vars(scores(counts.confusion)), "confusion": counts.confusion.tolist()}
 
-    single = score(SINGLE_SCALE)
     several = None
-    if multi_scale is not None:
-        several = score(multi_scale_views(multi_scale["ratios"], multi_scale["flip"]))
+    with devices.noted_fallbacks(device) as fallbacks:
+        single = score(SINGLE_SCALE)
+        if multi_scale is not None:
+            several = score(multi_scale_views(multi_scale["ratios"], multi_scale["flip"]))
+    operators = devices.allowed_fallbacks(fallbacks(), config["forbid_fallbacks"])
     first_process = distributed.rank() == 0
     distributed.tear_down()
     if not first_process:
@@ -109,6 +112,7 @@ def score_released(
             "multi_scale": several,
             "images": len(val["files"]),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "cpu_fallbacks": operators if row["device"] == "npu" else None,
             "interpolated": report.interpolated,
         },
     )

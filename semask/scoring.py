@@ -108,9 +108,7 @@ def score_run(
                 "confusion": counts.confusion.tolist(),
             }
             counted.append(counts)
-    operators = {name for found in distributed.gather_objects(fallbacks()) for name in found}
-    if operators and forbid_fallbacks:
-        raise devices.forbidden_fallback(sorted(operators))
+    operators = devices.allowed_fallbacks(fallbacks(), forbid_fallbacks)
     first_process = distributed.rank() == 0
     # before the first one goes on alone, for which the others need not wait
     distributed.tear_down()
@@ -145,7 +143,7 @@ def score_run(
             "images": counts.images,
             "labelled_pixels": int(counts.confusion.sum()),
             "train_record_digest": trained["digest"],
-            "cpu_fallbacks": sorted(operators) if row["device"] == "npu" else None,
+            "cpu_fallbacks": operators if row["device"] == "npu" else None,
         },
     )
 

@@ -4,10 +4,9 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +92,9 @@ def train(run: Run) -> None:
     lock = workdir.open_workdir(run.work, _identity(run)) if first_process else None
     with devices.noted_fallbacks(device) as fallbacks:
         outcome = _train(run, device, fallbacks)
-    outcome = outcome._replace(fallbacks=_all_fallbacks(run, outcome.fallbacks, fallbacks))
+    # those of the last iterations, too
+    found = [*outcome.fallbacks, *fallbacks()]
+    outcome = outcome._replace(fallbacks=devices.allowed_fallbacks(found, run.forbid_fallbacks))
     if first_process:
         workdir.deliver(
             run.work, {file: run.outputs[name] for name, file in _KEPT if name in run.outputs}
@@ -109,7 +110,7 @@ class _Outcome(NamedTuple):
     best: dict[str, Any] | None
     pretrained: dict[str, Any] | None
     loss_scale: float | None  # at the end
-    fallbacks: list[str]  # operators, of all processes
+    fallbacks: list[str]  # operators
 
 
 def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -> _Outcome:
@@ -186,7 +187,8 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
                 log.iterations(lines)
         if evaluating:
             best = _evaluate_and_keep(run, model, device, iteration + 1, best, log)
-            so_far = _all_fallbacks(run, earlier, fallbacks)
+            found = [*earlier, *fallbacks()]
+            so_far = devices.allowed_fallbacks(found, run.forbid_fallbacks)
             keeping.checkpoint(
                 run.work, device, iteration=iteration + 1, best=best, fallbacks=so_far, **state
             )
@@ -226,20 +228,6 @@ def _reduced_later(replica: nn.Module) -> AbstractContextManager[None]:
     if isinstance(replica, DistributedDataParallel):
         return replica.no_sync()
     return nullcontext()
-
-
-def _all_fallbacks(
-    run: Run, earlier: Sequence[str], fallbacks: Callable[[], list[str]]
-) -> list[str]:
-    """Operators that fell back before an interruption, and in all processes since.
-
-    Raises:
-        InputError: there are some where they are forbidden; torch_npu 2.12 forbids none itself.
-    """
-    found = sorted({*earlier, *chain.from_iterable(distributed.gather_objects(fallbacks()))})
-    if found and run.forbid_fallbacks:
-        raise devices.forbidden_fallback(found)
-    return found
 
 
 _KEPT = (("log", workdir.LOG), ("best", workdir.BEST), ("last", workdir.LAST))

@@ -37,6 +37,7 @@ CONFIG: dict[str, Any] = {
         "multi_scale": {"ratios": [0.5, 1.0], "flip": True},
     },
     "workers": 0,
+    "forbid_fallbacks": False,
 }  # fmt: skip
 
 
@@ -120,6 +121,28 @@ def test_the_table_in_three_forms(data: Path, tmp_path: Path) -> None:
     assert frame["miou"][0] == miou
     assert frame["parameters_m"].dtype == float
     assert json.loads(files[2].read_text()) == table
+
+
+def test_on_a_simulated_npu(
+    data: Path, tmp_path: Path, simulated_npu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(data, tmp_path / "cpu.json")
+    for name, value in simulated_npu(SIMULATED_NPU_UNSUPPORTED="aten::topk").items():
+        monkeypatch.setenv(name, value)
+    score(data, tmp_path / "npu.json", row={"device": "npu", "processes": 1, "threads": 1})
+    cpu, npu = (read_record(tmp_path / f"{name}.json", "released") for name in ("cpu", "npu"))
+    found, expected = (record["figures"]["single_scale"]["miou"] for record in (npu, cpu))
+    assert found == pytest.approx(expected, abs=0.2)
+    assert npu["figures"]["cpu_fallbacks"] == []
+    assert cpu["figures"]["cpu_fallbacks"] is None
+    # evaluation resizes its logits
+    monkeypatch.setenv("SIMULATED_NPU_UNSUPPORTED", "aten::upsample_bilinear2d.out")
+    row = {"device": "npu", "processes": 1, "threads": 1}
+    printed = score(data, tmp_path / "no.json", ok=False, row=row, forbid_fallbacks=True)
+    assert printed.startswith(
+        "error: npu.forbid_fallbacks: the NPU lacks aten::upsample_bilinear2d"
+    )
+    assert not (tmp_path / "no.json").exists()
 
 
 def test_another_number_of_images_shows_no_difference(data: Path, tmp_path: Path) -> None:
