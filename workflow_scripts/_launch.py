@@ -1,6 +1,8 @@
 """The processes of a script, one per device, each with a device of its own."""
 
+import ctypes
 import os
+import signal
 import sys
 
 _LAUNCHED = "SEMASK_LAUNCHED"
@@ -21,7 +23,10 @@ def launch(module: str, device: str, processes: int, asked_by: str) -> None:
     Raises:
         InputError: the devices are not there.
     """
-    if _LAUNCHED in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _end_with_parent()
+        return
+    if _LAUNCHED in os.environ:
         return
     if device != "cpu":
         from semask.device import reserve  # torch takes seconds to import
@@ -37,3 +42,17 @@ def launch(module: str, device: str, processes: int, asked_by: str) -> None:
     # a library that has counted the devices may not look at the variables again: start afresh
     environment = {**os.environ, _LAUNCHED: "1"}
     os.execve(sys.executable, [*command, module, *sys.argv[1:]], environment)
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when torchrun is gone, which may be killed without a chance to.
+
+    Its processes would go on otherwise, on devices that are free by their locks.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:  # gone in between
+        sys.exit(1)

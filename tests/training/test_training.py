@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -82,6 +83,26 @@ def test_a_killed_run_goes_on_to_the_same_end(
         b = load_file(killed.folder / f"{name}.safetensors")
         assert a.keys() == b.keys()
         assert all(a[key].equal(b[key]) for key in a)
+
+
+def test_nothing_outlives_a_killed_launcher(trainer: Callable[[str], Trainer]) -> None:
+    whole, killed = trainer("whole"), trainer("killed")
+    whole.run(processes=2, iterations=12)
+    process = killed.start(processes=2, iterations=12)
+    children: list[psutil.Process] = []
+    deadline = time.monotonic() + 120
+    while not (killed.folder / "work/checkpoint.pt").exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        children = psutil.Process(process.pid).children(recursive=True)
+        time.sleep(0.01)
+    assert len(children) >= 2
+    process.kill()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    process.communicate()
+    killed.run(processes=2, iterations=12)
+    assert killed.curve() == whole.curve()
 
 
 def test_another_recipe_does_not_go_on(trainer: Callable[[str], Trainer]) -> None:
