@@ -108,12 +108,12 @@ def _listed(backend: _Backend) -> str:
 def _load_torch_npu() -> None:
     """Import torch_npu, which nothing else does: without CANN its import fails.
 
-    Variables that it reads while it is loaded are set here: the operators compute what torch
-    defines (by default GELU is always the tanh form).
+    Operators are to compute what torch defines, whatever the user has exported: by default GELU is
+    always the tanh form. The variable is read while the package is loaded.
     """
     if importlib.util.find_spec("torch_npu") is None:
         raise _AbsentError("torch_npu is not installed; see docs/npu.md")
-    os.environ.setdefault("TORCH_NPU_USE_COMPATIBLE_IMPL", "1")
+    os.environ["TORCH_NPU_USE_COMPATIBLE_IMPL"] = "1"
     try:
         importlib.import_module("torch_npu")
     except Exception as fault:

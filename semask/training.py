@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,25 +154,7 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
-        for part in range(1, settings.accumulation + 1):
-            asked = time.perf_counter()
-            images, labels = next(batches)
-            waited += time.perf_counter() - asked
-            # processes are averaged over: each image's loss then counts 1 / global batch
-            weight = len(images) * distributed.world_size() / settings.global_batch
-            images = images.to(device, non_blocking=True)
-            labels = labels.to(device, non_blocking=True)
-            with _reduced_later(replica) if part < settings.accumulation else nullcontext():
-                with devices.autocast(device, settings.precision):
-                    main, semantic = replica(images)
-                losses = segmentation_losses(main, semantic, labels, settings.hard_pixels)
-                scaler.scale(losses.total * (weight * (fixed_scale or 1.0))).backward()
-            figures += weight * torch.stack(losses).detach()
-        if fixed_scale is not None:
-            for parameter in model.parameters():
-                if parameter.grad is not None:
-                    parameter.grad /= fixed_scale
+        waited, figures = _gradients(run, replica, scaler, batches, device)
         stepped.clear()
         scaler.step(optimizer)
         scaler.update()
@@ -197,6 +179,42 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
         log.close()
     loss_scale = scaler.get_scale() if scaler.is_enabled() else fixed_scale
     return _Outcome(best, pretrained, loss_scale, earlier)
+
+
+def _gradients(
+    run: Run,
+    replica: nn.Module,
+    scaler: torch.amp.GradScaler,
+    batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    device: torch.device,
+) -> tuple[float, torch.Tensor]:
+    """Leaves the gradients of one iteration's batch at the parameters, scaled by `scaler`.
+
+    Returns:
+        Seconds spent waiting for data, and SegmentationLosses as a tensor: this process's part of
+        the means over the batch, times the number of processes.
+    """
+    settings, fixed_scale = run.recipe.training, run.recipe.port_faults.fixed_loss_scale
+    waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
+    for part in range(1, settings.accumulation + 1):
+        asked = time.perf_counter()
+        images, labels = next(batches)
+        waited += time.perf_counter() - asked
+        # processes are averaged over: each image's loss then counts 1 / global batch
+        weight = len(images) * distributed.world_size() / settings.global_batch
+        images = images.to(device, non_blocking=True)
+        labels = labels.to(device, non_blocking=True)
+        with _reduced_later(replica) if part < settings.accumulation else nullcontext():
+            with devices.autocast(device, settings.precision):
+                main, semantic = replica(images)
+            losses = segmentation_losses(main, semantic, labels, settings.hard_pixels)
+            scaler.scale(losses.total * (weight * (fixed_scale or 1.0))).backward()
+        figures += weight * torch.stack(losses).detach()
+    if fixed_scale is not None:
+        for parameter in replica.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= fixed_scale
+    return waited, figures
 
 
 def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
