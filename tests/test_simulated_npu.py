@@ -133,7 +133,7 @@ assert abs(found - expected) < 1e-5 * expected, (found, expected)
 
 
 def test_without_a_compiler_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda tool: None)
+    monkeypatch.setattr("shutil.which", lambda tool, path: None)
     with pytest.raises(CannotBuildError, match="ninja is not installed"):
         build.__wrapped__()
 

@@ -7,13 +7,13 @@ its `import torch_npu` finds the package beside this file.
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from torch.utils import cpp_extension
 
 HERE = Path(__file__).parent
 NAME = "simulated_npu_device"
@@ -31,8 +31,10 @@ def build() -> Path:
     Raises:
         CannotBuildError: there is no compiler, or it fails.
     """
+    # the environment's own tools, whether it is active or not
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for tool in ("ninja", os.environ.get("CXX", "c++")):
-        if shutil.which(tool) is None:
+        if shutil.which(tool, path=path) is None:
             raise CannotBuildError(f"{tool} is not installed")
     digest = hashlib.sha256(torch.__version__.encode())
     for name in ("runtime.h", *SOURCES):
@@ -42,6 +44,9 @@ def build() -> Path:
     library = folder / f"{NAME}.so"
     with FileLock(folder.with_suffix(".lock")):
         if not library.exists():
+            from torch.utils import cpp_extension
+
+            before, os.environ["PATH"] = os.environ["PATH"], path
             try:
                 cpp_extension.load(
                     NAME,
@@ -53,6 +58,8 @@ def build() -> Path:
             except (RuntimeError, OSError) as fault:
                 library.unlink(missing_ok=True)
                 raise CannotBuildError(f"the compiler failed: {fault}") from fault
+            finally:
+                os.environ["PATH"] = before
     return library
 
 
