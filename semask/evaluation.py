@@ -46,8 +46,8 @@ def predict(
 ) -> torch.Tensor:
     """Most likely class of every pixel: the largest logit, the first of equal ones.
 
-    Logits are brought to the prediction's size a few classes at a time, so that memory does not
-    grow with the number of classes; the result is the same.
+    Logits are brought to the prediction's size a few classes at a time, on a CPU one at a time: it
+    is faster, and memory does not grow with the number of classes. The result is the same.
 
     Args:
         model: in evaluation mode; gives logits at quarter resolution.
@@ -56,19 +56,25 @@ def predict(
         sliding_window: average the logits of windows instead of those of the whole image.
 
     Returns:
-        int64 (1, h, w).
+        uint8 (1, h, w).
     """
     parts = _forward(model, image, sliding_window)
-    highest, classes = None, torch.empty(0)
-    for first, logits in _by_classes(parts, size):
-        value, index = logits.max(dim=1)
-        index += first
-        if highest is None:
-            highest, classes = value, index
+    highest = torch.empty(0)
+    classes = torch.zeros(1, *size, dtype=torch.uint8, device=image.device)
+    # one class at a time needs no search, and on a CPU its numbers stay in the cache
+    step = 1 if image.device.type == "cpu" else _step(parts, size)
+    for first, logits in _by_classes(parts, size, step):
+        value, index = (logits[:, 0], first) if logits.shape[1] == 1 else logits.max(dim=1)
+        if first == 0:
+            highest = value
+            classes += index
+        elif isinstance(index, int):
+            classes.masked_fill_(value > highest, index)
+            torch.maximum(highest, value, out=highest)
         else:
             higher = value > highest
             highest = torch.where(higher, value, highest)
-            classes = torch.where(higher, index, classes)
+            classes = torch.where(higher, (index + first).to(torch.uint8), classes)
     return classes
 
 
@@ -91,25 +97,29 @@ def predict_average(
         sliding_window: as for `predict`.
 
     Returns:
-        int64 (1, h, w).
+        uint8 (1, h, w).
     """
     total = torch.empty(0)
     for image, mirrored in views:
         parts = _forward(model, image, sliding_window)
         del image  # before the next one is loaded
         norm = None
-        for _, logits in _by_classes(parts, size):
-            of_these = logits.logsumexp(dim=1, keepdim=True)
-            norm = of_these if norm is None else torch.logaddexp(norm, of_these)
-        assert norm is not None
-        if not total.numel():
-            total = norm.new_zeros(1, parts.num_classes, *size)
-        for first, logits in _by_classes(parts, size):
-            probabilities = logits.sub_(norm).exp_()
-            if mirrored:
-                probabilities = probabilities.flip(-1)
-            total[:, first : first + probabilities.shape[1]] += probabilities
-    return total.argmax(dim=1)
+        if _step(parts, size) < parts.num_classes:  # the sum over all classes comes first
+            for _, logits in _by_classes(parts, size, _step(parts, size)):
+                of_these = logits.logsumexp(dim=1, keepdim=True)
+                norm = of_these if norm is None else torch.logaddexp(norm, of_these)
+        for first, logits in _by_classes(parts, size, _step(parts, size)):
+            shares = logits.softmax(dim=1) if norm is None else logits.sub_(norm).exp_()
+            if not total.numel():
+                total = shares.new_zeros(1, parts.num_classes, *size)
+            total[:, first : first + shares.shape[1]] += shares.flip(-1) if mirrored else shares
+    return _largest(total)
+
+
+def _largest(x: torch.Tensor) -> torch.Tensor:
+    """Index, uint8 (1, h, w), of the largest of (1, K, h, w), the first of equal ones."""
+    # on a CPU several times faster than argmax along the outer dimension
+    return x.max(dim=1).indices.to(torch.uint8)
 
 
 class _Parts(NamedTuple):
@@ -151,10 +161,16 @@ def _steps(length: int, window: int, stride: int) -> list[slice]:
     return [slice(start, start + window) for start in starts]
 
 
-def _by_classes(parts: _Parts, size: tuple[int, int]) -> Iterator[tuple[int, torch.Tensor]]:
-    """Logits at `size`, (1, k, *size), of a few classes at a time, after the first one's number."""
+def _step(parts: _Parts, size: tuple[int, int]) -> int:
+    """How many classes are at `size` at a time, by the memory that they take."""
     pixels = max(math.prod(size), math.prod(parts.size) if parts.places else 0)
-    step = max(1, _CHUNK_BYTES // (4 * pixels))
+    return max(1, _CHUNK_BYTES // (4 * pixels))
+
+
+def _by_classes(
+    parts: _Parts, size: tuple[int, int], step: int
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Logits at `size`, (1, k, *size), of `step` classes at a time, after the first's number."""
     for first in range(0, parts.num_classes, step):
         logits = [x[:, first : first + step] for x in parts.logits]
         yield first, _resize(_joined(logits, parts) if parts.places else logits[0], size)
@@ -195,9 +211,11 @@ def confusion_matrix(
         label: integers of the same shape, 0 … K − 1 or 255.
         num_classes: K.
     """
-    counted = label != IGNORE
-    cell = label[counted].long() * num_classes + prediction[counted].long()
-    return torch.bincount(cell, minlength=num_classes**2).view(num_classes, num_classes)
+    # every label has its row, the ignored ones the last: no pixel is looked for, nothing is copied
+    rows = IGNORE + 1
+    cells = label.int().mul_(num_classes).add_(prediction).flatten()
+    counts = torch.bincount(cells, minlength=rows * num_classes)
+    return counts.view(rows, num_classes)[:num_classes]
 
 
 def scores(confusion: torch.Tensor) -> Scores:
@@ -250,24 +268,25 @@ def evaluate(
         precision: fp32, bf16 or fp16.
         sliding_window: average the logits of windows instead of those of whole images.
         multi_scale: average the probabilities of each image's views; otherwise it has one.
-        keep: called with the number of each image and its prediction, int64 (h, w).
+        keep: called with the number of each image and its prediction, uint8 (h, w).
     """
     was_training = model.training
     model.eval()
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
     seen = 0
-    for number, views, label in images:
+    for example in images:
+        label = example.label
         size = (label.shape[-2], label.shape[-1])
-        on_device = ((image.to(device), mirrored) for image, mirrored in views)
+        inputs = example.inputs(device)
         with devices.autocast(device, precision):
             if multi_scale:
-                prediction = predict_average(model, on_device, size, sliding_window)
+                prediction = predict_average(model, inputs, size, sliding_window)
             else:
-                prediction = predict(model, next(on_device)[0], size, sliding_window)
-        total += confusion_matrix(prediction, label.to(device), num_classes)
+                prediction = predict(model, next(inputs)[0], size, sliding_window)
+        total += confusion_matrix(prediction, label.to(device)[None], num_classes)
         seen += 1
         if keep is not None:
-            keep(number, prediction[0])
+            keep(example.number, prediction[0])
     model.train(was_training)
     counted = torch.cat([total.flatten(), total.new_tensor([seen])])
     *_, images_counted = counts = distributed.all_reduce_counts(counted, device)

@@ -23,14 +23,16 @@ kinds = ("windowed", "windowed", attention, attention)
 model = build(variant, CLASSES, semantic_attention=kinds)
 devices.place(model, device)
 views = multi_scale_views([float(ratio) for ratio in ratios] or [1.0], flip=bool(ratios))
-inputs = (
-    (torch.randn(1, 3, int(HEIGHT * view.ratio), int(WIDTH * view.ratio)), view.mirrored)
+shown = {
+    view.ratio: torch.randint(
+        0, 256, (int(HEIGHT * view.ratio), int(WIDTH * view.ratio), 3), dtype=torch.uint8
+    )
     for view in views
-)
-label = torch.randint(0, CLASSES, (1, HEIGHT, WIDTH), dtype=torch.uint8)
+}
+label = torch.randint(0, CLASSES, (HEIGHT, WIDTH), dtype=torch.uint8)
 counts = evaluate(
-    model, [Example(0, inputs, label)], num_classes=CLASSES, device=device, precision="fp32",
-    multi_scale=bool(ratios),
+    model, [Example(0, shown, label, views)], num_classes=CLASSES, device=device,
+    precision="fp32", multi_scale=bool(ratios),
 )  # fmt: skip
 assert int(counts.confusion.sum()) == HEIGHT * WIDTH
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

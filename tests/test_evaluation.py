@@ -1,7 +1,7 @@
 import json
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from semask import evaluation
-from semask.data.loading import Example
 from semask.errors import InputError
 from semask.evaluation import (
     check_counted,
@@ -81,18 +80,29 @@ class Constant(nn.Module):
         return logits
 
 
+class Shown(NamedTuple):
+    """An example whose inputs are given, not made from an image."""
+
+    number: int
+    given: Any
+    label: torch.Tensor
+
+    def inputs(self, device: torch.device) -> Any:
+        return self.given
+
+
 SIZES = [(8, 12), (16, 8), (9, 11)]
 
 
-def constant_examples() -> list[Example]:
+def constant_examples() -> list[Shown]:
     """Image n has the value n and label n, but for a row of 255 and one of 4."""
     examples = []
     for value, (height, width) in enumerate(SIZES):
         image = torch.full((1, 3, height, width), float(value))
-        label = torch.full((1, height, width), value, dtype=torch.uint8)
-        label[0, 0] = 255
-        label[0, 1] = 4
-        examples.append(Example(value, iter([(image, False)]), label))
+        label = torch.full((height, width), value, dtype=torch.uint8)
+        label[0] = 255
+        label[1] = 4
+        examples.append(Shown(value, iter([(image, False)]), label))
     return examples
 
 
@@ -187,7 +197,7 @@ def test_classes_in_parts_give_the_labels_of_all_at_once(
     # torch rounds by the place in the tensor, so that exact equality is that of single classes
     assert torch.equal(found, torch.cat(of_each_class, dim=1).argmax(dim=1))
     at_once = resized(whole, size)
-    chosen = at_once.gather(1, found[:, None])
+    chosen = at_once.gather(1, found[:, None].long())
     torch.testing.assert_close(chosen, at_once.amax(dim=1, keepdim=True), rtol=1e-5, atol=1e-5)
 
 
@@ -236,10 +246,10 @@ def test_multi_scale_and_flip(
 def test_evaluate_averages_over_views() -> None:
     model = Quarter(6).eval()
     views = [(random_image(24, 36), False), (random_image(40, 60, 1), True)]
-    label = torch.arange(30 * 45).view(1, 30, 45).remainder(6).to(torch.uint8)
+    label = torch.arange(30 * 45).view(30, 45).remainder(6).to(torch.uint8)
     kept = {}
     evaluate(
-        model, [Example(7, iter(views), label)], num_classes=6, device=torch.device("cpu"),
+        model, [Shown(7, iter(views), label)], num_classes=6, device=torch.device("cpu"),
         precision="fp32", multi_scale=True, keep=kept.__setitem__,
     )  # fmt: skip
     with torch.inference_mode():

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from semask.data.inputs import network_input
 from semask.data.loading import (
+    Batch,
     EvaluationSet,
     TrainingSet,
     evaluation_images,
     multi_scale_views,
-    read_image,
     training_batches,
 )
-from semask.data.transforms import Augmentation, normalize
+from semask.data.reading import read_image
+from semask.data.transforms import Augmentation
 from semask.errors import InputError
 
 AUGMENTATION = Augmentation((32, 16), (0.8, 1.2), None, (16, 16))
@@ -40,7 +42,7 @@ def data(tmp_path: Path) -> tuple[dict[str, Any], Path]:
 def batches(
     data: tuple[dict[str, Any], Path], *, workers: int = 0, first: int = 0, rank: int = 0,
     world_size: int = 1, seed: int = 3, shuffle: bool = False, passes: int = 1,
-) -> list[tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
+) -> list[Batch]:  # fmt: skip
     manifest, root = data
     samples = TrainingSet(manifest, root, root, AUGMENTATION, seed, shuffle)
     return list(
@@ -52,9 +54,11 @@ def batches(
 
 
 def same(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(
-        torch.equal(x[0], y[0]) and torch.equal(x[1], y[1]) for x, y in zip(a, b, strict=True)
-    )
+    return len(a) == len(b) and all(all(map(torch.equal, x, y)) for x, y in zip(a, b, strict=True))
+
+
+def joined_batch(parts: Any) -> Batch:
+    return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 def test_workers_do_not_change_the_samples(data: Any) -> None:
@@ -69,9 +73,7 @@ def test_a_run_that_goes_on_sees_the_same_samples(data: Any) -> None:
 
 def test_processes_share_each_batch(data: Any) -> None:
     shares = [batches(data, rank=rank, world_size=2) for rank in range(2)]
-    joined = [
-        (torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]])) for a, b in zip(*shares, strict=True)
-    ]
+    joined = [joined_batch(parts) for parts in zip(*shares, strict=True)]
     assert same(joined, batches(data))
 
 
@@ -84,12 +86,12 @@ def test_passes_and_uneven_shares_make_up_the_same_batch(
     ]
     for share in shares:
         assert len(share) == 6 * passes
-    sizes = [len(images) for share in shares for images, _ in share]
+    sizes = [len(batch.images) for share in shares for batch in share]
     assert max(sizes) - min(sizes) <= 1
     joined = []
     for iteration in range(6):
         parts = [part for s in shares for part in s[iteration * passes : (iteration + 1) * passes]]
-        joined.append((torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])))
+        joined.append(joined_batch(parts))
     assert same(joined, batches(data))
 
 
@@ -99,7 +101,7 @@ def test_seeds_differ(data: Any) -> None:
 
 def test_every_pass_shows_every_image_once(data: Any) -> None:
     numbers = [
-        int(label.flatten().mode().values) for _, labels in batches(data) for label in labels
+        int(label.flatten().mode().values) for batch in batches(data) for label in batch.labels
     ]
     passes = [numbers[i : i + IMAGES] for i in range(0, len(numbers) - IMAGES, IMAGES)]
     assert all(sorted(numbers) == list(range(IMAGES)) for numbers in passes)
@@ -119,7 +121,7 @@ def test_shuffled_labels_never_fit(data: Any) -> None:
 def shares(samples: EvaluationSet, world_size: int, workers: int = 0) -> list[Any]:
     """Number, views and label of every image, over all processes."""
     return [
-        (example.number, [*example.views], example.label)
+        (example.number, [*example.inputs(torch.device("cpu"))], example.label)
         for rank in range(world_size)
         for example in evaluation_images(
             samples, rank=rank, world_size=world_size, workers=workers, pin_memory=False
@@ -136,15 +138,18 @@ def test_each_evaluation_image_goes_to_one_process(data: Any, world_size: int) -
         assert image.dtype == torch.float32
         assert not mirrored
         assert label.dtype == torch.uint8
-        assert int(label[0, 0, 0]) == number
+        assert int(label[0, 0]) == number
     assert sorted(number for number, _, _ in seen) == list(range(IMAGES))
+
+
+def normalized(image: np.ndarray) -> torch.Tensor:
+    return network_input(torch.from_numpy(np.ascontiguousarray(image))[None])
 
 
 def test_whole_images_are_not_changed_at_their_own_size(data: Any) -> None:
     manifest, root = data
-    image, _ = EvaluationSet(manifest, root, root, (32, 16))[3]
-    original = normalize(read_image(root / manifest["files"][3]["image"]))
-    assert np.array_equal(image.numpy(), original.transpose(2, 0, 1))
+    [(image, _)] = EvaluationSet(manifest, root, root, (32, 16))[3].inputs(torch.device("cpu"))
+    assert torch.equal(image, normalized(read_image(root / manifest["files"][3]["image"])))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -164,21 +169,11 @@ def test_views_are_fitted_into_the_scale_and_the_label_is_not(data: Any, workers
         sizes = [tuple(image.shape) for image, _ in shown]
         assert sizes == [(1, 3, 12, 24)] * 2 + [(1, 3, 36, 72)] * 2
         assert [mirrored for _, mirrored in shown] == [False, True] * 2
-        assert label.shape == (1, 16, 32)
+        assert label.shape == (16, 32)
         picture = read_image(samples.pairs[number][0])
         for (image, mirrored), size in zip(shown, [(24, 12)] * 2 + [(72, 36)] * 2, strict=True):
             resized = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-            expected = normalize(resized[:, ::-1] if mirrored else resized)
-            assert np.array_equal(image[0].numpy(), expected.transpose(2, 0, 1))
-
-
-def test_views_that_are_not_asked_for_are_left_out(data: Any) -> None:
-    manifest, root = data
-    samples = EvaluationSet(manifest, root, root, (32, 16), multi_scale_views([1.0, 2.0], True))
-    for example in evaluation_images(samples, rank=0, world_size=1, workers=0, pin_memory=False):
-        image, _ = next(example.views)
-        assert image.shape == (1, 3, 16, 32)
-        assert int(example.label[0, 0, 0]) == example.number
+            assert torch.equal(image, normalized(resized[:, ::-1] if mirrored else resized))
 
 
 def test_unreadable_images_are_named(tmp_path: Path) -> None:

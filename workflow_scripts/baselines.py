@@ -8,8 +8,8 @@ import numpy as np
 
 from semask import provenance
 from semask.baselines import constant_prediction, nearest_colour
-from semask.data.loading import read_image, read_label
 from semask.data.manifest import check_classes, read_manifest
+from semask.data.reading import read_image, read_label
 from semask.records import write_record
 from workflow_scripts import _guard
 

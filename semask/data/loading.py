@@ -6,60 +6,42 @@ not on where a run was interrupted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice, pairwise
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from semask.data.transforms import Augmentation, augment, evaluation_input
+from semask.data.inputs import network_input
+from semask.data.preparing import stored
+from semask.data.reading import read_image, read_label, read_prepared
+from semask.data.transforms import Augmentation, augment, evaluation_view
 from semask.errors import InputError
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
 # streams that have nothing in common
 _ORDER, _AUGMENT, _SHUFFLE = 0, 1, 2
 
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as BGR, uint8, (H, W, 3), as its pixels are stored.
-
-    An orientation in its metadata is left alone: annotations know nothing of it.
-
-    Raises:
-        InputError: the file is missing or cannot be decoded.
-    """
-    return _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-
-
-def read_label(path: Path) -> np.ndarray:
-    """Read a label image of train ids, uint8, (H, W), 255 where ignored.
-
-    Raises:
-        InputError: the file is missing or cannot be decoded.
-    """
-    return _decode(path, cv2.IMREAD_GRAYSCALE)
-
-
-def _decode(path: Path, flag: int) -> np.ndarray:
-    # read by Python since cv2.imread takes no path that the platform's encoding cannot express
-    try:
-        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    except OSError as fault:
-        raise InputError(f"{path}: cannot be read ({fault.strerror}); restore the file") from fault
-    image = cv2.imdecode(data, flag) if data.size else None
-    if image is None:
-        raise InputError(f"{path}: not a readable image; restore the file")
-    return image
+_Item = TypeVar("_Item")
 
 
 def _paths(manifest: Mapping[str, Any], root: Path, labels: Path) -> list[tuple[Path, Path]]:
     return [(root / file["image"], labels / file["label"]) for file in manifest["files"]]
 
 
-class TrainingSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class Batch(NamedTuple):
+    """Training samples; as `semask.data.transforms.augment` makes one, and stacked."""
+
+    images: torch.Tensor  # uint8 (B, h, w, 3), BGR
+    labels: torch.Tensor  # uint8 (B, h, w)
+    sizes: torch.Tensor  # int64 (B, 2), height and width of what is image
+
+
+class TrainingSet(Dataset[Batch]):
     """Augmented samples of an endless run, indexed by their place n = 0, 1, 2, … in it.
 
     The images are passed over again and again, each pass in an order of its own.
@@ -71,6 +53,8 @@ class TrainingSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         augmentation: settings of `semask.data.transforms.augment`.
         seed: seed of the run.
         shuffle_labels: pair each image with the label of another one, the same one throughout.
+        prepared: folder that the stage `prepare` stored images and labels in, to be read in place
+            of their files; None for none.
     """
 
     def __init__(
@@ -81,8 +65,14 @@ class TrainingSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         augmentation: Augmentation,
         seed: int,
         shuffle_labels: bool = False,
+        prepared: Path | None = None,
     ):
-        self.pairs = _paths(manifest, root, labels)
+        self.pairs = (
+            _paths(manifest, root, labels)
+            if prepared is None
+            else [stored(file, prepared) for file in manifest["files"]]
+        )
+        self.is_prepared = prepared is not None
         if shuffle_labels:
             # a rotation of a random order: no image keeps its own label
             order = np.random.default_rng([_SHUFFLE, seed]).permutation(len(self.pairs))
@@ -93,17 +83,25 @@ class TrainingSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.augmentation = augmentation
         self.seed = seed
 
-    def __getitem__(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sample n: image float32 (3, h, w), label int64 (h, w), h and w the crop's."""
+    def __getitem__(self, n: int) -> Batch:
+        """Sample n, of the crop's size."""
         epoch, place = divmod(n, len(self.pairs))
         index = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.pairs))[
             place
         ]
         image_path, label_path = self.pairs[index]
-        image, label = read_image(image_path), read_label(label_path)
         rng = np.random.default_rng([_AUGMENT, self.seed, n])
-        image, label = augment(image, label, self.augmentation, rng)
-        return torch.from_numpy(image), torch.from_numpy(label.astype(np.int64))
+        if self.is_prepared:
+            image = read_prepared(image_path)
+            sample = augment(lambda _: image, read_prepared(label_path), self.augmentation, rng)
+        else:
+            rows_of = partial(read_image, image_path)
+            sample = augment(rows_of, read_label(label_path), self.augmentation, rng)
+        return Batch(
+            torch.from_numpy(sample.image),
+            torch.from_numpy(sample.label),
+            torch.tensor(sample.size),
+        )
 
 
 class _RunSampler(Sampler[list[int]]):
@@ -133,13 +131,11 @@ def training_batches(
     passes: int = 1,
     workers: int,
     pin_memory: bool,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[Batch]:
     """What one process of `world_size` takes through the network, iteration by iteration.
 
     Each iteration's global batch is shared by the processes, and each share is taken in so many
     passes; sizes differ by one image at most where they cannot be equal.
-
-    Yields for every pass images float32 (B, 3, h, w) and labels int64 (B, h, w).
     """
     share = _parts(global_batch, world_size)[rank]
     return _loaded(
@@ -160,9 +156,7 @@ def _parts(length: int, count: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(bounds)]
 
 
-def _loaded(
-    loader: DataLoader[tuple[torch.Tensor, torch.Tensor]],
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _loaded(loader: DataLoader[_Item]) -> Iterator[_Item]:
     """What a loader yields; a fault in a worker arrives as the one line that it was there."""
     try:
         yield from loader
@@ -190,10 +184,8 @@ def multi_scale_views(ratios: Sequence[float], flip: bool) -> tuple[View, ...]:
     )
 
 
-class EvaluationSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Views of whole images in the order of the manifest, and labels at their own size.
-
-    Item n is view n mod V of image n // V, V the number of views.
+class EvaluationSet(Dataset["Example"]):
+    """Whole images in the order of the manifest, shown in some ways, and labels at their own size.
 
     Args:
         manifest: manifest of the split.
@@ -216,54 +208,59 @@ class EvaluationSet(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.views = views
 
     def __len__(self) -> int:
-        return len(self.pairs) * len(self.views)
+        return len(self.pairs)
 
-    def __getitem__(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """View n: input float32 (3, H, W), normalised, and label uint8 (h, w)."""
-        index, view = divmod(n, len(self.views))
+    def __getitem__(self, index: int) -> "Example":
+        """Image number `index`, decoded once for all of its views."""
         image, label = read_image(self.pairs[index][0]), read_label(self.pairs[index][1])
-        shown = evaluation_input(image, self.scale, *self.views[view])
-        return torch.from_numpy(shown), torch.from_numpy(label)
+        shown = {
+            ratio: torch.from_numpy(evaluation_view(image, self.scale, ratio))
+            for ratio in dict.fromkeys(view.ratio for view in self.views)
+        }
+        return Example(index, shown, torch.from_numpy(label), self.views)
 
 
 class Example(NamedTuple):
-    """An image to evaluate: its number in the split, its views and its label.
-
-    The views are float32 (1, 3, H, W), normalised, each with whether it is mirrored; they are
-    loaded as they are asked for, once. The label is uint8 (1, h, w).
-    """
+    """An image to evaluate: its number in the split, what is shown of it, and its label."""
 
     number: int
-    views: Iterator[tuple[torch.Tensor, bool]]
-    label: torch.Tensor
+    shown: dict[float, torch.Tensor]  # by ratio: uint8 (H, W, 3), BGR
+    label: torch.Tensor  # uint8 (h, w)
+    views: Sequence[View]
+
+    def inputs(self, device: torch.device) -> Iterator[tuple[torch.Tensor, bool]]:
+        """The network's input for each view, and whether it is mirrored.
+
+        Yields float32 (1, 3, H, W), normalised, on the device, one at a time: all of them would
+        take half a gigabyte for a large image.
+        """
+        for view in self.views:
+            image = self.shown[view.ratio].to(device, non_blocking=True)
+            yield network_input(image[None], mirrored=view.mirrored), view.mirrored
 
 
 def evaluation_images(
     samples: EvaluationSet, *, rank: int, world_size: int, workers: int, pin_memory: bool
 ) -> Iterator[Example]:
     """One process's share of the images, one at a time; each image goes to one process only."""
-    count = len(samples.views)
-    share = range(rank, len(samples.pairs), world_size)
-    # one view per item, since all views of a large image take half a gigabyte
-    loaded = _loaded(
+    yield from _loaded(
         DataLoader(
             samples,
-            batch_size=1,
-            sampler=[index * count + view for index in share for view in range(count)],
+            batch_size=None,
+            sampler=range(rank, len(samples), world_size),
+            collate_fn=_as_it_is,
             num_workers=workers,
+            # some images ahead; those of many views are large
+            prefetch_factor=(2 if len(samples.views) == 1 else 1) if workers else None,
             worker_init_fn=_one_thread,
             pin_memory=pin_memory,
             generator=_own_generator(),
         )
     )
-    for number in share:
-        first, label = next(loaded)
-        inputs = chain([first], (image for image, _ in islice(loaded, count - 1)))
-        del first
-        views = ((image, view.mirrored) for image, view in zip(inputs, samples.views, strict=False))
-        yield Example(number, views, label)
-        for _ in views:  # those that were not asked for belong to no other image
-            pass
+
+
+def _as_it_is(example: Any) -> Any:
+    return example
 
 
 def _own_generator() -> torch.Generator:

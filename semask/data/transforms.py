@@ -4,23 +4,21 @@ The steps, their order and their rounding are those of the SeMask-FPN recipes. E
 comes from the `numpy.random.Generator` that is passed in: equal seeds give equal samples.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from semask.data.classes import IGNORE
+from semask.data.reading import RowsOf
 
 # OpenCV's type hints leave the dtype open, so that it can only be said in words.
 Image = npt.NDArray[Any]  # uint8 (H, W, 3), BGR
 Label = npt.NDArray[Any]  # uint8 (H, W), train ids
-Normalized = npt.NDArray[Any]  # float32, RGB
-
-# ImageNet mean and standard deviation, RGB, of pixels in 0 … 255.
-MEAN: Final = np.array((123.675, 116.28, 103.53), np.float32)
-STD: Final = np.array((58.395, 57.12, 57.375), np.float32)
+Window = tuple[slice, slice]  # rows, columns
 
 _BYTES: Final = np.arange(256, dtype=np.float32)
 _CROP_REDRAWS: Final = 10
@@ -63,48 +61,107 @@ def draw_ratio(settings: Augmentation, rng: np.random.Generator) -> float:
     return rng.uniform(*settings.ratio_range)
 
 
-def resize_by(
-    image: Image, label: Label, scale: tuple[int, int], ratio: float = 1.0
-) -> tuple[Image, Label]:
-    """Resizes an image (bilinear) and its label (nearest) to their `scaled_size`."""
-    size = scaled_size(image.shape[1], image.shape[0], scale, ratio)
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """Resizes a whole image to `size` (width, height), bilinear."""
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+
+def resized_window(
+    rows_of: RowsOf, whole: tuple[int, int], size: tuple[int, int], at: Window
+) -> Image:
+    """The window `at` of an image resized to `size` (width, height), bilinear.
+
+    Only what lies above and to the left of the window's end is read and resized. With that corner
+    kept OpenCV computes the same pixels as from the whole image, bit for bit; a corner that moves
+    would move the phase of the interpolation.
+
+    Args:
+        rows_of: gives the image, uint8 (at least the rows asked for, W, 3).
+        whole: (width, height) of the image.
+        size: (width, height) that it is resized to.
+        at: rows and columns of the resized image.
+    """
+    (width, height), (new_width, new_height) = whole, size
+    right, below = min(at[1].stop, new_width), min(at[0].stop, new_height)
+    columns = _needed(right, width, new_width)
+    rows = _needed(below, height, new_height)
+    part = rows_of(rows)[:rows, :columns]
+    if (width, height) == size:
+        return np.array(part[at])
+    if (columns, rows) == whole:
+        return resize(part, size)[at]
+    # given factors, not a size, or the scale would be that of the part
+    fx, fy = new_width / width, new_height / height
+    return cv2.resize(part, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)[at]
+
+
+def _needed(stop: int, length: int, new_length: int) -> int:
+    """How much of a side decides the first `stop` of `new_length` pixels that it is resized to.
+
+    One more than the last pixel's right neighbour, so that what is cut off rounds to at least
+    `stop`, too.
+    """
+    return min(length, math.ceil((stop + 1) * length / new_length) + 2)
+
+
+def resized_label_window(label: Label, size: tuple[int, int], at: Window) -> Label:
+    """The window `at` of a label resized to `size` (width, height), nearest."""
+    rows = _nearest(label.shape[0], size[1], at[0])
+    columns = _nearest(label.shape[1], size[0], at[1])
+    return np.take(label[rows], columns, axis=1)
+
+
+def _nearest(length: int, new_length: int, part: slice) -> npt.NDArray[Any]:
+    """Which of `length` pixels each one of a part of `new_length` shows, as OpenCV chooses it."""
+    places = np.arange(part.start, min(part.stop, new_length))
+    # OpenCV's own order of operations: the scale is the inverse of the factor
+    return np.minimum((places * (1 / (new_length / length))).astype(np.intp), length - 1)
+
+
+def crop_window(shape: tuple[int, ...], size: tuple[int, int], rng: np.random.Generator) -> Window:
+    """Draws where to crop: rows and columns, fewer than `size` (h, w) where `shape` has fewer."""
+    top = int(rng.integers(max(shape[0] - size[0], 0) + 1))
+    left = int(rng.integers(max(shape[1] - size[1], 0) + 1))
     return (
-        cv2.resize(image, size, interpolation=cv2.INTER_LINEAR),
-        cv2.resize(label, size, interpolation=cv2.INTER_NEAREST),
+        slice(top, min(top + size[0], shape[0])),
+        slice(left, min(left + size[1], shape[1])),
     )
 
 
-def crop_window(
-    shape: tuple[int, ...], size: tuple[int, int], rng: np.random.Generator
-) -> tuple[slice, slice]:
-    """Draws where to crop: rows and columns, smaller than `size` (h, w) where `shape` is."""
-    top = int(rng.integers(max(shape[0] - size[0], 0) + 1))
-    left = int(rng.integers(max(shape[1] - size[1], 0) + 1))
-    return slice(top, top + size[0]), slice(left, left + size[1])
-
-
-def random_crop(
-    image: Image,
+def random_window(
     label: Label,
     size: tuple[int, int],
+    crop: tuple[int, int],
     cat_max_ratio: float,
     rng: np.random.Generator,
-) -> tuple[Image, Label]:
-    """Crops image and label to at most `size` (h, w), preferring windows of mixed classes.
+) -> tuple[Window, Label]:
+    """Draws a window of at most `crop` (h, w) of a resized label, preferring mixed classes.
 
     Below a `cat_max_ratio` of 1 the window is redrawn, up to ten times, while one class has that
     share of the pixels that are not ignored, or fewer than two classes are there. The last draw is
     used without a check.
+
+    Args:
+        label: before it is resized.
+        size: (width, height) that it is resized to.
+        crop: height, width.
+        cat_max_ratio: see above.
+        rng: where the places come from.
+
+    Returns:
+        The window and what is in it.
     """
-    window = crop_window(label.shape, size, rng)
+    window = crop_window(size[::-1], crop, rng)
+    content = resized_label_window(label, size, window)
     if cat_max_ratio < 1:
         for _ in range(_CROP_REDRAWS):
-            counts = np.bincount(label[window].ravel(), minlength=256)
+            counts = cv2.calcHist([content], [0], None, [256], [0, 256]).ravel()
             counts[IGNORE] = 0
             if np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < cat_max_ratio:
                 break
-            window = crop_window(label.shape, size, rng)
-    return image[window], label[window]
+            window = crop_window(size[::-1], crop, rng)
+            content = resized_label_window(label, size, window)
+    return window, content
 
 
 def flip(image: Image, label: Label) -> tuple[Image, Label]:
@@ -112,34 +169,34 @@ def flip(image: Image, label: Label) -> tuple[Image, Label]:
     return cv2.flip(image, 1), cv2.flip(label, 1)
 
 
-def _linear(channels: Image, alpha: float = 1.0, beta: float = 0.0) -> Image:
-    """x·alpha + beta in float32, clipped, truncated to uint8: by table, as there are 256 values."""
-    table = np.clip(_BYTES * np.float32(alpha) + np.float32(beta), 0, 255).astype(np.uint8)
-    return cv2.LUT(channels, table)
+def _table(alpha: float = 1.0, beta: float = 0.0) -> npt.NDArray[Any]:
+    """x·alpha + beta in float32, clipped, truncated to uint8, for the 256 values of x."""
+    return np.clip(_BYTES * np.float32(alpha) + np.float32(beta), 0, 255).astype(np.uint8)
 
 
 def adjust_brightness(image: Image, delta: float) -> Image:
     """Adds `delta` to every channel."""
-    return _linear(image, beta=delta)
+    return cv2.LUT(image, _table(beta=delta))
 
 
 def adjust_contrast(image: Image, factor: float) -> Image:
     """Multiplies every channel by `factor`."""
-    return _linear(image, alpha=factor)
+    return cv2.LUT(image, _table(alpha=factor))
 
 
 def adjust_saturation(image: Image, factor: float) -> Image:
     """Multiplies the 8-bit saturation by `factor`, by way of HSV."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-    hsv[..., 1] = _linear(np.ascontiguousarray(hsv[..., 1]), alpha=factor)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+    return _by_hsv(image, 1, _table(alpha=factor))
 
 
 def shift_hue(image: Image, degrees: int) -> Image:
     """Turns the 8-bit hue (0 … 179, half degrees of the circle) by `degrees`, by way of HSV."""
+    return _by_hsv(image, 0, ((np.arange(256) + degrees) % 180).astype(np.uint8))
+
+
+def _by_hsv(image: Image, channel: int, table: npt.NDArray[Any]) -> Image:
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-    table = ((np.arange(256) + degrees) % 180).astype(np.uint8)
-    hsv[..., 0] = cv2.LUT(np.ascontiguousarray(hsv[..., 0]), table)
+    cv2.insertChannel(cv2.LUT(cv2.extractChannel(hsv, channel), table), hsv, channel)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
@@ -163,15 +220,7 @@ def photometric_distortion(image: Image, rng: np.random.Generator) -> Image:
     return image
 
 
-def normalize(image: Image) -> Normalized:
-    """(x - MEAN) / STD in float32: BGR uint8 (H, W, 3) to RGB float32 (H, W, 3)."""
-    return cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), _NORMALIZED)
-
-
-_NORMALIZED: Final = ((_BYTES[:, None, None] - MEAN) / STD).astype(np.float32)  # (256, 1, 3)
-
-
-def pad(image: Normalized, label: Label, size: tuple[int, int]) -> tuple[Normalized, Label]:
+def pad(image: Image, label: Label, size: tuple[int, int]) -> tuple[Image, Label]:
     """Fills up to `size` (h, w) at the bottom and right: image with 0, label with IGNORE."""
     bottom, right = max(size[0] - image.shape[0], 0), max(size[1] - image.shape[1], 0)
     if not bottom and not right:
@@ -183,39 +232,41 @@ def pad(image: Normalized, label: Label, size: tuple[int, int]) -> tuple[Normali
     )
 
 
+class Augmented(NamedTuple):
+    """A training sample of the crop's size, filled up with zeros where there is no image."""
+
+    image: Image
+    label: Label
+    size: tuple[int, int]  # height, width of what is image
+
+
 def augment(
-    image: Image, label: Label, settings: Augmentation, rng: np.random.Generator
-) -> tuple[Normalized, Label]:
-    """One random training sample: resize, crop, flip, photometric distortion, normalise, pad.
+    rows_of: RowsOf, label: Label, settings: Augmentation, rng: np.random.Generator
+) -> Augmented:
+    """One random training sample: resize, crop, flip, photometric distortion, pad.
+
+    Normalising is left to the device that the sample goes to; see `semask.data.inputs`.
 
     Args:
-        image: uint8 (H, W, 3), BGR.
-        label: uint8 (H, W), train ids and IGNORE.
+        rows_of: gives the image, uint8 (at least the rows asked for, W, 3), BGR.
+        label: uint8 (H, W), train ids and IGNORE, of the same size.
         settings: the recipe's augmentation.
         rng: where all random values come from, in the order of the steps.
-
-    Returns:
-        Image, float32 (3, h, w), RGB, and label, uint8 (h, w), of the crop's size; contiguous.
     """
-    image, label = resize_by(image, label, settings.scale, draw_ratio(settings, rng))
-    image, label = random_crop(image, label, settings.crop, settings.cat_max_ratio, rng)
+    whole = label.shape[1], label.shape[0]
+    size = scaled_size(*whole, settings.scale, draw_ratio(settings, rng))
+    window, label = random_window(label, size, settings.crop, settings.cat_max_ratio, rng)
+    image = resized_window(rows_of, whole, size, window)
     if rng.random() < settings.flip:
         image, label = flip(image, label)
     if settings.photometric:
         image = photometric_distortion(image, rng)
-    sample, label = pad(normalize(image), label, settings.crop)
-    return np.ascontiguousarray(sample.transpose(2, 0, 1)), np.ascontiguousarray(label)
+    shape = label.shape
+    image, label = pad(image, label, settings.crop)
+    return Augmented(np.ascontiguousarray(image), np.ascontiguousarray(label), shape)
 
 
-def evaluation_input(
-    image: Image, scale: tuple[int, int], ratio: float = 1.0, mirrored: bool = False
-) -> Normalized:
-    """The network's input for evaluation: fitted into `scale` (w, h) times `ratio`, normalised.
-
-    Takes BGR uint8 (H, W, 3), gives RGB float32 (3, h, w), contiguous; `mirrored` left to right.
-    """
+def evaluation_view(image: Image, scale: tuple[int, int], ratio: float = 1.0) -> Image:
+    """What the network is shown of an image: fitted into `scale` (w, h) times `ratio`."""
     size = scaled_size(image.shape[1], image.shape[0], scale, ratio)
-    image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    if mirrored:
-        image = cv2.flip(image, 1)
-    return np.ascontiguousarray(normalize(image).transpose(2, 0, 1))
+    return image if size == (image.shape[1], image.shape[0]) else resize(image, size)

@@ -1,14 +1,17 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from semask.data import transforms
-from semask.data.transforms import Augmentation, augment
+from semask.data.inputs import network_input
+from semask.data.transforms import Augmentation, Augmented
 
 RECORDS = Path(__file__).parents[1] / "data" / "oracle" / "transforms.npz"
 Array = npt.NDArray[Any]
@@ -19,9 +22,20 @@ def recorded() -> Any:
     return np.load(RECORDS)
 
 
+def resized_by(image: Array, label: Array, scale: Any, ratio: float) -> tuple[Array, Array]:
+    """The whole image and label as windows of themselves."""
+    whole = image.shape[1], image.shape[0]
+    size = transforms.scaled_size(*whole, scale, ratio)
+    everything = slice(0, size[1]), slice(0, size[0])
+    return (
+        transforms.resized_window(lambda rows: image[:rows], whole, size, everything),
+        transforms.resized_label_window(label, size, everything),
+    )
+
+
 @pytest.mark.parametrize(("name", "ratio"), [("s73", 0.73), ("s141", 1.41)])
 def test_resizing_equals_the_record(recorded: Any, name: str, ratio: float) -> None:
-    image, label = transforms.resize_by(recorded["img"], recorded["lab"], (96, 64), ratio)
+    image, label = resized_by(recorded["img"], recorded["lab"], (96, 64), ratio)
     np.testing.assert_array_equal(image, recorded[f"resize_{name}_img"])
     np.testing.assert_array_equal(label, recorded[f"resize_{name}_lab"])
 
@@ -47,9 +61,39 @@ def test_photometric_steps_equal_the_record(
 
 
 def test_normalization_equals_the_record(recorded: Any) -> None:
-    normalized = transforms.normalize(recorded["img"])
-    assert normalized.dtype == np.float32
-    np.testing.assert_array_equal(normalized, recorded["normalized_rgb"])
+    normalized = network_input(torch.from_numpy(recorded["img"])[None])
+    assert normalized.dtype == torch.float32
+    assert normalized.is_contiguous()
+    expected = recorded["normalized_rgb"].transpose(2, 0, 1)
+    np.testing.assert_array_equal(normalized[0].numpy(), expected)
+    mirrored = network_input(torch.from_numpy(recorded["img"])[None], mirrored=True)
+    np.testing.assert_array_equal(mirrored[0].numpy(), expected[:, :, ::-1])
+
+
+@given(st.integers(0, 9999), st.integers(1, 90), st.integers(1, 90), st.floats(0.3, 2.5))
+def test_a_window_is_what_the_whole_resized_image_has_there(
+    seed: int, height: int, width: int, ratio: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    label = rng.integers(0, 20, (height, width), np.uint8)
+    size = transforms.scaled_size(width, height, (2 * width, 2 * height), ratio / 2)
+    crop = int(rng.integers(1, 80)), int(rng.integers(1, 80))
+    window = transforms.crop_window(size[::-1], crop, rng)
+    asked: list[int] = []
+
+    def rows_of(rows: int) -> Array:
+        asked.append(rows)
+        return image[:rows]
+
+    found = transforms.resized_window(rows_of, (width, height), size, window)
+    whole = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(found, whole[window])
+    target = transforms.resized_label_window(label, size, window)
+    whole = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+    np.testing.assert_array_equal(target, whole[window])
+    # no more than what lies above the window's end, and the neighbours
+    assert asked[0] <= min(height, (window[0].stop + 1) * height / size[1] + 3)
 
 
 @given(st.floats(0.5, 1.5), st.floats(-32, 32))
@@ -75,6 +119,16 @@ def test_tables_equal_the_arithmetic(alpha: float, beta: float) -> None:
 )
 def test_sizes(size: tuple[int, int], scale: Any, ratio: float, expected: tuple[int, int]) -> None:
     assert transforms.scaled_size(*size, scale, ratio) == expected
+
+
+def augment(image: Array, label: Array, settings: Augmentation, rng: Any) -> Augmented:
+    return transforms.augment(lambda rows: image[:rows], label, settings, rng)
+
+
+def as_input(sample: Augmented) -> Array:
+    return network_input(torch.from_numpy(sample.image)[None], torch.tensor(sample.size)[None])[
+        0
+    ].numpy()
 
 
 def coded(label: Array) -> Array:
@@ -109,20 +163,21 @@ def test_samples_are_well_formed(
     label = blocks(seed, height, width)
     image = coded(label)
     before = image.copy(), label.copy()
-    sample, target = augment(image, label, settings, np.random.default_rng(seed))
+    made = augment(image, label, settings, np.random.default_rng(seed))
+    sample, target = made.image, made.label
 
-    assert sample.shape == (3, *settings.crop)
-    assert sample.dtype == np.float32
+    assert sample.shape == (*settings.crop, 3)
+    assert sample.dtype == np.uint8
     assert target.shape == settings.crop
     assert target.dtype == np.uint8
     assert sample.flags.c_contiguous
     assert target.flags.c_contiguous
     assert set(np.unique(target)) <= {*np.unique(label), 255}
-    assert np.isfinite(sample).all()
+    assert np.isfinite(as_input(made)).all()
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(label, before[1])
 
-    again, same = augment(image, label, settings, np.random.default_rng(seed))
+    again, same, _ = augment(image, label, settings, np.random.default_rng(seed))
     np.testing.assert_array_equal(sample, again)
     np.testing.assert_array_equal(target, same)
 
@@ -131,7 +186,8 @@ def test_samples_are_well_formed(
 def test_padding_is_where_the_image_ends(seed: int, settings: Augmentation) -> None:
     # No pixel of this image is 0 after normalisation, and none of its labels is ignored.
     image, label = np.full((40, 40, 3), 9, np.uint8), np.full((40, 40), 5, np.uint8)
-    sample, target = augment(image, label, settings, np.random.default_rng(seed))
+    made = augment(image, label, settings, np.random.default_rng(seed))
+    sample, target = as_input(made), made.label
     ratio = transforms.draw_ratio(settings, np.random.default_rng(seed))
     width, height = transforms.scaled_size(40, 40, settings.scale, ratio)
     inside = np.zeros(settings.crop, bool)
@@ -149,10 +205,11 @@ def test_image_and_label_stay_together(seed: int, crop: tuple[int, int], mirror:
     settings = Augmentation(
         (64, 48), None, (1.0,), crop, 0.75, flip=float(mirror), photometric=False
     )
-    sample, target = augment(coded(label), label, settings, np.random.default_rng(seed))
+    made = augment(coded(label), label, settings, np.random.default_rng(seed))
     height, width = min(crop[0], 48), min(crop[1], 64)
-    expected = transforms.normalize(coded(target)).transpose(2, 0, 1)
-    np.testing.assert_array_equal(sample[:, :height, :width], expected[:, :height, :width])
+    assert made.size == (height, width)
+    expected = coded(made.label)[:height, :width]
+    np.testing.assert_array_equal(made.image[:height, :width], expected)
 
 
 @given(st.integers(0, 999), st.floats(0.5, 2.0))
@@ -160,7 +217,7 @@ def test_image_and_label_stay_together_when_resized(seed: int, ratio: float) -> 
     """Nearest and bilinear sampling agree away from the edges of the blocks."""
     label = np.kron(np.random.default_rng(seed).integers(0, 8, (6, 8)), np.ones((16, 16)))
     label = label.astype(np.uint8) * 30
-    image, resized = transforms.resize_by(coded(label), label, (128, 96), ratio)
+    image, resized = resized_by(coded(label), label, (128, 96), ratio)
     agree = np.abs(image[..., 0].astype(int) - resized) <= 1
     assert agree.mean() > 0.6
     rows, columns = ((np.arange(6) + 0.5) * 16 * ratio), ((np.arange(8) + 0.5) * 16 * ratio)
@@ -230,12 +287,12 @@ def test_redrawing_crops(
 ) -> None:
     windows = CountingWindows(tops)
     monkeypatch.setattr(transforms, "crop_window", windows)
-    image, label = transforms.random_crop(
-        coded(BANDS), BANDS, (4, 4), ratio, np.random.default_rng(0)
+    (rows, _), label = transforms.random_window(
+        BANDS, (4, 24), (4, 4), ratio, np.random.default_rng(0)
     )
     assert windows.draws == draws
+    assert rows == slice(used, used + 4)
     np.testing.assert_array_equal(label, BANDS[used : used + 4])
-    np.testing.assert_array_equal(image, coded(BANDS)[used : used + 4])
 
 
 def test_half_of_the_samples_are_mirrored() -> None:
@@ -243,7 +300,7 @@ def test_half_of_the_samples_are_mirrored() -> None:
     settings = Augmentation((16, 16), None, (1.0,), (16, 16), photometric=False)
     mirrored = 0
     for seed in range(400):
-        _, target = augment(coded(label), label, settings, np.random.default_rng(seed))
+        _, target, _ = augment(coded(label), label, settings, np.random.default_rng(seed))
         assert target[0].tolist() in (list(range(16)), list(range(16))[::-1])
         mirrored += int(target[0, 0] == 15)
     assert 160 < mirrored < 240
@@ -313,17 +370,15 @@ def test_mirroring_twice_changes_nothing(seed: int) -> None:
 
 
 @given(sides, sides, st.sampled_from([0.5, 0.75, 1.0, 1.75]))
-def test_evaluation_input(height: int, width: int, ratio: float) -> None:
+def test_views_for_evaluation(height: int, width: int, ratio: float) -> None:
     assume(height != width)
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    plain = transforms.evaluation_input(image, (64, 32), ratio)
-    assert plain.shape == (3, *transforms.scaled_size(width, height, (64, 32), ratio)[::-1])
-    assert plain.dtype == np.float32
-    assert plain.flags.c_contiguous
-    mirrored = transforms.evaluation_input(image, (64, 32), ratio, mirrored=True)
-    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
+    view = transforms.evaluation_view(image, (64, 32), ratio)
+    assert view.shape == (*transforms.scaled_size(width, height, (64, 32), ratio)[::-1], 3)
+    assert view.dtype == np.uint8
 
 
-def test_evaluation_input_at_full_size_is_the_normalized_image(recorded: Any) -> None:
-    whole = transforms.evaluation_input(recorded["img"], (96, 64))
-    np.testing.assert_array_equal(whole, recorded["normalized_rgb"].transpose(2, 0, 1))
+def test_a_view_at_full_size_is_the_image(recorded: Any) -> None:
+    np.testing.assert_array_equal(
+        transforms.evaluation_view(recorded["img"], (96, 64)), recorded["img"]
+    )

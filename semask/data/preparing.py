@@ -1,0 +1,102 @@
+"""Images and labels stored as plain arrays, of which a window can be read without the rest.
+
+A data set is stored once; training then decodes nothing. The arrays are numpy's own files, named
+by the digests of the manifest: one that is there belongs to that very image or label, and one whose
+source changed is made anew under another name.
+"""
+
+import multiprocessing
+import re
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semask.data.reading import read_image, read_label
+from semask.files import GIB, atomically, require_disk
+
+_HEADER = 128  # bytes of a .npy file before its numbers
+_CHANNELS = {"image": 3, "label": 1}
+_OURS = re.compile(r"[0-9a-f]{64}-(image|label)(\.[0-9a-f]{8}\.tmp)?\.npy$")
+
+
+def stored(file: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Where the image and the label of a manifest's entry are stored."""
+    return _path(file, "image", folder), _path(file, "label", folder)
+
+
+def _path(file: Mapping[str, Any], kind: str, folder: Path) -> Path:
+    digest = file[f"{kind}_sha256"]
+    return folder / digest[:2] / f"{digest}-{kind}.npy"
+
+
+def _bytes(file: Mapping[str, Any], kind: str) -> int:
+    return _HEADER + file["width"] * file["height"] * _CHANNELS[kind]
+
+
+def prepare(
+    manifest: Mapping[str, Any], root: Path, labels: Path, folder: Path, processes: int = 1
+) -> dict[str, Any]:
+    """Stores the images and labels of a split, and removes what belongs to none of them.
+
+    What an earlier run stored is kept. Before anything is written, the room that it takes is
+    printed and checked.
+
+    Args:
+        manifest: of the split.
+        root: folder that its image paths are relative to.
+        labels: folder that its label paths are relative to.
+        folder: to store in.
+        processes: how many work side by side (1: this one).
+
+    Returns:
+        {"fingerprint" (the manifest's), "files", "bytes"}.
+
+    Raises:
+        InputError: not enough room, or a file is missing or damaged.
+    """
+    wanted = {
+        _path(file, kind, folder): (file, kind) for file in manifest["files"] for kind in _CHANNELS
+    }
+    total = sum(_bytes(file, kind) for file, kind in wanted.values())
+    missing = [entry for path, entry in wanted.items() if not _is_stored(path, _bytes(*entry))]
+    size = sum(_bytes(file, kind) for file, kind in missing)
+    print(
+        f"{folder}: {len(manifest['files'])} images and labels take {total / GIB:.2f} GiB, "
+        f"{size / GIB:.2f} GiB are to be stored",
+        flush=True,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    require_disk(folder, size, "dataset.prepared")
+    store = partial(_store, root=root, labels=labels, folder=folder)
+    if processes <= 1 or len(missing) < 8:
+        for entry in missing:
+            store(entry)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            list(pool.map(store, missing, chunksize=4))
+    for path in folder.glob("[0-9a-f][0-9a-f]/*.npy"):
+        if path not in wanted and _OURS.search(path.name):
+            path.unlink()
+    return {"fingerprint": manifest["fingerprint"], "files": len(wanted), "bytes": total}
+
+
+def _is_stored(path: Path, size: int) -> bool:
+    # renamed when complete, so that its size tells no more than whether it is there
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _store(entry: tuple[Mapping[str, Any], str], root: Path, labels: Path, folder: Path) -> None:
+    file, kind = entry
+    array = (
+        read_image(root / file["image"]) if kind == "image" else read_label(labels / file["label"])
+    )
+    with atomically(_path(file, kind, folder)) as temporary:
+        np.save(temporary, array)
