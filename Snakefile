@@ -12,6 +12,13 @@ include: "rules/weights.smk"
 include: "rules/dataset.smk"
 include: "rules/labels.smk"
 include: "rules/baselines.smk"
+
+
+if PREPARED is not None:
+
+    include: "rules/prepare.smk"
+
+
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/facts.smk"

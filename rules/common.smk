@@ -48,6 +48,7 @@ if config["variant"] is not None:
     RESULTS = f"{RESULTS}/{config['variant']}"
 ROOT = config["dataset"]["root"]
 LABELS = config["dataset"]["labels"]
+PREPARED = config["dataset"]["prepared"]
 RELEASED = f"{config['results']}/released"
 DATASET = sets.load(config["dataset"]["name"])
 WEIGHTS = config["downloads"]["weights"]
@@ -213,6 +214,7 @@ def get_train_config():
         "experiment",
         "training",
         "numerics",
+        "execution",
         "port_faults",
         "loader",
         "performance",
@@ -227,6 +229,17 @@ def get_train_config():
             "evaluation": scoring,
         }
     )
+
+
+def get_prepared():
+    """List of what was stored as plain arrays; nothing where the data set's own files are read."""
+    # the same images and labels: no reason to train again
+    return [] if PREPARED is None else ancient(f"{PREPARED}/train.json")
+
+
+def get_prepared_option(wildcards, input):
+    """The trainer's option for the folder of those arrays."""
+    return ["--prepared", PREPARED] if input.prepared else []
 
 
 def get_pretrained():

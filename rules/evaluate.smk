@@ -40,6 +40,7 @@ rule evaluate:
             ["--saved-predictions", output.saved] if "saved" in output.keys() else []
         ),
         fallbacks=get_fallbacks_option,
+        execution=json.dumps(config["execution"]),
         predictions=config["evaluation"]["predictions"],
         code=get_code_of(
             "evaluate", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
@@ -48,7 +49,7 @@ rule evaluate:
         "python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
-        " --processes {params.processes} {params.fallbacks:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
+        " --processes {params.processes} {params.fallbacks:q} --execution {params.execution:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
         " --predictions {params.predictions} --pictures {output.pictures:q}"
         " --record {output.record:q} --error-log {log:q}"
 

@@ -15,7 +15,7 @@ TRAIN = (
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " {params.pretrained:q} {params.fallbacks:q} --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
+    " {params.prepared:q} {params.pretrained:q} {params.fallbacks:q} --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
 PERFORMANCE = RUN.replace("{mode}", "performance")
@@ -25,6 +25,7 @@ rule train:
     input:
         train=f"{LABELS}/train.json",
         val=f"{LABELS}/val.json",
+        prepared=get_prepared(),
         pretrained=get_pretrained(),
         verified=VERIFIED,
     output:
@@ -51,6 +52,7 @@ rule train:
         root=get_root,
         labels=get_labels_folder,
         work=f"{FULL}/work",
+        prepared=get_prepared_option,
         pretrained=get_pretrained_option,
         fallbacks=get_fallbacks_option,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
@@ -62,6 +64,7 @@ rule measure:
     input:
         train=f"{LABELS}/train.json",
         val=f"{LABELS}/val.json",
+        prepared=get_prepared(),
         pretrained=get_pretrained(),
         verified=VERIFIED,
     output:
@@ -86,6 +89,7 @@ rule measure:
         root=get_root,
         labels=get_labels_folder,
         work=f"{PERFORMANCE}/work",
+        prepared=get_prepared_option,
         pretrained=get_pretrained_option,
         fallbacks=get_fallbacks_option,
         code=get_code_of("train", leave_out=EVALUATION_CODE),

@@ -1,6 +1,6 @@
 """Rows of the table, from records and published figures; and what may be compared with what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
@@ -233,7 +233,12 @@ def table_rows(
         }
 
     lines = [measured_row(row, of(row, trained), of(row, evaluated), published) for row in rows]
-    shown = {line["published"]["line"] for line in lines if line["published"]}
+    shown = {
+        line["published"]["line"]
+        for line in lines
+        # a figure that is withheld there is still to be seen
+        if line["published"] and not any(line["published"]["differing"].values())
+    }
     return lines + [
         published_row(other)
         for other in published
@@ -250,7 +255,8 @@ def npu_over_gpu(
     experiment. Records whose recipes or data differ are not compared: `differing` names the keys.
 
     Returns:
-        npu, gpu (names), kind, fps_ratio, acc1_difference (points), differing.
+        npu, gpu (names), kind, fps_ratio, acc1_difference (points), differing, executed_differently
+        (settings of `execution`).
     """
     found = []
     for npu in lines:
@@ -272,6 +278,9 @@ def npu_over_gpu(
                     if differing
                     else _points(npu["acc1"]["value"], gpu["acc1"]["value"]),
                     "differing": differing,
+                    "executed_differently": []
+                    if npu["kind"] == "published"
+                    else _executed_differently(npu["name"], gpu["name"], trained),
                 }
             )
     return found
@@ -281,14 +290,28 @@ def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
     return None if None in (a["value"], b["value"]) else a["value"] / b["value"]
 
 
-def _differing(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
-    keys: set[str] = set()
+def _pairs(npu: str, gpu: str, trained: Mapping[str, Record]) -> Iterator[tuple[Record, Record]]:
+    """Records of two rows, of the same mode."""
     for a in trained.values():
         for b in trained.values():
             same_mode = a["mode"] == b["mode"]
             if same_mode and row_name(a["row"]) == npu and row_name(b["row"]) == gpu:
-                keys.update(differing_records(a, b))
-    return sorted(keys)
+                yield a, b
+
+
+def _differing(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
+    return sorted({key for a, b in _pairs(npu, gpu, trained) for key in differing_records(a, b)})
+
+
+def _executed_differently(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
+    """Settings of `execution` that two rows do not share: no other recipe, yet worth a word."""
+    return sorted(
+        {
+            key
+            for a, b in _pairs(npu, gpu, trained)
+            for key in differing_keys(a["execution"], b["execution"])
+        }
+    )
 
 
 def differing_records(a: Record, b: Record) -> list[str]:

@@ -160,6 +160,11 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         config["dataset"]["root"],
         {
             "dataset.labels": config["dataset"]["labels"],
+            **(
+                {"dataset.prepared": config["dataset"]["prepared"]}
+                if config["dataset"]["prepared"] is not None
+                else {}
+            ),
             "results": config["results"],
             "downloads.weights": config["downloads"]["weights"],
         },

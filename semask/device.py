@@ -295,6 +295,11 @@ def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
+def has_fused_optimizer(device: torch.device) -> bool:
+    """Whether torch's AdamW has a kernel here that updates all parameters in one pass."""
+    return device.type in ("cpu", "cuda")
+
+
 def wants_pinned_memory(device: torch.device) -> bool:
     """Whether batches for this device are copied faster from page-locked memory."""
     return device.type != "cpu"

@@ -26,12 +26,14 @@ def build_optimizer(
     learning_rate: float,
     weight_decay: float,
     decay_everything: bool = False,
+    fused: bool = False,
 ) -> AdamW:
     """AdamW in two groups: layer norms and position bias tables do not decay.
 
     A parameter is spared when its name contains `norm` or `relative_position_bias_table`; the
     decoder's batch norms (named `bn`), all biases of other layers and gamma decay, as they do in
-    the original. With `decay_everything` none is spared, as in the Ascend port.
+    the original. With `decay_everything` none is spared, as in the Ascend port. `fused` updates
+    all parameters in one pass over them.
     """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
@@ -42,4 +44,4 @@ def build_optimizer(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=learning_rate, betas=_BETAS, weight_decay=weight_decay)
+    return AdamW(groups, lr=learning_rate, betas=_BETAS, weight_decay=weight_decay, fused=fused)

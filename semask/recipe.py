@@ -1,7 +1,7 @@
 """The recipe: everything that decides what is computed, under the names of the config."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -82,6 +82,27 @@ class EvaluationRecipe:
 
     scale: tuple[int, int]
     sliding_window: SlidingWindow | None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a row's computation is run. It changes speed and memory, and results by rounding only.
+
+    Compiled dropout draws other random numbers, of the same distribution.
+    """
+
+    compile: bool
+    fused_attention: bool
+    checkpointing: bool
+
+    def model_settings(self) -> dict[str, bool]:
+        """What of it `semask.model.build` is to be given."""
+        return {"fused_attention": self.fused_attention, "checkpointing": self.checkpointing}
+
+
+def execution_on(device: str, config: Mapping[str, Sequence[str]]) -> Execution:
+    """How a row of a device is run: the config names the devices that each setting is for."""
+    return Execution(**{key: device in devices for key, devices in config.items()})
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ A record is one JSON object: `schema` (its version), `kind`, `experiment`, `data
 (what `semask.provenance.describe_run` says), `figures` (what was found, by kind) and `digest`, a
 SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads), `mode`,
 `seed`, `recipe`, `recipe_digest`, `weights_digest` (by name of the file, empty where none is kept)
-and `device` (what `semask.device.describe` says). A record of a released checkpoint has `dataset`,
-`row`, `model` (settings of `semask.model.build`), `evaluation`, `weights_digest` and `device`. The
-record of a model's facts speaks of no data: it has no `experiment` and no `data_fingerprint`.
+and `device` (what `semask.device.describe` says); those of training and evaluation also have
+`execution` (the config's settings of that name, for the row's device). A record of a released
+checkpoint has `dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`,
+`weights_digest` and `device`. The record of a model's facts speaks of no data: it has no
+`experiment` and no `data_fingerprint`.
 """
 
 import json
@@ -19,7 +21,7 @@ import jsonschema
 from semask.errors import InputError
 from semask.files import digest_of, read_json, sha256, write_atomically
 
-SCHEMA = 2
+SCHEMA = 3
 
 _TEXT = {"type": "string", "minLength": 1}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -127,6 +129,12 @@ _OF_A_ROW = {
 }
 
 
+_EXECUTED = {
+    **_OF_A_ROW,
+    "execution": _object(
+        **{key: {"type": "boolean"} for key in ("compile", "fused_attention", "checkpointing")}
+    ),
+}
 _OF_RELEASED = {
     **_OF_DATA,
     "dataset": _TEXT,
@@ -137,7 +145,12 @@ _OF_RELEASED = {
 
 
 def _schema_of(kind: str) -> dict[str, Any]:
-    of_kind = {"facts": {}, "baselines": _OF_DATA, "released": _OF_RELEASED}.get(kind, _OF_A_ROW)
+    of_kind = {
+        "facts": {},
+        "baselines": _OF_DATA,
+        "released": _OF_RELEASED,
+        "agreement": _OF_A_ROW,
+    }.get(kind, _EXECUTED)
     return _object(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **of_kind)
 
 

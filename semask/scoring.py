@@ -1,6 +1,7 @@
 """The evaluation stage: scores of a run's kept weights, their predictions, and a look at them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,21 @@ from semask.data.loading import (
     EvaluationSet,
     View,
     multi_scale_views,
-    read_image,
 )
+from semask.data.reading import read_image
 from semask.drawing import contact_sheet
 from semask.errors import InputError
 from semask.evaluation import Counts, check_counted, evaluate_split, predict, scores
 from semask.model import SeMaskFPN, build
+from semask.model.compiling import compile_for_scoring
 from semask.predictions import label_ids_of, prediction_names, save_prediction, write_predictions
-from semask.recipe import EvaluationRecipe, Numerics, build_settings, evaluation_recipe
+from semask.recipe import (
+    EvaluationRecipe,
+    Execution,
+    Numerics,
+    build_settings,
+    evaluation_recipe,
+)
 from semask.records import check_weights, write_record
 
 
@@ -42,6 +50,7 @@ def score_run(
     pictured: int,
     pictures: Path,
     record: Path,
+    execution: Execution,
     forbid_fallbacks: bool = False,
 ) -> None:
     """Evaluate the best and the last weights of a full run on the validation split.
@@ -63,6 +72,7 @@ def score_run(
         pictured: number of images to draw.
         pictures: PNG to draw them to: image, label and prediction of the last weights.
         record: file of the record.
+        execution: how it is run. Models are compiled only for images of one size.
         forbid_fallbacks: an operator that the NPU lacks is an error.
 
     Raises:
@@ -75,6 +85,8 @@ def score_run(
         row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
     )
     settings = evaluation_recipe(recipe["evaluation"])
+    if len({(file["width"], file["height"]) for file in val["files"]}) > 1:
+        execution = replace(execution, compile=False)
     # figure of the record, weights, views of each image
     passes: list[tuple[str, str, Sequence[View]]] = [("best", "best", SINGLE_SCALE)]
     if multi_scale is not None:
@@ -84,10 +96,17 @@ def score_run(
     found: dict[str, Any] = {}
     counted: list[Counts] = []
     folders: dict[str, Path] = {}
+    models: dict[str, SeMaskFPN] = {}
     with devices.noted_fallbacks(device) as fallbacks:
         for figure, name, views in passes:
-            model = load_model(recipe, weights[name], trained["weights_digest"][name])
-            devices.place(model, device)
+            if name not in models:
+                model = load_model(
+                    recipe, weights[name], trained["weights_digest"][name], execution
+                )
+                devices.place(model, device)
+                if execution.compile:
+                    compile_for_scoring(model)
+                models = {name: model}  # one at a time
             samples = EvaluationSet(val, root, labels, settings.scale, views)
             if saved is not None and name == "best":
                 folders[figure] = saved.with_suffix("") / figure
@@ -138,6 +157,7 @@ def score_run(
         device=devices.describe(row["device"]),
         run=provenance.describe_run("workflow_scripts.evaluate", started),
         evaluation={**recipe["evaluation"], "multi_scale": multi_scale},
+        execution=asdict(execution),
         figures={
             **found,
             "images": counts.images,
@@ -148,13 +168,16 @@ def score_run(
     )
 
 
-def load_model(recipe: Mapping[str, Any], path: Path, digest: str) -> SeMaskFPN:
+def load_model(
+    recipe: Mapping[str, Any], path: Path, digest: str, execution: Execution
+) -> SeMaskFPN:
     """Model of a recipe with the weights of a file, in evaluation mode.
 
     Args:
         recipe: a record's recipe.
         path: weights that training kept.
         digest: their SHA-256.
+        execution: how it will be run.
 
     Raises:
         InputError: the file is missing, damaged, or not the one with that digest.
@@ -166,7 +189,7 @@ def load_model(recipe: Mapping[str, Any], path: Path, digest: str) -> SeMaskFPN:
         raise InputError(
             f"{path}: cannot be read ({fault}); run its training again, or restore the file"
         ) from fault
-    model = build(**build_settings(recipe))
+    model = build(**{**build_settings(recipe), **execution.model_settings()})
     model.load_state_dict(state)
     return model.eval()
 
@@ -195,10 +218,12 @@ def _predictions(
     """Image, label and prediction of some images, spread evenly over the split."""
     drawn = []
     for index in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int)):
-        image, label = samples[index]
+        example = samples[index]
+        label = example.label
         size = (label.shape[0], label.shape[1])
+        shown, _ = next(example.inputs(device))
         with devices.autocast(device, precision):
-            predicted = predict(model, image[None].to(device), size, settings.sliding_window)
+            predicted = predict(model, shown, size, settings.sliding_window)
         picture = read_image(samples.pairs[index][0])[:, :, ::-1]
-        drawn.append((picture, label.numpy(), predicted[0].cpu().numpy().astype(np.uint8)))
+        drawn.append((picture, label.numpy(), predicted[0].cpu().numpy()))
     return drawn

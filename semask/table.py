@@ -220,13 +220,17 @@ def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:
     grid.align = "l"
     for pair in pairs:
         ratio, points = pair["fps_ratio"], pair["acc1_difference"]
-        refused = f"not compared: differ in {', '.join(pair['differing'])}"
+        which = pair["kind"]
+        if pair["differing"]:
+            which = f"not compared: differ in {', '.join(pair['differing'])}"
+        elif pair["executed_differently"]:
+            which += f"; run differently: {', '.join(pair['executed_differently'])}"
         grid.add_row(
             [
                 f"{pair['npu']} / {pair['gpu']}",
                 f"{ratio:.3f}" if ratio is not None else "none",
                 f"{points:+.2f}" if points is not None else "none",
-                refused if pair["differing"] else pair["kind"],
+                which,
             ]
         )
     return f"## NPU against GPU\n\n{grid.get_string()}"

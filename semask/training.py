@@ -18,14 +18,16 @@ from torch.nn.parallel import DistributedDataParallel
 from semask import device as devices
 from semask import distributed, keeping, provenance, workdir
 from semask.checkpoints import load_weights
-from semask.data.loading import EvaluationSet, TrainingSet, training_batches
+from semask.data.inputs import network_input
+from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
 from semask.evaluation import evaluate_split, scores
 from semask.files import sha256
 from semask.measurement import speed
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
+from semask.model.compiling import compile_parts, compiled_losses
 from semask.model.weights import load_pretrained_swin
 from semask.optimization import build_optimizer, learning_rate
-from semask.recipe import Recipe, build_settings
+from semask.recipe import Execution, Recipe, build_settings
 from semask.records import write_record
 from semask.run_log import RunLog, read_log
 from semask.timeline import Timeline
@@ -40,7 +42,8 @@ class Run:
 
     `train` and `val` are split manifests; `val` is read by full runs only. `root` and `labels` are
     the folders that the manifests' paths are relative to. `outputs` gives the target of `log` and,
-    in full runs, `best` and `last`; `record` is written after them. `pretrained` is the file of the
+    in full runs, `best` and `last`; `record` is written after them. `prepared` is the
+    folder of the images and labels that the stage `prepare` stored, `pretrained` the file of the
     weights to start from, if any; with `forbid_fallbacks` an operator that an NPU lacks is an
     error.
     """
@@ -62,6 +65,8 @@ class Run:
     work: Path
     outputs: Mapping[str, Path]
     record: Path
+    execution: Execution
+    prepared: Path | None = None
     pretrained: Path | None = None
     forbid_fallbacks: bool = False
 
@@ -118,14 +123,19 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
     settings = run.recipe.training
     model, pretrained = _build(run)
     devices.place(model, device)
+    fixed_scale = run.recipe.port_faults.fixed_loss_scale
+    scaler = devices.grad_scaler(device, "fp32" if fixed_scale else settings.precision)
     optimizer = build_optimizer(
         model,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         decay_everything=run.recipe.port_faults.decay_everything,
+        # the fused one takes a step that overflowed for a step: it could not be counted
+        fused=devices.has_fused_optimizer(device) and not scaler.is_enabled(),
     )
-    fixed_scale = run.recipe.port_faults.fixed_loss_scale
-    scaler = devices.grad_scaler(device, "fp32" if fixed_scale else settings.precision)
+    if run.execution.compile:
+        compile_parts(model, several_processes=distributed.world_size() > 1)
+    losses_of = compiled_losses() if run.execution.compile else segmentation_losses
     replica: nn.Module = model
     if distributed.world_size() > 1:
         replica = DistributedDataParallel(model)
@@ -154,7 +164,7 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        waited, figures = _gradients(run, replica, scaler, batches, device)
+        waited, figures = _gradients(run, replica, losses_of, scaler, batches, device)
         stepped.clear()
         scaler.step(optimizer)
         scaler.update()
@@ -184,8 +194,9 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
 def _gradients(
     run: Run,
     replica: nn.Module,
+    losses_of: Callable[..., SegmentationLosses],
     scaler: torch.amp.GradScaler,
-    batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterator[Batch],
     device: torch.device,
 ) -> tuple[float, torch.Tensor]:
     """Leaves the gradients of one iteration's batch at the parameters, scaled by `scaler`.
@@ -198,16 +209,16 @@ def _gradients(
     waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
     for part in range(1, settings.accumulation + 1):
         asked = time.perf_counter()
-        images, labels = next(batches)
+        batch = next(batches)
         waited += time.perf_counter() - asked
         # processes are averaged over: each image's loss then counts 1 / global batch
-        weight = len(images) * distributed.world_size() / settings.global_batch
-        images = images.to(device, non_blocking=True)
-        labels = labels.to(device, non_blocking=True)
+        weight = len(batch.images) * distributed.world_size() / settings.global_batch
+        images = network_input(batch.images.to(device, non_blocking=True), batch.sizes)
+        labels = batch.labels.to(device, non_blocking=True)
         with _reduced_later(replica) if part < settings.accumulation else nullcontext():
             with devices.autocast(device, settings.precision):
                 main, semantic = replica(images)
-            losses = segmentation_losses(main, semantic, labels, settings.hard_pixels)
+            losses = losses_of(main, semantic, labels, settings.hard_pixels)
             scaler.scale(losses.total * (weight * (fixed_scale or 1.0))).backward()
         figures += weight * torch.stack(losses).detach()
     if fixed_scale is not None:
@@ -219,7 +230,7 @@ def _gradients(
 
 def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
     """The model to train, and what was loaded into it."""
-    model = build(**build_settings(run.recipe.as_dict()))
+    model = build(**{**build_settings(run.recipe.as_dict()), **run.execution.model_settings()})
     if run.pretrained is None:
         return model, None
     report = load_weights(model, run.pretrained, load_pretrained_swin)
@@ -265,7 +276,13 @@ def _identity(run: Run) -> dict[str, Any]:
 def _batches(run: Run, device: torch.device, first: int) -> Any:
     settings = run.recipe.training
     samples = TrainingSet(
-        run.train, run.root, run.labels, settings.augmentation, run.seed, settings.shuffle_labels
+        run.train,
+        run.root,
+        run.labels,
+        settings.augmentation,
+        run.seed,
+        shuffle_labels=settings.shuffle_labels,
+        prepared=run.prepared,
     )
     return training_batches(
         samples,
@@ -329,15 +346,17 @@ def _evaluate_and_keep(
         # without syncbn each process has its own batch statistics: the first one's are kept
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
-    counts = evaluate_split(
-        model,
-        EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
-        workers=run.workers,
-        num_classes=run.recipe.model.num_classes,
-        device=device,
-        precision=run.recipe.training.precision,
-        sliding_window=run.recipe.evaluation.sliding_window,
-    )
+    # compiled for another size, for some images, would take longer than it saves
+    with torch.compiler.set_stance("force_eager"):
+        counts = evaluate_split(
+            model,
+            EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
+            workers=run.workers,
+            num_classes=run.recipe.model.num_classes,
+            device=device,
+            precision=run.recipe.training.precision,
+            sliding_window=run.recipe.evaluation.sliding_window,
+        )
     found = scores(counts.confusion)
     reached = {"iteration": iteration, "miou": found.miou}
     if log is not None:
@@ -363,6 +382,7 @@ def _write_record(run: Run, device: torch.device, outcome: _Outcome, started: st
         weights_digest={
             name: sha256(run.outputs[name]) for name in ("best", "last") if name in run.outputs
         },
+        execution={**asdict(run.execution), "prepared": run.prepared is not None},
         device=devices.describe(run.device),
         run=provenance.describe_run("workflow_scripts.train", started),
         figures={

@@ -89,6 +89,9 @@ def make_record() -> Any:
             weights_digest={"best": digest, "last": digest},
             device={"name": "a processor", "torch": "2.13.0"},
         )
+        if kind in ("train", "evaluate"):
+            settings = ("compile", "fused_attention", "checkpointing")
+            content["execution"] = dict.fromkeys(settings, False)
         if kind == "train":
             figures = {
                 "speed": {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from semask.data.manifest import read_manifest
 from semask.predictions import prediction_names
+from semask.recipe import execution_on
 from semask.records import check_weights, read_record
 from workflow_scripts import _guard
 from workflow_scripts._launch import launch
@@ -40,6 +41,7 @@ def main() -> None:
         pictured=arguments.predictions,
         pictures=arguments.pictures,
         record=arguments.record,
+        execution=execution_on(device, arguments.execution),
         forbid_fallbacks=arguments.forbid_fallbacks,
     )
 
@@ -64,6 +66,12 @@ def _parse() -> argparse.Namespace:
         type=Path,
         help="manifest, JSON, of the best weights' predictions, which are saved beside it in a "
         "folder of its name",
+    )
+    parser.add_argument(
+        "--execution",
+        type=json.loads,
+        required=True,
+        help="the config's settings of how a row is run, as JSON",
     )
     parser.add_argument("--predictions", type=int, required=True, help="images to draw")
     parser.add_argument("--pictures", type=Path, required=True, help="the drawing, PNG")

@@ -7,7 +7,7 @@ from pathlib import Path
 from semask.data.manifest import check_classes, check_crop, read_manifest
 from semask.errors import InputError
 from semask.files import sha256
-from semask.recipe import resolve
+from semask.recipe import execution_on, resolve
 from workflow_scripts import _guard
 from workflow_scripts._launch import launch
 
@@ -67,6 +67,8 @@ def main() -> None:
             },
             record=arguments.record,
             pretrained=arguments.pretrained,
+            execution=execution_on(arguments.device, config["execution"]),
+            prepared=arguments.prepared,
             forbid_fallbacks=arguments.forbid_fallbacks,
         )
     )
@@ -106,6 +108,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output-log", type=Path, required=True, help="log, JSON lines")
     parser.add_argument("--best", type=Path, help="weights of the best evaluation")
     parser.add_argument("--last", type=Path, help="weights of the last iteration")
+    parser.add_argument("--prepared", type=Path, help="images and labels as `prepare` stored them")
     parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
     parser.add_argument("--record", type=Path, required=True)
     parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)

@@ -1,15 +1,24 @@
 """Swin Transformer with a semantic layer after each stage (Jain et al., SeMask, figure 2)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from semask import compat  # noqa: F401  (before timm)
 from semask.model.semantic import SemanticLayer
-from semask.model.windows import pad_to_multiple, partition, reverse, shift_mask
+from semask.model.windows import (
+    pad_to_multiple,
+    padded_length,
+    partition,
+    reverse,
+    shift_mask,
+)
 
-from timm.layers import DropPath, Mlp, PatchEmbed, trunc_normal_  # isort: skip
+from timm.layers import Mlp, PatchEmbed, trunc_normal_  # isort: skip
 from timm.models.swin_transformer import PatchMerging, WindowAttention  # isort: skip
 
 PATCH = 4
@@ -27,12 +36,15 @@ class FastGELU(nn.Module):
 class SwinBlock(nn.Module):
     """Window attention and MLP, each after a layer norm and around a residual.
 
+    What is random or depends on the size of the map alone comes as an argument, so that blocks of
+    the same shapes are one and the same computation: compiled once, and the same when it is
+    repeated in the backward pass.
+
     Args:
         dim: channels.
         heads: of the attention.
         window: side of a window, in tokens.
         shift: of the windows, in tokens; 0 for none.
-        drop_path: probability that a sample skips a branch.
         fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
         gelu: makes the MLP's activation.
     """
@@ -43,7 +55,6 @@ class SwinBlock(nn.Module):
         heads: int,
         window: int,
         shift: int,
-        drop_path: float,
         fused: bool,
         gelu: Callable[[], nn.Module],
     ) -> None:
@@ -56,21 +67,31 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         activation: Any = gelu  # timm's annotation knows no partial
         self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
-        self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps features (B, H, W, dim) to features of the same shape."""
-        x = x + self.drop_path(self._attend(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        kept_attention: Tensor | None = None,
+        kept_mlp: Tensor | None = None,
+    ) -> Tensor:
+        """Maps features (B, H, W, dim) to features of the same shape.
 
-    def _attend(self, x: Tensor) -> Tensor:
+        Args:
+            x: features.
+            mask: that of the shifted windows, as `shift_mask` makes it; None without a shift.
+            kept_attention: factor (B, 1, 1, 1) of each sample's attention branch, see `draw_kept`;
+                None keeps all.
+            kept_mlp: likewise of the MLP.
+        """
+        x = x + _times(self._attend(self.norm1(x), mask), kept_attention)
+        return x + _times(self.mlp(self.norm2(x)), kept_mlp)
+
+    def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         _, height, width, _ = x.shape
         x = pad_to_multiple(x, self.window)
         _, padded_height, padded_width, _ = x.shape
-        mask = None
         if self.shift:
-            size = padded_height, padded_width
-            mask = shift_mask(*size, self.window, self.shift, x.device, x.dtype)
             x = x.roll((-self.shift, -self.shift), dims=(1, 2))
         x = self.attn(partition(x, self.window), mask)
         x = reverse(x, self.window, padded_height, padded_width)
@@ -79,8 +100,39 @@ class SwinBlock(nn.Module):
         return x[:, :height, :width]
 
 
+def _times(x: Tensor, kept: Tensor | None) -> Tensor:
+    return x if kept is None else x * kept.to(x.dtype)
+
+
+def draw_kept(x: Tensor, drop_path: float) -> Tensor:
+    """Draws which samples keep a branch (stochastic depth; Huang et al., 2016).
+
+    Args:
+        x: features (B, …).
+        drop_path: probability that a sample skips the branch.
+
+    Returns:
+        (B, 1, 1, 1) float32: 0 with that probability, else the inverse of the other one.
+    """
+    kept = torch.empty(len(x), 1, 1, 1, device=x.device)
+    return kept.bernoulli_(1 - drop_path).div_(1 - drop_path)
+
+
 class Stage(nn.Module):
-    """The blocks of one resolution, the semantic layer, and the way down to the next stage."""
+    """The blocks of one resolution, the semantic layer, and the way down to the next stage.
+
+    Args:
+        dim: channels.
+        heads: of the attention.
+        window: side of a window, in tokens.
+        drop_path: of each block, the probability that a sample skips a branch in training.
+        fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
+        gelu: makes the activation of the blocks' MLPs.
+        semantic_layer: what follows the blocks.
+        downsample: whether another stage follows.
+        checkpointing: keep only the blocks' inputs for the backward pass and compute the rest of
+            each block anew there.
+    """
 
     def __init__(
         self,
@@ -92,13 +144,13 @@ class Stage(nn.Module):
         gelu: Callable[[], nn.Module],
         semantic_layer: SemanticLayer,
         downsample: bool,
+        checkpointing: bool,
     ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(
-            *(
-                SwinBlock(dim, heads, window, (i % 2) * (window // 2), p, fused, gelu)
-                for i, p in enumerate(drop_path)
-            )
+        self.window, self.drop_path, self.checkpointing = window, drop_path, checkpointing
+        self.blocks = nn.ModuleList(
+            SwinBlock(dim, heads, window, (i % 2) * (window // 2), fused, gelu)
+            for i in range(len(drop_path))
         )
         self.semantic_layer = semantic_layer
         # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
@@ -114,8 +166,25 @@ class Stage(nn.Module):
             Features (B, H, W, dim), the semantic map (B, H, W, K), and the next stage's input
             (B, ⌈H/2⌉, ⌈W/2⌉, 2·dim), which in the last stage is the features again.
         """
-        x, semantic_map = self.semantic_layer(self.blocks(x))
+        for block, drop_path in zip(self.blocks, self.drop_path, strict=True):
+            x = self._run(block, x, drop_path)
+        x, semantic_map = self.semantic_layer(x)
         return x, semantic_map, x if self.downsample is None else self.downsample(x)
+
+    def _run(self, block: Any, x: Tensor, drop_path: float) -> Tensor:
+        mask = None
+        if block.shift:
+            _, height, width, _ = x.shape
+            padded = padded_length(height, self.window), padded_length(width, self.window)
+            mask = shift_mask(*padded, self.window, block.shift, x.device, x.dtype)
+        kept: list[Tensor | None] = [None, None]
+        if self.training and drop_path:
+            kept = [draw_kept(x, drop_path), draw_kept(x, drop_path)]
+        if self.checkpointing and torch.is_grad_enabled():
+            # nothing is drawn inside of a block, so no generator has to be put back
+            again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
+            return again(x, mask, *kept)
+        return block(x, mask, *kept)
 
 
 class SeMaskSwin(nn.Module):
@@ -132,6 +201,7 @@ class SeMaskSwin(nn.Module):
         semantic_dropout: on the output of semantic attention.
         fused: window attention through `torch.nn.functional.scaled_dot_product_attention`.
         gelu: makes the activation of the blocks' MLPs.
+        checkpointing: blocks are computed anew in the backward pass, which takes less memory.
     """
 
     def __init__(
@@ -146,6 +216,7 @@ class SeMaskSwin(nn.Module):
         semantic_dropout: float,
         fused: bool,
         gelu: Callable[[], nn.Module] = nn.GELU,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.dims = [embed * 2**i for i in range(len(depths))]
@@ -172,6 +243,7 @@ class SeMaskSwin(nn.Module):
                     gelu,
                     SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout),
                     downsample=i + 1 < len(depths),
+                    checkpointing=checkpointing,
                 )
             )
             self.add_module(f"norm{i}", nn.LayerNorm(dim))

@@ -29,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "norm": "bn",
     "fused_attention": False,
     "gelu": "exact",
+    "checkpointing": False,
 }
 STAGES = 4
 MAX_CLASSES = 255  # labels are bytes, of which 255 means ignored
@@ -61,7 +62,9 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
             - ``norm``: ``"bn"`` (default) or ``"syncbn"``, over all processes;
             - ``fused_attention``: window attention through torch's
               ``scaled_dot_product_attention`` instead of separate operators (False);
-            - ``gelu``: ``"exact"`` (default), ``"tanh"`` or ``"fast"``, of the backbone's MLPs.
+            - ``gelu``: ``"exact"`` (default), ``"tanh"`` or ``"fast"``, of the backbone's MLPs;
+            - ``checkpointing``: keep only the inputs of the backbone's blocks for the backward
+              pass and compute the rest anew: less memory, more time, the same result (False).
 
     Returns:
         The model, in training mode, on torch's default device.
@@ -94,6 +97,7 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
         settings["semantic_dropout"],
         settings["fused_attention"],
         GELUS[settings["gelu"]],
+        settings["checkpointing"],
     )
     norm = NORMS[settings["norm"]]
     return SeMaskFPN(backbone, FPNHead(backbone.dims, num_classes, settings["dropout"], norm))
@@ -140,8 +144,8 @@ def _check(num_classes: int, settings: dict[str, Any]) -> None:
         _require(is_number and 0 <= value < 1, key, value, "a number from 0 to below 1")
     _require(settings["norm"] in list(NORMS), "norm", settings["norm"], f"one of {_listed(NORMS)}")
     _require(settings["gelu"] in list(GELUS), "gelu", settings["gelu"], f"one of {_listed(GELUS)}")
-    fused = settings["fused_attention"]
-    _require(isinstance(fused, bool), "fused_attention", fused, "true or false")
+    for key in ("fused_attention", "checkpointing"):
+        _require(isinstance(settings[key], bool), key, settings[key], "true or false")
 
 
 def _require(allowed: bool, key: str, value: Any, expected: str) -> None:

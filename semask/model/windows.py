@@ -61,7 +61,6 @@ def reverse(windows: Tensor, window: int, height: int, width: int) -> Tensor:
     return window_reverse(windows.unflatten(1, (window, window)), (window, window), height, width)
 
 
-@lru_cache(maxsize=32)
 def shift_mask(
     height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
@@ -81,14 +80,29 @@ def shift_mask(
     Returns:
         (n, window², window²): 0 where two tokens were neighbours before the shift, -100 elsewhere.
     """
+    # within a graph a cache means nothing: the mask is a constant of it
+    make = _shift_mask if torch.compiler.is_compiling() else _cached_shift_mask
+    return make(height, width, window, shift, device, dtype)
+
+
+def _shift_mask(
+    height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    rows = _regions(height, window, shift, device)
+    columns = _regions(width, window, shift, device)
+    regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
+    ids = partition(regions, window).squeeze(-1)
+    apart = ids[:, None, :] != ids[:, :, None]
+    return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
+
+
+@lru_cache(maxsize=32)
+def _cached_shift_mask(
+    height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     # A tensor made in inference mode could not take part in training later on.
     with torch.inference_mode(False), torch.no_grad():
-        rows = _regions(height, window, shift, device)
-        columns = _regions(width, window, shift, device)
-        regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
-        ids = partition(regions, window).squeeze(-1)
-        apart = ids[:, None, :] != ids[:, :, None]
-        return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
+        return _shift_mask(height, width, window, shift, device, dtype)
 
 
 def _regions(length: int, window: int, shift: int, device: torch.device) -> Tensor:

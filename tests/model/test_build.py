@@ -51,7 +51,7 @@ def test_parameter_counts(counts, variant, classes):
 def test_drop_path_rises_linearly_over_all_blocks():
     model = build("nano", 3, depths=(1, 2, 3, 1), drop_path=0.3)
 
-    rates = [m.drop_prob for n, m in model.named_modules() if n.endswith("drop_path")]
+    rates = [rate for stage in model.backbone.layers for rate in stage.drop_path]
 
     assert rates == pytest.approx([0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3])
 

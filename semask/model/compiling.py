@@ -1,0 +1,68 @@
+"""Compiling a model with torch.compile: its parts for training, the whole for scoring."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from semask.model.backbone import SwinBlock
+from semask.model.losses import SegmentationLosses, segmentation_losses
+from semask.model.segmentor import SeMaskFPN
+from semask.model.semantic import SemanticLayer
+
+# Shapes of one module's code that are compiled: every stage has its own, shifted or not, with and
+# without drop-path, for every size of input. torch gives up at 8, and then it would be an error.
+_SHAPES = 128
+
+
+def compile_parts(model: SeMaskFPN, several_processes: bool = False) -> None:
+    """Has blocks, semantic layers and the decoder compiled, each when it is first called.
+
+    Blocks of the same shapes are compiled once: of 24 there are 9 that differ. Each part is one
+    graph. What is drawn at random and the masks lie outside of them.
+
+    Args:
+        model: in its final place; its parameters keep their names.
+        several_processes: the decoder's norms may talk to other processes, which no graph can
+            hold: it is left as it is.
+    """
+    parts: list[nn.Module] = []
+    for module in model.backbone.modules():
+        if isinstance(module, SwinBlock | SemanticLayer):
+            parts.append(module)
+    if not several_processes:
+        parts.append(model.decode_head)
+    _allow_shapes()
+    for part in parts:
+        part.compile(dynamic=False, fullgraph=True)
+
+
+def compiled_losses() -> Callable[..., SegmentationLosses]:
+    """`segmentation_losses`, compiled: its many passes over full-size logits become a few."""
+    _allow_shapes()
+    compiled: Callable[..., SegmentationLosses] = torch.compile(
+        segmentation_losses, dynamic=False, fullgraph=True
+    )
+    return compiled
+
+
+def compile_for_scoring(model: SeMaskFPN) -> None:
+    """Has a model compiled whose weights will not change any more.
+
+    On a CPU the whole forward pass is one graph with the weights as constants, packed for its
+    matrix products; elsewhere the parts are compiled.
+
+    Args:
+        model: in evaluation mode, in its final place. Each size of input is compiled for itself.
+    """
+    if next(model.parameters()).device.type != "cpu":
+        compile_parts(model)
+        return
+    _allow_shapes()
+    model.compile(dynamic=False, fullgraph=True, options={"freezing": True})
+
+
+def _allow_shapes() -> None:
+    settings: Any = torch._dynamo.config
+    settings.recompile_limit = _SHAPES

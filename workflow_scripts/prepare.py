@@ -1,0 +1,32 @@
+"""Store the training images and labels as plain arrays, which need no decoding."""
+
+import json
+from pathlib import Path
+
+from semask.data.manifest import read_manifest
+from semask.data.preparing import prepare
+from semask.files import write_atomically
+from workflow_scripts import _guard
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--train-manifest", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True, help="the data set")
+    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
+    parser.add_argument("--folder", type=Path, required=True, help="for the arrays")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--output", type=Path, required=True, help="what is stored, JSON")
+    arguments = parser.parse_args()
+    stored = prepare(
+        read_manifest(arguments.train_manifest),
+        arguments.root,
+        arguments.labels,
+        arguments.folder,
+        arguments.processes,
+    )
+    write_atomically(arguments.output, json.dumps(stored, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    _guard.run(main)
