@@ -40,17 +40,25 @@ def model_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: the settings are not those of a model.
     """
-    model = _on_meta(settings)
+    model = on_meta(settings)
     return {
         "variant": settings["variant"],
         "num_classes": settings["num_classes"],
         "parameters": _parameters(model),
         "buffers": _count(model.buffers()),
-        "gmac": {f"{height}x{width}": _gmac(model, height, width) for height, width in SIZES},
+        "gmac": {f"{height}x{width}": gmac(model, height, width) for height, width in SIZES},
     }
 
 
-def _on_meta(settings: Mapping[str, Any]) -> SeMaskFPN:
+def on_meta(settings: Mapping[str, Any]) -> SeMaskFPN:
+    """A model in evaluation mode on torch's meta device, where tensors have shapes only.
+
+    Args:
+        settings: of `semask.model.build`; attention is never fused.
+
+    Raises:
+        InputError: the settings are not those of a model.
+    """
     # fused attention is one operator, which the counter knows on some devices only
     with torch.device("meta"):
         return build(**{**settings, "fused_attention": False}).eval()
@@ -70,7 +78,17 @@ def _count(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors)
 
 
-def _gmac(model: SeMaskFPN, height: int, width: int) -> dict[str, float]:
+def gmac(model: SeMaskFPN, height: int, width: int) -> dict[str, float]:
+    """10⁹ multiply-accumulates of one image in evaluation; `model_facts` says what counts.
+
+    Args:
+        model: as `on_meta` makes it.
+        height: of the image, in pixels.
+        width: likewise.
+
+    Returns:
+        total, backbone, and semantic_layers (of the backbone's).
+    """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, height, width, device="meta"))
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
@@ -92,13 +110,13 @@ def variants_tables() -> str:
     ]
     work = [["GMAC, 19 classes", *(f"{height}×{width}" for height, width in SIZES)]]
     for variant in _PAPERS:
-        models = [_on_meta({"variant": variant, "num_classes": k}) for k in _CLASSES]
+        models = [on_meta({"variant": variant, "num_classes": k}) for k in _CLASSES]
         name = f"SeMask-{variant[0].upper()}"
         parameters.append(
             [name, *(_with_parts(_parameters(model), 1e6, "decoder") for model in models)]
         )
-        work.append([name, *(_with_parts(_gmac(models[0], *size), 1) for size in SIZES)])
-    return f"{_markdown(parameters)}\n\n{_markdown(work)}"
+        work.append([name, *(_with_parts(gmac(models[0], *size), 1) for size in SIZES)])
+    return f"{markdown(parameters)}\n\n{markdown(work)}"
 
 
 def _with_parts(figures: Mapping[str, float], unit: float, *more: str) -> str:
@@ -106,6 +124,7 @@ def _with_parts(figures: Mapping[str, float], unit: float, *more: str) -> str:
     return f"{figures['total'] / unit:.2f} ({', '.join(parts)})"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def markdown(rows: list[list[str]]) -> str:
+    """A Markdown table; the first row is its head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])

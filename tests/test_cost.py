@@ -1,0 +1,260 @@
+"""The cost model: against sums, against autograd on a CPU, against a process's memory."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from semask.config import assemble
+from semask.cost import (
+    BYTES_PER_PARAMETER,
+    Autocast,
+    gmac_of,
+    rate_of,
+    recipe_of,
+    row_work,
+    saved_bytes,
+    training_memory,
+)
+from semask.errors import InputError
+from semask.facts import on_meta
+from semask.model import build
+from semask.records import write_record
+from workflow_scripts.cost import configs_of
+
+from .conftest import REPOSITORY
+
+NANO = {"variant": "nano", "num_classes": 19}
+DOCUMENTED = (REPOSITORY / "docs" / "cost.md").read_text()
+LINUX = Path("/proc/self/status").exists()
+
+
+def command(*arguments: str | Path, timeout: int = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.cost", *arguments],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout,
+    )  # fmt: skip
+
+
+def test_parameters_take_16_bytes_and_activations_are_linear_in_the_batch() -> None:
+    memory = training_memory(NANO, (64, 64), "fp32")
+    model = on_meta(NANO).train()
+    assert memory.parameters == BYTES_PER_PARAMETER * sum(x.numel() for x in model.parameters())
+    assert BYTES_PER_PARAMETER == 16
+    for batch in (2, 5):
+        saved = saved_bytes(model, (64, 64), batch, nullcontext())
+        assert memory.of(batch) == memory.parameters + saved
+    alone = saved_bytes(model, (64, 64), 1, nullcontext())
+    assert memory.of(1) - memory.parameters == pytest.approx(alone, rel=0.05)
+    # statistics of the batch norms
+    assert 0 < memory.constant < 100_000
+
+
+def test_activations_grow_with_the_area() -> None:
+    # sides that windows of 7 tokens fill at every stride
+    small, large = (training_memory(NANO, (side, side), "fp32") for side in (224, 448))
+    assert large.per_image == pytest.approx(4 * small.per_image, rel=0.02)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_reduced_precision_takes_less_for_an_image_and_more_for_the_weights(precision: str) -> None:
+    full, reduced = (training_memory(NANO, (128, 128), p) for p in ("fp32", precision))
+    assert 0.5 * full.per_image < reduced.per_image < full.per_image
+    assert reduced.parameters == full.parameters
+    # weights of the products, in 2 bytes each
+    assert full.constant < reduced.constant < full.parameters / 8 + full.constant
+
+
+@pytest.mark.parametrize("attention", ["windowed", "global"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_count_is_that_of_a_real_step(attention: str, batch: int) -> None:
+    settings = {**NANO, "semantic_attention": [attention] * 4}
+    counted, real = on_meta(settings).train(), build(**settings)
+
+    def saved(model: Any, casts: Any) -> int:
+        return saved_bytes(model, (64, 96), batch, casts)
+
+    assert saved(counted, nullcontext()) == saved(real, nullcontext())
+    # a CPU's autocast keeps nothing in fp32
+    on_cpu = Autocast(torch.bfloat16, in_full=())
+    assert saved(counted, on_cpu) == saved(real, torch.autocast("cpu", torch.bfloat16))
+
+
+def config_of(experiment: str, variant: str | None = None, **changes: Any) -> dict[str, Any]:
+    files = (REPOSITORY / "config.yaml", REPOSITORY / "experiments" / f"{experiment}.yaml")
+    return assemble([*(yaml.safe_load(path.read_text()) for path in files), changes], variant)
+
+
+def record_of(
+    path: Path, make_record: Any, config: dict[str, Any], row: dict[str, Any], fps: float
+) -> Path:
+    content = make_record(
+        "train",
+        mode="performance",
+        row={key: row[key] for key in ("device", "processes", "threads")},
+        recipe=recipe_of(config, row, "performance").as_dict(),
+    )
+    content["figures"]["speed"]["fps"] = fps
+    write_record(path, "train", **content)
+    return path
+
+
+def test_what_was_measured_is_predicted_as_images_per_second(
+    tmp_path: Path, make_record: Any
+) -> None:
+    config = config_of("ascend")
+    row = config["rows"][1]
+    rate = rate_of(record_of(tmp_path / "train.json", make_record, config, row, fps=63.15))
+
+    work = row_work(config, row)
+
+    assert rate.hours(work.training, 8) == pytest.approx(80000 * 32 / 63.15 / 3600)
+    assert rate.hours(work.performance, 8) == pytest.approx(1000 * 32 / 63.15 / 3600)
+    assert rate.hours(work.training, 1) == pytest.approx(8 * rate.hours(work.training, 8))
+    assert (rate.device, rate.precision, rate.processes) == ("gpu", "fp32", 8)
+
+
+def test_evaluations_by_hand() -> None:
+    config = config_of(
+        "cityscapes", "tiny", evaluation={"multi_scale": {"ratios": [0.5, 1.0], "flip": True}}
+    )
+    settings = {key: value for key, value in config["model"].items() if key != "pretrained"}
+    whole, half = gmac_of(settings, 1024, 2048), gmac_of(settings, 512, 1024)
+
+    # ten on the way, the best and the last weights, then four views
+    assert row_work(config, config["rows"][1]).evaluation == pytest.approx(
+        500 * (12 * whole + 2 * whole + 2 * half)
+    )
+    assert row_work(config, config["rows"][0]).evaluation == 0
+    assert whole == pytest.approx(306.14, abs=0.005)
+
+
+def test_seeds_and_sliding_windows_by_hand() -> None:
+    config = config_of(
+        "cityscapes", "tiny",
+        evaluation={
+            "multi_scale": None, "sliding_window": {"size": [768, 768], "stride": [512, 512]}
+        },
+    )  # fmt: skip
+    row = {**config["rows"][1], "seeds": [0, 1, 2]}
+    window = gmac_of({"variant": "tiny", "num_classes": 19}, 768, 768)
+    work = row_work(config, row)
+    # 2 windows high, 4 wide
+    assert work.evaluation == pytest.approx(3 * 500 * 12 * 8 * window)
+    assert work.training == pytest.approx(3 * 3 * 80000 * 8 * window)
+
+
+def test_the_embedded_experiment_has_the_images_that_it_makes(config: dict[str, Any]) -> None:
+    image = gmac_of(NANO, 128, 256)
+    assert row_work(config, config["rows"][1]).evaluation == pytest.approx(60 * 4 * image)
+
+
+def test_a_data_set_of_unknown_size_is_refused(config: dict[str, Any]) -> None:
+    del config["dataset"]["streets"]
+    with pytest.raises(InputError, match=r"dataset\.name: streets: nothing is published of it"):
+        row_work(config, config["rows"][0])
+
+
+def test_hours_come_from_the_record_that_is_most_like_the_row(
+    tmp_path: Path, make_record: Any
+) -> None:
+    config = config_of("ascend")
+    paths = [
+        record_of(tmp_path / f"{n}.json", make_record, config, config["rows"][n], fps)
+        for n, fps in ((0, 10.0), (1, 64.0))
+    ]
+    done = command("--experiment", "experiments/ascend.yaml", "--record", *paths)
+
+    assert done.returncode == 0, done.stderr
+    rates, experiments = (table.splitlines() for table in done.stdout.strip().split("\n\n"))
+    assert rates[2].endswith("| 10 | 4.096 | 1.00 |")
+    assert rates[3].endswith("| 64 | 3.277 | 0.80 |")
+    one, eight, *npu = (line.split(" | ")[-2:] for line in experiments[2:])
+    assert one[0] + " |" == one[1]  # a single device
+    assert float(eight[1].strip(" |")) == pytest.approx(
+        sum(row_work(config, config["rows"][1])) / (0.8 * 4096 * 8 * 3600), abs=0.1
+    )
+    assert npu == [["no record of npu, fp32", "no record of npu, fp32 |"]] * 2
+
+
+def test_a_wrong_record_is_one_line(tmp_path: Path) -> None:
+    done = command("--record", tmp_path / "none.json")
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.startswith(f"error: {tmp_path / 'none.json'}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_wrong_overlays_are_refused(tmp_path: Path) -> None:
+    contents = {"list": "- 1", "tab": "a: [", "key": "trainig: 1"}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.yaml").write_text(content)
+    for name, said in (
+        ("none", "none.yaml: cannot be read"),
+        ("list", "list.yaml: not a mapping"),
+        ("tab", "tab.yaml: not YAML"),
+        ("key", "config: trainig: unknown key"),
+    ):
+        with pytest.raises(InputError, match=said) as fault:
+            list(configs_of([tmp_path / f"{name}.yaml"], None))
+        assert "\n" not in str(fault.value)
+    with pytest.raises(InputError, match="'huge' is not a name under variants"):
+        list(configs_of([REPOSITORY / "experiments/cityscapes.yaml"], "huge"))
+
+
+def test_documented_rows_are_the_computed_ones() -> None:
+    done = command(
+        "--fps", "10", "--experiment", "experiments/cityscapes.yaml", "--variant", "tiny"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert set(lines) <= set(DOCUMENTED.splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--memory"], ["--fps", "10", "--experiment", "experiments/cityscapes.yaml"]],
+)
+def test_documented_tables_are_the_computed_ones(arguments: list[str]) -> None:
+    done = command(*arguments, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in DOCUMENTED
+
+
+STEPS = """
+import sys, torch
+from semask.model import build, segmentation_losses
+from semask.optimization import build_optimizer
+torch.set_num_threads(1)
+batch = int(sys.argv[1])
+model = build("tiny", 19)
+optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.05)
+images, labels = torch.randn(batch, 3, 256, 256), torch.randint(0, 19, (batch, 256, 256))
+for _ in range(2):  # from the second one on there are moments
+    optimizer.zero_grad(set_to_none=True)
+    segmentation_losses(*model(images), labels).total.backward()
+    optimizer.step()
+# of this program alone: getrusage may count the one that started it
+[line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(int(line.split()[1]) * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LINUX, reason="reads /proc")
+def test_memory_of_real_steps() -> None:
+    peaks = [
+        int(subprocess.run(
+            [sys.executable, "-c", STEPS, str(batch)],
+            cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=True,
+        ).stdout)
+        for batch in (1, 3)
+    ]  # fmt: skip
+    predicted = training_memory({"variant": "tiny", "num_classes": 19}, (256, 256), "fp32")
+    assert 0.5 < predicted.per_image / ((peaks[1] - peaks[0]) / 2) < 1.6
