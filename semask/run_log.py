@@ -7,13 +7,17 @@ data_seconds, and skipped, true, where fp16 gradients overflowed and no step was
 """
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+from semask import distributed
 
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")
 
@@ -26,6 +30,44 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text().splitlines(keepends=True):
         if line.endswith("\n"):
             lines.append(json.loads(line))
+    return lines
+
+
+class Step(NamedTuple):
+    """One iteration, of which the device may not have told the losses yet."""
+
+    iteration: int
+    rate: float
+    waited: float  # seconds
+    figures: torch.Tensor  # SegmentationLosses of this process's images
+    skipped: bool  # gradients overflowed, no step was taken
+
+
+def log_lines(pending: list[Step], seconds: list[float]) -> list[dict[str, Any]]:
+    """Log lines of some iterations; the losses are means over the processes.
+
+    Raises:
+        FloatingPointError: a loss is not finite.
+    """
+    values = distributed.all_reduce_mean(torch.stack([step.figures for step in pending]))
+    lines = []
+    for step, took, figures in zip(pending, seconds, values.tolist(), strict=True):
+        total, ce, semantic, acc_seg = figures
+        if not math.isfinite(total):
+            raise FloatingPointError(
+                f"iteration {step.iteration}: the loss is {total}, lr {step.rate:g}"
+            )
+        line = {
+            "iteration": step.iteration,
+            "loss": total,
+            "loss_ce": ce,
+            "loss_semantic": semantic,
+            "acc_seg": acc_seg,
+            "lr": step.rate,
+            "seconds": took,
+            "data_seconds": step.waited,
+        }
+        lines.append({**line, "skipped": True} if step.skipped else line)
     return lines
 
 

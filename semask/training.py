@@ -1,6 +1,5 @@
 """Training of SeMask-FPN: one loop for every device and any number of processes."""
 
-import math
 import shutil
 import time
 from collections import Counter
@@ -29,7 +28,7 @@ from semask.model.weights import load_pretrained_swin
 from semask.optimization import build_optimizer, learning_rate
 from semask.recipe import Execution, Recipe, build_settings
 from semask.records import write_record
-from semask.run_log import RunLog, read_log
+from semask.run_log import RunLog, Step, log_lines, read_log
 from semask.timeline import Timeline
 
 # iterations between two looks at the losses: each look waits for the device
@@ -150,7 +149,7 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
     stepped = Counter[str]()
     optimizer.register_step_post_hook(lambda *_: stepped.update(["steps"]))
     timeline = Timeline(device)
-    pending: list[_Step] = []
+    pending: list[Step] = []
     timeline.mark()
     batches = iter(_batches(run, device, done))
     for iteration in range(done, settings.iterations):
@@ -170,10 +169,10 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
         scaler.update()
         timeline.mark()
 
-        pending.append(_Step(iteration + 1, rate, waited, figures, skipped=not stepped))
+        pending.append(Step(iteration + 1, rate, waited, figures, skipped=not stepped))
         evaluating = _evaluates_after(iteration + 1, run.recipe)
         if len(pending) == _LOG_EVERY or evaluating or iteration + 1 == settings.iterations:
-            lines = _log_lines(pending, timeline.intervals())
+            lines = log_lines(pending, timeline.intervals())
             pending = []
             if log is not None:
                 log.iterations(lines)
@@ -299,38 +298,6 @@ def _batches(run: Run, device: torch.device, first: int) -> Any:
 def _evaluates_after(iteration: int, recipe: Recipe) -> bool:
     every = recipe.training.evaluate_every
     return every is not None and (iteration % every == 0 or iteration == recipe.training.iterations)
-
-
-class _Step(NamedTuple):
-    iteration: int
-    rate: float
-    waited: float  # seconds
-    figures: torch.Tensor  # SegmentationLosses of this process's images
-    skipped: bool  # gradients overflowed, no step was taken
-
-
-def _log_lines(pending: list[_Step], seconds: list[float]) -> list[dict[str, Any]]:
-    """Log lines of some iterations; the losses are means over the processes."""
-    values = distributed.all_reduce_mean(torch.stack([step.figures for step in pending]))
-    lines = []
-    for step, took, figures in zip(pending, seconds, values.tolist(), strict=True):
-        total, ce, semantic, acc_seg = figures
-        if not math.isfinite(total):
-            raise FloatingPointError(
-                f"iteration {step.iteration}: the loss is {total}, lr {step.rate:g}"
-            )
-        line = {
-            "iteration": step.iteration,
-            "loss": total,
-            "loss_ce": ce,
-            "loss_semantic": semantic,
-            "acc_seg": acc_seg,
-            "lr": step.rate,
-            "seconds": took,
-            "data_seconds": step.waited,
-        }
-        lines.append({**line, "skipped": True} if step.skipped else line)
-    return lines
 
 
 def _evaluate_and_keep(

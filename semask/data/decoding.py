@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from semask.data.png import whole_png_size
 from semask.errors import InputError
 
 
@@ -27,8 +28,8 @@ def decode_png(data: bytes, path: Path, mode: str) -> Image.Image:
     return image
 
 
-def decode_image(data: bytes, path: Path) -> Image.Image:
-    """Decodes a whole image of a data set; `path` tells the format by its suffix.
+def check_image(data: bytes, path: Path) -> tuple[int, int]:
+    """Width and height of an image of a data set that is whole; `path` tells the format.
 
     PNG must be 8-bit RGB. JPEG may also be grey, and the data are what counts: COCO holds a few
     PNG files, of any mode, that are called .jpg, and readers of images look at the data, too.
@@ -37,8 +38,11 @@ def decode_image(data: bytes, path: Path) -> Image.Image:
         InputError: the file is damaged, cut short, of another format or mode.
     """
     if path.suffix.lower() == ".png":
-        return decode_png(data, path, "RGB")
-    return _decode(data, path, "PNG" if data.startswith(b"\x89PNG") else "JPEG")
+        # 8-bit RGB by its header, else the decoder is to say what it is
+        is_rgb = data[24:26] == bytes((8, 2))
+        size = whole_png_size(data) if is_rgb else None
+        return size or decode_png(data, path, "RGB").size
+    return _decode(data, path, "PNG" if data.startswith(b"\x89PNG") else "JPEG").size
 
 
 def _decode(data: bytes, path: Path, kind: str) -> Image.Image:

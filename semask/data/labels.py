@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import PIL
 from PIL import Image
 
 from semask.data.classes import IGNORE
-from semask.data.decoding import check_size, decode_image
+from semask.data.decoding import check_image, check_size
 from semask.data.pairs import Pair
+from semask.data.png import grey_png
 from semask.data.sets import NO_LABEL_CODE, DataSet
 from semask.errors import InputError
 from semask.files import atomically, digest_of, read_json, sha256, write_atomically
@@ -59,7 +61,7 @@ def _convert_pair(conversion: _Conversion, pair: Pair) -> tuple[dict[str, Any] |
 
     problems, size = [], None
     try:
-        size = decode_image(image_bytes, pair.image).size
+        size = check_image(image_bytes, pair.image)
     except InputError as error:
         problems.append(str(error))
     try:
@@ -75,7 +77,7 @@ def _convert_pair(conversion: _Conversion, pair: Pair) -> tuple[dict[str, Any] |
     for suffix, image in images.items():
         output = conversion.folder / f"{pair.stem}{suffix}"
         with atomically(output) as temporary:
-            image.save(temporary)
+            temporary.write_bytes(grey_png(np.asarray(image)))
         entry["outputs"][output.name] = sha256(output)
     train_ids = images[conversion.train_ids]
     counts = train_ids.histogram()

@@ -23,6 +23,7 @@ from timm.models.swin_transformer import PatchMerging, WindowAttention  # isort:
 
 PATCH = 4
 MLP_RATIO = 4
+_MASKS = 8  # sizes that a stage keeps its mask for: seven scales. The largest takes 26 MB.
 
 
 class FastGELU(nn.Module):
@@ -148,6 +149,7 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.window, self.drop_path, self.checkpointing = window, drop_path, checkpointing
+        self._masks: dict[tuple[int, int, torch.dtype, torch.device], Tensor] = {}
         self.blocks = nn.ModuleList(
             SwinBlock(dim, heads, window, (i % 2) * (window // 2), fused, gelu)
             for i in range(len(drop_path))
@@ -174,9 +176,7 @@ class Stage(nn.Module):
     def _run(self, block: Any, x: Tensor, drop_path: float) -> Tensor:
         mask = None
         if block.shift:
-            _, height, width, _ = x.shape
-            padded = padded_length(height, self.window), padded_length(width, self.window)
-            mask = shift_mask(*padded, self.window, block.shift, x.device, x.dtype)
+            mask = self._mask(x, block.shift)
         kept: list[Tensor | None] = [None, None]
         if self.training and drop_path:
             kept = [draw_kept(x, drop_path), draw_kept(x, drop_path)]
@@ -185,6 +185,29 @@ class Stage(nn.Module):
             again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
             return again(x, mask, *kept)
         return block(x, mask, *kept)
+
+    def _mask(self, x: Tensor, shift: int) -> Tensor:
+        """The mask of shifted windows over a map (B, H, W, dim), kept for the next of its size.
+
+        Kept here rather than in a cached function, so that compiled code finds it as a tensor
+        that is there and does not make it anew every time.
+        """
+        _, height, width, _ = x.shape
+        key = height, width, _computed(x), x.device
+        if key not in self._masks:
+            padded = padded_length(height, self.window), padded_length(width, self.window)
+            if len(self._masks) >= _MASKS:
+                self._masks.clear()
+            self._masks[key] = shift_mask(*padded, self.window, shift, x.device, key[2])
+        return self._masks[key]
+
+
+def _computed(x: Tensor) -> torch.dtype:
+    """The dtype of matrix products of features `x`, which autocast lowers; 0 and -100 are exact."""
+    kind = x.device.type
+    if kind != "meta" and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return x.dtype
 
 
 class SeMaskSwin(nn.Module):

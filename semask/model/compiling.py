@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch._inductor.config as inductor
 from torch import nn
 
 from semask.model.backbone import SwinBlock
@@ -60,7 +61,11 @@ def compile_for_scoring(model: SeMaskFPN) -> None:
         compile_parts(model)
         return
     _allow_shapes()
-    model.compile(dynamic=False, fullgraph=True, options={"freezing": True})
+    # for the whole process, since it is read when the first image comes; it concerns only what is
+    # compiled where no gradients are wanted. As an option of one model weights are not packed.
+    settings: Any = inductor
+    settings.freezing = True
+    model.compile(dynamic=False, fullgraph=True)
 
 
 def _allow_shapes() -> None:

@@ -5,8 +5,6 @@ covers the map; SeMask pads after the norm, then rolls, and always shifts its od
 timm's partition functions are used here, not its block.
 """
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,9 +64,6 @@ def shift_mask(
 ) -> Tensor:
     """The mask that keeps apart what the cyclic shift brought into one window.
 
-    Cached, because every shifted block of a stage uses the same one and sizes seldom change. The
-    latest 32 are kept: four stages at seven scales. The largest at 1024x2048 takes 26 MB.
-
     Args:
         height: of the padded map, in tokens, a multiple of ``window``.
         width: likewise.
@@ -80,29 +75,14 @@ def shift_mask(
     Returns:
         (n, window², window²): 0 where two tokens were neighbours before the shift, -100 elsewhere.
     """
-    # within a graph a cache means nothing: the mask is a constant of it
-    make = _shift_mask if torch.compiler.is_compiling() else _cached_shift_mask
-    return make(height, width, window, shift, device, dtype)
-
-
-def _shift_mask(
-    height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    rows = _regions(height, window, shift, device)
-    columns = _regions(width, window, shift, device)
-    regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
-    ids = partition(regions, window).squeeze(-1)
-    apart = ids[:, None, :] != ids[:, :, None]
-    return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
-
-
-@lru_cache(maxsize=32)
-def _cached_shift_mask(
-    height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
     # A tensor made in inference mode could not take part in training later on.
     with torch.inference_mode(False), torch.no_grad():
-        return _shift_mask(height, width, window, shift, device, dtype)
+        rows = _regions(height, window, shift, device)
+        columns = _regions(width, window, shift, device)
+        regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
+        ids = partition(regions, window).squeeze(-1)
+        apart = ids[:, None, :] != ids[:, :, None]
+        return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
 
 
 def _regions(length: int, window: int, shift: int, device: torch.device) -> Tensor:

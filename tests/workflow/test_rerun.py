@@ -123,3 +123,31 @@ def test_forced_training_really_trains(copy_of_finished: Copy) -> None:
     assert after["run"]["started"] > before["run"]["started"]
     # the same recipe, data and seed give the same weights
     assert after["weights_digest"] == before["weights_digest"]
+
+
+def test_prepared_images_give_the_same_weights(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    record = changed.folder / "results/cpu-1p/full/seed0/train.json"
+    before = json.loads(record.read_text())
+    changed.configure({"dataset": {"prepared": "data/prepared arrays"}})
+    planned = changed.planned()
+    assert planned == {"prepare": 1, "train": 2, "measure": 1, "evaluate": 2, "table": 1}
+    printed = changed.snakemake("results/cpu-1p/full/seed0/train.json")
+    assert "data/prepared arrays: 9 images and labels take" in printed
+    after = json.loads(record.read_text())
+    assert after["execution"]["prepared"]
+    assert not before["execution"]["prepared"]
+    assert after["weights_digest"] == before["weights_digest"]
+    # another way of reading is no reason to store the arrays again
+    changed.edit("semask/data/loading.py", "import cv2\n", "import cv2\n\n# a comment\n")
+    assert "prepare" not in changed.planned()
+
+
+def test_how_it_is_run_measures_again_but_converts_nothing(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure({"execution": {"checkpointing": ["cpu"]}})
+    assert changed.planned() == {"train": 2, "measure": 1, "evaluate": 2, "table": 1}
+    changed.snakemake("results/cpu-1p/full/seed0/train.json")
+    record = changed.folder / "results/cpu-1p/full/seed0/train.json"
+    after = json.loads(record.read_text())
+    assert after["execution"]["checkpointing"]

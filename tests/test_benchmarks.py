@@ -1,0 +1,122 @@
+"""The rivals compute what we compute, and every benchmark runs."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.original import (
+    OriginalModel,
+    original_areas,
+    original_losses,
+    original_predict,
+    original_sample,
+)
+from semask.data.inputs import network_input
+from semask.data.reading import read_image, read_label
+from semask.data.transforms import Augmentation, augment
+from semask.evaluation import confusion_matrix, predict
+from semask.model import build, segmentation_losses
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    made = build("nano", 19, drop_path=0.0, dropout=0.0, semantic_dropout=0.0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return made
+
+
+def test_the_rival_is_the_same_model(model):
+    images = torch.randn(2, 3, 130, 157)
+    labels = torch.randint(0, 19, (2, 130, 157))
+    labels[:, :9] = 255
+    expected, found = model.logits(images), OriginalModel(model)(images)
+    for own, rival in zip(expected, found, strict=True):
+        torch.testing.assert_close(rival, own, rtol=1e-4, atol=1e-5)
+    total = segmentation_losses(*expected, labels).total
+    torch.testing.assert_close(original_losses(*found, labels), total)
+
+
+def test_the_rival_predicts_and_counts_the_same(model):
+    model.eval()
+    image, label = torch.randn(1, 3, 96, 128), torch.randint(0, 19, (96, 128), dtype=torch.uint8)
+    label[:20] = 255
+    with torch.inference_mode():
+        found = original_predict(OriginalModel(model), image, (96, 128))
+        expected = predict(model, image, (96, 128))[0]
+    assert (found == expected.numpy()).mean() > 0.9999
+    areas = original_areas(expected.numpy(), label.numpy(), 19)
+    matrix = confusion_matrix(expected, label, 19)
+    assert torch.equal(areas.intersection.long(), matrix.diag())
+    assert torch.equal(areas.predicted.long(), matrix.sum(0))
+    assert torch.equal(areas.labelled.long(), matrix.sum(1))
+
+
+@pytest.mark.parametrize("crop", [(48, 48), (90, 200)])
+def test_our_samples_are_the_rivals(tmp_path, crop):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (64, 128, 3), np.uint8)
+    image, label = tmp_path / "image.png", tmp_path / "label.png"
+    cv2.imwrite(str(image), cv2.GaussianBlur(noise, (0, 0), 2))
+    blocks = rng.choice([0, 1, 5, 255], (8, 16)).astype(np.uint8)
+    cv2.imwrite(str(label), np.kron(blocks, np.ones((8, 8), np.uint8)))
+    settings = Augmentation((128, 64), (0.5, 2.0), None, crop, 0.5)
+    for seed in range(60):
+        expected, target = original_sample(
+            image.read_bytes(), label.read_bytes(), settings, np.random.default_rng(seed)
+        )
+        sample = augment(
+            partial(read_image, image), read_label(label), settings, np.random.default_rng(seed)
+        )
+        sizes = torch.tensor(sample.size)[None]
+        found = network_input(torch.from_numpy(sample.image)[None], sizes)[0]
+        assert torch.equal(found, expected)
+        assert torch.equal(torch.from_numpy(sample.label).long(), target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("model", []),
+        ("train_step", []),
+        ("input_pipeline", []),
+        ("evaluation", []),
+        ("labels", []),
+        ("whole_run", []),
+        ("gpu", ["--device", "cpu"]),
+    ],
+)
+def test_every_benchmark_runs(name, options, tmp_path):
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--output", tmp_path, *options],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=1200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = json.loads((tmp_path / f"{name}-quick.json").read_text())
+    assert kept["machine"]["torch"]
+    assert kept["results"]
+
+
+def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu", "--output", tmp_path],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "gpu is not present" in done.stderr
