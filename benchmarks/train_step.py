@@ -10,7 +10,7 @@ from benchmarks.original import OriginalModel, original_losses
 from benchmarks.pairing import Case
 from semask import device as devices
 from semask.model import build, segmentation_losses
-from semask.model.compiling import compile_parts, compiled_losses
+from semask.model.compiling import compile_for_training
 from semask.optimization import build_optimizer
 
 
@@ -79,8 +79,7 @@ def step(
     optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.05, fused=fused)
     losses_of: Callable[..., Any] = segmentation_losses
     if compiled:
-        compile_parts(model)
-        losses_of = compiled_losses()
+        losses_of = compile_for_training(model)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)

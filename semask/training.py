@@ -23,7 +23,7 @@ from semask.evaluation import evaluate_split, scores
 from semask.files import sha256
 from semask.measurement import speed
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
-from semask.model.compiling import compile_parts, compiled_losses
+from semask.model.compiling import compile_for_training
 from semask.model.weights import load_pretrained_swin
 from semask.optimization import build_optimizer, learning_rate
 from semask.recipe import Execution, Recipe, build_settings
@@ -132,9 +132,9 @@ def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -
         # the fused one takes a step that overflowed for a step: it could not be counted
         fused=devices.has_fused_optimizer(device) and not scaler.is_enabled(),
     )
+    losses_of: Callable[..., SegmentationLosses] = segmentation_losses
     if run.execution.compile:
-        compile_parts(model, several_processes=distributed.world_size() > 1)
-    losses_of = compiled_losses() if run.execution.compile else segmentation_losses
+        losses_of = compile_for_training(model, several_processes=distributed.world_size() > 1)
     replica: nn.Module = model
     if distributed.world_size() > 1:
         replica = DistributedDataParallel(model)

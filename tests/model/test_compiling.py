@@ -3,7 +3,7 @@ import torch
 
 from semask.model import build, segmentation_losses
 from semask.model.backbone import draw_kept
-from semask.model.compiling import compile_for_scoring, compile_parts, compiled_losses
+from semask.model.compiling import compile_for_scoring, compile_for_training, compile_parts
 
 SIZE = (96, 112)
 
@@ -88,7 +88,7 @@ def test_compiled_training_follows_the_plain_one():
     model = made()
     compile_parts(model)
     assert set(model.state_dict()) == set(made().state_dict())
-    losses, found = gradients(model, compiled_losses())
+    losses, found = gradients(model, compile_for_training(model))
     torch.testing.assert_close(losses.total, plain.total, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(losses.acc_seg, plain.acc_seg, rtol=0, atol=0.1)
     for own, other in zip(found, expected, strict=True):
