@@ -213,7 +213,7 @@ def confusion_matrix(
     """
     # every label has its row, the ignored ones the last: no pixel is looked for, nothing is copied
     rows = IGNORE + 1
-    cells = label.int().mul_(num_classes).add_(prediction).flatten()
+    cells = (label.int() * num_classes).add_(prediction).flatten()
     counts = torch.bincount(cells, minlength=rows * num_classes)
     return counts.view(rows, num_classes)[:num_classes]
 

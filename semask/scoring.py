@@ -110,17 +110,22 @@ def score_run(
             samples = EvaluationSet(val, root, labels, settings.scale, views)
             if saved is not None and name == "best":
                 folders[figure] = saved.with_suffix("") / figure
-            counts = evaluate_split(
-                model,
-                samples,
-                workers=workers,
-                num_classes=recipe["model"]["num_classes"],
-                device=device,
-                precision=recipe["training"]["precision"],
-                sliding_window=settings.sliding_window,
-                multi_scale=figure == "best_multi_scale",
-                keep=_saver(folders[figure], val, recipe["dataset"]) if figure in folders else None,
-            )
+            # every scale would be compiled for itself
+            stance = "default" if len(views) == 1 else "force_eager"
+            with torch.compiler.set_stance(stance):
+                counts = evaluate_split(
+                    model,
+                    samples,
+                    workers=workers,
+                    num_classes=recipe["model"]["num_classes"],
+                    device=device,
+                    precision=recipe["training"]["precision"],
+                    sliding_window=settings.sliding_window,
+                    multi_scale=figure == "best_multi_scale",
+                    keep=_saver(folders[figure], val, recipe["dataset"])
+                    if figure in folders
+                    else None,
+                )
             found[figure] = {
                 "iteration": trained["figures"][name]["iteration"],
                 **vars(scores(counts.confusion)),

@@ -28,14 +28,14 @@ def data(tmp_path: Path) -> tuple[dict[str, Any], Path]:
     """A manifest of images that are told apart by their colour, labelled with their number."""
     files = []
     for number in range(IMAGES):
-        name = {"image": f"é {number}.png", "label": f"é {number}-label.png"}
+        name: dict[str, Any] = {"image": f"é {number}.png", "label": f"é {number}-label.png"}
         cv2.imencode(".png", np.full((16, 32, 3), 30 * number, np.uint8))[1].tofile(
             tmp_path / name["image"]
         )
         cv2.imencode(".png", np.full((16, 32), number, np.uint8))[1].tofile(
             tmp_path / name["label"]
         )
-        files.append(name)
+        files.append({**name, "width": 32, "height": 16})
     return {"files": files}, tmp_path
 
 
@@ -116,6 +116,23 @@ def test_shuffled_labels_never_fit(data: Any) -> None:
     )
     for image, label in samples.pairs:
         assert label.name != image.name.replace(".png", "-label.png")
+
+
+def test_shuffled_labels_of_another_size_are_stretched(data: Any) -> None:
+    manifest, root = data
+    for number, file in enumerate(manifest["files"]):
+        size = 16 + number, 32 + 2 * number
+        pixels = np.full((*size, 3), 200, np.uint8)
+        cv2.imencode(".png", pixels)[1].tofile(root / file["image"])
+        cv2.imencode(".png", pixels[:, :, 0] * 0)[1].tofile(root / file["label"])
+        file["height"], file["width"] = size
+    settings = Augmentation((32, 16), None, (1.0,), (16, 16), flip=0.0, photometric=False)
+    samples = TrainingSet(manifest, root, root, settings, 0, shuffle_labels=True)
+    for n in range(IMAGES):
+        sample = samples[n]
+        # all of the crop is image, and has a label
+        assert (sample.images == 200).all()
+        assert (sample.labels == 0).all()
 
 
 def shares(samples: EvaluationSet, world_size: int, workers: int = 0) -> list[Any]:

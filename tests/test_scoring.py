@@ -26,6 +26,9 @@ from semask.records import write_record
 IMAGES = 3
 
 
+EXECUTION: dict[str, Any] = {"compile": [], "fused_attention": ["cpu"], "checkpointing": []}
+
+
 class Scorer:
     """A run that kept random weights, and workflow_scripts.evaluate on them."""
 
@@ -67,6 +70,7 @@ class Scorer:
                 *("--train-record", f"{out}/train.json", "--val-manifest", "val.json"),
                 *("--best", "best.safetensors", "--last", "last.safetensors"),
                 *("--root", "streets", "--labels", "labels", "--workers", "1"),
+                *("--execution", json.dumps(EXECUTION)),
                 *("--processes", str(processes), "--multi-scale", json.dumps(multi_scale)),
                 *("--saved-predictions", f"{out}/predictions.json", "--predictions", "2"),
                 *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
-from semask.data.reading import read_image, read_label, read_prepared
+from semask.data.reading import RowsOf, read_image, read_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
 from semask.errors import InputError
 
@@ -73,6 +73,9 @@ class TrainingSet(Dataset[Batch]):
             else [stored(file, prepared) for file in manifest["files"]]
         )
         self.is_prepared = prepared is not None
+        # another image's label may have another size
+        files = manifest["files"] if shuffle_labels else ()
+        self.stretched_to = [(file["width"], file["height"]) for file in files]
         if shuffle_labels:
             # a rotation of a random order: no image keeps its own label
             order = np.random.default_rng([_SHUFFLE, seed]).permutation(len(self.pairs))
@@ -91,12 +94,17 @@ class TrainingSet(Dataset[Batch]):
         ]
         image_path, label_path = self.pairs[index]
         rng = np.random.default_rng([_AUGMENT, self.seed, n])
+        rows_of: RowsOf
         if self.is_prepared:
-            image = read_prepared(image_path)
-            sample = augment(lambda _: image, read_prepared(label_path), self.augmentation, rng)
+            image, label = read_prepared(image_path), read_prepared(label_path)
+            rows_of = lambda _: image  # noqa: E731
         else:
+            label = read_label(label_path)
             rows_of = partial(read_image, image_path)
-            sample = augment(rows_of, read_label(label_path), self.augmentation, rng)
+        if self.stretched_to:
+            size = self.stretched_to[index]
+            label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        sample = augment(rows_of, label, self.augmentation, rng)
         return Batch(
             torch.from_numpy(sample.image),
             torch.from_numpy(sample.label),

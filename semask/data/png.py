@@ -100,6 +100,8 @@ def _header(data: bytes) -> tuple[int, int, int] | None:
     )
     if depth != 8 or colour not in _CHANNELS or compression or filtering or interlaced:
         return None
+    if width < 1 or height < 1:
+        return None
     return width, height, width * _CHANNELS[colour] + 1
 
 

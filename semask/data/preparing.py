@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from semask.data.reading import read_image, read_label
+from semask.errors import InputError
 from semask.files import GIB, atomically, require_disk
 
 _HEADER = 128  # bytes of a .npy file before its numbers
@@ -56,7 +57,7 @@ def prepare(
         {"fingerprint" (the manifest's), "files", "bytes"}.
 
     Raises:
-        InputError: not enough room, or a file is missing or damaged.
+        InputError: not enough room or no such folder, or a file is missing or damaged.
     """
     wanted = {
         _path(file, kind, folder): (file, kind) for file in manifest["files"] for kind in _CHANNELS
@@ -65,11 +66,16 @@ def prepare(
     missing = [entry for path, entry in wanted.items() if not _is_stored(path, _bytes(*entry))]
     size = sum(_bytes(file, kind) for file, kind in missing)
     print(
-        f"{folder}: {len(manifest['files'])} images and labels take {total / GIB:.2f} GiB, "
+        f"{folder}: {len(manifest['files'])} images with their labels take {total / GIB:.2f} GiB, "
         f"{size / GIB:.2f} GiB are to be stored",
         flush=True,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(
+            f"dataset.prepared: {folder} cannot be made ({fault.strerror}); give another folder"
+        ) from fault
     require_disk(folder, size, "dataset.prepared")
     store = partial(_store, root=root, labels=labels, folder=folder)
     if processes <= 1 or len(missing) < 8:

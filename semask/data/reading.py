@@ -48,8 +48,10 @@ def read_prepared(path: Path) -> npt.NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else fault
         raise InputError(
-            f"{path}: cannot be read ({fault}); remove it and run the stage `prepare` again"
+            f"{path}: cannot be read ({reason}); remove it if it is there, and run snakemake with "
+            "--forcerun prepare"
         ) from fault
 
 

@@ -88,10 +88,11 @@ def resized_window(
     part = rows_of(rows)[:rows, :columns]
     if (width, height) == size:
         return np.array(part[at])
-    if (columns, rows) == whole:
-        return resize(part, size)[at]
     # given factors, not a size, or the scale would be that of the part
     fx, fy = new_width / width, new_height / height
+    if (columns, rows) == (round(columns * fx), round(rows * fy)):
+        # OpenCV copies what keeps its size, although the factors are not 1
+        return resize(rows_of(height), size)[at]
     return cv2.resize(part, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)[at]
 
 

@@ -94,6 +94,8 @@ def test_damage_is_noticed_where_checksums_are_right() -> None:
     assert whole_png_size(rebuilt(rows[:-1])) is None
     assert whole_png_size(rebuilt(rows + b"\0")) is None
     assert whole_png_size(rebuilt(b"\x05" + rows[1:])) is None  # no such filter
+    assert whole_png_size(rebuilt(b"", height=0)) is None
+    assert whole_png_size(rebuilt(b"\0" * 10, width=0)) is None
 
 
 @given(st.data())

@@ -59,7 +59,7 @@ def test_what_is_there_is_kept_and_what_belongs_to_nothing_goes(
 ) -> None:
     folder = tmp_path / "prepared"
     prepare(**split, folder=folder)
-    assert "10 images and labels take 0.00 GiB" in capsys.readouterr().out
+    assert "10 images with their labels take 0.00 GiB" in capsys.readouterr().out
     first = arrays(folder)
     mine = folder / "ab" / "mine.npy"
     mine.parent.mkdir(exist_ok=True)

@@ -55,6 +55,7 @@ CONFIG: dict[str, Any] = {
         "reduced_convolution": False,
         "deterministic": False,
     },
+    "execution": {"compile": [], "fused_attention": [], "checkpointing": []},
     "port_faults": {
         "drop_path_never_fires": False,
         "decay_everything": False,

@@ -133,7 +133,7 @@ def test_prepared_images_give_the_same_weights(copy_of_finished: Copy) -> None:
     planned = changed.planned()
     assert planned == {"prepare": 1, "train": 2, "measure": 1, "evaluate": 2, "table": 1}
     printed = changed.snakemake("results/cpu-1p/full/seed0/train.json")
-    assert "data/prepared arrays: 9 images and labels take" in printed
+    assert "data/prepared arrays: 9 images with their labels take" in printed
     after = json.loads(record.read_text())
     assert after["execution"]["prepared"]
     assert not before["execution"]["prepared"]
