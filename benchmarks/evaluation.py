@@ -27,7 +27,8 @@ def main() -> None:
     ours = made(variant)
     placed = made(variant).to(memory_format=torch.channels_last)
     compiled = made(variant).to(memory_format=torch.channels_last)
-    compile_for_scoring(compiled)
+    if not arguments.quick:  # minutes
+        compile_for_scoring(compiled)
     example = Example(0, {1.0: image}, label, SINGLE_SCALE)
     cases = [
         Case("original's loop, fp32", _original_loop(OriginalModel(ours), example)),

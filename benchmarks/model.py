@@ -25,7 +25,8 @@ def main() -> None:
     images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     ours = made(variant)
     compiled = made(variant).to(memory_format=torch.channels_last)
-    compile_for_scoring(compiled)
+    if not arguments.quick:  # minutes
+        compile_for_scoring(compiled)
     placed = made(variant).to(memory_format=torch.channels_last)
     fused = made(variant, fused_attention=True).to(memory_format=torch.channels_last)
     cases = [

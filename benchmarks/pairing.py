@@ -34,7 +34,11 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=doc)
     made.add_argument("--rounds", type=int, default=7, help="times that each case is run")
     made.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
-    made.add_argument("--quick", action="store_true", help="small sizes: does it run at all?")
+    made.add_argument(
+        "--quick",
+        action="store_true",
+        help="small, to see that it runs: ratios mean nothing, models are not compiled",
+    )
     made.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
     return made
 
