@@ -26,7 +26,6 @@ class Case(NamedTuple):
 
     name: str
     run: Callable[[], Any]
-    note: str = ""
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -58,7 +57,7 @@ def compare(
         device: where the work is done; None for the CPU.
 
     Returns:
-        By case: name, note, milliseconds (median, p10, p90), ratio (median, p10, p90), peak_bytes
+        By case: name, milliseconds (median, p10, p90), ratio (median, p10, p90), peak_bytes
         that its first run, which may include compiling, and a second one added at most.
     """
     device = device or torch.device("cpu")
@@ -78,7 +77,6 @@ def compare(
         rows.append(
             {
                 "name": case.name,
-                "note": case.note,
                 "milliseconds": _spread([1000 * own for own in taken]),
                 "ratio": _spread(ratios),
                 "peak_bytes": peak,
@@ -127,7 +125,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         time_of, ratio = row["milliseconds"], row["ratio"]
         grid.add_row(
             [
-                f"{row['name']}{' (' + row['note'] + ')' if row['note'] else ''}",
+                row["name"],
                 f"{time_of['median']:.4g}",
                 f"{time_of['p10']:.4g} to {time_of['p90']:.4g}",
                 f"{ratio['median']:.2f}",

@@ -103,12 +103,12 @@ def predict_average(
     for image, mirrored in views:
         parts = _forward(model, image, sliding_window)
         del image  # before the next one is loaded
-        norm = None
-        if _step(parts, size) < parts.num_classes:  # the sum over all classes comes first
-            for _, logits in _by_classes(parts, size, _step(parts, size)):
+        norm, step = None, _step(parts, size)
+        if step < parts.num_classes:  # the sum over all classes comes first
+            for _, logits in _by_classes(parts, size, step):
                 of_these = logits.logsumexp(dim=1, keepdim=True)
                 norm = of_these if norm is None else torch.logaddexp(norm, of_these)
-        for first, logits in _by_classes(parts, size, _step(parts, size)):
+        for first, logits in _by_classes(parts, size, step):
             shares = logits.softmax(dim=1) if norm is None else logits.sub_(norm).exp_()
             if not total.numel():
                 total = shares.new_zeros(1, parts.num_classes, *size)
