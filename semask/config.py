@@ -156,47 +156,32 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     _check_ratios(config["training"]["augmentation"])
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
-    _check_prepared(config)
     _check_folders(
         config["dataset"]["root"],
+        config["dataset"]["prepared"],
         {
             "dataset.labels": config["dataset"]["labels"],
-            **(
-                {"dataset.prepared": config["dataset"]["prepared"]}
-                if config["dataset"]["prepared"] is not None
-                else {}
-            ),
             "results": config["results"],
             "downloads.weights": config["downloads"]["weights"],
         },
     )
 
 
-def _check_folders(root: str, written: Mapping[str, str]) -> None:
+def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:
+    in_use = {"dataset.root": root, **written}
+    if prepared is not None:
+        for key, folder in in_use.items():
+            if Path(folder).resolve().is_relative_to(Path(prepared).resolve()):
+                raise InputError(
+                    f"config: dataset.prepared: {prepared} is or holds {key}, {folder}; give a "
+                    "folder of its own"
+                )
+        written = {**written, "dataset.prepared": prepared}
     for key, folder in written.items():
         if Path(folder).resolve().is_relative_to(Path(root).resolve()):
             raise InputError(
                 f"config: {key}: {folder} lies within dataset.root, which is never written to; "
                 "give a folder outside of it"
-            )
-
-
-def _check_prepared(config: Mapping[str, Any]) -> None:
-    prepared = config["dataset"]["prepared"]
-    if prepared is None:
-        return
-    others = {
-        "dataset.root": config["dataset"]["root"],
-        "dataset.labels": config["dataset"]["labels"],
-        "results": config["results"],
-        "downloads.weights": config["downloads"]["weights"],
-    }
-    folder = Path(prepared).resolve()
-    for key, other in others.items():
-        if Path(other).resolve().is_relative_to(folder):
-            raise InputError(
-                f"config: dataset.prepared: {prepared} is or holds {key}, {other}; give a folder "
-                "of its own"
             )
 
 
