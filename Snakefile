@@ -30,3 +30,11 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/table.md",
+
+
+onsuccess:
+    clear_work()
+
+
+onerror:
+    clear_work()

@@ -147,14 +147,16 @@ def _our_run(
     folder.mkdir(parents=True)
     manifest = {k: v for k, v in split.items() if k not in ("root", "labels")}
     write_manifest(folder / "train-manifest.json", manifest)
+    config = _config(split, arguments, precision, compile)
     command = [
         *(sys.executable, "-m", "workflow_scripts.train"),
-        *("--config", json.dumps(_config(split, arguments, precision, compile))),
+        *("--config", json.dumps(config)),
         *("--device", arguments.device, "--processes", "1", "--threads", arguments.threads),
         *("--mode", "performance", "--seed", "0"),
         *("--train-manifest", folder / "train-manifest.json"),
         *("--val-manifest", folder / "train-manifest.json"),
         *("--root", split["root"], "--labels", split["labels"], "--work", folder / "work"),
+        *("--fault-tolerance", json.dumps(config["fault_tolerance"])),
         *("--output-log", folder / "log.jsonl", "--record", folder / "train.json"),
         *(("--prepared", prepared) if prepared else ()),
     ]

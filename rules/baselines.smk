@@ -24,7 +24,7 @@ rule baselines:
         num_classes=config["model"]["num_classes"],
         code=get_code_of("baselines"),
     shell:
-        "python -m workflow_scripts.baselines --experiment {params.experiment:q}"
+        "exec python -m workflow_scripts.baselines --experiment {params.experiment:q}"
         " --num-classes {params.num_classes} --train-manifest {input.train:q}"
         " --val-manifest {input.val:q} --root {params.root:q} --labels {params.labels:q}"
         " --record {output:q} --error-log {log:q}"

@@ -16,6 +16,8 @@ from semask.data import sets
 from semask.errors import InputError
 from semask.provenance import source_digest
 from semask.published import read_sources
+from semask.workdir import clear as clear_workdir
+from workflow_scripts import _guard, _head
 
 SCHEMA = Path(workflow.basedir, "schemas", "config.schema.yaml")
 LAYERS = [
@@ -43,6 +45,11 @@ if config["evaluation"]["agreement"] and not find_spec("cityscapesscripts"):
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
+# jobs end with the workflow that started them, so that none writes after the next one has begun
+os.environ[_guard.JOB] = "1"
+if workflow.is_main_process and not workflow.dryrun:
+    _head.take(Path(".snakemake"))
+
 RESULTS = config["results"]
 if config["variant"] is not None:
     RESULTS = f"{RESULTS}/{config['variant']}"
@@ -54,6 +61,7 @@ DATASET = sets.load(config["dataset"]["name"])
 WEIGHTS = config["downloads"]["weights"]
 # needed, but a look at the same data from another side is no reason to train or score again
 VERIFIED = ancient(f"{LABELS}/verified.json")
+RETRIES = config["fault_tolerance"]["retries"]
 RUN = f"{RESULTS}/{{device}}-{{processes}}p/{{mode}}/seed{{seed}}"
 
 
@@ -274,6 +282,32 @@ def get_environment_of(wildcards):
     devices = {row["device"] for row in config["rows"]}
     beside = wildcards.device == "gpu" and "npu" in devices
     return f"../envs/{'gpu_beside_npu' if beside else wildcards.device}.yaml"
+
+
+def get_attempt(wildcards, attempt):
+    """Which attempt of a job it is, from 1; more than one where `retries` allows them."""
+    return attempt
+
+
+# Snakemake takes a param that is made from resources for one that they decide, and does not run a
+# job again when it changes: how a run guards against interruptions changes no result.
+
+
+def get_fault_tolerance(wildcards, resources):
+    """How a run guards against interruptions, as JSON."""
+    return json.dumps(config["fault_tolerance"])
+
+
+def get_stall_minutes(wildcards, resources):
+    """After how long processes that do not move are ended."""
+    return config["fault_tolerance"]["stall_minutes"]
+
+
+def clear_work():
+    """Clear the work directories of runs whose end Snakemake has noted by now."""
+    if workflow.is_main_process:
+        for record in get_runs("train.json", "full", "performance"):
+            clear_workdir(Path(record).parent / "work", Path(record))
 
 
 def get_cores_of(wildcards):

@@ -25,5 +25,5 @@ checkpoint dataset:
         config=get_dataset_config(),
         code=get_code_of("dataset", also=[DATASET.__name__]),
     shell:
-        "python -m workflow_scripts.dataset --config {params.config:q}"
+        "exec python -m workflow_scripts.dataset --config {params.config:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"

@@ -24,5 +24,5 @@ rule download:
         root=get_root,
         code=get_code_of("download"),
     shell:
-        "python -m workflow_scripts.download --archives {params.archives:q} --root {params.root:q}"
+        "exec python -m workflow_scripts.download --archives {params.archives:q} --root {params.root:q}"
         " --lock {params.lock:q} --mirrors {params.mirrors:q} --output {output:q} --error-log {log:q}"

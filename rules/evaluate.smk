@@ -40,16 +40,17 @@ rule evaluate:
             ["--saved-predictions", output.saved] if "saved" in output.keys() else []
         ),
         fallbacks=get_fallbacks_option,
+        stall_minutes=get_stall_minutes,
         execution=json.dumps(config["execution"]),
         predictions=config["evaluation"]["predictions"],
         code=get_code_of(
             "evaluate", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
         ),
     shell:
-        "python -m workflow_scripts.evaluate --train-record {input.record:q}"
+        "exec python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
-        " --processes {params.processes} {params.fallbacks:q} --execution {params.execution:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
+        " --processes {params.processes} {params.fallbacks:q} --stall-minutes {params.stall_minutes} --execution {params.execution:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
         " --predictions {params.predictions} --pictures {output.pictures:q}"
         " --record {output.record:q} --error-log {log:q}"
 
@@ -72,7 +73,7 @@ rule agreement:
         labels=get_labels_folder,
         code=get_code_of("agreement", leave_out=sets.NO_LABEL_CODE),
     shell:
-        "python -m workflow_scripts.agreement --evaluate-record {input.record:q}"
+        "exec python -m workflow_scripts.agreement --evaluate-record {input.record:q}"
         " --saved-predictions {input.saved:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q}"
         " --record {output.record:q} --error-log {log:q}"

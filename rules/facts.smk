@@ -19,5 +19,5 @@ rule facts:
         model=json.dumps(get_model_of(config)),
         code=get_code_of("facts"),
     shell:
-        "python -m workflow_scripts.facts --model {params.model:q} --record {output:q}"
+        "exec python -m workflow_scripts.facts --model {params.model:q} --record {output:q}"
         " --error-log {log:q}"

@@ -29,7 +29,7 @@ rule labels:
             "labels", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
         ),
     shell:
-        "python -m workflow_scripts.labels --dataset {params.dataset:q} --root {params.root:q}"
+        "exec python -m workflow_scripts.labels --dataset {params.dataset:q} --root {params.root:q}"
         " --split {wildcards.split:q} --part {wildcards.part:q} --labels {params.labels:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"
 
@@ -48,7 +48,7 @@ rule manifest:
     params:
         code=get_code_of("manifest"),
     shell:
-        "python -m workflow_scripts.manifest --parts {input:q} --output {output:q} --error-log {log:q}"
+        "exec python -m workflow_scripts.manifest --parts {input:q} --output {output:q} --error-log {log:q}"
 
 
 rule verify:
@@ -67,6 +67,6 @@ rule verify:
         published=get_published,
         code=get_code_of("verify"),
     shell:
-        "python -m workflow_scripts.verify --train-manifest {input.train:q}"
+        "exec python -m workflow_scripts.verify --train-manifest {input.train:q}"
         " --val-manifest {input.val:q} --published {params.published:q} --output {output:q}"
         " --error-log {log:q}"

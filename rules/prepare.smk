@@ -27,6 +27,6 @@ rule prepare:
         folder=PREPARED,
         code=get_code_of("prepare"),
     shell:
-        "python -m workflow_scripts.prepare --train-manifest {input.train:q} --root {params.root:q}"
+        "exec python -m workflow_scripts.prepare --train-manifest {input.train:q} --root {params.root:q}"
         " --labels {params.labels:q} --folder {params.folder:q} --processes {threads}"
         " --output {output:q} --error-log {log:q}"

@@ -26,13 +26,15 @@ rule released:
     params:
         config=get_released_config_of,
         processes=get_released_processes_of,
+        stall_minutes=get_stall_minutes,
         root=get_root,
         labels=get_labels_folder,
         code=get_code_of("released"),
     shell:
-        "python -m workflow_scripts.released --config {params.config:q}"
+        "exec python -m workflow_scripts.released --config {params.config:q}"
         " --weights {input.weights:q} --val-manifest {input.val:q} --root {params.root:q}"
-        " --labels {params.labels:q} --record {output:q} --error-log {log:q}"
+        " --labels {params.labels:q} --stall-minutes {params.stall_minutes}"
+        " --record {output:q} --error-log {log:q}"
 
 
 rule released_table:
@@ -53,7 +55,7 @@ rule released_table:
         dataset=config["dataset"]["name"],
         code=get_code_of("released_table"),
     shell:
-        "python -m workflow_scripts.released_table --records {input.records:q}"
+        "exec python -m workflow_scripts.released_table --records {input.records:q}"
         " --published {input.published:q} --dataset {params.dataset:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q}"
         " --error-log {log:q}"

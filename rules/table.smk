@@ -33,7 +33,7 @@ rule table:
         sources=config["table"]["published"],
         code=get_code_of("table"),
     shell:
-        "python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
+        "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --published {input.published:q} --sources {params.sources:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

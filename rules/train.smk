@@ -10,12 +10,14 @@ from there.
 # evaluation stage scores the kept weights again.
 EVALUATION_CODE = ["semask.evaluation"]
 TRAIN = (
-    "python -m workflow_scripts.train --config {params.config:q}"
+    "exec python -m workflow_scripts.train --config {params.config:q}"
     " --device {wildcards.device} --processes {params.processes} --threads {params.threads}"
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " {params.prepared:q} {params.pretrained:q} {params.fallbacks:q} --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
+    " {params.prepared:q} {params.pretrained:q} {params.fallbacks:q}"
+    " --fault-tolerance {params.fault_tolerance:q} --attempt {resources.attempt} --keep-work"
+    " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
 PERFORMANCE = RUN.replace("{mode}", "performance")
@@ -37,6 +39,8 @@ rule train:
         f"{FULL}/train.log",
     benchmark:
         f"{FULL}/train.benchmark.tsv"
+    # a run that was killed or asked to leave goes on; one whose input is wrong says so once
+    retries: RETRIES
     conda:
         get_environment_of
     threads: get_cores_of
@@ -44,6 +48,7 @@ rule train:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
+        attempt=get_attempt,
     params:
         config=get_train_config(),
         processes=get_present_processes_of("full/train.json"),
@@ -55,6 +60,7 @@ rule train:
         prepared=get_prepared_option,
         pretrained=get_pretrained_option,
         fallbacks=get_fallbacks_option,
+        fault_tolerance=get_fault_tolerance,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
@@ -74,6 +80,8 @@ rule measure:
         f"{PERFORMANCE}/train.log",
     benchmark:
         f"{PERFORMANCE}/train.benchmark.tsv"
+    # a run that was killed or asked to leave goes on; one whose input is wrong says so once
+    retries: RETRIES
     conda:
         get_environment_of
     threads: get_all_cores
@@ -81,6 +89,7 @@ rule measure:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
+        attempt=get_attempt,
     params:
         config=get_train_config(),
         processes=get_present_processes_of("performance/train.json"),
@@ -92,6 +101,7 @@ rule measure:
         prepared=get_prepared_option,
         pretrained=get_pretrained_option,
         fallbacks=get_fallbacks_option,
+        fault_tolerance=get_fault_tolerance,
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         TRAIN

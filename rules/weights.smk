@@ -26,5 +26,5 @@ rule weights:
         mirrors=json.dumps(config["downloads"]["mirrors"]),
         code=get_code_of("fetch"),
     shell:
-        "python -m workflow_scripts.fetch --source {params.source:q} --fetched {params.fetched:q}"
+        "exec python -m workflow_scripts.fetch --source {params.source:q} --fetched {params.fetched:q}"
         " --lock {params.lock:q} --mirrors {params.mirrors:q} --output {output:q} --error-log {log:q}"

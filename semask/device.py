@@ -12,7 +12,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -41,8 +41,8 @@ _BACKENDS = {
     "npu": _Backend("npu", "hccl", "ASCEND_RT_VISIBLE_DEVICES"),
 }
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-# A process that waits longer than this for the others is stuck; the job must end, not hang.
-_PROCESS_GROUP_TIMEOUT = timedelta(minutes=30)
+# Longer than any limit of `semask.progress`, which knows better who is waited for.
+_PROCESS_GROUP_TIMEOUT = timedelta(hours=2)
 # Variables that change what a device computes or how fast; their values go into the records.
 _TELLING = re.compile(
     r"(ASCEND|HCCL|TORCH_NPU|PYTORCH|TORCH_NCCL|NCCL|CUDA|CUBLAS|OMP|MKL|KMP|ACL)_"
@@ -249,19 +249,26 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(own)
 
 
-def generator_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """State of torch's generators that training draws from: the host's and the device's."""
-    state = {"cpu": torch.get_rng_state()}
+def generator_state(device: torch.device) -> dict[str, Any]:
+    """State of what `seed_everything` seeds, as tensors and plain values."""
+    name, keys, *rest = np.random.get_state()
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": [name, np.asarray(keys).tolist(), *rest],
+        "cpu": torch.get_rng_state(),
+    }
     if device.type != "cpu":
         state["device"] = torch.get_device_module(device.type).get_rng_state(device)
     return state
 
 
-def restore_generator_state(device: torch.device, state: dict[str, torch.Tensor]) -> None:
+def restore_generator_state(device: torch.device, state: Mapping[str, Any]) -> None:
     """Put back what `generator_state` returned.
 
     A state from another kind of device says nothing here: then the device goes on from its seed.
     """
+    random.setstate(state["python"])
+    np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["cpu"])
     if device.type != "cpu" and "device" in state:
         torch.get_device_module(device.type).set_rng_state(state["device"], device)

@@ -55,6 +55,12 @@ def gather_objects(own: T) -> list[T]:
     return found
 
 
+def barrier() -> None:
+    """Wait for all processes to come here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def tear_down() -> None:
     """Leave the process group, if there is one.
 

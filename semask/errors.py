@@ -1,4 +1,15 @@
-"""The one exception that means "the input is wrong", as opposed to "the program is wrong"."""
+"""Errors that need no traceback, and where a script's last words go."""
+
+import sys
+from pathlib import Path
+
+INTERRUPTED = 75
+"""Exit status of a run that left on request or lost a process, and goes on when it is run again.
+
+EX_TEMPFAIL of sysexits.h.
+"""
+
+_log: Path | None = None
 
 
 class InputError(Exception):
@@ -8,3 +19,34 @@ class InputError(Exception):
     what is wrong with it, and what to do. Command-line scripts print it without a traceback and
     exit with a non-zero status.
     """
+
+
+class BusyError(InputError):
+    """What is needed is in use by another process; later it may not be."""
+
+
+class GivenUpError(InputError):
+    """An earlier attempt failed of what another one cannot cure; the message says of what."""
+
+
+class DivergenceError(InputError):
+    """The numbers of a training run are none any more; trying again changes nothing."""
+
+
+class Interrupted(Exception):  # noqa: N818  # no error: the run was asked to leave
+    """A run was asked to leave and has kept what it had; scripts exit with `INTERRUPTED`."""
+
+
+def report_to(log: Path | None) -> None:
+    """Have `report` append to a file; None for standard error."""
+    global _log
+    _log = log
+
+
+def report(message: str) -> None:
+    """Write a message, whole lines, where the errors of this script go."""
+    if _log is None:
+        sys.stderr.write(message)
+        return
+    with open(_log, "a") as file:
+        file.write(message)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from semask import device as devices
-from semask import distributed
+from semask import distributed, progress
 from semask.data.classes import IGNORE
 from semask.data.loading import EvaluationSet, Example, evaluation_images
 from semask.errors import InputError
@@ -275,6 +275,7 @@ def evaluate(
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
     seen = 0
     for example in images:
+        progress.mark("evaluating", part=seen + 1)
         label = example.label
         size = (label.shape[-2], label.shape[-1])
         inputs = example.inputs(device)

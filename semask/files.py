@@ -1,12 +1,13 @@
 """Writing files so that no reader ever sees half of one, reading JSON, and digests."""
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary name beside `path`; what is written there becomes `path` on success.
 
     The temporary name keeps the suffix of `path` (writers that choose a format by suffix work) and
-    starts with a dot. On success the file is synced and renamed over `path`; on any exception it
-    is removed and an older `path` stays as it was. The parent folder is made if need be. The
-    caller creates the file, so its permissions follow the user's umask.
+    starts with a dot. On success the file is synced and renamed over `path`, and the folder is
+    synced; on any exception it is removed and an older `path` stays as it was. The parent folder is
+    made if need be. The caller creates the file, so its permissions follow the user's umask.
+
+    Raises:
+        OSError: it cannot be written; names `path`, also where a library said nothing of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +36,35 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except BaseException as fault:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(fault, OSError) and fault.filename in (None, str(temporary), temporary):
+            fault.filename = str(path)
         raise
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Context in which an OSError that names no file names `path`."""
+    try:
+        yield
+    except OSError as fault:
+        fault.filename = fault.filename or str(path)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a rename in a folder outlast a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:

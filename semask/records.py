@@ -85,6 +85,20 @@ _FIGURES = {
             loss_scale={"type": ["number", "null"]},
         ),
         cpu_fallbacks=_OPERATORS,
+        warnings={"type": "array", "items": _TEXT},
+        tries={
+            "type": "array",
+            "minItems": 1,
+            "items": _object(
+                **{"from": {"type": "integer", "minimum": 0}},
+                started=_TEXT,
+                host=_TEXT,
+                code_version=_TEXT,
+                code_digest=_DIGEST,
+                device=_TEXT,
+                torch=_TEXT,
+            ),
+        },
     ),
     "evaluate": _with_optional(
         _object(best=_SCORES, last=_SCORES, images=_COUNT, labelled_pixels=_COUNT),

@@ -6,10 +6,12 @@ data_seconds, and skipped, true, where fp16 gradients overflowed and no step was
 `evaluation`, the scores of an evaluation after it (miou, macc, aacc).
 """
 
+import hashlib
 import json
 import math
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from semask import distributed
+from semask.errors import DivergenceError
+from semask.files import naming
 
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")
 
@@ -33,6 +37,21 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+class Position(NamedTuple):
+    """A place in a log, and what is before it."""
+
+    bytes: int
+    sha256: str
+
+
+def is_intact(path: Path, position: Position) -> bool:
+    """Whether a log still holds what was before a position."""
+    if not path.is_file() or path.stat().st_size < position.bytes:
+        return False
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read(position.bytes)).hexdigest() == position.sha256
+
+
 class Step(NamedTuple):
     """One iteration, of which the device may not have told the losses yet."""
 
@@ -43,19 +62,28 @@ class Step(NamedTuple):
     skipped: bool  # gradients overflowed, no step was taken
 
 
-def log_lines(pending: list[Step], seconds: list[float]) -> list[dict[str, Any]]:
+def log_lines(
+    pending: Sequence[Step], seconds: Sequence[float], files_of: Callable[[int], Sequence[str]]
+) -> list[dict[str, Any]]:
     """Log lines of some iterations; the losses are means over the processes.
 
+    Args:
+        pending: the iterations.
+        seconds: how long each took.
+        files_of: the images of an iteration, counted from 1, for the message.
+
     Raises:
-        FloatingPointError: a loss is not finite.
+        DivergenceError: a loss is not finite.
     """
     values = distributed.all_reduce_mean(torch.stack([step.figures for step in pending]))
     lines = []
     for step, took, figures in zip(pending, seconds, values.tolist(), strict=True):
         total, ce, semantic, acc_seg = figures
         if not math.isfinite(total):
-            raise FloatingPointError(
-                f"iteration {step.iteration}: the loss is {total}, lr {step.rate:g}"
+            raise DivergenceError(
+                f"iteration {step.iteration}: the loss is {total}, lr {step.rate:g}, images "
+                f"{', '.join(files_of(step.iteration))}; the last checkpoint is from before: lower "
+                "training.learning_rate, or look at these images"
             )
         line = {
             "iteration": step.iteration,
@@ -74,33 +102,50 @@ def log_lines(pending: list[Step], seconds: list[float]) -> list[dict[str, Any]]
 class RunLog:
     """Writes the log of a run and shows how far it is.
 
-    A run that goes on from iteration `first` keeps the lines up to there, drops what an
-    interrupted try wrote after it, and writes the TensorBoard files anew from the kept lines.
+    A run that goes on keeps the log up to a position, drops what an interrupted try wrote after it,
+    and writes the TensorBoard files anew from what is kept.
 
     Args:
         path: the JSON-lines file.
         tensorboard: folder for the TensorBoard files; emptied first.
         name: what the progress line begins with, for example `CPU-1P full seed 0`.
+        position: where to go on; None starts anew.
         first: iterations already done.
         last: iterations of the whole run.
         global_batch: images per iteration over all processes.
     """
 
     def __init__(
-        self, path: Path, tensorboard: Path, name: str, first: int, last: int, global_batch: int
+        self,
+        path: Path,
+        tensorboard: Path,
+        name: str,
+        position: Position | None,
+        first: int,
+        last: int,
+        global_batch: int,
     ):
-        kept = [line for line in read_log(path) if line["iteration"] <= first]
-        self._file = open(path, "w")  # noqa: SIM115
+        self._file = open(path, "wb" if position is None else "rb+")  # noqa: SIM115
+        self._digest = hashlib.sha256()
+        if position is not None:
+            self._digest.update(self._file.read(position.bytes))
+            self._file.truncate(position.bytes)
         shutil.rmtree(tensorboard, ignore_errors=True)
         self._tensorboard = SummaryWriter(str(tensorboard))
         self._global_batch = global_batch
         # disable=None: silent unless standard error is a terminal
         self._bar = tqdm(total=last, initial=first, desc=name, unit="it", disable=None)
-        for line in kept:
-            self._write(line)
+        for line in read_log(path):
+            self._draw(line)
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
+        data = json.dumps(line).encode() + b"\n"
+        with naming(self._file.name):
+            self._file.write(data)
+        self._digest.update(data)
+        self._draw(line)
+
+    def _draw(self, line: Mapping[str, Any]) -> None:
         iteration = line["iteration"]
         if "evaluation" in line:
             for name, value in line["evaluation"].items():
@@ -112,11 +157,26 @@ class RunLog:
             "speed/images_per_second", self._global_batch / line["seconds"], iteration
         )
 
+    def position(self) -> Position:
+        """The end of the log, which from now on outlasts a loss of power."""
+        with naming(self._file.name):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return Position(self._file.tell(), self._digest.hexdigest())
+
+    def say(self, message: str) -> None:
+        """Print a line without tearing the progress line apart."""
+        if self._bar.disable:
+            print(message, flush=True)
+        else:
+            self._bar.write(message)
+
     def iterations(self, lines: list[dict[str, Any]]) -> None:
         """Add the lines of some iterations and move the progress line on."""
         for line in lines:
             self._write(line)
-        self._file.flush()
+        with naming(self._file.name):
+            self._file.flush()
         seconds = sum(line["seconds"] for line in lines)
         waiting = sum(line["data_seconds"] for line in lines)
         self._bar.set_postfix_str(
@@ -130,12 +190,13 @@ class RunLog:
     def evaluation(self, iteration: int, scores: Mapping[str, float]) -> None:
         """Add the scores of an evaluation."""
         self._write({"iteration": iteration, "evaluation": dict(scores)})
-        self._file.flush()
         self._tensorboard.flush()
         if not self._bar.disable:
-            self._bar.write(f"{self._bar.desc}: iteration {iteration}: mIoU {scores['miou']:.2f} %")
+            self.say(f"{self._bar.desc}: iteration {iteration}: mIoU {scores['miou']:.2f} %")
 
     def close(self) -> None:
+        """End the log; what was written outlasts a loss of power."""
+        self.position()
         self._bar.close()
         self._tensorboard.close()
         self._file.close()

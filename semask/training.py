@@ -1,288 +1,168 @@
 """Training of SeMask-FPN: one loop for every device and any number of processes."""
 
-import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from semask import device as devices
-from semask import distributed, keeping, provenance, workdir
-from semask.checkpoints import load_weights
-from semask.data.inputs import network_input
+from semask import distributed, signals, workdir
 from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
+from semask.errors import Interrupted
 from semask.evaluation import evaluate_split, scores
-from semask.files import sha256
-from semask.measurement import speed
-from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
-from semask.model.compiling import compile_for_training
-from semask.model.weights import load_pretrained_swin
-from semask.optimization import build_optimizer, learning_rate
-from semask.recipe import Execution, Recipe, build_settings
-from semask.records import write_record
+from semask.health import LossWatch
+from semask.keeping import Keeper
+from semask.model import SeMaskFPN
+from semask.run import Run
 from semask.run_log import RunLog, Step, log_lines, read_log
+from semask.run_record import write_run_record
+from semask.stepping import Stepper
 from semask.timeline import Timeline
 
-# iterations between two looks at the losses: each look waits for the device
-_LOG_EVERY = 10
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run: what to compute, where, and where its files are.
-
-    `train` and `val` are split manifests; `val` is read by full runs only. `root` and `labels` are
-    the folders that the manifests' paths are relative to. `outputs` gives the target of `log` and,
-    in full runs, `best` and `last`; `record` is written after them. `prepared` is the
-    folder of the images and labels that the stage `prepare` stored, `pretrained` the file of the
-    weights to start from, if any; with `forbid_fallbacks` an operator that an NPU lacks is an
-    error.
-    """
-
-    experiment: str
-    recipe: Recipe
-    device: str
-    processes: int
-    threads: int
-    mode: str
-    seed: int
-    workers: int
-    warmup_iterations: int
-    log_window: tuple[int, int] | None
-    train: Mapping[str, Any]
-    val: Mapping[str, Any]
-    root: Path
-    labels: Path
-    work: Path
-    outputs: Mapping[str, Path]
-    record: Path
-    execution: Execution
-    prepared: Path | None = None
-    pretrained: Path | None = None
-    forbid_fallbacks: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.device.upper()}-{self.processes}P {self.mode} seed {self.seed}"
-
-    @property
-    def row(self) -> dict[str, Any]:
-        return {"device": self.device, "processes": self.processes, "threads": self.threads}
+# Each look at the losses waits for the device, so there are this many iterations between two of
+# them, or as many as take so many seconds: looks are also when the processes agree to stop.
+_LOOK_EVERY = 10
+_LOOK_SECONDS = 5.0
 
 
 def train(run: Run) -> None:
     """Train, log, evaluate on the way and keep the best and the last weights.
 
-    With several processes every one of them calls this; the first one writes. An interrupted run
-    goes on from the last checkpoint in its work directory, made at each evaluation.
+    With several processes every one of them calls this; the first one writes. An interrupted full
+    run goes on from the newest intact checkpoint in its work directory; a performance run, whose
+    speed an interruption would disturb, starts anew. A signal to leave (`semask.signals`) is
+    answered with a checkpoint.
+
+    When it returns, the outputs and the record are in place and the work directory holds a complete
+    run (`semask.workdir`).
 
     Raises:
         InputError: the device is not there, or the work directory belongs to another run or
             trainer.
-        FloatingPointError: the loss is not finite.
+        DivergenceError: the loss or a parameter is not finite.
+        Interrupted: the run was asked to leave.
+        OSError: something cannot be written; what was kept before is intact.
     """
-    started = provenance.now()
     device = devices.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
     devices.check_precision(device, run.recipe.training.precision)
     first_process = distributed.rank() == 0
-    lock = workdir.open_workdir(run.work, _identity(run)) if first_process else None
+    lock = workdir.open_workdir(run.work, run.identity) if first_process else None
     with devices.noted_fallbacks(device) as fallbacks:
-        outcome = _train(run, device, fallbacks)
+        stepper, keeper = _train(run, device, fallbacks)
     # those of the last iterations, too
-    found = [*outcome.fallbacks, *fallbacks()]
-    outcome = outcome._replace(fallbacks=devices.allowed_fallbacks(found, run.forbid_fallbacks))
-    if first_process:
-        workdir.deliver(
-            run.work, {file: run.outputs[name] for name, file in _KEPT if name in run.outputs}
-        )
-        _write_record(run, device, outcome, started)
-        shutil.rmtree(run.work)
+    found = [*keeper.fallbacks, *fallbacks()]
+    operators = devices.allowed_fallbacks(found, run.forbid_fallbacks)
     if lock is not None:
+        write_run_record(
+            run,
+            keeper,
+            pretrained=stepper.pretrained,
+            loss_scale=stepper.loss_scale,
+            fallbacks=operators,
+            peak_memory=devices.peak_memory(device),
+        )
+        workdir.complete(run.work, keeper.files(), run.outputs, run.record)
         lock.release()
     distributed.tear_down()
 
 
-class _Outcome(NamedTuple):
-    best: dict[str, Any] | None
-    pretrained: dict[str, Any] | None
-    loss_scale: float | None  # at the end
-    fallbacks: list[str]  # operators
-
-
-def _train(run: Run, device: torch.device, fallbacks: Callable[[], list[str]]) -> _Outcome:
+def _train(
+    run: Run, device: torch.device, fallbacks: Callable[[], list[str]]
+) -> tuple[Stepper, Keeper]:
     devices.seed_everything(run.seed)
-    settings = run.recipe.training
-    model, pretrained = _build(run)
-    devices.place(model, device)
-    fixed_scale = run.recipe.port_faults.fixed_loss_scale
-    scaler = devices.grad_scaler(device, "fp32" if fixed_scale else settings.precision)
-    optimizer = build_optimizer(
-        model,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        decay_everything=run.recipe.port_faults.decay_everything,
-        # the fused one takes a step that overflowed for a step: it could not be counted
-        fused=devices.has_fused_optimizer(device) and not scaler.is_enabled(),
+    stepper = Stepper(run, device)
+    keeper = Keeper(
+        run, device, model=stepper.model, optimizer=stepper.optimizer, scaler=stepper.scaler
     )
-    losses_of: Callable[..., SegmentationLosses] = segmentation_losses
-    if run.execution.compile:
-        losses_of = compile_for_training(model, several_processes=distributed.world_size() > 1)
-    replica: nn.Module = model
-    if distributed.world_size() > 1:
-        replica = DistributedDataParallel(model)
-        # batch statistics are shared by the recipe's norm, or not at all: never copied each step
-        # (an argument of another name in torch 2.12 and 2.13)
-        replica.broadcast_buffers = False
-    state = {"model": model, "optimizer": optimizer, "scaler": scaler}
-    done, best, earlier = keeping.restore(run.work, device, **state)
-    log = _open_log(run, done)
-
-    model.train()
-    stepped = Counter[str]()
-    optimizer.register_step_post_hook(lambda *_: stepped.update(["steps"]))
-    timeline = Timeline(device)
-    pending: list[Step] = []
-    timeline.mark()
-    batches = iter(_batches(run, device, done))
-    for iteration in range(done, settings.iterations):
-        rate = learning_rate(
-            iteration,
-            base=settings.learning_rate,
-            iterations=settings.iterations,
-            warmup_iterations=settings.warmup_iterations,
-            warmup_ratio=settings.warmup_ratio,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        waited, figures = _gradients(run, replica, losses_of, scaler, batches, device)
-        stepped.clear()
-        scaler.step(optimizer)
-        scaler.update()
+    keeper.restore()
+    log = _open_log(run, keeper)
+    watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
+    samples = _samples(run)
+    last = run.recipe.training.iterations
+    with signals.deferred():
+        if _is_to_be_evaluated(run, keeper, keeper.iteration):
+            _evaluate_and_keep(run, stepper.model, device, keeper, keeper.iteration, log)
+        timeline = Timeline(device)
+        pending: list[Step] = []
+        look_every, looked = 1, time.perf_counter()
         timeline.mark()
+        batches = iter(_batches(run, samples, device, keeper.iteration))
+        for done in range(keeper.iteration + 1, last + 1):
+            pending.append(stepper.step(done, batches))
+            timeline.mark()
+            evaluating = _is_to_be_evaluated(run, keeper, done)
+            keeping = evaluating or _is_to_be_kept(run, done)
+            if len(pending) < look_every and not keeping and done < last:
+                continue
 
-        pending.append(Step(iteration + 1, rate, waited, figures, skipped=not stepped))
-        evaluating = _evaluates_after(iteration + 1, run.recipe)
-        if len(pending) == _LOG_EVERY or evaluating or iteration + 1 == settings.iterations:
-            lines = log_lines(pending, timeline.intervals())
-            pending = []
+            lines = log_lines(pending, timeline.intervals(), partial(_images_of, run, samples))
             if log is not None:
                 log.iterations(lines)
-        if evaluating:
-            best = _evaluate_and_keep(run, model, device, iteration + 1, best, log)
-            found = [*earlier, *fallbacks()]
-            so_far = devices.allowed_fallbacks(found, run.forbid_fallbacks)
-            keeping.checkpoint(
-                run.work, device, iteration=iteration + 1, best=best, fallbacks=so_far, **state
-            )
-            timeline.restart()
+                for message in watch.see(lines):
+                    keeper.warnings.append(message)
+                    log.say(f"{run.name}: {message}")
+            pace = (time.perf_counter() - looked) / len(pending)
+            leaving, late, pace = _agreed(device, keeper.is_late(), pace)
+            if run.mode == "full" and (keeping or leaving or late):
+                found = [*keeper.fallbacks, *fallbacks()]
+                keeper.fallbacks = devices.allowed_fallbacks(found, run.forbid_fallbacks)
+                keeper.checkpoint(done, None if log is None else log.position())
+                timeline.restart()
+            if leaving:
+                raise Interrupted(f"{leaving} after iteration {done}")
+            if evaluating:
+                _evaluate_and_keep(run, stepper.model, device, keeper, done, log)
+                timeline.restart()
+            pending, looked = [], time.perf_counter()
+            look_every = max(1, min(_LOOK_EVERY, int(_LOOK_SECONDS / pace)))
     if log is not None:
         log.close()
-    loss_scale = scaler.get_scale() if scaler.is_enabled() else fixed_scale
-    return _Outcome(best, pretrained, loss_scale, earlier)
+    return stepper, keeper
 
 
-def _gradients(
-    run: Run,
-    replica: nn.Module,
-    losses_of: Callable[..., SegmentationLosses],
-    scaler: torch.amp.GradScaler,
-    batches: Iterator[Batch],
-    device: torch.device,
-) -> tuple[float, torch.Tensor]:
-    """Leaves the gradients of one iteration's batch at the parameters, scaled by `scaler`.
+def _agreed(device: torch.device, late: bool, pace: float) -> tuple[str | None, bool, float]:
+    """What the processes agree on at a look.
 
     Returns:
-        Seconds spent waiting for data, and SegmentationLosses as a tensor: this process's part of
-        the means over the batch, times the number of processes.
+        The signal if any process was asked to leave, whether a checkpoint is due in any, and the
+        mean of the seconds that an iteration took.
     """
-    settings, fixed_scale = run.recipe.training, run.recipe.port_faults.fixed_loss_scale
-    waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
-    for part in range(1, settings.accumulation + 1):
-        asked = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - asked
-        # processes are averaged over: each image's loss then counts 1 / global batch
-        weight = len(batch.images) * distributed.world_size() / settings.global_batch
-        images = network_input(batch.images.to(device, non_blocking=True), batch.sizes)
-        labels = batch.labels.to(device, non_blocking=True)
-        with _reduced_later(replica) if part < settings.accumulation else nullcontext():
-            with devices.autocast(device, settings.precision):
-                main, semantic = replica(images)
-            losses = losses_of(main, semantic, labels, settings.hard_pixels)
-            scaler.scale(losses.total * (weight * (fixed_scale or 1.0))).backward()
-        figures += weight * torch.stack(losses).detach()
-    if fixed_scale is not None:
-        for parameter in replica.parameters():
-            if parameter.grad is not None:
-                parameter.grad /= fixed_scale
-    return waited, figures
+    own = torch.tensor([signals.asked_to_leave() is not None, late, pace], device=device)
+    asked, any_late, mean_pace = distributed.all_reduce_mean(own).tolist()
+    leaving = (signals.asked_to_leave() or "another process's signal") if asked else None
+    return leaving, bool(any_late), mean_pace
 
 
-def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
-    """The model to train, and what was loaded into it."""
-    model = build(**{**build_settings(run.recipe.as_dict()), **run.execution.model_settings()})
-    if run.pretrained is None:
-        return model, None
-    report = load_weights(model, run.pretrained, load_pretrained_swin)
-    if distributed.rank() == 0:
-        print(f"{run.pretrained}: {report.summary()}")
-    return model, {"file": run.pretrained.name, **asdict(report)}
-
-
-def _open_log(run: Run, done: int) -> RunLog | None:
+def _open_log(run: Run, keeper: Keeper) -> RunLog | None:
     if distributed.rank() != 0:
         return None
     return RunLog(
         run.work / workdir.LOG,
         run.record.parent / "tensorboard",
         run.name,
-        done,
+        keeper.position,
+        keeper.iteration,
         run.recipe.training.iterations,
         run.recipe.training.global_batch,
     )
 
 
-def _reduced_later(replica: nn.Module) -> AbstractContextManager[None]:
-    """Context in which gradients are added up, not yet averaged over the processes."""
-    if isinstance(replica, DistributedDataParallel):
-        return replica.no_sync()
-    return nullcontext()
-
-
-_KEPT = (("log", workdir.LOG), ("best", workdir.BEST), ("last", workdir.LAST))
-
-
-def _identity(run: Run) -> dict[str, Any]:
-    return {
-        "experiment": run.experiment,
-        "row": run.row,
-        "mode": run.mode,
-        "seed": run.seed,
-        "recipe": run.recipe.as_dict(),
-        "data_fingerprint": run.train["fingerprint"],
-    }
-
-
-def _batches(run: Run, device: torch.device, first: int) -> Any:
-    settings = run.recipe.training
-    samples = TrainingSet(
+def _samples(run: Run) -> TrainingSet:
+    return TrainingSet(
         run.train,
         run.root,
         run.labels,
-        settings.augmentation,
+        run.recipe.training.augmentation,
         run.seed,
-        shuffle_labels=settings.shuffle_labels,
+        shuffle_labels=run.recipe.training.shuffle_labels,
         prepared=run.prepared,
     )
+
+
+def _batches(run: Run, samples: TrainingSet, device: torch.device, first: int) -> Iterator[Batch]:
+    settings = run.recipe.training
     return training_batches(
         samples,
         iterations=range(first, settings.iterations),
@@ -295,80 +175,55 @@ def _batches(run: Run, device: torch.device, first: int) -> Any:
     )
 
 
-def _evaluates_after(iteration: int, recipe: Recipe) -> bool:
-    every = recipe.training.evaluate_every
-    return every is not None and (iteration % every == 0 or iteration == recipe.training.iterations)
+def _images_of(run: Run, samples: TrainingSet, iteration: int) -> list[str]:
+    """Images of an iteration, counted from 1, over all processes."""
+    batch = run.recipe.training.global_batch
+    return [samples.image_of(n) for n in range((iteration - 1) * batch, iteration * batch)]
+
+
+def _is_to_be_kept(run: Run, iteration: int) -> bool:
+    every = run.fault_tolerance.checkpoint_iterations
+    return every is not None and iteration % every == 0
+
+
+def _is_to_be_evaluated(run: Run, keeper: Keeper, iteration: int) -> bool:
+    """Whether an evaluation is due after an iteration, and was not done before an interruption."""
+    every = run.recipe.training.evaluate_every
+    if every is None or iteration == 0:
+        return False
+    due = iteration % every == 0 or iteration == run.recipe.training.iterations
+    return due and (keeper.last is None or keeper.last["iteration"] != iteration)
 
 
 def _evaluate_and_keep(
     run: Run,
     model: SeMaskFPN,
     device: torch.device,
+    keeper: Keeper,
     iteration: int,
-    best: dict[str, Any] | None,
     log: RunLog | None,
-) -> dict[str, Any]:
-    """Evaluate on the validation split; keep these weights as the last and perhaps the best."""
-    if distributed.world_size() > 1:
-        # without syncbn each process has its own batch statistics: the first one's are kept
-        for buffer in model.buffers():
-            dist.broadcast(buffer, src=0)
-    # compiled for another size, for some images, would take longer than it saves
-    with torch.compiler.set_stance("force_eager"):
-        counts = evaluate_split(
-            model,
-            EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
-            workers=run.workers,
-            num_classes=run.recipe.model.num_classes,
-            device=device,
-            precision=run.recipe.training.precision,
-            sliding_window=run.recipe.evaluation.sliding_window,
-        )
-    found = scores(counts.confusion)
-    reached = {"iteration": iteration, "miou": found.miou}
-    if log is not None:
-        log.evaluation(iteration, {"miou": found.miou, "macc": found.macc, "aacc": found.aacc})
-        keeping.save_weights(run.work / workdir.LAST, model, run.recipe, run.seed, iteration)
-        if best is None or found.miou > best["miou"]:
-            keeping.save_weights(run.work / workdir.BEST, model, run.recipe, run.seed, iteration)
-    return reached if best is None or found.miou > best["miou"] else best
+) -> None:
+    """Evaluate on the validation split; keep these weights as the last and perhaps the best.
 
-
-def _write_record(run: Run, device: torch.device, outcome: _Outcome, started: str) -> None:
-    lines = read_log(run.outputs["log"])
-    steps = [line for line in lines if "evaluation" not in line]
-    write_record(
-        run.record,
-        "train",
-        experiment=run.experiment,
-        row=run.row,
-        mode=run.mode,
-        seed=run.seed,
-        recipe=run.recipe.as_dict(),
-        data_fingerprint=run.train["fingerprint"],
-        weights_digest={
-            name: sha256(run.outputs[name]) for name in ("best", "last") if name in run.outputs
-        },
-        execution={**asdict(run.execution), "prepared": run.prepared is not None},
-        device=devices.describe(run.device),
-        run=provenance.describe_run("workflow_scripts.train", started),
-        figures={
-            "speed": speed(
-                [line["seconds"] for line in steps],
-                [line["data_seconds"] for line in steps],
-                global_batch=run.recipe.training.global_batch,
-                warmup_iterations=run.warmup_iterations,
-                log_window=run.log_window,
-            ),
-            "best": outcome.best,
-            "last": {key: steps[-1][key] for key in ("iteration", "loss", "acc_seg")},
-            "pretrained": outcome.pretrained,
-            "precision": {
-                "skipped_steps": sum("skipped" in line for line in steps),
-                "loss_scale": outcome.loss_scale,
-            },
-            "cpu_fallbacks": outcome.fallbacks if run.device == "npu" else None,
-            "workers": run.workers,
-            "peak_memory_bytes": devices.peak_memory(device),
-        },
-    )
+    The state from before is in a checkpoint: a signal to leave is obeyed at once.
+    """
+    with signals.at_once():
+        if distributed.world_size() > 1:
+            # without syncbn each process has its own batch statistics: the first one's are kept
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+        # compiled for another size, for some images, would take longer than it saves
+        with torch.compiler.set_stance("force_eager"):
+            counts = evaluate_split(
+                model,
+                EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
+                workers=run.workers,
+                num_classes=run.recipe.model.num_classes,
+                device=device,
+                precision=run.recipe.training.precision,
+                sliding_window=run.recipe.evaluation.sliding_window,
+            )
+        found = scores(counts.confusion)
+        if log is not None:
+            log.evaluation(iteration, {"miou": found.miou, "macc": found.macc, "aacc": found.aacc})
+        keeper.keep_weights(model, iteration, found.miou)

@@ -1,16 +1,39 @@
 """How every script ends: a wrong input gives one line, a fault of the program its traceback."""
 
 import argparse
+import errno
 import os
+import re
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from semask.errors import InputError
+from semask.errors import INTERRUPTED, GivenUpError, InputError, Interrupted, report, report_to
+from semask.signals import asked_to_leave, end_with_parent
 
 FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
+STALL_MINUTES = "end the processes when nothing has moved for so long"
+
+JOB = "SEMASK_JOB"
+"""Environment variable that the workflow sets for its jobs: they end together with it."""
+
+# what the surroundings refuse, and what to do about it
+_REFUSED = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room and run again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check the permissions"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "check the disk, or the network that it is on"),
+    errno.ENAMETOOLONG: "use shorter names",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+# how libraries say that another process is gone
+_LOST = re.compile(r" by peer|Broken pipe|gloo/|NCCL|HCCL")
+# seconds that a process of several waits with its message for the one that may have failed first
+_AFTER_THE_FIRST = 3.0
+_AFTER_ANOTHER = 10.0
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -24,29 +47,88 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def is_one_of_several() -> bool:
+    """Whether this is one of the processes that torchrun started."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main function and exit with 0, or with 1 and a message."""
+    """Run a script's main function and exit with 0, or with a message and another status.
+
+    The status is 75 (`semask.errors.INTERRUPTED`) where the script was asked to leave, 130 after
+    Ctrl-C where it could not keep anything, and 1 for all else.
+    """
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--error-log", type=Path)
     log: Path | None = shared.parse_known_args()[0].error_log
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
+    # with a log, snakemake shows it when the rule has failed: once is enough
+    report_to(log)
+    if JOB in os.environ or is_one_of_several():
+        end_with_parent()
+    fault: BaseException
     try:
         main()
-    except InputError as fault:
-        message = "".join(f"error: {line}\n" for line in str(fault).splitlines())
-    except Exception as fault:
-        if "TORCHELASTIC_RUN_ID" in os.environ and " by peer" in str(fault):
-            # Another process has failed and says why; torchrun is about to end this one.
-            time.sleep(10)
-        message = traceback.format_exc()
-    else:
         return
-    # with a log, snakemake shows it when the rule has failed: once is enough
-    if log is None:
-        sys.stderr.write(message)
-    else:
-        with open(log, "a") as file:
-            file.write(message)
-    sys.exit(1)
+    except (Exception, KeyboardInterrupt) as raised:
+        fault = raised
+    if is_one_of_several():
+        _wait_for_the_first(fault)
+    report(_message(fault))
+    _leave(_status(fault))
+
+
+def _leave(status: int) -> NoReturn:
+    """End at once: at a usual exit, destructors may wait for processes that will not answer.
+
+    Those are other processes of the run that are gone, and helpers that wait for their parent.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _status(fault: BaseException) -> int:
+    if isinstance(fault, Interrupted):
+        return INTERRUPTED
+    return 130 if isinstance(fault, KeyboardInterrupt) else 1
+
+
+def _message(fault: BaseException) -> str:
+    lines = str(fault).splitlines()
+    if isinstance(fault, GivenUpError):
+        return "".join(f"given up at the first try: {line}\n" for line in lines)
+    if isinstance(fault, InputError):
+        return "".join(f"error: {line}\n" for line in lines)
+    if isinstance(fault, Interrupted):
+        return f"interrupted: {fault}; run again to go on\n"
+    if isinstance(fault, KeyboardInterrupt):
+        return "interrupted\n"
+    if isinstance(fault, OSError) and fault.errno in _REFUSED:
+        where = f"{fault.filename}: " if fault.filename else ""
+        return f"error: {where}{fault.strerror}; {_REFUSED[fault.errno]}\n"
+    if type(fault).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return (
+            f"error: {str(fault).splitlines()[0]}; set training.batch.micro_batch, or "
+            "execution.checkpointing, or use a device with more memory\n"
+        )
+    return "".join(traceback.format_exception(fault))
+
+
+def _wait_for_the_first(fault: BaseException) -> None:
+    """Have the one of several processes that failed first be heard, and alone.
+
+    When it has ended, torchrun ends the others: those that only lost it wait for that.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    first_process = os.environ["RANK"] == "0"
+    if isinstance(fault, Interrupted) and not first_process:
+        _leave(INTERRUPTED)
+    if _LOST.search(str(fault)):
+        if asked_to_leave():  # by torchrun, perhaps
+            _leave(1)
+        time.sleep(_AFTER_ANOTHER)
+    elif not first_process:
+        time.sleep(_AFTER_THE_FIRST)

@@ -23,7 +23,8 @@ def main() -> None:
         prediction_names(val)
     device = trained["row"]["device"]
     name = f"rows: {device}-{arguments.processes}p"
-    launch("workflow_scripts.evaluate", device, arguments.processes, name)
+    stalled = arguments.stall_minutes
+    launch("workflow_scripts.evaluate", device, arguments.processes, name, stalled)
 
     # torch takes seconds to import: only now that the input is known to be right
     from semask.scoring import score_run
@@ -76,6 +77,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--predictions", type=int, required=True, help="images to draw")
     parser.add_argument("--pictures", type=Path, required=True, help="the drawing, PNG")
     parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
     parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
     return parser.parse_args()
 

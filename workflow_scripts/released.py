@@ -16,12 +16,14 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
     parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
     arguments = parser.parse_args()
     config = arguments.config
     val = read_manifest(arguments.val_manifest)
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
     row = config["row"]
-    launch("workflow_scripts.released", row["device"], row["processes"], "released.device")
+    stalled = arguments.stall_minutes
+    launch("workflow_scripts.released", row["device"], row["processes"], "released.device", stalled)
 
     from semask.released import score_released
 

@@ -2,18 +2,46 @@
 
 import argparse
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
+from semask import signals, workdir
 from semask.data.manifest import check_classes, check_crop, read_manifest
 from semask.errors import InputError
 from semask.files import sha256
+from semask.provenance import source_digest
 from semask.recipe import execution_on, resolve
+from semask.run import FaultTolerance, Run
 from workflow_scripts import _guard
-from workflow_scripts._launch import launch
+from workflow_scripts._launch import is_launched, launch
 
 
 def main() -> None:
     arguments = _parse()
+    attempt = arguments.attempt
+    if attempt is not None and not is_launched():
+        workdir.refuse_given_up(arguments.work, attempt)
+    with workdir.noting_faults(arguments.work) if attempt is not None else nullcontext():
+        run = _run_of(arguments)
+        if not is_launched() and workdir.deliver_again(
+            run.work, run.identity, run.outputs, run.record, source_digest("workflow_scripts.train")
+        ):
+            print(f"{run.work}: the run was complete already", flush=True)
+        else:
+            name = f"rows: {arguments.device}-{arguments.processes}p"
+            stalled = run.fault_tolerance.stall_minutes
+            launch("workflow_scripts.train", arguments.device, arguments.processes, name, stalled)
+            signals.listen()
+
+            # torch takes seconds to import: only now that the input is known to be right
+            from semask.training import train
+
+            train(run)
+        if not arguments.keep_work:
+            workdir.clear(run.work, run.record)
+
+
+def _run_of(arguments: argparse.Namespace) -> Run:
     config = arguments.config
     train_manifest = read_manifest(arguments.train_manifest)
     val_manifest = read_manifest(arguments.val_manifest)
@@ -31,46 +59,32 @@ def main() -> None:
         check_classes(manifest, recipe.model.num_classes, path)
     augmentation = recipe.training.augmentation
     check_crop(train_manifest, augmentation.crop, augmentation.scale, arguments.train_manifest)
-    name = f"rows: {arguments.device}-{arguments.processes}p"
-    launch("workflow_scripts.train", arguments.device, arguments.processes, name)
-
-    # torch takes seconds to import: only now that the input is known to be right
-    from semask.training import Run, train
-
     performance = config["performance"]
     window = performance["log_window"]
-    train(
-        Run(
-            experiment=config["experiment"],
-            recipe=recipe,
-            device=arguments.device,
-            processes=arguments.processes,
-            threads=arguments.threads,
-            mode=arguments.mode,
-            seed=arguments.seed,
-            workers=config["loader"]["workers"],
-            warmup_iterations=performance["warmup_iterations"],
-            log_window=(window["ends_at"], window["length"]),
-            train=train_manifest,
-            val=val_manifest,
-            root=arguments.root,
-            labels=arguments.labels,
-            work=arguments.work,
-            outputs={
-                name: path
-                for name, path in (
-                    ("log", arguments.output_log),
-                    ("best", arguments.best),
-                    ("last", arguments.last),
-                )
-                if path is not None
-            },
-            record=arguments.record,
-            pretrained=arguments.pretrained,
-            execution=execution_on(arguments.device, config["execution"]),
-            prepared=arguments.prepared,
-            forbid_fallbacks=arguments.forbid_fallbacks,
-        )
+    outputs = {"log": arguments.output_log, "best": arguments.best, "last": arguments.last}
+    return Run(
+        experiment=config["experiment"],
+        recipe=recipe,
+        device=arguments.device,
+        processes=arguments.processes,
+        threads=arguments.threads,
+        mode=arguments.mode,
+        seed=arguments.seed,
+        workers=config["loader"]["workers"],
+        warmup_iterations=performance["warmup_iterations"],
+        log_window=(window["ends_at"], window["length"]),
+        train=train_manifest,
+        val=val_manifest,
+        root=arguments.root,
+        labels=arguments.labels,
+        work=arguments.work,
+        outputs={name: path for name, path in outputs.items() if path is not None},
+        record=arguments.record,
+        pretrained=arguments.pretrained,
+        execution=execution_on(arguments.device, config["execution"]),
+        fault_tolerance=FaultTolerance.from_config(arguments.fault_tolerance),
+        prepared=arguments.prepared,
+        forbid_fallbacks=arguments.forbid_fallbacks,
     )
 
 
@@ -111,6 +125,22 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--prepared", type=Path, help="images and labels as `prepare` stored them")
     parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
     parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument(
+        "--fault-tolerance",
+        type=json.loads,
+        required=True,
+        help="the config's key of that name, as JSON",
+    )
+    parser.add_argument(
+        "--attempt",
+        type=int,
+        help="of the workflow's job, from 1: what failed of wrong input is not tried again",
+    )
+    parser.add_argument(
+        "--keep-work",
+        action="store_true",
+        help="leave the complete run in the work directory; the same command then only copies it",
+    )
     parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
     return parser.parse_args()
 

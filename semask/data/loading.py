@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from semask import signals
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_label, read_prepared
@@ -72,6 +73,7 @@ class TrainingSet(Dataset[Batch]):
             if prepared is None
             else [stored(file, prepared) for file in manifest["files"]]
         )
+        self.names = [str(file["image"]) for file in manifest["files"]]
         self.is_prepared = prepared is not None
         # another image's label may have another size
         files = manifest["files"] if shuffle_labels else ()
@@ -86,12 +88,18 @@ class TrainingSet(Dataset[Batch]):
         self.augmentation = augmentation
         self.seed = seed
 
+    def _index_of(self, n: int) -> int:
+        epoch, place = divmod(n, len(self.pairs))
+        order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.pairs))
+        return int(order[place])
+
+    def image_of(self, n: int) -> str:
+        """What the manifest calls the image of sample n."""
+        return self.names[self._index_of(n)]
+
     def __getitem__(self, n: int) -> Batch:
         """Sample n, of the crop's size."""
-        epoch, place = divmod(n, len(self.pairs))
-        index = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.pairs))[
-            place
-        ]
+        index = self._index_of(n)
         image_path, label_path = self.pairs[index]
         rng = np.random.default_rng([_AUGMENT, self.seed, n])
         rows_of: RowsOf
@@ -152,7 +160,7 @@ def training_batches(
             batch_sampler=_RunSampler(iterations, global_batch, share, passes),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_be_a_worker,
             pin_memory=pin_memory,
             generator=_own_generator(),
         )
@@ -260,7 +268,7 @@ def evaluation_images(
             num_workers=workers,
             # some images ahead; those of many views are large
             prefetch_factor=(2 if len(samples.views) == 1 else 1) if workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_be_a_worker,
             pin_memory=pin_memory,
             generator=_own_generator(),
         )
@@ -280,7 +288,8 @@ def _own_generator() -> torch.Generator:
     return torch.Generator()
 
 
-def _one_thread(worker: int) -> None:
+def _be_a_worker(worker: int) -> None:
+    signals.leave_to_parent()
     # every worker is a process of its own; OpenCV's thread pool would only oversubscribe the cores
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from semask.data.png import inflated_png
 from semask.errors import InputError
 
+# what is wrong with an image is said once, with its file
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+
 RowsOf = Callable[[int], npt.NDArray[Any]]
 """Gives at least so many rows of an image from the top, or all that it has."""
 

@@ -72,6 +72,16 @@ CONFIG: dict[str, Any] = {
 }
 
 
+FAULT_TOLERANCE: dict[str, Any] = {
+    "checkpoint_iterations": 1,
+    "checkpoint_minutes": None,
+    "keep_checkpoints": 2,
+    "stall_minutes": 5,
+}
+# long enough to be interrupted, with four evaluations
+LONG: dict[str, Any] = {"iterations": 14, "evaluate_every": 4}
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the scenes in `streets` and the labels and manifests in `labels`."""
@@ -109,6 +119,8 @@ class Trainer:
         script: Sequence[str] = ("-m", "workflow_scripts.train"),
         environment: Mapping[str, str] | None = None,
         parts: Mapping[str, Mapping[str, Any]] | None = None,
+        fault_tolerance: Mapping[str, Any] | None = None,
+        wrapper: Sequence[str] = (),
         **training: Any,
     ) -> "subprocess.Popen[str]":
         """Start a run: `parts` change parts of the config other than `training`."""
@@ -120,12 +132,14 @@ class Trainer:
         }
         weights = ["--best", "best.safetensors", "--last", "last.safetensors"]
         command = [
+            *wrapper,
             *(sys.executable, *script, "--config", json.dumps(config)),
             *("--device", device, "--processes", str(processes), "--threads", "1"),
             *("--mode", mode, "--seed", str(seed)),
             *("--train-manifest", str(self.data / "labels/train.json")),
             *("--val-manifest", str(self.data / "labels/val.json")),
             *("--root", str(self.data / "streets"), "--labels", str(self.data / "labels")),
+            *("--fault-tolerance", json.dumps({**FAULT_TOLERANCE, **(fault_tolerance or {})})),
             *("--work", "work", "--output-log", "log.jsonl", "--record", "train.json"),
             *(weights if mode == "full" else []),
             *(["--pretrained", str(pretrained)] if pretrained else []),
@@ -141,25 +155,50 @@ class Trainer:
     def run(self, ok: bool = True, **arguments: Any) -> str:
         return finish(self.start(**arguments), ok)
 
-    def killed_after(self, iteration: int, **arguments: Any) -> None:
-        """Train until an iteration is evaluated, then kill -9 every process of the run."""
+    def killed_when(
+        self, reached: Callable[[], bool], delay: float = 0.0, **arguments: Any
+    ) -> None:
+        """Train until something is reached, then kill -9 every process of the run."""
         process = self.start(**arguments)
-        log = self.folder / "work/log.jsonl"
-        deadline = time.monotonic() + 120
-        while not (
-            (self.folder / "work/checkpoint.pt").exists()
-            and any(
-                line["iteration"] == iteration and "evaluation" in line for line in self.lines(log)
-            )
-        ):
+        self.wait_for(process, reached)
+        time.sleep(delay)
+        self.kill(process)
+
+    def killed_after(self, iteration: int, **arguments: Any) -> None:
+        """Train until an iteration is in the log and there is a checkpoint, then kill the run."""
+        self.killed_when(lambda: self.reached(iteration) and bool(self.checkpoints()), **arguments)
+
+    def wait_for(self, process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
+        """Wait until something is reached; the run must not end before."""
+        deadline = time.monotonic() + 180
+        while not reached():
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
-            time.sleep(0.01)
-        # torchrun's workers have sessions of their own
+            time.sleep(0.005)
+
+    def reached(self, iteration: int) -> bool:
+        """Whether the log of the unfinished run has come to an iteration."""
+        return any(x["iteration"] >= iteration for x in self.lines(self.folder / "work/log.jsonl"))
+
+    def children(self, process: "subprocess.Popen[str]") -> list[int]:
+        """All processes that a run has started, also those in sessions of their own."""
+        return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+
+    def ranks(self, process: "subprocess.Popen[str]") -> list[int]:
+        """The training processes of a run of several, by rank."""
+        workers = psutil.Process(process.pid).children()
+        by_rank = {int(worker.environ()["RANK"]): worker.pid for worker in workers}
+        return [by_rank[rank] for rank in sorted(by_rank)]
+
+    def kill(self, process: "subprocess.Popen[str]") -> None:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
         process.kill()
         process.communicate()
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoints in the work directory, the oldest first."""
+        return sorted((self.folder / "work/checkpoints").glob("[0-9]*.pt"))
 
     def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
         path = path or self.folder / "log.jsonl"

@@ -1,15 +1,10 @@
 """Training through its command line: runs, records, resuming, seeds."""
 
 import json
-import os
-import signal
-import time
 from collections.abc import Callable
 
-import psutil
 import pytest
 from safetensors import safe_open
-from safetensors.torch import load_file
 
 from .conftest import Trainer
 
@@ -66,78 +61,6 @@ def test_seeds_decide_everything(trainer: Callable[[str], Trainer]) -> None:
     assert runs["first"].curve() == runs["same"].curve()
     assert runs["first"].record()["weights_digest"] == runs["same"].record()["weights_digest"]
     assert runs["first"].curve() != runs["other"].curve()
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_killed_run_goes_on_to_the_same_end(
-    trainer: Callable[[str], Trainer], processes: int
-) -> None:
-    whole, killed = trainer("whole"), trainer("killed")
-    whole.run(processes=processes, iterations=12)
-    killed.killed_after(4, processes=processes, iterations=12)
-    assert not (killed.folder / "train.json").exists()
-    killed.run(processes=processes, iterations=12)
-    assert killed.curve() == whole.curve()
-    for name in ("best", "last"):
-        a = load_file(whole.folder / f"{name}.safetensors")
-        b = load_file(killed.folder / f"{name}.safetensors")
-        assert a.keys() == b.keys()
-        assert all(a[key].equal(b[key]) for key in a)
-
-
-def test_nothing_outlives_a_killed_launcher(trainer: Callable[[str], Trainer]) -> None:
-    whole, killed = trainer("whole"), trainer("killed")
-    whole.run(processes=2, iterations=12)
-    process = killed.start(processes=2, iterations=12)
-    children: list[psutil.Process] = []
-    deadline = time.monotonic() + 120
-    while not (killed.folder / "work/checkpoint.pt").exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        children = psutil.Process(process.pid).children(recursive=True)
-        time.sleep(0.01)
-    assert len(children) >= 2
-    process.kill()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert alive == []
-    process.communicate()
-    killed.run(processes=2, iterations=12)
-    assert killed.curve() == whole.curve()
-
-
-def test_another_recipe_does_not_go_on(trainer: Callable[[str], Trainer]) -> None:
-    run = trainer("a")
-    run.killed_after(2)
-    printed = run.run(ok=False, learning_rate=0.1)
-    [line] = printed.splitlines()
-    assert line.startswith("error: work: holds an unfinished run")
-    assert "recipe.training.learning_rate" in line
-
-
-def test_a_damaged_checkpoint_is_named(trainer: Callable[[str], Trainer]) -> None:
-    run = trainer("a")
-    run.killed_after(2)
-    checkpoint = run.folder / "work/checkpoint.pt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    printed = run.run(ok=False)
-    [line] = printed.splitlines()
-    assert line.startswith("error: work/checkpoint.pt: cannot be read")
-
-
-def test_two_trainers_do_not_share_a_folder(trainer: Callable[[str], Trainer]) -> None:
-    run = trainer("a")
-    first = run.start(iterations=200, evaluate_every=200)
-    try:
-        deadline = time.monotonic() + 120
-        while not (run.folder / "work/log.jsonl").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        printed = run.run(ok=False)
-        [line] = printed.splitlines()
-        assert "another training process works in this folder" in line
-    finally:
-        os.killpg(first.pid, signal.SIGKILL)
-        first.communicate()
 
 
 def test_one_and_two_processes_start_alike(trainer: Callable[[str], Trainer]) -> None:

@@ -151,3 +151,11 @@ def test_how_it_is_run_measures_again_but_converts_nothing(copy_of_finished: Cop
     record = changed.folder / "results/cpu-1p/full/seed0/train.json"
     after = json.loads(record.read_text())
     assert after["execution"]["checkpointing"]
+
+
+def test_guarding_otherwise_against_interruptions_runs_nothing(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    settings = {"checkpoint_iterations": 7, "checkpoint_minutes": 1, "stall_minutes": 2}
+    changed.configure({"fault_tolerance": {**settings, "keep_checkpoints": 5, "retries": 0}})
+    # the published figures lie elsewhere in a copy, so the table alone is made again
+    assert set(changed.planned()) <= {"table"}

@@ -1,0 +1,361 @@
+"""Runs that are killed, asked to leave or damaged: they go on, to the same end, or say why not."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from semask.errors import INTERRUPTED
+
+from .conftest import LONG, Trainer, finish
+
+Trainers = Callable[[str], Trainer]
+
+ONLY_WHEN_ASKED = {"checkpoint_iterations": None, "checkpoint_minutes": None}
+
+
+def end_of(run: Trainer) -> dict[str, Any]:
+    """What an undisturbed and an interrupted run must have in common, to the bit."""
+    figures = run.record()["figures"]
+    return {
+        "log": run.curve(),
+        "weights": {
+            name: (run.folder / f"{name}.safetensors").read_bytes() for name in ("best", "last")
+        },
+        "figures": {k: figures[k] for k in ("best", "last", "pretrained", "precision", "warnings")},
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Trainer]:
+    """The undisturbed run on so many processes."""
+    made: dict[int, Trainer] = {}
+
+    def get(processes: int) -> Trainer:
+        if processes not in made:
+            made[processes] = Trainer(data, tmp_path_factory.mktemp("whole") / "run")
+            made[processes].run(processes=processes, **LONG)
+        return made[processes]
+
+    return get
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_again_and_again(
+    trainer: Trainers, whole: Callable[[int], Trainer], processes: int
+) -> None:
+    """Killed while a checkpoint is written, in an evaluation, and at a random moment."""
+    expected = whole(processes)
+    run = trainer("killed")
+    delay = random.random()
+    print(f"killed {delay} s after the ninth iteration")
+    # written aside; evaluations come after iterations 4, 8, 12 and 14
+    on = {"processes": processes, **LONG}
+    run.killed_when(lambda: any((run.folder / "work/checkpoints").glob(".*tmp*")), **on)
+    run.killed_when(lambda: run.reached(4) and len(run.checkpoints()) > 1, **on)
+    run.killed_when(lambda: run.reached(9), delay, **on)
+    assert not (run.folder / "train.json").exists()
+    run.run(processes=processes, **LONG)
+    assert end_of(run) == end_of(expected)
+    tries = run.record()["figures"]["tries"]
+    assert tries[0]["from"] == 0
+    assert tries[-1]["from"] >= 8
+    assert not list(run.folder.rglob("*.tmp*"))
+    assert not (run.folder / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("processes", "number"),
+    [(1, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGUSR1)],
+)
+def test_asked_to_leave(
+    trainer: Trainers,
+    whole: Callable[[int], Trainer],
+    processes: int,
+    number: signal.Signals,
+) -> None:
+    run = trainer("asked")
+    started = run.start(processes=processes, fault_tolerance=ONLY_WHEN_ASKED, **LONG)
+    run.wait_for(started, lambda: run.reached(1))
+    # as a scheduler does: to every process, those that load data included
+    for process in [started.pid, *run.children(started)]:
+        os.kill(process, number)
+    printed, _ = started.communicate(timeout=60)
+    assert started.returncode == INTERRUPTED, printed
+    [line] = printed.splitlines()
+    assert line.startswith(f"interrupted: {number.name} after iteration ")
+    reached = int(line.split("iteration ")[1].split(";")[0])
+    [kept] = run.checkpoints()
+    assert int(kept.stem) == reached
+    run.run(processes=processes, fault_tolerance=ONLY_WHEN_ASKED, **LONG)
+    assert end_of(run) == end_of(whole(processes))
+    assert [each["from"] for each in run.record()["figures"]["tries"]] == [0, reached]
+
+
+def test_checkpoints_by_the_clock(trainer: Trainers) -> None:
+    run = trainer("a")
+    clock = {"checkpoint_iterations": None, "checkpoint_minutes": 0.001}
+    started = run.start(fault_tolerance=clock, iterations=200, evaluate_every=200)
+    run.wait_for(started, lambda: len(run.checkpoints()) == 2)
+    run.kill(started)
+    assert int(run.checkpoints()[-1].stem) < 200
+
+
+def test_nothing_outlives_a_killed_supervisor(
+    trainer: Trainers, whole: Callable[[int], Trainer]
+) -> None:
+    run = trainer("killed")
+    started = run.start(processes=2, **LONG)
+    run.wait_for(started, lambda: run.reached(4))
+    children = [psutil.Process(pid) for pid in run.children(started)]
+    assert len(children) >= 4  # two that train, two that load
+    started.kill()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+    started.communicate()
+    run.run(processes=2, **LONG)
+    assert end_of(run) == end_of(whole(2))
+
+
+@pytest.fixture(scope="module")
+def unfinished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A run that was killed after iteration 5, with the checkpoints of 4 and 5."""
+    run = Trainer(data, tmp_path_factory.mktemp("unfinished") / "run")
+    every = {"checkpoint_iterations": 5}  # and 4, since it is evaluated
+    kept = lambda: run.reached(6) and len(run.checkpoints()) == 2  # noqa: E731
+    run.killed_when(kept, fault_tolerance=every, **LONG)
+    return run
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "says"),
+    [
+        (_cut, "checkpoints/000000005.pt", "damaged"),
+        (_flip, "checkpoints/000000005.pt", "damaged"),
+        # written after checkpoint 4 and known to checkpoint 5
+        (_flip, "weights/000000004.safetensors", "the weights in work/weights/000000004"),
+    ],
+)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    trainer: Trainers,
+    whole: Callable[[int], Trainer],
+    unfinished: Trainer,
+    damage: Callable[[Path], None],
+    file: str,
+    says: str,
+) -> None:
+    run = trainer("damaged")
+    shutil.copytree(unfinished.folder, run.folder)
+    damage(run.folder / "work" / file)
+    printed = run.run(**LONG)
+    [line] = printed.splitlines()
+    assert line.startswith("work/checkpoints/000000005.pt: ")
+    assert says in line
+    assert line.endswith("going on from the one before, 000000004.pt")
+    assert end_of(run) == end_of(whole(1))
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [("checkpoints/*.pt", "damaged"), ("log.jsonl", "the log does not reach so far")],
+)
+def test_nothing_intact_to_go_on_from(
+    trainer: Trainers, unfinished: Trainer, lost: str, says: str
+) -> None:
+    run = trainer("lost")
+    shutil.copytree(unfinished.folder, run.folder)
+    for file in (run.folder / "work").glob(lost):
+        file.write_bytes(file.read_bytes()[:100])
+    printed = run.run(ok=False, **LONG)
+    [line] = printed.splitlines()
+    assert line.startswith("error: work/checkpoints/000000005.pt")
+    assert says in line
+    assert "no other checkpoint is intact" in line
+    assert not (run.folder / "train.json").exists()
+    assert len(run.checkpoints()) == 2
+
+
+def test_another_recipe_does_not_go_on(trainer: Trainers, unfinished: Trainer) -> None:
+    run = trainer("other")
+    shutil.copytree(unfinished.folder, run.folder)
+    printed = run.run(ok=False, **{**LONG, "learning_rate": 0.1})
+    [line] = printed.splitlines()
+    assert line.startswith("error: work: holds an unfinished run that differs in ")
+    assert "recipe.training.learning_rate;" in line
+    assert len(run.checkpoints()) == 2
+
+
+def test_two_trainers_do_not_share_a_folder(trainer: Trainers) -> None:
+    run = trainer("a")
+    first = run.start(iterations=200, evaluate_every=200)
+    try:
+        run.wait_for(first, lambda: (run.folder / "work/log.jsonl").exists())
+        printed = run.run(ok=False)
+        [line] = printed.splitlines()
+        assert "another training process works in this folder" in line
+        assert not (run.folder / "work/given_up").exists()
+        assert first.poll() is None
+    finally:
+        run.kill(first)
+
+
+def test_a_complete_run_is_not_trained_again(trainer: Trainers) -> None:
+    """Snakemake deletes the outputs of a run whose end it did not live to note."""
+    run = trainer("a")
+    run.run(options=["--keep-work"])
+    kept = end_of(run), run.record()
+    for name in ("train.json", "log.jsonl", "best.safetensors", "last.safetensors"):
+        (run.folder / name).unlink()
+    printed = run.run(options=["--keep-work"])
+    assert printed == "work: the run was complete already\n"
+    assert (end_of(run), run.record()) == kept
+    # other weights than its record speaks of: trained anew
+    for file in (run.folder / "work/weights").iterdir():
+        _flip(file)
+    (run.folder / "train.json").unlink()
+    assert run.run() == ""
+    assert end_of(run) == kept[0]
+    assert run.record()["run"]["started"] > kept[1]["run"]["started"]
+    assert not (run.folder / "work").exists()
+
+
+def test_another_recipe_forgets_a_complete_run(trainer: Trainers) -> None:
+    run = trainer("a")
+    run.run(options=["--keep-work"], iterations=2)
+    run.run(iterations=3)
+    assert run.record()["recipe"]["training"]["iterations"] == 3
+
+
+def test_a_performance_run_starts_anew(trainer: Trainers) -> None:
+    run = trainer("a")
+    long = {"performance": {"iterations": 400}}
+    started = run.start(mode="performance", parts=long)
+    run.wait_for(started, lambda: run.reached(1))
+    started.send_signal(signal.SIGTERM)
+    assert started.wait(timeout=60) == INTERRUPTED
+    started.communicate()
+    assert run.checkpoints() == []
+    run.run(mode="performance")
+    assert [line["iteration"] for line in run.lines()] == [1, 2, 3, 4, 5]
+
+
+def test_wrong_input_is_given_up_at_the_first_try(trainer: Trainers) -> None:
+    run = trainer("a")
+    crowded = {"batch": {"size": 1, "per": "run", "micro_batch": None}, "processes": 2}
+    printed = run.run(ok=False, options=["--attempt", "1"], **crowded)
+    assert printed.startswith("error: training.batch.size")
+    again = run.run(ok=False, options=["--attempt", "2"], **crowded)
+    assert again == printed.replace("error: ", "given up at the first try: ")
+    # a later call of the workflow looks once more
+    assert run.run(ok=False, options=["--attempt", "1"], **crowded) == printed
+    run.run(options=["--attempt", "1"], iterations=1)
+
+
+def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
+    run = trainer("a")
+    started = run.start(processes=2, iterations=400, evaluate_every=400)
+    run.wait_for(started, lambda: run.reached(2))
+    psutil.Process(run.ranks(started)[1]).kill()
+    killed = time.monotonic()
+    printed = finish(started, ok=False)
+    assert time.monotonic() - killed < 60
+    assert printed.startswith("error: process 1 of 2 was ended by SIGKILL"), printed
+    assert len(printed.splitlines()) == 1, printed
+    assert started.returncode == 1
+
+
+def test_a_stalled_process_is_named(trainer: Trainers) -> None:
+    run = trainer("a")
+    quick = {"stall_minutes": 0.2}
+    started = run.start(processes=2, iterations=400, evaluate_every=400, fault_tolerance=quick)
+    run.wait_for(started, lambda: run.reached(2))
+    psutil.Process(run.ranks(started)[1]).suspend()
+    printed, _ = started.communicate(timeout=120)
+    [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: process 1 of 2 has not answered for 0.")
+    assert started.returncode == INTERRUPTED
+
+
+def test_an_error_of_one_process_is_heard_alone(trainer: Trainers, tmp_path: Path) -> None:
+    run = trainer("a")
+    shutil.copytree(run.data, tmp_path / "damaged")
+    run.data = tmp_path / "damaged"
+    for image in (run.data / "streets/leftImg8bit/train").rglob("*.png"):
+        _cut(image)
+    printed = run.run(ok=False, processes=2)
+    assert len(printed.splitlines()) == 1, printed
+    [line] = printed.splitlines()
+    assert line.startswith("error: ")
+    assert "_leftImg8bit.png" in line
+
+
+def test_a_loss_that_is_no_number(trainer: Trainers) -> None:
+    run = trainer("a")
+    # a step of this size makes weights whose products overflow
+    printed = run.run(ok=False, learning_rate=1e30, warmup_iterations=0, **{**LONG})
+    [line] = printed.splitlines()
+    assert line.startswith("error: iteration ")
+    assert "lr " in line
+    if "the loss is" in line:
+        assert line.count("_leftImg8bit.png") == 4
+    assert "lower training.learning_rate" in line
+    assert not (run.folder / "train.json").exists()
+
+
+@contextmanager
+def _little_room(folder: Path, how: str, checkpoint: int) -> Iterator[list[str]]:
+    """Room for two checkpoints in a folder, not for a third; yields what to run commands with."""
+    if how == "limit":
+        yield ["bash", "-c", f'ulimit -f {checkpoint // 2048}; exec "$0" "$@"']
+        return
+    kept = {file.name: file.read_bytes() for file in folder.iterdir()}
+    size = int(2.5 * checkpoint)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        for name, content in kept.items():
+            (folder / name).write_bytes(content)
+        yield []
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full", ["limit", "disk"])
+def test_a_full_disk_keeps_the_checkpoint_before(
+    trainer: Trainers, whole: Callable[[int], Trainer], unfinished: Trainer, full: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    run = trainer("full")
+    shutil.copytree(unfinished.folder, run.folder)
+    kept = [(file, file.read_bytes()) for file in run.checkpoints()]
+    size = len(kept[0][1])
+    with _little_room(run.folder / "work/checkpoints", full, size) as wrapper:
+        printed = run.run(ok=False, wrapper=wrapper, **LONG)
+        [line] = printed.splitlines()
+        assert line.startswith("error: work/checkpoints/00000000")
+        assert "No space left on device" in line or "File too large" in line
+        assert "make room" in line
+        assert [(file, file.read_bytes()) for file in run.checkpoints()] == kept
+        assert not list(run.folder.rglob(".*tmp*"))
+    run.run(**LONG)
+    assert end_of(run) == end_of(whole(1))

@@ -1,0 +1,95 @@
+"""Start a script in several processes by torchrun's own agent, and say how they ended.
+
+    python -m workflow_scripts._supervise PROCESSES MODULE [ARGUMENT ...]
+
+Signals to leave are passed on to the processes, which keep what they have and leave; when one of
+them fails, the agent ends the others. The exit status is theirs (`workflow_scripts._guard`).
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import FrameType
+
+import psutil
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from semask import progress
+from semask.errors import INTERRUPTED, report, report_to
+from semask.signals import LEAVE
+
+_asked: list[int] = []
+
+
+def main() -> None:
+    processes, module, *arguments = sys.argv[1:]
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--error-log", type=Path)
+    report_to(shared.parse_known_args(arguments)[0].error_log)
+    # how the processes end is said below, in one line
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # as torchrun does; each process then sets its own number of threads
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for number in LEAVE:
+        signal.signal(number, _pass_on)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=int(processes),
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        # of these the agent would end the processes itself, within 30 seconds
+        signals_to_handle="SIGQUIT",
+    )
+    with tempfile.TemporaryDirectory(prefix="semask-progress-") as folder:
+        os.environ[progress.FOLDER] = folder
+        try:
+            elastic_launch(config, sys.executable)("-m", module, *arguments)
+        except ChildFailedError as fault:
+            sys.exit(_status_of(fault.failures, int(processes)))
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Pass a signal to leave on until all are gone: some may not have been started yet."""
+    _asked.append(number)
+    if len(_asked) == 1:
+        threading.Thread(target=_keep_passing_on, args=(number,), daemon=True).start()
+
+
+def _keep_passing_on(number: int) -> None:
+    while True:
+        for child in psutil.Process().children():
+            try:
+                child.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(1)
+
+
+def _status_of(failures: dict[int, ProcessFailure], processes: int) -> int:
+    """Exit status for processes that failed; says so of those that could not say it themselves."""
+    codes = {rank: failure.exitcode for rank, failure in failures.items()}
+    # with SIGTERM the agent ends the others, once one has failed
+    first = {rank: code for rank, code in codes.items() if code != -signal.SIGTERM} or codes
+    if INTERRUPTED in first.values() or (_asked and all(code < 0 for code in first.values())):
+        return INTERRUPTED
+    for rank, code in sorted(first.items()):
+        if code < 0:
+            name = signal.Signals(-code).name
+            why = ", perhaps because memory ran out (see dmesg)" if name == "SIGKILL" else ""
+            report(f"error: process {rank} of {processes} was ended by {name}{why}; run again\n")
+    return 1
+
+
+if __name__ == "__main__":
+    main()
