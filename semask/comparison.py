@@ -89,7 +89,24 @@ def measured_row(
         for record in (*trained.values(), *evaluated.values())
     ]
     line["cpu_fallbacks"] = sorted({operator for found in fell_back for operator in found})
+    line["warnings"] = [said for record in trained.values() for said in _warnings(record)]
     return {**line, **_beside_published(line, trained, evaluated, published)}
+
+
+def _warnings(record: Record) -> list[str]:
+    """What is to be said of a training run: of its losses, and of tries that were not alike."""
+    run = f"{record['mode']} run, seed {record['seed']}"
+    said = [f"{run}: {warning}" for warning in record["figures"].get("warnings", ())]
+    tries = record["figures"].get("tries", ())
+    for key, word in (
+        ("code_digest", "code"),
+        ("device", "devices"),
+        ("torch", "versions of torch"),
+    ):
+        if len({each[key] for each in tries}) > 1:
+            starts = ", ".join(str(each["from"]) for each in tries)
+            said.append(f"{run}: interrupted, and continued with other {word} (from {starts})")
+    return said
 
 
 def _multi_scale(evaluated: Mapping[str, Record]) -> dict[str, Any]:
@@ -204,6 +221,7 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
         "data_wait_share": nothing,
         "skipped_steps": None,
         "cpu_fallbacks": None,
+        "warnings": [],
         "pytorch": cell(other["pytorch"]),
         "published": None,
         "difference": None,

@@ -52,6 +52,7 @@ def build_table(
         `semask.facts.model_facts`), records.
     """
     lines = table_rows(rows, trained, evaluated, published)
+    _warn_of_useless(lines, baselines["figures"]["constant"]["miou"])
     return {
         "experiment": baselines["experiment"],
         "rows": lines,
@@ -62,6 +63,16 @@ def build_table(
         "facts": facts["figures"],
         "records": {path: _origin(r) for path, r in sorted({**trained, **evaluated}.items())},
     }
+
+
+def _warn_of_useless(rows: Sequence[dict[str, Any]], constant: float) -> None:
+    for row in rows:
+        acc1 = row["acc1"]["value"]
+        if row["kind"] == "measured" and acc1 is not None and acc1 < constant:
+            row["warnings"].append(
+                f"Acc@1 of {acc1:.2f} is below the {constant:.2f} of the best constant prediction: "
+                "this model has learnt nothing"
+            )
 
 
 def _origin(record: Record) -> dict[str, Any]:
@@ -101,6 +112,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         line["pytorch_version"] = row["pytorch"]["value"]
         line["skipped_steps"] = row["skipped_steps"]
         line["cpu_fallbacks"] = None if row["cpu_fallbacks"] is None else len(row["cpu_fallbacks"])
+        line["warnings"] = len(row["warnings"])
         for key in ("acc1", "multi_scale_miou", "fps"):
             line[f"published_{key}"] = (row["published"] or {}).get(key)
         for key in ("acc1", "multi_scale_miou"):
@@ -209,6 +221,7 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> str:
                 f"- {row['name']}: the NPU lacks {', '.join(row['cpu_fallbacks'])}, which ran on "
                 "the host's CPU."
             )
+        notes += [f"- **{row['name']}**: {warning}." for warning in row["warnings"]]
     return "\n".join(notes)
 
 

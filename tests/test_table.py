@@ -348,3 +348,31 @@ def test_bad_published_files(tmp_path: Path) -> None:
     path.write_text(PUBLISHED.read_text())
     with pytest.raises(InputError, match="nobody"):
         read_published(path, ["nobody"])
+
+
+def test_accuracy_below_the_constant_prediction_is_warned_of(records: Records) -> None:
+    records.add("cpu", 1, "full")
+    for record in records.evaluated.values():
+        record["figures"]["best"]["miou"] = 1.5
+    table = records.table([("cpu", 1)])
+    [said] = table["rows"][0]["warnings"]
+    assert said.startswith("Acc@1 of 1.50 is below the 2.00 of the best constant prediction")
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    assert f"- **CPU-1P**: {said}." in (folder / "t.md").read_text()
+    assert pd.read_csv(folder / "t.csv")["warnings"].tolist()[0] == 1
+
+
+def test_what_happened_in_a_run_is_said(records: Records) -> None:
+    records.add("cpu", 1, "full")
+    start = {"started": "s", "host": "h", "code_version": "1", "device": "d", "torch": "2"}
+    for record in records.trained.values():
+        record["figures"]["warnings"] = ["iteration 40: the loss has risen"]
+        record["figures"]["tries"] = [
+            {**start, "from": 0, "code_digest": "0" * 64},
+            {**start, "from": 300, "code_digest": "1" * 64},
+        ]
+    assert records.table([("cpu", 1)])["rows"][0]["warnings"] == [
+        "full run, seed 0: iteration 40: the loss has risen",
+        "full run, seed 0: interrupted, and continued with other code (from 0, 300)",
+    ]

@@ -1,0 +1,147 @@
+"""A workflow that is killed, stopped or out of room: the next call finishes the same table."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from .conftest import Checkout
+
+pytestmark = pytest.mark.workflow
+
+EVERY_ITERATION = {"fault_tolerance": {"checkpoint_iterations": 1}}
+
+
+class Workflow:
+    """Snakemake in the background, with what it printed in a file."""
+
+    def __init__(self, checkout: Checkout, log: Path):
+        self.folder, self.log = checkout.folder, log
+        with open(log, "w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2"],
+                cwd=checkout.folder, env=checkout.environment, stdout=file,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def wait_for(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 300
+        while not reached():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)
+
+    def wait_for_checkpoint_of(self, row: str) -> None:
+        folder = self.folder / f"results/{row}/full/seed0/work/checkpoints"
+        self.wait_for(lambda: any(folder.glob("[0-9]*.pt")))
+
+    def jobs(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def finished(self) -> Counter[str]:
+        """Jobs that Snakemake has noted the end of, by rule."""
+        return Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.log.read_text()))
+
+
+def weights(checkout: Checkout) -> dict[str, bytes]:
+    results = checkout.folder / "results"
+    return {str(f.relative_to(results)): f.read_bytes() for f in results.rglob("*.safetensors")}
+
+
+def scores(checkout: Checkout) -> list[list[object]]:
+    table = pd.read_csv(checkout.folder / "results/table.csv")
+    columns = ["name", "kind", "acc1", "last_miou", "acc1_state", "fps_state", "warnings"]
+    return table[columns].astype(object).fillna("none").values.tolist()
+
+
+def test_killed_stopped_and_restarted(
+    checkout: Checkout, finished: Checkout, tmp_path: Path
+) -> None:
+    """Head killed, Ctrl-C, machine restarted, trainer asked to leave: one after the other."""
+    checkout.configure(EVERY_ITERATION)
+    ended: Counter[str] = Counter()
+
+    killed = Workflow(checkout, tmp_path / "killed.log")
+    killed.wait_for_checkpoint_of("cpu-1p")
+    jobs = killed.jobs()
+    killed.process.kill()
+    _, alive = psutil.wait_procs(jobs, timeout=10)
+    assert alive == []  # nothing goes on writing behind the next one's back
+    killed.process.wait()
+    ended += killed.finished()
+
+    stopped = Workflow(checkout, tmp_path / "stopped.log")
+    stopped.wait_for_checkpoint_of("cpu-2p")
+    os.killpg(stopped.process.pid, signal.SIGINT)
+    assert stopped.process.wait(timeout=60) != 0
+    assert "Traceback" not in stopped.log.read_text()
+    ended += stopped.finished()
+
+    restarted = Workflow(checkout, tmp_path / "restarted.log")
+    restarted.wait_for_checkpoint_of("cpu-2p")
+    for process in [psutil.Process(restarted.process.pid), *restarted.jobs()]:
+        process.kill()
+    restarted.process.wait()
+    ended += restarted.finished()
+
+    asked = Workflow(checkout, tmp_path / "asked.log")
+    asked.wait_for_checkpoint_of("cpu-2p")
+    asked.wait_for(lambda: bool(trainers(asked)))
+    trainers(asked)[0].terminate()
+    assert asked.process.wait(timeout=300) == 0, asked.log.read_text()
+    ended += asked.finished()
+
+    # what was complete did not run again
+    assert max(ended.values()) == ended["labels"] == 5, ended
+    assert ended["train"] == 2
+    assert weights(checkout) == weights(finished)
+    assert scores(checkout) == scores(finished)
+    assert not list(checkout.folder.rglob("work"))
+    assert not list(checkout.folder.rglob("*.tmp*"))
+    assert checkout.planned() == {}
+
+
+def trainers(workflow: Workflow) -> list[psutil.Process]:
+    """Jobs that train, as Snakemake started them."""
+    children = psutil.Process(workflow.process.pid).children()
+    return [child for child in children if "--output-log" in child.cmdline()]
+
+
+def test_two_workflows_do_not_share_a_folder(checkout: Checkout, tmp_path: Path) -> None:
+    first = Workflow(checkout, tmp_path / "first.log")
+    first.wait_for(lambda: bool(first.finished()))
+    printed = checkout.snakemake(ok=False)
+    assert "cannot be locked" in printed
+    first.process.kill()
+    first.process.wait()
+    checkout.snakemake("data/streets-labels/train.json")
+
+
+def test_a_stage_whose_end_was_not_noted_is_not_done_again(
+    copy_of_finished: Callable[[], Checkout],
+) -> None:
+    """The run had ended and Snakemake was killed before it had noted so."""
+    changed = copy_of_finished()
+    run = changed.folder / "results/cpu-1p/full/seed0"
+    target = "results/cpu-1p/full/seed0/train.json"
+    changed.snakemake("--forcerun", "train", "--", target)
+    record = json.loads((run / "train.json").read_text())
+    assert not (run / "work").exists()
+    changed.snakemake("--forcerun", "train", "--no-hooks", "--", target)
+    again = json.loads((run / "train.json").read_text())
+    assert again["run"]["started"] > record["run"]["started"]
+    assert (run / "work").exists()
+    printed = changed.snakemake("--forcerun", "train", "--", target)
+    assert "the run was complete already" in printed
+    assert json.loads((run / "train.json").read_text()) == again
+    assert not (run / "work").exists()
