@@ -45,7 +45,7 @@ def config() -> dict[str, Any]:
     return assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Any:
     """Makes the content of a record, as the stages give it to `write_record`."""
 

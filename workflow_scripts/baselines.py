@@ -12,6 +12,7 @@ from semask.data.manifest import check_classes, read_manifest
 from semask.data.reading import read_image, read_label
 from semask.records import write_record
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file, whole_number
 
 # images that the classifiers by colour see of a large split, evenly spread
 _MOST_IMAGES = 300
@@ -20,12 +21,12 @@ _MOST_IMAGES = 300
 def main() -> None:
     parser = _guard.parser(__doc__)
     parser.add_argument("--experiment", required=True)
-    parser.add_argument("--num-classes", type=int, required=True)
+    parser.add_argument("--num-classes", type=whole_number("--num-classes", 1), required=True)
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--record", type=new_file, required=True)
     arguments = parser.parse_args()
     started = provenance.now()
     train = read_manifest(arguments.train_manifest)

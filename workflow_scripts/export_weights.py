@@ -14,6 +14,7 @@ from semask.model import build, export_reference, load_reference
 from semask.provenance import code_version
 from semask.records import check_weights, read_record
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file
 
 _SUFFIXES = (".pth", ".pt")
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--train-record", type=Path, required=True, help="the run's train.json")
     parser.add_argument("--which", choices=("best", "last"), default="best", help="(best)")
     parser.add_argument("--weights", type=Path, help="if they do not lie beside the record")
-    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write, .pth")
+    parser.add_argument("--output", type=new_file, required=True, help="checkpoint to write, .pth")
     arguments = parser.parse_args()
     if arguments.output.suffix not in _SUFFIXES:
         raise InputError(f"{arguments.output}: not a name for a checkpoint; let it end in .pth")
