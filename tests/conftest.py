@@ -130,10 +130,18 @@ def recipe(**training: Any) -> dict[str, Any]:
             "global_batch": 32,
             "accumulation": 1,
             "learning_rate": 0.0003,
+            "precision": "fp32",
             "shuffle_labels": False,
             "augmentation": {"crop": [768, 768]},
             **training,
         },
+        "numerics": {
+            "gelu": "exact",
+            "reduced_matmul": False,
+            "reduced_convolution": False,
+            "deterministic": False,
+        },
+        "port_faults": {"drop_path_never_fires": False, "fast_gelu": False},
         "evaluation": {"scale": [2048, 1024], "sliding_window": None},
     }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from semask.data.manifest import read_manifest
 from semask.predictions import prediction_names
 from semask.recipe import execution_on
-from semask.records import check_weights, read_record
+from semask.records import check_weights, kept_weights, read_record
 from workflow_scripts import _guard
 from workflow_scripts._json_options import config_schema, json_value
 from workflow_scripts._launch import launch
@@ -19,7 +19,7 @@ def main() -> None:
     val = read_manifest(arguments.val_manifest)
     weights = {"best": arguments.best, "last": arguments.last}
     for name, path in weights.items():
-        check_weights(path, trained["weights_digest"][name])
+        check_weights(path, kept_weights(arguments.train_record, trained, name))
     if arguments.saved_predictions is not None:
         prediction_names(val)
     device = trained["row"]["device"]

@@ -50,7 +50,7 @@ def _config_schema() -> dict[str, Any]:
         "experiment": {"type": "string"},
         "dataset": {"type": "string"},
         "row": {**released, "type": "object"},
-        "model": config_schema("model", leave_out=("pretrained",)),
+        "model": {"type": "object", "required": ["variant", "num_classes"]},  # and what `build` takes
         "numerics": config_schema("numerics"),
         "evaluation": {**evaluation, "required": ["scale", "sliding_window", "multi_scale"]},
         "workers": {"type": "integer", "minimum": 0},

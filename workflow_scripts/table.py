@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from semask.comparison import check_same_runs
 from semask.published import read_published
 from semask.records import read_record
 from semask.table import build_table, write_table
@@ -28,11 +29,15 @@ def main() -> None:
     parser.add_argument("--csv", type=new_file, required=True)
     parser.add_argument("--json", type=new_file, required=True)
     arguments = parser.parse_args()
+    trained = {str(path): read_record(path, "train") for path in arguments.trained}
+    evaluated = {str(path): read_record(path, "evaluate") for path in arguments.evaluated}
+    baselines = read_record(arguments.baselines, "baselines")
+    check_same_runs(trained, evaluated, baselines, arguments.baselines)
     table = build_table(
         arguments.rows,
-        {str(path): read_record(path, "train") for path in arguments.trained},
-        {str(path): read_record(path, "evaluate") for path in arguments.evaluated},
-        read_record(arguments.baselines, "baselines"),
+        trained,
+        evaluated,
+        baselines,
         read_published(arguments.published, arguments.sources),
         read_record(arguments.facts, "facts"),
     )
