@@ -27,6 +27,9 @@ SOURCE: dict[str, Any] = {
 }
 """JSON schema of a `semask.fetch.Source`."""
 
+MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
+"""JSON schema of a model's settings, which `semask.model.build` checks one by one."""
+
 MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 """JSON schema of the config's mirrors."""
 

@@ -2,27 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from semask.data import sets
+from semask.errors import InputError
 from semask.files import write_atomically
 from workflow_scripts import _guard
-from workflow_scripts._json_options import json_value
-from workflow_scripts._options import new_file, whole_number
-
-# what a data set's module needs to make itself is under its name, and its own to check
-_CONFIG = {
-    "type": "object",
-    "required": ["name", "root"],
-    "properties": {"name": {"type": "string"}, "root": {"type": "string", "minLength": 1}},
-    "additionalProperties": {"type": "object"},
-}
+from workflow_scripts._json_options import config_schema, json_value
+from workflow_scripts._options import new_file, new_folder, whole_number
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
     parser.add_argument(
         "--config",
-        type=json_value("--config", _CONFIG),
+        type=json_value("--config", _config_schema()),
         required=True,
         help="the key dataset, as JSON",
     )
@@ -34,9 +28,26 @@ def main() -> None:
     dataset = sets.load(config["name"])
     generate = getattr(dataset, "generate", None)
     if generate is not None:
+        if config["name"] not in config:
+            raise InputError(f"--config: {config['name']}: missing; say what is to be made")
+        new_folder(config["root"])
         generate(root, config[config["name"]], arguments.processes)
     parts = sets.list_parts(dataset, root)
     write_atomically(arguments.output, json.dumps({"name": config["name"], **parts}) + "\n")
+
+
+def _config_schema() -> dict[str, Any]:
+    streets = config_schema("dataset.streets")
+    return {
+        "type": "object",
+        "required": ["name", "root"],
+        "properties": {
+            "name": {"type": "string"},
+            "root": {"type": "string", "minLength": 1},
+            "streets": streets,
+        },
+        "$defs": streets["$defs"],
+    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from semask import provenance
 from semask.facts import model_facts, variants_tables
 from semask.records import write_record
 from workflow_scripts import _guard
-from workflow_scripts._json_options import config_schema, json_value
+from workflow_scripts._json_options import MODEL, json_value
 from workflow_scripts._options import new_file
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     what.add_argument("--variants", action="store_true", help="print tables of all variants")
     what.add_argument(
         "--model",
-        type=json_value("--model", config_schema("model", leave_out=("pretrained",))),
+        type=json_value("--model", MODEL),
         help="the config's model, JSON",
     )
     parser.add_argument("--record", type=new_file, help="file of the model's record")

@@ -5,7 +5,7 @@ from typing import Any
 
 from semask.data.manifest import check_classes, read_manifest
 from workflow_scripts import _guard
-from workflow_scripts._json_options import config_schema, json_value
+from workflow_scripts._json_options import MODEL, config_schema, json_value
 from workflow_scripts._launch import launch
 from workflow_scripts._options import new_file
 
@@ -50,7 +50,7 @@ def _config_schema() -> dict[str, Any]:
         "experiment": {"type": "string"},
         "dataset": {"type": "string"},
         "row": {**released, "type": "object"},
-        "model": {"type": "object", "required": ["variant", "num_classes"]},  # and what `build` takes
+        "model": MODEL,
         "numerics": config_schema("numerics"),
         "evaluation": {**evaluation, "required": ["scale", "sliding_window", "multi_scale"]},
         "workers": {"type": "integer", "minimum": 0},

@@ -70,6 +70,18 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
+    """Reads a split's manifest.
+
+    Raises:
+        InputError: as `read_part`, or it is a part's.
+    """
+    manifest = read_part(path)
+    if "fingerprint" not in manifest:
+        raise InputError(f"{path}: manifest of a part; give that of a split, made from its parts")
+    return manifest
+
+
+def read_part(path: Path) -> dict[str, Any]:
     """Reads a part's or a split's manifest; a split's has the key "fingerprint".
 
     Raises:

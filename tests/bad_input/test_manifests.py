@@ -29,7 +29,7 @@ PREPARE = {
     "--train-manifest": TRAIN,
     "--root": "data",
     "--labels": "labels",
-    "--folder": "prepared",
+    "--folder": ".prepared",  # what is stored there, the next run goes on from
     "--output": "prepared.json",
 }
 BASELINES = {
@@ -131,13 +131,13 @@ VERIFY_CASES = [
 ]  # fmt: skip
 
 PREPARE_CASES = [
-    Case("truncated image", lambda p: p.cut(IMAGE), [IMAGE, "not a readable image"]),
+    Case("truncated image", lambda p: p.cut(IMAGE), [IMAGE, "not a decodable PNG"]),
     Case("image gone", lambda p: (p / IMAGE).unlink(), [IMAGE, "cannot be read"]),
     Case("folder as image", folder(IMAGE), [IMAGE, "cannot be read"]),
     Case("enormous image", enormous(IMAGE), [IMAGE, "not a readable image"]),
     Case("image of another size", picture(IMAGE, "RGB", (8, 8)), [IMAGE, "8x8", "32x16"]),
     Case("label of another size", picture(LABEL, "L", (8, 8)), [LABEL, "8x8", "32x16"]),
-    Case("truncated label", lambda p: p.cut(LABEL), [LABEL, "not a readable image"]),
+    Case("truncated label", lambda p: p.cut(LABEL), [LABEL, "not a decodable PNG"]),
     Case("empty label", lambda p: p.write(LABEL, ""), [LABEL, "not a readable image"]),
     Case("folder a file", nothing, [TRAIN, "not a folder"], {"--folder": TRAIN}),
     Case("no processes", nothing, ["--processes", "'0'"], {"--processes": 0}),
@@ -157,7 +157,7 @@ DATASET_CASES = [
     Case("no JSON", nothing, ["--config", "JSON"], {"--config": "{'name': 1}"}),
     Case("list", nothing, ["--config"], {"--config": "[]"}),
     Case("no name", nothing, ["--config", "name: missing"], {"--config": {"root": "x"}}),
-    Case("root a number", nothing, ["--config", "root"], {"--config": {"name": "streets", "root": 3}}),
+    Case("root a number", nothing, ["--config", "root"], {"--config": {"name": "a", "root": 3}}),
     Case("no settings", nothing, ["--config", "streets"],
          {"--config": {"name": "streets", "root": "made"}}),
     Case("not a data set", nothing, ["dataset.name", "kitti"],
@@ -166,7 +166,7 @@ DATASET_CASES = [
          {"--config": {"name": "cityscapes", "root": "run"}}),
     Case("root a file", nothing, [TRAIN],
          {"--config": {"name": "streets", "root": TRAIN, "streets": STREETS}}),
-    Case("unknown setting", nothing, ["--config", "streets", "colour"],
+    Case("unknown setting", nothing, ["--config", "streets.colour: unknown key"],
          {"--config": {"name": "streets", "root": "made", "streets": {**STREETS, "colour": 1}}}),
     Case("width as text", nothing, ["--config", "streets", "width"],
          {"--config": {"name": "streets", "root": "made", "streets": {**STREETS, "width": "x"}}}),

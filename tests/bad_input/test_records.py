@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from semask.files import digest_of
 
@@ -89,6 +90,12 @@ def prediction(**entry: Any) -> Callable[[Place], None]:
     return spoil
 
 
+def other_size(place: Place) -> None:
+    image = place / "data/leftImg8bit/val/bonn/bonn_000000_000019_leftImg8bit.png"
+    image.unlink()
+    Image.new("RGB", (8, 8)).save(image)
+
+
 TABLE_CASES = [
     Case("truncated", lambda p: p.cut(TRAIN), [TRAIN, "not valid JSON"]),
     Case("empty", lambda p: p.write(EVALUATE, ""), [EVALUATE, "the file is empty"]),
@@ -158,6 +165,7 @@ EVALUATION_CASES = [
          {"--multi-scale": {"flip": True}}),
     Case("ratio zero", nothing, ["--multi-scale", "ratios.0", "0"],
          {"--multi-scale": {"flip": True, "ratios": [0]}}),
+    Case("image of another size", other_size, ["bonn_000000", "8x8", "32x16"]),
     Case("record a folder", nothing, ["labels", "folder"], {"--record": "labels"}),
 ]  # fmt: skip
 
