@@ -137,6 +137,7 @@ RELEASED_CASES = [
     Case("not there", nothing, ["no.pth", "no such file"], {"--weights": "no.pth"}),
     Case("runs a program", saved({"state_dict": {"a": RunsAProgram()}}), [PTH, "posix.mkdir"]),
     Case("plain pickle", lambda p: p.write(PTH, pickle.dumps({"a": RunsAProgram()}, 2)), [PTH]),
+    Case("newer pickle", lambda p: p.write(PTH, pickle.dumps({"a": RunsAProgram()}, 5)), [PTH]),
     Case("list", saved([torch.ones(1)]), [PTH, "holds a list"]),
     Case("no tensors", saved({"state_dict": {}}), [PTH, "0 names"]),
     Case("nested in itself", saved({"state_dict": {"state_dict": {}}}), [PTH, "0 names"]),
