@@ -61,7 +61,10 @@ def extract(
             for info, path in _members(opened, archive, strip)
             if not only or path[0] in only
         ]
-        _check_size(opened, archive, folder)
+        _check_growth(opened, archive)
+        # a file takes whole blocks
+        blocks = sum(-(-info.file_size // _BLOCK) * _BLOCK for info in opened.infolist())
+        require_disk(folder, blocks, archive)
         # always the same name: what an interrupted run leaves behind, the next one removes
         temporary = folder / f".{archive.name}.unpacking"
         files = [(info, path) for info, path in members if not info.is_dir()]
@@ -93,6 +96,7 @@ def check_archive(archive: Path) -> None:
     """
     with _opened(archive) as opened:
         _members(opened, archive, None)
+        _check_growth(opened, archive)
         try:
             damaged = opened.testzip()
         except _DAMAGE as fault:
@@ -185,7 +189,7 @@ def _fault_of(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _check_size(opened: zipfile.ZipFile, archive: Path, folder: Path) -> None:
+def _check_growth(opened: zipfile.ZipFile, archive: Path) -> None:
     infos = opened.infolist()
     packed = archive.stat().st_size
     total = sum(info.file_size for info in infos)
@@ -198,9 +202,6 @@ def _check_size(opened: zipfile.ZipFile, archive: Path, folder: Path) -> None:
             f"{archive}: refused: would grow from {packed / GIB:.2f} to {total / GIB:.2f} GiB, "
             f"more than {MOST_RATIO}-fold, as archives made to fill a disk do"
         )
-    # a file takes whole blocks
-    needed = sum(-(-info.file_size // _BLOCK) * _BLOCK for info in infos)
-    require_disk(folder, needed, archive)
 
 
 def _check_way(folder: Path, path: tuple[str, ...], archive: Path, *, is_dir: bool) -> None:

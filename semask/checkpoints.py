@@ -1,6 +1,7 @@
 """Files of weights: read without ever running what they hold, written for the original tools."""
 
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,7 +116,8 @@ def _torch_file(path: Path) -> Any:
                 damaged = archive.testzip()  # torch itself ignores the checksums
             if damaged is not None:
                 raise InputError(f"{path}: damaged ({damaged} fails its checksum); {_ADVICE}")
-        with torch.serialization.safe_globals(_stand_ins()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
+            warnings.simplefilter("ignore")  # of pickles that are refused or read in a moment
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except (InputError, OSError):
         raise

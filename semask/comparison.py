@@ -1,9 +1,11 @@
 """Rows of the table, from records and published figures; and what may be compared with what."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from semask.errors import InputError
 from semask.published import (
     same_experiment,
     schedule_differences,
@@ -230,6 +232,36 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_RUN = ("row", "mode", "seed", "recipe", "weights_digest")
+
+
+def check_same_runs(
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    baselines: Record,
+    baselines_path: Path,
+) -> None:
+    """Checks that records which make up one table belong together.
+
+    Args:
+        trained: training records by path.
+        evaluated: evaluation records by path.
+        baselines: the baselines' record.
+        baselines_path: its file, for the message.
+
+    Raises:
+        InputError: an evaluation's training is not among them, or the baselines are of other
+            images than an evaluation.
+    """
+    remedy = "run snakemake again to make it anew"
+    runs = [{key: record[key] for key in _RUN} for record in trained.values()]
+    for path, record in evaluated.items():
+        if {key: record[key] for key in _RUN} not in runs:
+            raise InputError(f"{path}: no training record given is of the same run; {remedy}")
+        if record["data_fingerprint"] != baselines["data_fingerprint"]:
+            raise InputError(f"{baselines_path}: of other data than {path}; {remedy}")
+
+
 def table_rows(
     rows: Sequence[Mapping[str, Any]],
     trained: Mapping[str, Record],
@@ -250,6 +282,12 @@ def table_rows(
             if (record["row"]["device"], record["row"]["processes"]) == same
         }
 
+    for row in rows:
+        if not of(row, trained):
+            raise InputError(
+                f"rows: {row['device']}-{row['processes']}p: no training record of it is given; "
+                "give one, or take the row out"
+            )
     lines = [measured_row(row, of(row, trained), of(row, evaluated), published) for row in rows]
     shown = {
         line["published"]["line"]

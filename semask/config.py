@@ -1,15 +1,36 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
-import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 
 from semask.data import sets
 from semask.errors import InputError
+from semask.schema_faults import first_fault
+
+_DEEPEST = 20  # levels of a config
+
+
+def read_layer(path: Path) -> dict[str, Any]:
+    """A layer of a configuration from its file.
+
+    Raises:
+        InputError: the file cannot be read, is not YAML, or holds no mapping.
+    """
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise InputError(f"{path}: cannot be read ({fault.strerror}); give an overlay") from fault
+    # ValueError: encoding, and dates that there are not
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        said = " ".join(str(fault).split())
+        raise InputError(f"{path}: not YAML ({said}); correct it") from fault
+    if not isinstance(read, dict):
+        raise InputError(f"{path}: not a mapping of keys; give an overlay such as experiments/*")
+    return read
 
 
 def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) -> dict[str, Any]:
@@ -29,6 +50,7 @@ def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) ->
         InputError: the chosen variant is not there.
     """
     for layer in layers:
+        _check_plain(layer)
         _check_variants(layer)
     whole: dict[str, Any] = {}
     for layer in layers:
@@ -84,15 +106,31 @@ def _check_released(whole: Mapping[str, Any], variants: Mapping[str, Any]) -> No
             )
 
 
-def _check_finite(value: Any, key: str = "") -> None:
+def _check_plain(value: Any, keys: tuple[str, ...] = ()) -> None:
+    """Refuses what no config needs and what would break paths, messages and merging."""
+    if len(keys) > _DEEPEST:
+        raise InputError(
+            f"config: {'.'.join(keys[:3])}: nested more than {_DEEPEST} deep, or within itself by "
+            "an alias; write out what is meant"
+        )
+    if isinstance(value, str) and not _is_plain(value):
+        raise InputError(
+            f"config: {'.'.join(keys)}: {value!a} has a line break or another control "
+            "character in it; take it out"
+        )
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            _check_finite(inner, f"{key}.{name}" if key else str(name))
+            if not _is_plain(str(name)):
+                raise InputError(f"config: {name!a}: a key with a control character in it")
+            _check_plain(inner, (*keys, str(name)))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            _check_finite(inner, f"{key}.{number}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"config: {key}: {value} is not a finite number")
+            _check_plain(inner, (*keys, str(number)))
+
+
+def _is_plain(text: str) -> bool:
+    # control characters, halves of characters, separators of lines and of paragraphs
+    return all(unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") for letter in text)
 
 
 def _check_variants(layer: Mapping[str, Any]) -> None:
@@ -141,15 +179,9 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     Raises:
         InputError: one line that names the key, what is wrong and what is allowed.
     """
-    _check_finite(config)
-    schema = yaml.safe_load(schema_file.read_text())
-    faults = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(dict(config)),
-        key=lambda fault: [str(part) for part in fault.absolute_path],
-    )
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(f"config: {_describe(faults[0])}{more}")
+    fault = first_fault(dict(config), yaml.safe_load(schema_file.read_text()))
+    if fault is not None:
+        raise InputError(f"config: {fault}")
     _check_dataset(config["dataset"], config["model"]["num_classes"])
     _check_rows(config["rows"])
     _check_performance(config["performance"])
@@ -167,18 +199,25 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     )
 
 
+def _resolved(key: str, folder: str) -> Path:
+    try:
+        return Path(folder).resolve()
+    except (OSError, RuntimeError) as fault:  # too long, or a link to itself
+        raise InputError(f"config: {key}: {folder} is no folder ({fault}); give another") from None
+
+
 def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:
     in_use = {"dataset.root": root, **written}
     if prepared is not None:
         for key, folder in in_use.items():
-            if Path(folder).resolve().is_relative_to(Path(prepared).resolve()):
+            if _resolved(key, folder).is_relative_to(_resolved("dataset.prepared", prepared)):
                 raise InputError(
                     f"config: dataset.prepared: {prepared} is or holds {key}, {folder}; give a "
                     "folder of its own"
                 )
         written = {**written, "dataset.prepared": prepared}
     for key, folder in written.items():
-        if Path(folder).resolve().is_relative_to(Path(root).resolve()):
+        if _resolved(key, folder).is_relative_to(_resolved("dataset.root", root)):
             raise InputError(
                 f"config: {key}: {folder} lies within dataset.root, which is never written to; "
                 "give a folder outside of it"
@@ -201,37 +240,6 @@ def _check_dataset(dataset: Mapping[str, Any], num_classes: int) -> None:
             f"config: dataset.complete: nothing is published of {name} to compare it with; "
             "set it to false"
         )
-
-
-def _describe(fault: jsonschema.ValidationError) -> str:
-    key = ".".join(str(part) for part in fault.absolute_path)
-    schema: Any = fault.schema
-    value: Any = fault.instance
-    if fault.validator == "additionalProperties":
-        unknown = sorted(set(value) - set(schema.get("properties", {})))
-        name = ".".join(filter(None, [key, str(unknown[0])]))
-        return f"{name}: unknown key; allowed here: {', '.join(schema.get('properties', {}))}"
-    if fault.validator == "required":
-        missing = next(name for name in schema["required"] if name not in value)
-        return f"{'.'.join(filter(None, [key, missing]))}: missing; it has no default"
-    if fault.validator == "enum":
-        allowed = ", ".join(map(str, schema["enum"]))
-        return f"{key}: {value!r} is not allowed; one of: {allowed}"
-    if fault.validator == "type":
-        allowed = schema["type"] if isinstance(schema["type"], str) else " or ".join(schema["type"])
-        return f"{key}: {value!r} is not of type {allowed}{_number_hint(value)}"
-    if fault.validator == "pattern" and "propertyNames" in map(str, fault.absolute_schema_path):
-        return f"{key}: name {value!r} does not match {schema['pattern']}"
-    return f"{key}: {fault.message}"
-
-
-def _number_hint(value: object) -> str:
-    # PyYAML reads 1e-3 as text: YAML 1.1 wants a dot in the mantissa and a sign in the exponent
-    try:
-        float(str(value))
-    except ValueError:
-        return ""
-    return f" (write {float(str(value))!r} without quotes)" if isinstance(value, str) else ""
 
 
 def _check_rows(rows: list[dict[str, Any]]) -> None:

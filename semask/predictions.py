@@ -11,6 +11,7 @@ from PIL import Image
 from semask.data import sets
 from semask.errors import InputError
 from semask.files import atomically, read_json, sha256, write_atomically
+from semask.inside import is_inside
 
 _REMEDY = "run snakemake with --forcerun evaluate to evaluate anew"
 
@@ -100,15 +101,19 @@ def read_predictions(path: Path, record: Mapping[str, Any]) -> dict[str, list[Pa
     try:
         same = all(manifest[key] == record[key] for key in ("data_fingerprint", "weights_digest"))
         files = {
-            figure: [(path.parent / entry["file"], entry["sha256"]) for entry in entries]
+            figure: [(entry["file"], entry["sha256"]) for entry in entries]
             for figure, entries in manifest["files"].items()
         }
+        outside = [name for named in files.values() for name, _ in named if not is_inside(name)]
     except (AttributeError, KeyError, TypeError):
         raise InputError(f"{path}: not a manifest of predictions; {_REMEDY}") from None
     if not same:
         raise InputError(f"{path}: of another evaluation than its record; {_REMEDY}")
+    if outside:
+        raise InputError(f"{path}: {outside[0]!r} is not a file in its folder; {_REMEDY}")
     problems = []
-    for file, digest in (entry for entries in files.values() for entry in entries):
+    for name, digest in (entry for entries in files.values() for entry in entries):
+        file = path.parent / name
         try:
             if sha256(file) != digest:
                 problems.append(f"{file}: changed after it was saved; {_REMEDY}")
@@ -116,4 +121,6 @@ def read_predictions(path: Path, record: Mapping[str, Any]) -> dict[str, list[Pa
             problems.append(f"{file}: cannot be read ({fault.strerror}); {_REMEDY}")
     if problems:
         raise InputError("\n".join(problems))
-    return {figure: [file for file, _ in entries] for figure, entries in files.items()}
+    return {
+        figure: [path.parent / name for name, _ in entries] for figure, entries in files.items()
+    }

@@ -1,11 +1,11 @@
 """Figures that others reported, and whether an experiment here is the same as theirs."""
 
 import csv
-from collections.abc import Collection, Mapping
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from semask.errors import InputError
 from semask.fetch import Source
@@ -13,6 +13,10 @@ from semask.fetch import Source
 _COLUMNS = ("source", "dataset", "variant", "row", "crop", "miou_single_scale",
             "miou_multi_scale_flip", "acc_at_1", "fps", "params_m", "pytorch", "iterations",
             "batch", "val_images", "scale", "ms_ratios", "note")  # fmt: skip
+
+_NAMES = ("source", "dataset", "variant")
+_NUMBERS = ("miou_single_scale", "miou_multi_scale_flip", "acc_at_1", "fps", "params_m",
+            "iterations", "batch", "val_images")  # fmt: skip
 
 _WEIGHTS_COLUMNS = ("file", "url", "size", "digest", "digest_from", "use", "dataset", "variant")
 
@@ -32,13 +36,18 @@ def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]
         Dictionaries by column; None where the source says nothing; `line` is the line in the file.
 
     Raises:
-        InputError: the file is missing, lacks a column, or has nothing from a source.
+        InputError: the file is missing, lacks a column, has a bad value (names the line), or has
+            nothing from a source.
     """
-    table = _read(path)
+    rows = _read(path)
+    known = {row["source"] for row in rows}
     for source in sources:
-        if source not in set(table["source"]):
-            raise InputError(f"{path}: nothing from source {source}, named in table.published")
-    return _rows(table[table["source"].isin(list(sources))])
+        if source not in known:
+            raise InputError(
+                f"{path}: nothing from source {source}, named in table.published; one of: "
+                f"{', '.join(sorted(known))}"
+            )
+    return [row for row in rows if row["source"] in sources]
 
 
 def published_accuracy(path: Path, source: str, dataset: str) -> dict[str, dict[str, Any]]:
@@ -50,30 +59,81 @@ def published_accuracy(path: Path, source: str, dataset: str) -> dict[str, dict[
         dataset: name of the data set.
 
     Raises:
-        InputError: the file is missing or lacks a column.
+        InputError: the file is missing, lacks a column, or has a bad value.
     """
-    table = _read(path)
-    chosen = table[(table["source"] == source) & (table["dataset"] == dataset)]
-    return {row["variant"].removeprefix("semask_"): row for row in _rows(chosen)}
+    return {
+        row["variant"].removeprefix("semask_"): row
+        for row in _read(path)
+        if (row["source"], row["dataset"]) == (source, dataset)
+    }
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for line, texts in _lines(path, _COLUMNS):
+        row: dict[str, Any] = {"line": line}
+        for column, text in texts.items():
+            try:
+                row[column] = _value(column, text)
+            except ValueError as fault:
+                raise InputError(
+                    f"{path}: line {line}: {column} is {text!r}, {fault}; correct it, or restore "
+                    "the file"
+                ) from None
+        rows.append(row)
+    return rows
+
+
+def _value(column: str, text: str) -> str | int | float | None:
+    """What a cell says; ValueError says what it should be."""
+    if not text:
+        if column in _NAMES:
+            raise ValueError("not a name")
+        return None
+    if column == "ms_ratios":
+        for word in text.split():
+            _number(word)
+    elif column in ("crop", "scale") and not re.fullmatch(r"\d+x\d+", text):
+        raise ValueError("not a size such as 768x768")
+    return _number(text) if column in _NUMBERS else text
+
+
+def _number(text: str) -> int | float:
     try:
-        table = pd.read_csv(path, dtype={"pytorch": str, "row": str, "note": str, "ms_ratios": str})
-    except (OSError, ValueError) as fault:
+        number = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError("not a number from 0 on")
+    return number
+
+
+def _lines(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Number and cells of each line of a CSV file after its head.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column, or has a line of another length.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, cells) for cells in reader if cells]
+    except OSError as fault:
+        raise InputError(f"{path}: cannot be read ({fault.strerror}); restore the file") from fault
+    except (ValueError, csv.Error) as fault:
         raise InputError(f"{path}: cannot be read ({fault}); restore the file") from fault
-    missing = [column for column in _COLUMNS if column not in table]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]} is missing; restore the file")
-    table["line"] = table.index + 2
-    return table
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        for row in table.to_dict("records")
-    ]
+    head = lines[0][1] if lines else []
+    missing = [column for column in columns if column not in head]
+    if missing or len(lines) == 1:
+        what = f"column {missing[0]} is missing" if missing else "nothing is in it"
+        raise InputError(f"{path}: {what}; restore the file")
+    for number, cells in lines[1:]:
+        if len(cells) != len(head):
+            raise InputError(
+                f"{path}: line {number}: {len(cells)} cells under {len(head)} columns; restore "
+                "the file"
+            )
+    return [(number, dict(zip(head, cells, strict=True))) for number, cells in lines[1:]]
 
 
 def read_sources(path: Path) -> dict[str, Source]:
@@ -87,19 +147,12 @@ def read_sources(path: Path) -> dict[str, Source]:
     Raises:
         InputError: the file is missing, lacks a column, or names a file twice.
     """
-    try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as fault:
-        raise InputError(f"{path}: cannot be read ({fault}); restore the file") from fault
-    for column in _WEIGHTS_COLUMNS:
-        if not rows or any(row.get(column) is None for row in rows):
-            raise InputError(f"{path}: column {column} is missing; restore the file")
     sources: dict[str, Source] = {}
-    for line, row in enumerate(rows, start=2):
-        if row["file"] in sources or (row["size"] and not row["size"].isdigit()):
+    for line, row in _lines(path, _WEIGHTS_COLUMNS):
+        if row["file"] in sources or (row["size"] and not row["size"].isdecimal()):
             raise InputError(
-                f"{path}: line {line}: {row['file']} is there twice, or its size is no number"
+                f"{path}: line {line}: {row['file']} is there twice, or its size is no number; "
+                "restore the file"
             )
         sources[row["file"]] = Source(
             name=row["file"],

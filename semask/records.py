@@ -23,6 +23,8 @@ from semask.files import digest_of, read_json, sha256, write_atomically
 
 SCHEMA = 3
 
+_LONGEST = 200  # letters of a schema's complaint, which begins with the whole value
+
 _TEXT = {"type": "string", "minLength": 1}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
@@ -75,11 +77,41 @@ _FACTS = _object(
         ),
     },
 )
+_BEST = {"type": ["object", "null"], "required": ["iteration", "miou"],
+         "properties": {"iteration": _COUNT, "miou": _PERCENT}}  # fmt: skip
+_LAST = _object(iteration=_COUNT)
+_SIZE = {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}
+_SWITCH = {"type": "boolean"}
+_RECIPE = _object(
+    dataset=_TEXT,
+    model=_object(variant=_TEXT, num_classes=_COUNT),
+    training=_object(
+        iterations=_COUNT,
+        global_batch=_COUNT,
+        accumulation=_COUNT,
+        precision=_TEXT,
+        shuffle_labels=_SWITCH,
+        augmentation=_object(crop=_SIZE),
+    ),
+    numerics=_object(
+        gelu=_TEXT,
+        **dict.fromkeys(("reduced_matmul", "reduced_convolution", "deterministic"), _SWITCH),
+    ),
+    port_faults=_object(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
+    evaluation=_object(
+        scale=_SIZE,
+        sliding_window={
+            "type": ["object", "null"],
+            "required": ["size", "stride"],
+            "properties": {"size": _SIZE, "stride": _SIZE},
+        },
+    ),
+)
 _OPERATORS = {"type": ["array", "null"], "items": _TEXT}
 _FIGURES = {
     "facts": _FACTS,
     "train": _with_optional(
-        _object(speed=_SPEED, best={"type": ["object", "null"]}, last={"type": "object"}),
+        _object(speed=_SPEED, best=_BEST, last=_LAST),
         precision=_object(
             skipped_steps={"type": "integer", "minimum": 0},
             loss_scale={"type": ["number", "null"]},
@@ -136,7 +168,7 @@ _OF_A_ROW = {
     ),
     "mode": {"enum": ["full", "performance"]},
     "seed": {"type": "integer", "minimum": 0},
-    "recipe": {"type": "object"},
+    "recipe": _RECIPE,
     "recipe_digest": _DIGEST,
     "weights_digest": {"type": "object", "additionalProperties": _DIGEST},
     "device": _object(name=_TEXT, torch=_TEXT),
@@ -181,7 +213,8 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
     if "recipe" in record:
         record["recipe_digest"] = digest_of(record["recipe"])
     record["digest"] = digest_of(record)
-    jsonschema.validate(record, _schema_of(kind))
+    # as it will be read: with lists in place of tuples
+    jsonschema.validate(json.loads(json.dumps(record)), _schema_of(kind))
     write_atomically(path, json.dumps(record, indent=1) + "\n")
 
 
@@ -208,11 +241,37 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
     )
     if fault is not None:
         key = ".".join(str(part) for part in fault.absolute_path) or "record"
-        raise InputError(f"{path}: {key}: {fault.message}; {remedy}")
+        said = " ".join(fault.message.split())
+        said = said if len(said) <= _LONGEST else f"…{said[-_LONGEST:]}"
+        raise InputError(f"{path}: {key}: {said}; {remedy}")
     content = {key: value for key, value in record.items() if key != "digest"}
-    if digest_of(content) != record["digest"]:
+    try:
+        digest = digest_of(content)
+    except ValueError:
+        raise InputError(f"{path}: holds a number that is not finite; {remedy}") from None
+    if digest != record["digest"]:
         raise InputError(f"{path}: changed after it was written (its digest differs); {remedy}")
     return dict(record)
+
+
+def kept_weights(path: Path, record: Mapping[str, Any], which: str) -> str:
+    """SHA-256 of the weights that a training kept.
+
+    Args:
+        path: of the training's record, for the message.
+        record: what is in it.
+        which: best or last.
+
+    Raises:
+        InputError: the run kept none.
+    """
+    digests: Mapping[str, str] = record["weights_digest"]
+    if which not in digests or record["figures"][which] is None:
+        raise InputError(
+            f"{path}: keeps no {which} weights, as a {record['mode']} run; give the record of a "
+            "full run"
+        )
+    return digests[which]
 
 
 def check_weights(path: Path, digest: str) -> None:

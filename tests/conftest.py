@@ -45,7 +45,7 @@ def config() -> dict[str, Any]:
     return assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Any:
     """Makes the content of a record, as the stages give it to `write_record`."""
 
@@ -130,10 +130,18 @@ def recipe(**training: Any) -> dict[str, Any]:
             "global_batch": 32,
             "accumulation": 1,
             "learning_rate": 0.0003,
+            "precision": "fp32",
             "shuffle_labels": False,
             "augmentation": {"crop": [768, 768]},
             **training,
         },
+        "numerics": {
+            "gelu": "exact",
+            "reduced_matmul": False,
+            "reduced_convolution": False,
+            "deterministic": False,
+        },
+        "port_faults": {"drop_path_never_fires": False, "fast_gelu": False},
         "evaluation": {"scale": [2048, 1024], "sliding_window": None},
     }
 

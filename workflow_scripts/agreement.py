@@ -8,6 +8,7 @@ from semask.data.manifest import read_manifest
 from semask.predictions import read_predictions
 from semask.records import read_record, write_record
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file
 
 _SAME = ("experiment", "row", "mode", "seed", "recipe", "data_fingerprint", "weights_digest",
          "device")  # fmt: skip
@@ -20,7 +21,7 @@ def main() -> None:
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--record", type=new_file, required=True)
     arguments = parser.parse_args()
     started = provenance.now()
     evaluated = read_record(arguments.evaluate_record, "evaluate")

@@ -8,10 +8,13 @@ import numpy as np
 
 from semask import provenance
 from semask.baselines import constant_prediction, nearest_colour
+from semask.data.classes import IGNORE
 from semask.data.manifest import check_classes, read_manifest
-from semask.data.reading import read_image, read_label
+from semask.data.reading import check_manifest_size, read_image, read_label
+from semask.errors import InputError
 from semask.records import write_record
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file, whole_number
 
 # images that the classifiers by colour see of a large split, evenly spread
 _MOST_IMAGES = 300
@@ -20,12 +23,12 @@ _MOST_IMAGES = 300
 def main() -> None:
     parser = _guard.parser(__doc__)
     parser.add_argument("--experiment", required=True)
-    parser.add_argument("--num-classes", type=int, required=True)
+    parser.add_argument("--num-classes", type=whole_number("--num-classes", 1), required=True)
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--record", type=new_file, required=True)
     arguments = parser.parse_args()
     started = provenance.now()
     train = read_manifest(arguments.train_manifest)
@@ -34,8 +37,8 @@ def main() -> None:
         check_classes(manifest, arguments.num_classes, path)
     best_class, constant = constant_prediction(val["pixels"][:-1])
     colour = nearest_colour(
-        _samples(train, arguments.root, arguments.labels),
-        _samples(val, arguments.root, arguments.labels),
+        _samples(train, arguments.root, arguments.labels, arguments.num_classes),
+        _samples(val, arguments.root, arguments.labels, arguments.num_classes),
         num_classes=arguments.num_classes,
     )
     write_record(
@@ -58,13 +61,23 @@ def main() -> None:
 
 
 def _samples(
-    manifest: Mapping[str, Any], root: Path, labels: Path
+    manifest: Mapping[str, Any], root: Path, labels: Path, num_classes: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Image RGB and label of images spread evenly over a split."""
     files = manifest["files"]
     for index in np.linspace(0, len(files) - 1, min(_MOST_IMAGES, len(files))).astype(int):
-        image = read_image(root / files[index]["image"])
-        yield image[:, :, ::-1], read_label(labels / files[index]["label"])
+        file = files[index]
+        image_path, label_path = root / file["image"], labels / file["label"]
+        image, label = read_image(image_path), read_label(label_path)
+        check_manifest_size(image, file, image_path)
+        check_manifest_size(label, file, label_path)
+        stray = label[(label >= num_classes) & (label != IGNORE)]
+        if stray.size:
+            raise InputError(
+                f"{label_path}: value {stray[0]} is neither below {num_classes} nor {IGNORE}; "
+                "run snakemake with --forcerun labels"
+            )
+        yield image[:, :, ::-1], label
 
 
 if __name__ == "__main__":

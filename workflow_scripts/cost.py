@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from semask.config import assemble, check_config
+from semask.config import assemble, check_config, read_layer
 from semask.cost import (
     FORWARDS_PER_STEP,
     Memory,
@@ -22,7 +20,6 @@ from semask.cost import (
     row_work,
     training_memory,
 )
-from semask.errors import InputError
 from semask.facts import markdown
 from semask.files import GIB
 from semask.recipe import build_settings
@@ -85,25 +82,12 @@ def configs_of(stack: Sequence[Path], variant: str | None) -> Iterator[dict[str,
     Raises:
         InputError: a file cannot be read, or what it says is wrong.
     """
-    layers = [_read(path) for path in (_REPOSITORY / "config.yaml", *stack)]
+    layers = [read_layer(path) for path in (_REPOSITORY / "config.yaml", *stack)]
     names = {name: None for layer in layers for name in layer.get("variants") or {}}
     for name in [variant] if variant is not None and names else names or [None]:
         config = assemble(layers, name)
         check_config(config, _REPOSITORY / "schemas" / "config.schema.yaml")
         yield config
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        read = yaml.safe_load(path.read_text())
-    except OSError as fault:
-        raise InputError(f"{path}: cannot be read ({fault.strerror}); give an overlay") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        said = " ".join(str(fault).split())
-        raise InputError(f"{path}: not YAML ({said}); correct it") from fault
-    if not isinstance(read, dict):
-        raise InputError(f"{path}: not a mapping of keys; give an overlay such as experiments/*")
-    return read
 
 
 def assumed_rate(fps: float) -> Rate:

@@ -2,26 +2,52 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from semask.data import sets
+from semask.errors import InputError
 from semask.files import write_atomically
 from workflow_scripts import _guard
+from workflow_scripts._json_options import config_schema, json_value
+from workflow_scripts._options import new_file, new_folder, whole_number
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
-    parser.add_argument("--config", type=json.loads, required=True, help="the key dataset, as JSON")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True, help="list of parts, JSON")
+    parser.add_argument(
+        "--config",
+        type=json_value("--config", _config_schema()),
+        required=True,
+        help="the key dataset, as JSON",
+    )
+    parser.add_argument("--processes", type=whole_number("--processes", 1), default=1)
+    parser.add_argument("--output", type=new_file, required=True, help="list of parts, JSON")
     arguments = parser.parse_args()
     config = arguments.config
     root = Path(config["root"])
     dataset = sets.load(config["name"])
     generate = getattr(dataset, "generate", None)
     if generate is not None:
+        if config["name"] not in config:
+            raise InputError(f"--config: {config['name']}: missing; say what is to be made")
+        new_folder(config["root"])
         generate(root, config[config["name"]], arguments.processes)
     parts = sets.list_parts(dataset, root)
     write_atomically(arguments.output, json.dumps({"name": config["name"], **parts}) + "\n")
+
+
+def _config_schema() -> dict[str, Any]:
+    streets = config_schema("dataset.streets")
+    return {
+        "type": "object",
+        "required": ["name", "root"],
+        "properties": {
+            "name": {"type": "string"},
+            "root": {"type": "string", "minLength": 1},
+            "streets": streets,
+        },
+        "$defs": streets["$defs"],
+    }
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Evaluate the best and the last weights of a full run and draw a few predictions."""
 
 import argparse
-import json
 from pathlib import Path
 
 from semask.data.manifest import read_manifest
 from semask.predictions import prediction_names
 from semask.recipe import execution_on
-from semask.records import check_weights, read_record
+from semask.records import check_weights, kept_weights, read_record
 from workflow_scripts import _guard
+from workflow_scripts._json_options import config_schema, json_value
 from workflow_scripts._launch import launch
+from workflow_scripts._options import new_file, whole_number
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     val = read_manifest(arguments.val_manifest)
     weights = {"best": arguments.best, "last": arguments.last}
     for name, path in weights.items():
-        check_weights(path, trained["weights_digest"][name])
+        check_weights(path, kept_weights(arguments.train_record, trained, name))
     if arguments.saved_predictions is not None:
         prediction_names(val)
     device = trained["row"]["device"]
@@ -55,28 +56,34 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--workers", type=int, required=True, help="data loading processes")
-    parser.add_argument("--processes", type=int, required=True, help="one per device")
+    parser.add_argument(
+        "--workers", type=whole_number("--workers", 0), required=True, help="data loading processes"
+    )
+    parser.add_argument(
+        "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
+    )
     parser.add_argument(
         "--multi-scale",
-        type=json.loads,
+        type=json_value("--multi-scale", config_schema("evaluation.multi_scale")),
         help="ratios and flip as JSON, null for none: score the best weights this way, too",
     )
     parser.add_argument(
         "--saved-predictions",
-        type=Path,
+        type=new_file,
         help="manifest, JSON, of the best weights' predictions, which are saved beside it in a "
         "folder of its name",
     )
     parser.add_argument(
         "--execution",
-        type=json.loads,
+        type=json_value("--execution", config_schema("execution")),
         required=True,
         help="the config's settings of how a row is run, as JSON",
     )
-    parser.add_argument("--predictions", type=int, required=True, help="images to draw")
-    parser.add_argument("--pictures", type=Path, required=True, help="the drawing, PNG")
-    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument(
+        "--predictions", type=whole_number("--predictions", 1), required=True, help="images to draw"
+    )
+    parser.add_argument("--pictures", type=new_file, required=True, help="the drawing, PNG")
+    parser.add_argument("--record", type=new_file, required=True)
     parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
     parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
     return parser.parse_args()

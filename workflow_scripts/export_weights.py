@@ -7,13 +7,14 @@ that it speaks of. Makes a checkpoint with `state_dict` and `meta`, as mmcv save
 from pathlib import Path
 from typing import Any
 
-from semask.checkpoints import read_state_dict, write_reference_checkpoint
+from semask.checkpoints import load_weights, write_reference_checkpoint
 from semask.data import sets
 from semask.errors import InputError
 from semask.model import build, export_reference, load_reference
 from semask.provenance import code_version
-from semask.records import check_weights, read_record
+from semask.records import check_weights, kept_weights, read_record
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file
 
 _SUFFIXES = (".pth", ".pt")
 
@@ -23,24 +24,18 @@ def main() -> None:
     parser.add_argument("--train-record", type=Path, required=True, help="the run's train.json")
     parser.add_argument("--which", choices=("best", "last"), default="best", help="(best)")
     parser.add_argument("--weights", type=Path, help="if they do not lie beside the record")
-    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write, .pth")
+    parser.add_argument("--output", type=new_file, required=True, help="checkpoint to write, .pth")
     arguments = parser.parse_args()
     if arguments.output.suffix not in _SUFFIXES:
         raise InputError(f"{arguments.output}: not a name for a checkpoint; let it end in .pth")
     record = read_record(arguments.train_record, "train")
     which = arguments.which
     weights = arguments.weights or arguments.train_record.with_name(f"{which}.safetensors")
-    if which not in record["weights_digest"]:
-        raise InputError(
-            f"{arguments.train_record}: keeps no {which} weights, as a {record['mode']} run; give "
-            "the record of a full run"
-        )
-    check_weights(weights, record["weights_digest"][which])
-    state_dict = read_state_dict(weights)
+    check_weights(weights, kept_weights(arguments.train_record, record, which))
     settings = record["recipe"]["model"]
     # the other settings change no tensor
     model = build(settings["variant"], settings["num_classes"])
-    load_reference(model, state_dict)
+    load_weights(model, weights, load_reference)
     write_reference_checkpoint(arguments.output, export_reference(model), _meta(record, which))
 
 

@@ -1,20 +1,23 @@
 """Count parameters and multiply-accumulates of a model, or print those of docs/model.md."""
 
-import json
-from pathlib import Path
-
 from semask import provenance
 from semask.facts import model_facts, variants_tables
 from semask.records import write_record
 from workflow_scripts import _guard
+from workflow_scripts._json_options import MODEL, json_value
+from workflow_scripts._options import new_file
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--variants", action="store_true", help="print tables of all variants")
-    what.add_argument("--model", type=json.loads, help="the config's model, JSON")
-    parser.add_argument("--record", type=Path, help="file of the model's record")
+    what.add_argument(
+        "--model",
+        type=json_value("--model", MODEL),
+        help="the config's model, JSON",
+    )
+    parser.add_argument("--record", type=new_file, help="file of the model's record")
     arguments = parser.parse_args()
     if arguments.variants:
         print(variants_tables())

@@ -1,6 +1,5 @@
 """Fetch one file, unless it is there, and check its digest."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -9,17 +8,26 @@ from semask.errors import InputError
 from semask.fetch import Source, fetch
 from semask.files import atomically
 from workflow_scripts import _guard
+from workflow_scripts._json_options import MIRRORS, SOURCE, json_value
+from workflow_scripts._options import new_file
 
 _WEIGHTS = (".pth", ".pt", ".safetensors")
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
-    parser.add_argument("--source", type=json.loads, required=True, help="the source, JSON")
-    parser.add_argument("--fetched", type=Path, required=True, help="where to keep the file")
-    parser.add_argument("--lock", type=Path, required=True, help="pinned digests, JSON")
-    parser.add_argument("--mirrors", type=json.loads, default={}, help="start of URL: other, JSON")
-    parser.add_argument("--output", type=Path, required=True, help="the same file, linked")
+    parser.add_argument(
+        "--source", type=json_value("--source", SOURCE), required=True, help="the source, JSON"
+    )
+    parser.add_argument("--fetched", type=new_file, required=True, help="where to keep the file")
+    parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
+    parser.add_argument(
+        "--mirrors",
+        type=json_value("--mirrors", MIRRORS),
+        default={},
+        help="start of URL: other, JSON",
+    )
+    parser.add_argument("--output", type=new_file, required=True, help="the same file, linked")
     arguments = parser.parse_args()
     source = Source(**arguments.source)
     digest = fetch(

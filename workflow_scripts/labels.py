@@ -6,6 +6,7 @@ from semask.data import sets
 from semask.data.labels import convert_part
 from semask.data.manifest import write_manifest
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file, new_folder, whole_number
 
 
 def main() -> None:
@@ -14,9 +15,11 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--split", required=True)
     parser.add_argument("--part", required=True)
-    parser.add_argument("--labels", type=Path, required=True, help="folder for converted labels")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True, help="the part's manifest, JSON")
+    parser.add_argument(
+        "--labels", type=new_folder, required=True, help="folder for converted labels"
+    )
+    parser.add_argument("--processes", type=whole_number("--processes", 1), default=1)
+    parser.add_argument("--output", type=new_file, required=True, help="the part's manifest, JSON")
     arguments = parser.parse_args()
     part = convert_part(
         sets.load(arguments.dataset),

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from semask.data.manifest import merge, read_manifest, write_manifest
+from semask.data.manifest import merge, read_part, write_manifest
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
     parser.add_argument("--parts", type=Path, nargs="+", required=True, help="their manifests")
-    parser.add_argument("--output", type=Path, required=True, help="the split's manifest, JSON")
+    parser.add_argument("--output", type=new_file, required=True, help="the split's manifest, JSON")
     arguments = parser.parse_args()
-    write_manifest(arguments.output, merge([read_manifest(path) for path in arguments.parts]))
+    write_manifest(arguments.output, merge([read_part(path) for path in arguments.parts]))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from semask.data.manifest import read_manifest
 from semask.data.preparing import prepare
 from semask.files import write_atomically
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file, new_folder, whole_number
 
 
 def main() -> None:
@@ -14,9 +15,9 @@ def main() -> None:
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--folder", type=Path, required=True, help="for the arrays")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True, help="what is stored, JSON")
+    parser.add_argument("--folder", type=new_folder, required=True, help="for the arrays")
+    parser.add_argument("--processes", type=whole_number("--processes", 1), default=1)
+    parser.add_argument("--output", type=new_file, required=True, help="what is stored, JSON")
     arguments = parser.parse_args()
     stored = prepare(
         read_manifest(arguments.train_manifest),

@@ -1,21 +1,28 @@
 """Score a released checkpoint: in this process, or in several started by torchrun."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 from semask.data.manifest import check_classes, read_manifest
 from workflow_scripts import _guard
+from workflow_scripts._json_options import MODEL, config_schema, json_value
 from workflow_scripts._launch import launch
+from workflow_scripts._options import new_file
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
-    parser.add_argument("--config", type=json.loads, required=True, help="see score_released, JSON")
+    parser.add_argument(
+        "--config",
+        type=json_value("--config", _config_schema()),
+        required=True,
+        help="see score_released, JSON",
+    )
     parser.add_argument("--weights", type=Path, required=True, help="checkpoint, original names")
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--record", type=new_file, required=True)
     parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
     arguments = parser.parse_args()
     config = arguments.config
@@ -36,6 +43,28 @@ def main() -> None:
         labels=arguments.labels,
         record=arguments.record,
     )
+
+
+def _config_schema() -> dict[str, Any]:
+    evaluation = config_schema("evaluation")
+    released = config_schema("released")
+    parts = {
+        "experiment": {"type": "string"},
+        "dataset": {"type": "string"},
+        "row": {**released, "type": "object"},
+        "model": MODEL,
+        "numerics": config_schema("numerics"),
+        "evaluation": {**evaluation, "required": ["scale", "sliding_window", "multi_scale"]},
+        "workers": {"type": "integer", "minimum": 0},
+        "forbid_fallbacks": {"type": "boolean"},
+    }
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [*parts],
+        "properties": parts,
+        "$defs": released["$defs"],
+    }
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from semask.published import published_accuracy
 from semask.records import read_record
 from semask.released import build_released_table, write_released_table
 from workflow_scripts import _guard
+from workflow_scripts._options import new_file
 
 
 def main() -> None:
@@ -13,9 +14,9 @@ def main() -> None:
     parser.add_argument("--records", type=Path, nargs="+", required=True)
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--markdown", type=Path, required=True)
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--markdown", type=new_file, required=True)
+    parser.add_argument("--csv", type=new_file, required=True)
+    parser.add_argument("--json", type=new_file, required=True)
     arguments = parser.parse_args()
     records = {str(path): read_record(path, "released") for path in arguments.records}
     table = build_released_table(

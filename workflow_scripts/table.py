@@ -1,32 +1,43 @@
 """Make the table from the records and the published figures."""
 
-import json
 from pathlib import Path
 
+from semask.comparison import check_same_runs
 from semask.published import read_published
 from semask.records import read_record
 from semask.table import build_table, write_table
 from workflow_scripts import _guard
+from workflow_scripts._json_options import config_schema, json_value
+from workflow_scripts._options import new_file
 
 
 def main() -> None:
     parser = _guard.parser(__doc__)
-    parser.add_argument("--rows", type=json.loads, required=True, help="the config's rows, JSON")
+    parser.add_argument(
+        "--rows",
+        type=json_value("--rows", config_schema("rows")),
+        required=True,
+        help="the config's rows, JSON",
+    )
     parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
     parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
-    parser.add_argument("--markdown", type=Path, required=True)
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--markdown", type=new_file, required=True)
+    parser.add_argument("--csv", type=new_file, required=True)
+    parser.add_argument("--json", type=new_file, required=True)
     arguments = parser.parse_args()
+    trained = {str(path): read_record(path, "train") for path in arguments.trained}
+    evaluated = {str(path): read_record(path, "evaluate") for path in arguments.evaluated}
+    baselines = read_record(arguments.baselines, "baselines")
+    check_same_runs(trained, evaluated, baselines, arguments.baselines)
     table = build_table(
         arguments.rows,
-        {str(path): read_record(path, "train") for path in arguments.trained},
-        {str(path): read_record(path, "evaluate") for path in arguments.evaluated},
-        read_record(arguments.baselines, "baselines"),
+        trained,
+        evaluated,
+        baselines,
         read_published(arguments.published, arguments.sources),
         read_record(arguments.facts, "facts"),
     )

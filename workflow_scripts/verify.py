@@ -7,6 +7,23 @@ from semask.data.manifest import check_complete, check_disjoint, read_manifest
 from semask.errors import InputError
 from semask.files import write_atomically
 from workflow_scripts import _guard
+from workflow_scripts._json_options import json_value
+from workflow_scripts._options import new_file
+
+_SIDE = {"type": "integer", "minimum": 1}
+_PUBLISHED = {
+    "type": ["object", "null"],
+    "required": ["images", "size"],
+    "additionalProperties": False,
+    "properties": {
+        "images": {
+            "type": "object",
+            "required": ["train", "val"],
+            "additionalProperties": {"type": "integer", "minimum": 1},
+        },
+        "size": {"type": ["array", "null"], "items": _SIDE, "minItems": 2, "maxItems": 2},
+    },
+}
 
 
 def main() -> None:
@@ -15,10 +32,10 @@ def main() -> None:
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument(
         "--published",
-        type=json.loads,
+        type=json_value("--published", _PUBLISHED),
         help='what they must be, as JSON: {"images": {split: number}, "size": [w, h] or null}',
     )
-    parser.add_argument("--output", type=Path, required=True, help="the fingerprints, JSON")
+    parser.add_argument("--output", type=new_file, required=True, help="the fingerprints, JSON")
     arguments = parser.parse_args()
     paths = {"train": arguments.train_manifest, "val": arguments.val_manifest}
     manifests = {split: read_manifest(path) for split, path in paths.items()}

@@ -45,6 +45,15 @@ def check_image(data: bytes, path: Path) -> tuple[int, int]:
     return _decode(data, path, "PNG" if data.startswith(b"\x89PNG") else "JPEG").size
 
 
+def check_png(data: bytes, path: Path) -> None:
+    """Checks that a PNG of any mode is whole.
+
+    Raises:
+        InputError: the file is damaged or cut short.
+    """
+    _decode(data, path, "PNG")
+
+
 def _decode(data: bytes, path: Path, kind: str) -> Image.Image:
     try:
         # verify() checks every chunk's CRC, which decoding alone does not, and ends the object.

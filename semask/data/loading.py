@@ -228,7 +228,13 @@ class EvaluationSet(Dataset["Example"]):
 
     def __getitem__(self, index: int) -> "Example":
         """Image number `index`, decoded once for all of its views."""
-        image, label = read_image(self.pairs[index][0]), read_label(self.pairs[index][1])
+        image_path, label_path = self.pairs[index]
+        image, label = read_image(image_path), read_label(label_path)
+        if image.shape[:2] != label.shape:
+            raise InputError(
+                f"{image_path}: is {image.shape[1]}x{image.shape[0]}, its label {label_path.name} "
+                f"{label.shape[1]}x{label.shape[0]}; restore the file, or convert the labels again"
+            )
         shown = {
             ratio: torch.from_numpy(evaluation_view(image, self.scale, ratio))
             for ratio in dict.fromkeys(view.ratio for view in self.views)

@@ -5,6 +5,7 @@ parts plus a fingerprint, by which records say which data they were measured on.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 from semask.data.transforms import scaled_size
 from semask.errors import InputError
 from semask.files import digest_of, read_json, write_atomically
+from semask.inside import is_inside
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _FILE_KEYS: dict[str, type] = {
     "image": str,
     "image_sha256": str,
@@ -67,11 +70,23 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
+    """Reads a split's manifest.
+
+    Raises:
+        InputError: as `read_part`, or it is a part's.
+    """
+    manifest = read_part(path)
+    if "fingerprint" not in manifest:
+        raise InputError(f"{path}: manifest of a part; give that of a split, made from its parts")
+    return manifest
+
+
+def read_part(path: Path) -> dict[str, Any]:
     """Reads a part's or a split's manifest; a split's has the key "fingerprint".
 
     Raises:
-        InputError: the file is missing, not JSON, lacks a key or has one of the wrong type, or its
-            fingerprint is not that of its files.
+        InputError: the file is missing, not JSON, lacks a key or has one of the wrong type, a path
+            leads outside, or its fingerprint is not that of its files.
     """
     manifest = read_json(path)
 
@@ -88,8 +103,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
         for key, kind in _FILE_KEYS.items():
             right = type(file.get(key)) is kind
             check(right, f"files[{index}]: key '{key}' is missing or of the wrong type")
+        for key in ("image", "label"):
+            check(is_inside(file[key]), f"files[{index}]: {key} {file[key]!r} leads outside")
+        for key in ("image_sha256", "label_sha256"):
+            check(_SHA256.fullmatch(file[key]) is not None, f"files[{index}]: {key} is no digest")
+        for key in ("width", "height"):
+            check(file[key] > 0, f"files[{index}]: {key} is {file[key]}")
     check(
-        isinstance(pixels, list) and len(pixels) > 1 and all(type(n) is int for n in pixels),
+        isinstance(pixels, list)
+        and len(pixels) > 1
+        and all(type(count) is int and count >= 0 for count in pixels),
         "key 'pixels' is missing or not a list of counts",
     )
     check("part" in manifest or "fingerprint" in manifest, "key 'fingerprint' is missing")

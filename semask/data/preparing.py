@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from semask.data.reading import read_image, read_label
+from semask.data.reading import check_manifest_size, read_image, read_label
 from semask.errors import InputError
 from semask.files import GIB, atomically, require_disk
 
@@ -57,7 +57,8 @@ def prepare(
         {"fingerprint" (the manifest's), "files", "bytes"}.
 
     Raises:
-        InputError: not enough room or no such folder, or a file is missing or damaged.
+        InputError: not enough room or no such folder, or a file is missing, damaged or of
+            another size than the manifest says.
     """
     wanted = {
         _path(file, kind, folder): (file, kind) for file in manifest["files"] for kind in _CHANNELS
@@ -101,8 +102,8 @@ def _is_stored(path: Path, size: int) -> bool:
 
 def _store(entry: tuple[Mapping[str, Any], str], root: Path, labels: Path, folder: Path) -> None:
     file, kind = entry
-    array = (
-        read_image(root / file["image"]) if kind == "image" else read_label(labels / file["label"])
-    )
+    source = root / file["image"] if kind == "image" else labels / file["label"]
+    array = read_image(source) if kind == "image" else read_label(source)
+    check_manifest_size(array, file, source)
     with atomically(_path(file, kind, folder)) as temporary:
         np.save(temporary, array)

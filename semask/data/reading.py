@@ -1,6 +1,7 @@
 """Reading images and label images as arrays: whole files, or the top of one."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semask.data.decoding import check_png
 from semask.data.png import inflated_png
 from semask.errors import InputError
 
@@ -42,6 +44,20 @@ def read_label(path: Path) -> npt.NDArray[Any]:
     return _decode(path, cv2.IMREAD_GRAYSCALE, None)
 
 
+def check_manifest_size(array: npt.NDArray[Any], file: Mapping[str, Any], path: Path) -> None:
+    """Checks that an image or a label image has the size that its entry in a manifest says.
+
+    Raises:
+        InputError: it has another; names `path`.
+    """
+    height, width = array.shape[:2]
+    if (width, height) != (file["width"], file["height"]):
+        raise InputError(
+            f"{path}: is {width}x{height}, was {file['width']}x{file['height']} when the labels "
+            "were converted; restore the file, or run snakemake with --forcerun labels"
+        )
+
+
 def read_prepared(path: Path) -> npt.NDArray[Any]:
     """Maps an array that `semask.data.preparing` stored; what is not looked at is not read.
 
@@ -65,9 +81,16 @@ def _decode(path: Path, flag: int, rows: int | None) -> npt.NDArray[Any]:
     except OSError as fault:
         raise InputError(f"{path}: cannot be read ({fault.strerror}); restore the file") from fault
     inflated = inflated_png(data, rows)
+    if inflated is None and data.startswith(b"\x89PNG"):
+        # says what is wrong, where OpenCV would write to standard error
+        check_png(data, path)
     image = None
     if data:
-        image = cv2.imdecode(np.frombuffer(data if inflated is None else inflated, np.uint8), flag)
+        # cv2.error: more pixels than OpenCV takes
+        with contextlib.suppress(cv2.error):
+            image = cv2.imdecode(
+                np.frombuffer(data if inflated is None else inflated, np.uint8), flag
+            )
     if image is None:
         raise InputError(f"{path}: not a readable image; restore the file")
     return image

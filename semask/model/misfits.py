@@ -12,6 +12,7 @@ BACKBONE = "backbone."
 BIAS_TABLE = ".relative_position_bias_table"
 _SEMANTIC, _DECODER = ".mlp_cls_", "decode_head.conv_seg."  # what has a channel per class
 _SHOWN = 3  # names in a message
+_LONGEST = 200  # letters of one
 
 
 def refuse_misfits(
@@ -40,7 +41,7 @@ def refuse_misfits(
             the number of classes differs, and one for all else.
     """
     if not values:
-        found = f"; its own are such as {next(iter(state_dict))}" if state_dict else ""
+        found = f"; its own are such as {_shown(next(iter(state_dict)))}" if state_dict else ""
         wanted = next(iter(targets)).removeprefix(prefix)
         raise InputError(
             f"weights: none of the file's {len(state_dict)} names is in the model, which expects "
@@ -122,7 +123,13 @@ def _size(tensors: Mapping[str, Any]) -> str:
 
 def _some(names: Sequence[str]) -> str:
     rest = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
-    return ", ".join([*names[:_SHOWN], *rest])
+    return ", ".join([*map(_shown, names[:_SHOWN]), *rest])
+
+
+def _shown(name: object) -> str:
+    """A name of the file, which may hold anything, in part of a line."""
+    text = str(name) if str(name).isprintable() else ascii(str(name))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _joined(values: Iterable[Any], separator: str, otherwise: str) -> str:

@@ -21,6 +21,8 @@ from semask.model.segmentor import SeMaskFPN
 _WRAPPERS = ("state_dict", "model")
 _DERIVED = (".relative_position_index", ".attn_mask")
 _COUNTER = ".num_batches_tracked"  # older files lack it; nothing reads it
+_PLAIN = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+          torch.int16, torch.int8, torch.uint8, torch.bool)  # fmt: skip
 _TIMM_DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
 
 
@@ -163,6 +165,11 @@ def _fill(
             report.unused.append(str(key))
             continue
         target = targets[name]
+        if not _is_plain(value, target):
+            raise InputError(
+                f"weights: {name} holds no plain numbers ({value.dtype}, {value.layout}, on "
+                f"{value.device}); use a file with dense tensors of real numbers"
+            )
         if value.shape != target.shape and _is_resizable(name, value, target):
             value = interpolate_bias_table(value, _side(target))
             report.interpolated.append(name)
@@ -180,6 +187,8 @@ def _fill(
         unknown=[key for key in report.unused if not key.startswith(may_be_unused)],
         misshapen=misshapen,
     )
+    # as the model has them: what is finite in float64 may be infinite there
+    values = {name: value.to(targets[name].dtype) for name, value in values.items()}
     unfit = [
         name for name, value in values.items() if not value.is_meta and not value.isfinite().all()
     ]
@@ -191,6 +200,13 @@ def _fill(
         for name, value in values.items():
             targets[name].copy_(value)
     return report
+
+
+def _is_plain(value: Tensor, target: Tensor) -> bool:
+    """Whether the numbers of a tensor can be copied one by one."""
+    # a tensor without numbers can only go to one without
+    has_numbers = target.is_meta or not value.is_meta
+    return has_numbers and value.layout == torch.strided and value.dtype in _PLAIN
 
 
 def _is_of_the_trunk(name: str) -> bool:

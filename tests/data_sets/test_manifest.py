@@ -15,6 +15,7 @@ from semask.data.manifest import (
     fingerprint,
     merge,
     read_manifest,
+    read_part,
     write_manifest,
 )
 from semask.data.sets import cityscapes
@@ -88,7 +89,7 @@ def test_written_manifests_are_read_back(tmp_path: Path) -> None:
     for manifest in (part("ulm"), merge([part("ulm"), part("bonn")])):
         write_manifest(tmp_path / "m.json", manifest)
         first = (tmp_path / "m.json").read_bytes()
-        assert read_manifest(tmp_path / "m.json") == manifest
+        assert read_part(tmp_path / "m.json") == manifest
         write_manifest(tmp_path / "m.json", dict(reversed(manifest.items())))
         assert (tmp_path / "m.json").read_bytes() == first
 
@@ -97,7 +98,7 @@ def test_a_converted_part_is_a_manifest(tree: Any, tmp_path: Path) -> None:
     tree.add("ulm_0", "ulm_1")
     converted = convert_part(cityscapes, tree.root, tree.split, tree.part, tmp_path / "labels")
     write_manifest(tmp_path / "ulm.json", converted)
-    assert read_manifest(tmp_path / "ulm.json") == converted
+    assert read_part(tmp_path / "ulm.json") == converted
     write_manifest(tmp_path / "train.json", merge([converted]))
     assert read_manifest(tmp_path / "train.json")["files"] == converted["files"]
 

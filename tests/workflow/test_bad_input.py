@@ -23,6 +23,9 @@ def error_lines(printed: str) -> list[str]:
         ({"model": {"variant": "huge"}}, ["model.variant", "huge", "nano, tiny"]),
         ({"training": {"learning_rat": 1}}, ["training.learning_rat", "unknown key"]),
         ({"loader": {"workers": "two"}}, ["loader.workers", "'two'", "integer"]),
+        ({"training": {"learning_rate": float("nan")}}, ["training.learning_rate", "finite"]),
+        ({"evaluation": {"agreement": True}}, ["evaluation.agreement", "save_predictions"]),
+        ({"dataset": {"root": "x", "labels": "x/labels"}}, ["dataset.labels", "dataset.root"]),
     ],
 )
 def test_config_mistakes_stop_the_plan(

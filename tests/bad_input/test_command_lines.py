@@ -1,0 +1,105 @@
+"""Command lines that are wrong in themselves, and how every refusal is shown."""
+
+from typing import Any
+
+import pytest
+
+from .conftest import Place, arguments_of
+from .test_labels import LABELS
+from .test_records import EVALUATION
+from .test_weights import RELEASED
+
+COMMANDS = ("agreement", "baselines", "cost", "dataset", "download", "evaluate", "export_weights",
+            "facts", "fetch", "labels", "manifest", "prepare", "released", "released_table",
+            "table", "train", "verify")  # fmt: skip
+
+
+def usage_error(place: Place, name: str, arguments: list[str]) -> str:
+    """The last line of what a command line that cannot be parsed gives; before it is the usage."""
+    before = place.files()
+    ended = place.commands.run(name, arguments, place.folder)
+    assert ended.status == 2
+    assert ended.stdout == ""
+    assert place.files() == before
+    *usage, line = ended.stderr.splitlines()
+    assert usage[0].startswith("usage: ")
+    assert ": error: " in line
+    assert "Traceback" not in ended.stderr
+    return line
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "cost"])
+def test_nothing_given(place: Place, name: str) -> None:
+    assert "required" in usage_error(place, name, [])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_unknown_option(place: Place, name: str) -> None:
+    assert "--coulour" in usage_error(place, name, ["--coulour", "red"]) or name != "cost"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [
+        ("cost", ["--coulour"], "unrecognized arguments: --coulour"),
+        ("cost", ["--fps", "-1"], "argument --fps"),
+        ("cost", ["--fps", "nan"], "argument --fps"),
+        ("cost", ["--fps", "1", "--record", "x"], "not allowed with"),
+        ("export_weights", ["--which", "worst"], "argument --which"),
+        ("facts", ["--model"], "argument --model: expected one argument"),
+        ("facts", ["--model", '{"variant": "nano", "num_classes": 19}'], "--record"),
+        ("train", ["--device", "tpu"], "argument --device"),
+        ("train", ["--seed", "one"], "argument --seed"),
+        ("manifest", ["--parts"], "argument --parts"),
+    ],
+)
+def test_wrong_options(place: Place, name: str, arguments: list[str], says: str) -> None:
+    assert says in usage_error(place, name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("{", ["--model", "JSON"]),
+        ("null", ["--model", "object"]),
+        ('{"variant": "huge", "num_classes": 19}', ["huge"]),
+        ('{"variant": "nano"}', ["--model", "num_classes"]),
+        ('{"variant": "nano", "num_classes": NaN}', ["--model", "num_classes", "finite"]),
+        ('{"variant": "nano", "num_classes": -1}', ["num_classes", "-1"]),
+        ('{"variant": "nano", "num_classes": 19, "colour": 1}', ["colour"]),
+    ],
+)
+def test_a_model_that_is_none(place: Place, model: str, says: list[str]) -> None:
+    place.refusal("facts", {"--model": model, "--record": "facts.json"}, says)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("{}", ["--config", "missing"]),
+        ({**RELEASED["--config"], "row": {"device": "tpu"}}, ["--config", "row"]),
+        ({**RELEASED["--config"], "workers": -1}, ["--config", "workers", "-1"]),
+        ({**RELEASED["--config"], "numerics": {}}, ["--config", "numerics"]),
+        ({**RELEASED["--config"], "evaluation": None}, ["--config", "evaluation"]),
+    ],
+)
+def test_released_settings(place: Place, config: Any, says: list[str]) -> None:
+    place.refusal("released", {**RELEASED, "--config": config}, says)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("labels", {**LABELS, "--root": "nowhere"}, "nowhere: no images"),
+        ("evaluate", {**EVALUATION, "--best": "no.safetensors"}, "no.safetensors: cannot be read"),
+    ],
+)
+def test_without_a_log(place: Place, name: str, options: dict[str, Any], says: str) -> None:
+    """In a process of its own, the line is all that there is on standard error."""
+    before = place.files()
+    ended = place.commands.run_afresh(name, arguments_of(options), place.folder)
+    assert ended.status == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(f"error: {says}")
+    assert len(ended.stderr.splitlines()) == 1
+    assert place.files() == before

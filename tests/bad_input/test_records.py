@@ -1,0 +1,225 @@
+"""Records, and the published figures beside them: what is evaluated, exported and tabulated."""
+
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from semask.files import digest_of
+
+from .conftest import Case, Place, named, nothing
+
+TRAIN, EVALUATE = "run/train.json", "run/evaluate.json"
+BASELINES, FACTS = "run/baselines.json", "run/facts.json"
+PUBLISHED = "published/published.csv"
+ROW = {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0]}
+TABLE = {
+    "--rows": [ROW],
+    "--trained": TRAIN,
+    "--evaluated": EVALUATE,
+    "--baselines": BASELINES,
+    "--facts": FACTS,
+    "--published": PUBLISHED,
+    "--sources": "ascend_port",
+    "--markdown": "table.md",
+    "--csv": "table.csv",
+    "--json": "table.json",
+}
+EVALUATION = {
+    "--train-record": TRAIN,
+    "--best": "run/best.safetensors",
+    "--last": "run/last.safetensors",
+    "--val-manifest": "labels/val.json",
+    "--root": "data",
+    "--labels": "labels",
+    "--workers": 0,
+    "--processes": 1,
+    "--execution": {"compile": [], "fused_attention": [], "checkpointing": []},
+    "--predictions": 1,
+    "--pictures": "out/predictions.png",
+    "--record": "out/evaluate.json",
+}
+AGREEMENT = {
+    "--evaluate-record": EVALUATE,
+    "--saved-predictions": "run/predictions.json",
+    "--val-manifest": "labels/val.json",
+    "--root": "data",
+    "--labels": "labels",
+    "--record": "run/agreement.json",
+}
+
+
+def folder(name: str) -> Callable[[Place], None]:
+    def spoil(place: Place) -> None:
+        (place / name).unlink()
+        (place / name).mkdir()
+
+    return spoil
+
+
+def edited(name: str, change: Callable[[Any], object]) -> Callable[[Place], None]:
+    return lambda place: place.edit(name, change)
+
+
+def forged(name: str, change: Callable[[Any], object]) -> Callable[[Place], None]:
+    """A record that another version or hand has written, with a digest of its own."""
+
+    def both(record: Any) -> None:
+        change(record)
+        del record["digest"]
+        record["digest"] = digest_of(record)
+
+    return lambda place: place.edit(name, both)
+
+
+def column(old: str, new: str) -> Callable[[Place], None]:
+    return lambda place: place.replace(PUBLISHED, old, new)
+
+
+def prediction(**entry: Any) -> Callable[[Place], None]:
+    """A manifest of saved predictions with one entry, of the right evaluation."""
+
+    def spoil(place: Place) -> None:
+        record = json.loads((place / EVALUATE).read_text())
+        same = {key: record[key] for key in ("data_fingerprint", "weights_digest")}
+        place.write("run/predictions.json", json.dumps({**same, "files": {"best": [entry]}}))
+
+    return spoil
+
+
+def other_size(place: Place) -> None:
+    image = place / "data/leftImg8bit/val/bonn/bonn_000000_000019_leftImg8bit.png"
+    image.unlink()
+    Image.new("RGB", (8, 8)).save(image)
+
+
+TABLE_CASES = [
+    Case("truncated", lambda p: p.cut(TRAIN), [TRAIN, "not valid JSON"]),
+    Case("empty", lambda p: p.write(EVALUATE, ""), [EVALUATE, "the file is empty"]),
+    Case("list", lambda p: p.write(FACTS, "[]"), [FACTS, "not a record"]),
+    Case("folder", folder(BASELINES), [BASELINES, "cannot be read"]),
+    Case("not there", lambda p: (p / FACTS).unlink(), [FACTS, "no such file"]),
+    Case("edited", edited(EVALUATE, lambda r: r["figures"]["best"].update(miou=99)),
+         [EVALUATE, "changed after it was written"]),
+    Case("NaN", edited(TRAIN, lambda r: r["figures"]["last"].update(loss=float("nan"))),
+         [TRAIN]),
+    Case("old schema", forged(TRAIN, lambda r: r.update(schema=2)), [TRAIN, "schema version 2"]),
+    Case("without digest", edited(TRAIN, lambda r: r.pop("digest")), [TRAIN, "'digest'"]),
+    Case("without figure", forged(TRAIN, lambda r: r["figures"]["speed"].pop("fps")),
+         [TRAIN, "figures.speed", "'fps'"]),
+    Case("share as percent", forged(TRAIN, lambda r: r["figures"]["speed"].update(
+        data_wait_share=10)), [TRAIN, "data_wait_share"]),
+    Case("recipe without crop", forged(TRAIN, lambda r: r["recipe"].pop("training")),
+         [TRAIN, "recipe"]),
+    Case("best without a score", forged(TRAIN, lambda r: r["figures"].update(best={})),
+         [TRAIN, "best"]),
+    Case("evaluation as training", nothing, [EVALUATE, "kind 'evaluate'"],
+         {"--trained": EVALUATE}),
+    Case("facts as baselines", nothing, [FACTS, "kind 'facts'"], {"--baselines": FACTS}),
+    Case("evaluation of another run", forged(EVALUATE, lambda r: r.update(seed=7)),
+         [EVALUATE, "no training"]),
+    Case("evaluation of other weights", forged(EVALUATE, lambda r: r.update(
+        weights_digest={"best": "1" * 64, "last": "1" * 64})), [EVALUATE, "no training"]),
+    Case("baselines of other images", forged(BASELINES, lambda r: r.update(
+        data_fingerprint="1" * 64)), [BASELINES, "other data"]),
+    Case("row without a run", nothing, ["gpu-1p"], {"--rows": [{**ROW, "device": "gpu"}]}),
+    Case("rows no list", nothing, ["--rows"], {"--rows": "{}"}),
+    Case("row without device", nothing, ["--rows", "0.device"], {"--rows": [{"processes": 1}]}),
+    Case("rows no JSON", nothing, ["--rows", "JSON"], {"--rows": "cpu"}),
+    Case("output a folder", nothing, ["labels", "folder"], {"--markdown": "labels"}),
+    Case("output below a file", nothing, [TRAIN, "folder"], {"--csv": f"{TRAIN}/table.csv"}),
+    Case("no published figures", lambda p: (p / PUBLISHED).unlink(), [PUBLISHED, "No such file"]),
+    Case("empty CSV", lambda p: p.write(PUBLISHED, ""), [PUBLISHED]),
+    Case("binary CSV", lambda p: p.write(PUBLISHED, b"\xff\xfe\0"), [PUBLISHED]),
+    Case("folder as CSV", folder(PUBLISHED), [PUBLISHED]),
+    Case("column missing", column("acc_at_1", "acc"), [PUBLISHED, "acc_at_1"]),
+    Case("bad number", column(",9.521,", ",9.5 img/s,"), [PUBLISHED, "line 2", "fps", "9.5 img/s"]),
+    Case("NaN as figure", column(",9.521,", ",inf,"), [PUBLISHED, "line 2", "fps"]),
+    Case("cells too many", column(",9.521,", ",9,5,2,1,"), [PUBLISHED, "line 2"]),
+    Case("source not there", nothing, [PUBLISHED, "nobody"], {"--sources": "nobody"}),
+]  # fmt: skip
+
+EVALUATION_CASES = [
+    Case("truncated record", lambda p: p.cut(TRAIN), [TRAIN, "not valid JSON"]),
+    Case("record of another kind", nothing, [EVALUATE, "'evaluate'"], {"--train-record": EVALUATE}),
+    Case("record of another run", forged(TRAIN, lambda r: r["weights_digest"].update(
+        best="1" * 64)), ["run/best.safetensors", "not the weights that the record speaks of"]),
+    Case("performance run", forged(TRAIN, lambda r: r.update(weights_digest={})),
+         [TRAIN, "keeps no best weights"]),
+    Case("recipe without numerics", forged(TRAIN, lambda r: r["recipe"].pop("numerics")),
+         [TRAIN, "recipe"]),
+    Case("weights not there", nothing, ["no.safetensors", "cannot be read"],
+         {"--best": "no.safetensors"}),
+    Case("negative workers", nothing, ["--workers", "-1"], {"--workers": -1}),
+    Case("no processes", nothing, ["--processes", "'0'"], {"--processes": 0}),
+    Case("half a process", nothing, ["--processes", "'1.5'"], {"--processes": 1.5}),
+    Case("no pictures", nothing, ["--predictions", "'0'"], {"--predictions": 0}),
+    Case("execution no JSON", nothing, ["--execution", "JSON"], {"--execution": "{compile"}),
+    Case("execution of an unknown device", nothing, ["--execution", "compile.0", "tpu"],
+         {"--execution": {"compile": ["tpu"], "fused_attention": [], "checkpointing": []}}),
+    Case("no execution", nothing, ["--execution", "compile: missing"], {"--execution": {}}),
+    Case("views without ratios", nothing, ["--multi-scale", "ratios"],
+         {"--multi-scale": {"flip": True}}),
+    Case("ratio zero", nothing, ["--multi-scale", "ratios.0", "0"],
+         {"--multi-scale": {"flip": True, "ratios": [0]}}),
+    Case("image of another size", other_size, ["bonn_000000", "8x8", "32x16"]),
+    Case("record a folder", nothing, ["labels", "folder"], {"--record": "labels"}),
+]  # fmt: skip
+
+AGREEMENT_CASES = [
+    Case("no predictions", nothing, ["run/predictions.json", "no such file"]),
+    Case("another manifest", lambda p: shutil.copy(p / TRAIN, p / "run/predictions.json"),
+         ["run/predictions.json", "not a manifest of predictions"]),
+    Case("prediction that is gone", prediction(file="a.png", sha256="0" * 64),
+         ["run/a.png", "cannot be read"]),
+    Case("prediction that changed", prediction(file="facts.json", sha256="0" * 64),
+         [FACTS, "changed after it was saved"]),
+    Case("prediction elsewhere", prediction(file="/etc/hostname", sha256="0" * 64),
+         ["run/predictions.json", "/etc/hostname"]),
+    Case("prediction outside", prediction(file="../a.png", sha256="0" * 64),
+         ["run/predictions.json", "../a.png"]),
+    Case("prediction without name", prediction(file=3, sha256="0" * 64), ["run/predictions.json"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), [("table", TABLE), ("evaluate", EVALUATION)])
+def test_good_input(place: Place, name: str, options: dict[str, Any]) -> None:
+    ended = place.run(name, options)
+    assert ended.status == 0, ended
+
+
+@named(TABLE_CASES)
+def test_table(place: Place, case: Case) -> None:
+    case.spoil(place)
+    place.refusal("table", {**TABLE, **case.options}, case.says)
+
+
+@named(EVALUATION_CASES)
+def test_evaluation(place: Place, case: Case) -> None:
+    case.spoil(place)
+    place.refusal("evaluate", {**EVALUATION, **case.options}, case.says)
+
+
+@named(AGREEMENT_CASES)
+def test_agreement(place: Place, case: Case) -> None:
+    case.spoil(place)
+    place.refusal("agreement", {**AGREEMENT, **case.options}, case.says)
+
+
+@pytest.mark.parametrize("name", [TRAIN, BASELINES])
+def test_cost_of_a_record_that_is_none(place: Place, name: str) -> None:
+    place.cut(name)
+    place.refusal("cost", {"--record": name}, [name, "not valid JSON"])
+
+
+def test_released_table_of_another_record(place: Place) -> None:
+    options = {
+        "--records": TRAIN,
+        "--published": PUBLISHED,
+        "--dataset": "cityscapes",
+        **{f"--{form}": f"released.{form}" for form in ("markdown", "csv", "json")},
+    }
+    place.refusal("released_table", options, [TRAIN, "kind 'train', not 'released'"])

@@ -1,0 +1,75 @@
+"""Values of command-line options that are JSON, checked where they come in."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from semask.errors import InputError
+from semask.schema_faults import first_fault
+
+_SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
+SOURCE: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "url"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[^./][^/]*$"},
+        "url": {"type": "string", "pattern": "^(https?://[^/]|drive:.|cityscapes:.)"},
+        "size": {"type": ["integer", "null"], "minimum": 0},
+        "digest": {"type": ["string", "null"]},
+        "digest_from": {"type": ["string", "null"]},
+        "folders": {"type": "array", "items": {"type": "string"}},
+    },
+}
+"""JSON schema of a `semask.fetch.Source`."""
+
+MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
+"""JSON schema of a model's settings, which `semask.model.build` checks one by one."""
+
+MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+"""JSON schema of the config's mirrors."""
+
+
+def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Reader of a JSON value.
+
+    Args:
+        option: what messages call it.
+        schema: JSON schema of the value.
+
+    Returns:
+        What parses a text, and raises InputError for one that is not JSON or not as the schema
+        says.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            value = json.loads(text)
+        # ValueError: syntax, and integers of thousands of digits
+        except (ValueError, RecursionError) as fault:
+            raise InputError(f"{option}: not valid JSON ({fault}); quote it as a whole") from None
+        fault_found = first_fault(value, schema)
+        if fault_found is not None:
+            raise InputError(f"{option}: {fault_found}; correct it")
+        return value
+
+    return read
+
+
+def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """JSON schema of a part of the config.
+
+    Args:
+        key: dotted name of the part.
+        leave_out: keys of it that need not be there.
+    """
+    whole = yaml.safe_load(_SCHEMA.read_text())
+    part = whole
+    for name in key.split("."):
+        part = part["properties"][name]
+    required = [name for name in part.get("required", ()) if name not in leave_out]
+    return {**part, "required": required, "$defs": whole["$defs"]}
