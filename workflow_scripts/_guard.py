@@ -36,10 +36,19 @@ _AFTER_THE_FIRST = 3.0
 _AFTER_ANOTHER = 10.0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Gives one line for wrong arguments, in the error log if there is one."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see python -m {self.prog} --help")
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Argument parser with the option that all scripts share."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    made = _Parser(
+        prog=f"workflow_scripts.{Path(sys.argv[0]).stem}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
         "--error-log", type=Path, help="file for an error message, in place of standard error"

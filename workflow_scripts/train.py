@@ -1,7 +1,6 @@
 """Train one row: in this process, or in several started by torchrun."""
 
 import argparse
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,7 +12,27 @@ from semask.provenance import source_digest
 from semask.recipe import execution_on, resolve
 from semask.run import FaultTolerance, Run
 from workflow_scripts import _guard
+from workflow_scripts._json_options import MODEL, config_schema, json_value
 from workflow_scripts._launch import is_launched, launch
+from workflow_scripts._options import new_file, new_folder, whole_number
+
+# parts of the config that training reads as they are
+_PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
+_SCORING = config_schema(
+    "evaluation", leave_out=("multi_scale", "save_predictions", "agreement", "predictions")
+)
+_CONFIG = {
+    "$defs": _SCORING["$defs"],
+    "type": "object",
+    "required": ["experiment", "dataset", "model", "evaluation", *_PARTS],
+    "properties": {
+        "experiment": {"type": "string"},
+        "dataset": {"type": "string"},
+        "model": MODEL,
+        "evaluation": _SCORING,
+        **{part: config_schema(part) for part in _PARTS},
+    },
+}
 
 
 def main() -> None:
@@ -105,35 +124,42 @@ def _parse() -> argparse.Namespace:
     parser = _guard.parser(__doc__)
     parser.add_argument(
         "--config",
-        type=json.loads,
+        type=json_value("--config", _CONFIG),
         required=True,
         help="what training reads of the config, as JSON",
     )
     parser.add_argument("--device", choices=["cpu", "gpu", "npu"], required=True)
-    parser.add_argument("--processes", type=int, required=True, help="one per device")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads of each process")
+    parser.add_argument(
+        "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole_number("--threads", 1),
+        required=True,
+        help="CPU threads of each process",
+    )
     parser.add_argument("--mode", choices=["full", "performance"], required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seed", type=whole_number("--seed", 0), required=True)
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--work", type=Path, required=True, help="state of an unfinished run")
-    parser.add_argument("--output-log", type=Path, required=True, help="log, JSON lines")
-    parser.add_argument("--best", type=Path, help="weights of the best evaluation")
-    parser.add_argument("--last", type=Path, help="weights of the last iteration")
+    parser.add_argument("--work", type=new_folder, required=True, help="state of an unfinished run")
+    parser.add_argument("--output-log", type=new_file, required=True, help="log, JSON lines")
+    parser.add_argument("--best", type=new_file, help="weights of the best evaluation")
+    parser.add_argument("--last", type=new_file, help="weights of the last iteration")
     parser.add_argument("--prepared", type=Path, help="images and labels as `prepare` stored them")
     parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
-    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--record", type=new_file, required=True)
     parser.add_argument(
         "--fault-tolerance",
-        type=json.loads,
+        type=json_value("--fault-tolerance", config_schema("fault_tolerance", ("retries",))),
         required=True,
         help="the config's key of that name, as JSON",
     )
     parser.add_argument(
         "--attempt",
-        type=int,
+        type=whole_number("--attempt", 1),
         help="of the workflow's job, from 1: what failed of wrong input is not tried again",
     )
     parser.add_argument(

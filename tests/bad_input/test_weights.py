@@ -213,6 +213,7 @@ def train_options() -> dict[str, Any]:
         "--output-log": "out/log.jsonl",
         "--best": "out/best.safetensors",
         "--last": "out/last.safetensors",
+        "--fault-tolerance": CONFIG["fault_tolerance"],
         "--pretrained": PTH,
         "--record": "out/train.json",
     }
