@@ -95,6 +95,20 @@ def _check_finite(value: Any, key: str = "") -> None:
         raise InputError(f"config: {key}: {value} is not a finite number")
 
 
+def _check_mirrors(config: Mapping[str, Any]) -> None:
+    """Looks for logins before anything is said of the values, recorded, or put on a command line.
+
+    `semask.transfer.mirrored` refuses them, too, but that is read after all of this has happened.
+    """
+    downloads = config.get("downloads")
+    mirrors = downloads.get("mirrors") if isinstance(downloads, Mapping) else None
+    for start, mirror in mirrors.items() if isinstance(mirrors, Mapping) else ():
+        if any("@" in str(url).partition("://")[2].partition("/")[0] for url in (start, mirror)):
+            raise InputError(
+                "config: downloads.mirrors: a URL with a login in it; put the login into ~/.netrc"
+            )
+
+
 def _check_variants(layer: Mapping[str, Any]) -> None:
     if not isinstance(layer.get("variant"), str | None):
         raise InputError(f"config: variant: {layer['variant']!r} is not a name")
@@ -142,6 +156,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         InputError: one line that names the key, what is wrong and what is allowed.
     """
     _check_finite(config)
+    _check_mirrors(config)
     schema = yaml.safe_load(schema_file.read_text())
     faults = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(dict(config)),

@@ -210,6 +210,9 @@ def reason_of(fault: Exception) -> str:
         return (
             "no secure connection: the certificate is not valid or there is no TLS; check the proxy"
         )
+    if isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        # what requests says of it may hold a part of the proxy's login
+        return "no valid URL, or none of the proxy; check HTTPS_PROXY and HTTP_PROXY"
     if isinstance(cause, requests.Timeout):
         return f"no answer for {TIMEOUT[1]:.0f} s; {again}"
     if isinstance(cause, requests.ConnectionError):
