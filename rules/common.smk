@@ -30,6 +30,12 @@ try:
 except InputError as fault:
     sys.exit(f"error: {fault}")
 
+if re.search("[{}]", str(workflow.basedir)):
+    sys.exit(
+        f"error: {workflow.basedir}: snakemake takes braces in the name of a folder for "
+        "wildcards; move the checkout to a folder without them"
+    )
+
 # now, not after days of training; with --sdm conda the rules' environments have it
 if config["evaluation"]["agreement"] and not find_spec("cityscapesscripts"):
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
@@ -37,6 +43,12 @@ if config["evaluation"]["agreement"] and not find_spec("cityscapesscripts"):
             "error: config: evaluation.agreement: cityscapesscripts is not installed; "
             "run pip install '.[cityscapes]', or set evaluation.agreement to false"
         )
+
+if os.pathsep in str(Path(sys.executable).parent):
+    sys.exit(
+        f"error: {sys.executable}: a folder with {os.pathsep!r} in its name cannot be on PATH; "
+        "set up the virtual environment in another one"
+    )
 
 # The environment that snakemake runs in also runs the rules, whether it is active or not; with
 # --sdm conda the rules' own environments come before it.

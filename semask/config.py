@@ -1,6 +1,7 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     _check_ratios(config["training"]["augmentation"])
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
+    _check_paths(config)
     _check_folders(
         config["dataset"]["root"],
         config["dataset"]["prepared"],
@@ -180,6 +182,52 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
             "downloads.weights": config["downloads"]["weights"],
         },
     )
+
+
+def _check_paths(config: Mapping[str, Any]) -> None:
+    """Refuses names of files and folders that Snakemake or a command line cannot bear."""
+    dataset, downloads = config["dataset"], config["downloads"]
+    released = (config["released"] or {}).get("weights", {})
+    paths = {
+        "results": config["results"],
+        "dataset.root": dataset["root"],
+        "dataset.labels": dataset["labels"],
+        "dataset.prepared": dataset["prepared"],
+        "downloads.lock": downloads["lock"],
+        "downloads.weights": downloads["weights"],
+        "model.pretrained": config["model"]["pretrained"],
+        **{f"released.weights.{name}": path for name, path in released.items()},
+    }
+    for key, path in paths.items():
+        fault = _fault_of(path) if path is not None else None
+        if fault is not None:
+            raise InputError(f"config: {key}: {path!r} {fault}")
+    # Snakemake looks for a file by the shortest form of its name
+    for key in ("results", "dataset.labels", "dataset.prepared", "downloads.weights"):
+        if (
+            paths[key] is not None
+            and os.path.normpath(f"{paths[key]}/file") != f"{paths[key]}/file"
+        ):
+            shortest = os.path.normpath(paths[key])
+            advice = "give a folder of its own" if shortest == "." else f"write it as {shortest!r}"
+            raise InputError(f"config: {key}: {paths[key]!r}: {advice}")
+
+
+def _fault_of(path: str) -> str | None:
+    """What is wrong with a path, and what to do."""
+    if "{" in path or "}" in path:
+        return "has braces in it, which Snakemake takes for wildcards; use another name"
+    if path.startswith("~"):
+        return "starts with ~, which only a shell knows; write the folder's whole name"
+    if path.startswith("-"):
+        return "starts like an option of a command; write its whole name, from / on"
+    if "://" in path:
+        return "is a URL; give a path on this machine"
+    try:
+        unfit = b"\0" in path.encode()
+    except UnicodeEncodeError:
+        unfit = True
+    return "cannot be the name of a file; use another one" if unfit else None
 
 
 def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:

@@ -77,7 +77,7 @@ def command_lines() -> Iterator[set[bytes]]:
 def test_a_login_stays_where_it_was_given(
     online: Checkout, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not on a command line, in what is printed, nor in any file; when it fails, when it is done."""
+    """Not on a command line, in what is printed, nor in any file, when it fails or is done."""
     user, password = "zaphod.beeblebrox", "h3art-of-g0ld&42"
     server.logins = {user: password}
     monkeypatch.setenv("CITYSCAPES_USERNAME", user)

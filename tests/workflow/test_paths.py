@@ -1,6 +1,7 @@
 """Folders of the config whose names need quoting, through every stage that is given them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +32,8 @@ def test_odd_folders(checkout: Checkout) -> None:
     made = {path.name for path in checkout.folder.iterdir() if path.is_dir()}
     assert made >= {*folders.values(), results.name}
     assert not {"data", "results", "HOME"} & made
+
+
+def test_braces_in_the_name_of_the_checkout(tmp_path: Path) -> None:
+    printed = Checkout(tmp_path / "a {b}").snakemake("--dry-run", ok=False)
+    assert printed.splitlines()[-1].startswith(f"error: {tmp_path}/a {{b}}: snakemake takes braces")
