@@ -1,6 +1,7 @@
 # make         set up .venv and make results/table.md
 # make test    set up .venv with the development tools and run the tests
 # make bench   time everything against its rival (half an hour; nothing else should run)
+# make audit   ask for known vulnerabilities of the packages in .venv
 # make check   format, lint, types and the fast tests: the inner loop
 #
 # On Linux PyPI's torch is built for CUDA and brings several gigabytes with it. On a machine
@@ -15,10 +16,10 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
-SOURCES = semask workflow_scripts benchmarks tests
+SOURCES = semask workflow_scripts benchmarks tests .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 
-.PHONY: table test slow-test bench check lint
+.PHONY: table test slow-test bench audit check lint
 
 table: $(VENV)/installed
 	$(BIN)/snakemake --cores all results/table.md
@@ -31,6 +32,9 @@ slow-test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit; done
+
+audit: $(VENV)/installed-dev
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format $(SOURCES)
