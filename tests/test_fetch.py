@@ -78,6 +78,22 @@ def test_a_published_digest_is_checked(server: Server, place: Place, algorithm: 
     assert not place.lock.exists()
 
 
+@pytest.mark.parametrize("kind", ["drive:id", "cityscapes:a.zip", "http"])
+def test_it_is_for_whom_the_umask_lets(
+    server: Server, place: Place, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.drive, server.packages = {"id": SMALL}, {"a.zip": SMALL}
+    monkeypatch.setenv("CITYSCAPES_USERNAME", "someone")
+    monkeypatch.setenv("CITYSCAPES_PASSWORD", server.logins["someone"])
+    before = os.umask(0o027)
+    try:
+        place.fetch(server.put("/file", SMALL) if kind == "http" else kind, **server.mirrors)
+    finally:
+        os.umask(before)
+    assert oct(place.target.stat().st_mode) == "0o100640"
+    assert oct(place.lock.stat().st_mode) == "0o100640"
+
+
 def test_a_file_that_is_there_is_not_fetched_again(server: Server, place: Place) -> None:
     url = server.put("/file", SMALL)
     place.fetch(url, digest(SMALL))
