@@ -137,7 +137,7 @@ def get_parts(split):
     """Parts of a split as they are on disk, known once the data set is there."""
     checkpoints.dataset.get()
     try:
-        return DATASET.parts_of(Path(ROOT), split)
+        return sets.list_parts(DATASET, Path(ROOT))[split]
     except InputError as fault:
         sys.exit(f"error: {fault}")
 
