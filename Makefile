@@ -1,6 +1,7 @@
 # make         set up .venv and make results/table.md
 # make test    set up .venv with the development tools and run the tests
 # make bench   time everything against its rival (half an hour; nothing else should run)
+# make audit   ask for known vulnerabilities of the packages in .venv
 # make check   format, lint, types and the fast tests: the inner loop
 #
 # On Linux PyPI's torch is built for CUDA and brings several gigabytes with it. On a machine
@@ -14,36 +15,41 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
-PIP_INSTALL = $(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
-SOURCES = semask workflow_scripts benchmarks tests
+# pip's scripts name their python with the whole path, which breaks where that has quotes in it
+RUN = $(BIN)/python -m
+PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+SOURCES = semask workflow_scripts benchmarks tests .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 
-.PHONY: table test slow-test bench check lint
+.PHONY: table test slow-test bench audit check lint
 
 table: $(VENV)/installed
-	$(BIN)/snakemake --cores all results/table.md
+	$(RUN) snakemake --cores all results/table.md
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest
+	$(RUN) pytest
 
 slow-test: $(VENV)/installed-dev
-	$(BIN)/pytest -m slow
+	$(RUN) pytest -m slow
 
 bench: $(VENV)/installed-dev
-	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit; done
+	for name in $(BENCHMARKS); do $(RUN) benchmarks.$$name || exit; done
+
+audit: $(VENV)/installed-dev
+	$(BIN)/python .ci/audit.py $(RUN) pip_audit
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format $(SOURCES)
-	$(BIN)/snakefmt Snakefile rules
+	$(RUN) snakefmt Snakefile rules
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -m "not slow and not workflow"
+	$(RUN) pytest -m "not slow and not workflow"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint
+	$(RUN) mypy
+	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) snakemake --lint
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -32,6 +32,12 @@ try:
 except InputError as fault:
     sys.exit(f"error: {fault}")
 
+if re.search("[{}]", str(workflow.basedir)):
+    sys.exit(
+        f"error: {workflow.basedir}: snakemake takes braces in the name of a folder for "
+        "wildcards; move the checkout to a folder without them"
+    )
+
 # now, not after days of training; with --sdm conda the rules' environments have it
 if config["evaluation"]["agreement"] and not find_spec("cityscapesscripts"):
     if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
@@ -39,6 +45,12 @@ if config["evaluation"]["agreement"] and not find_spec("cityscapesscripts"):
             "error: config: evaluation.agreement: cityscapesscripts is not installed; "
             "run pip install '.[cityscapes]', or set evaluation.agreement to false"
         )
+
+if os.pathsep in str(Path(sys.executable).parent):
+    sys.exit(
+        f"error: {sys.executable}: a folder with {os.pathsep!r} in its name cannot be on PATH; "
+        "set up the virtual environment in another one"
+    )
 
 # The environment that snakemake runs in also runs the rules, whether it is active or not; with
 # --sdm conda the rules' own environments come before it.
@@ -133,7 +145,7 @@ def get_parts(split):
     """Parts of a split as they are on disk, known once the data set is there."""
     checkpoints.dataset.get()
     try:
-        return DATASET.parts_of(Path(ROOT), split)
+        return sets.list_parts(DATASET, Path(ROOT))[split]
     except InputError as fault:
         sys.exit(f"error: {fault}")
 

@@ -1,5 +1,6 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,10 +114,10 @@ def _check_plain(value: Any, keys: tuple[str, ...] = ()) -> None:
             f"config: {'.'.join(keys[:3])}: nested more than {_DEEPEST} deep, or within itself by "
             "an alias; write out what is meant"
         )
-    if isinstance(value, str) and not _is_plain(value):
+    if isinstance(value, str) and not _is_plain(value.replace("\n", "").replace("\t", "")):
+        # names of folders may have line breaks in them, and do
         raise InputError(
-            f"config: {'.'.join(keys)}: {value!a} has a line break or another control "
-            "character in it; take it out"
+            f"config: {'.'.join(keys)}: {value!a} has a control character in it; take it out"
         )
     if isinstance(value, Mapping):
         for name, inner in value.items():
@@ -131,6 +132,20 @@ def _check_plain(value: Any, keys: tuple[str, ...] = ()) -> None:
 def _is_plain(text: str) -> bool:
     # control characters, halves of characters, separators of lines and of paragraphs
     return all(unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") for letter in text)
+
+
+def _check_mirrors(config: Mapping[str, Any]) -> None:
+    """Looks for logins before anything is said of the values, recorded, or put on a command line.
+
+    `semask.transfer.mirrored` refuses them, too, but that is read after all of this has happened.
+    """
+    downloads = config.get("downloads")
+    mirrors = downloads.get("mirrors") if isinstance(downloads, Mapping) else None
+    for start, mirror in mirrors.items() if isinstance(mirrors, Mapping) else ():
+        if any("@" in str(url).partition("://")[2].partition("/")[0] for url in (start, mirror)):
+            raise InputError(
+                "config: downloads.mirrors: a URL with a login in it; put the login into ~/.netrc"
+            )
 
 
 def _check_variants(layer: Mapping[str, Any]) -> None:
@@ -179,6 +194,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     Raises:
         InputError: one line that names the key, what is wrong and what is allowed.
     """
+    _check_mirrors(config)
     fault = first_fault(dict(config), yaml.safe_load(schema_file.read_text()))
     if fault is not None:
         raise InputError(f"config: {fault}")
@@ -188,6 +204,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     _check_ratios(config["training"]["augmentation"])
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
+    _check_paths(config)
     _check_folders(
         config["dataset"]["root"],
         config["dataset"]["prepared"],
@@ -204,6 +221,52 @@ def _resolved(key: str, folder: str) -> Path:
         return Path(folder).resolve()
     except (OSError, RuntimeError) as fault:  # too long, or a link to itself
         raise InputError(f"config: {key}: {folder} is no folder ({fault}); give another") from None
+
+
+def _check_paths(config: Mapping[str, Any]) -> None:
+    """Refuses names of files and folders that Snakemake or a command line cannot bear."""
+    dataset, downloads = config["dataset"], config["downloads"]
+    released = (config["released"] or {}).get("weights", {})
+    paths = {
+        "results": config["results"],
+        "dataset.root": dataset["root"],
+        "dataset.labels": dataset["labels"],
+        "dataset.prepared": dataset["prepared"],
+        "downloads.lock": downloads["lock"],
+        "downloads.weights": downloads["weights"],
+        "model.pretrained": config["model"]["pretrained"],
+        **{f"released.weights.{name}": path for name, path in released.items()},
+    }
+    for key, path in paths.items():
+        fault = _fault_of(path) if path is not None else None
+        if fault is not None:
+            raise InputError(f"config: {key}: {path!r} {fault}")
+    # Snakemake looks for a file by the shortest form of its name
+    for key in ("results", "dataset.labels", "dataset.prepared", "downloads.weights"):
+        if (
+            paths[key] is not None
+            and os.path.normpath(f"{paths[key]}/file") != f"{paths[key]}/file"
+        ):
+            shortest = os.path.normpath(paths[key])
+            advice = "give a folder of its own" if shortest == "." else f"write it as {shortest!r}"
+            raise InputError(f"config: {key}: {paths[key]!r}: {advice}")
+
+
+def _fault_of(path: str) -> str | None:
+    """What is wrong with a path, and what to do."""
+    if "{" in path or "}" in path:
+        return "has braces in it, which Snakemake takes for wildcards; use another name"
+    if path.startswith("~"):
+        return "starts with ~, which only a shell knows; write the folder's whole name"
+    if path.startswith("-"):
+        return "starts like an option of a command; write its whole name, from / on"
+    if "://" in path:
+        return "is a URL; give a path on this machine"
+    try:
+        unfit = b"\0" in path.encode()
+    except UnicodeEncodeError:
+        unfit = True
+    return "cannot be the name of a file; use another one" if unfit else None
 
 
 def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:

@@ -7,10 +7,13 @@ devices from 0, so the same number means another device in another job.
 import fcntl
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from semask.errors import InputError
 
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 _PAUSE = 1.0  # seconds between two looks for free devices
@@ -32,6 +35,9 @@ def take(
 
     Returns:
         The devices taken, in the order of `ids`.
+
+    Raises:
+        InputError: somebody else made the folder of the locks.
     """
     folder = _folder()
     told = False
@@ -58,14 +64,22 @@ def take(
 def _folder() -> Path:
     job = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), "machine")
     safe = re.sub(r"[^A-Za-z0-9-]", "_", job)
-    folder = Path(tempfile.gettempdir()) / f"semask-devices-{os.getuid()}" / safe
-    folder.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.gettempdir()) / f"semask-devices-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise InputError(
+            f"{own}: is not a folder of this user, whose locks of devices are kept there; remove "
+            "it, or set TMPDIR to a folder of your own"
+        )
+    folder = own / safe
+    folder.mkdir(exist_ok=True)
     return folder
 
 
 def _lock(path: Path) -> int | None:
     """The locked file's descriptor; None where another process holds the lock."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

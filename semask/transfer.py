@@ -7,6 +7,7 @@ partial file is complete already.
 
 import contextlib
 import json
+import shutil
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ RETRIES = 4
 
 DRIVE = "https://drive.google.com"
 
+_VERSION = "version.json"
 _AGENT = f"semask-bench/{semask.__version__}"
 
 
@@ -97,7 +99,7 @@ def transfer(
     partial = _partial_of(target, version, digest_known)
     done = partial.stat().st_size if partial else 0
     if partial and done == found["size"]:
-        return partial.rename(target)
+        return _shared(partial.rename(target))
     if found["size"] is not None:
         require_disk(target.parent, found["size"] - done, url)
     with _plain_words(url, instead):
@@ -109,7 +111,7 @@ def transfer(
                 raise
             _discard(target)
             _run_gdown(found["url"], target)
-    return target
+    return _shared(target)
 
 
 def looks_like_page(start: bytes) -> bool:
@@ -149,7 +151,7 @@ def _locate(session: requests.Session, url: str, mirrors: Mapping[str, str]) -> 
 
 def _partial_of(target: Path, version: Mapping[str, Any], digest_known: bool) -> Path | None:
     """The partial file of an earlier try, if it is one of the same version; else none is left."""
-    known = target.parent / "version.json"
+    known = target.parent / _VERSION
     try:
         same = json.loads(known.read_bytes()) == version
     except (OSError, ValueError):
@@ -160,6 +162,12 @@ def _partial_of(target: Path, version: Mapping[str, Any], digest_known: bool) ->
         partials = []
     known.write_text(json.dumps(version))
     return partials[0] if partials else None
+
+
+def _shared(target: Path) -> Path:
+    """The file, for whom the umask lets: gdown makes one that nobody else can read."""
+    shutil.copymode(target.parent / _VERSION, target)
+    return target
 
 
 def _discard(target: Path) -> None:
@@ -210,6 +218,9 @@ def reason_of(fault: Exception) -> str:
         return (
             "no secure connection: the certificate is not valid or there is no TLS; check the proxy"
         )
+    if isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        # what requests says of it may hold a part of the proxy's login
+        return "no valid URL, or none of the proxy; check HTTPS_PROXY and HTTP_PROXY"
     if isinstance(cause, requests.Timeout):
         return f"no answer for {TIMEOUT[1]:.0f} s; {again}"
     if isinstance(cause, requests.ConnectionError):

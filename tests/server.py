@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -30,6 +31,7 @@ class Asked:
     start: int | None = None
     sent: int = 0
     form: dict[str, str] = field(default_factory=dict)
+    authorization: str | None = None
 
 
 @dataclass
@@ -74,10 +76,17 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
 
-    def speak_tls(self, certificate: Path, key: Path) -> None:
+    def speak_tls(self, folder: Path) -> str:
+        """Goes over to HTTPS with a certificate of nobody, made in a folder; gives the address."""
+        certificate, key = folder / "certificate", folder / "key"
+        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        files = ["-keyout", str(key), "-out", str(certificate)]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files]
+        subprocess.run(command, check=True, capture_output=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        return self.address.replace("http://127.0.0.1", "https://localhost")
 
     def put(self, path: str, data: bytes, **behaviour: object) -> str:
         """Serves bytes under a path and gives back the URL."""
@@ -132,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
         asked = Asked("GET", self.path, int(wanted[1]) if wanted else None)
+        asked.authorization = self.headers.get("Authorization")
         self.state.asked.append(asked)
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))

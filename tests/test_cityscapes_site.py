@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -114,6 +115,15 @@ def test_a_password_is_not_sent_in_the_clear(site: Server, tmp_path: Path) -> No
     mirrors = {"https://www.cityscapes-dataset.com": "http://mirror.invalid"}
     with pytest.raises(InputError, match="not https"):
         fetch(source, tmp_path / NAME, lock=tmp_path / "lock", mirrors=mirrors)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
+def test_a_password_is_not_sent_to_a_server_with_a_certificate_of_nobody(
+    site: Server, tmp_path: Path
+) -> None:
+    site.address = site.speak_tls(tmp_path)
+    assert "no secure connection: the certificate is not valid" in fails(site, tmp_path)
+    assert not site.asked
 
 
 def test_without_cityscapesscripts(

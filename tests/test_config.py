@@ -88,6 +88,19 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
         ("dataset.streets.width", 10, ["dataset.streets.width", "10", "64"]),
         ("dataset.streets.cities.train", {}, ["dataset.streets.cities.train"]),
         ("dataset.streets.cities.train", {"a/b": 1}, ["dataset.streets.cities.train", "a/b"]),
+        ("results", "a{b}", ["results", "'a{b}'", "braces"]),
+        ("results", "results/", ["results", "write it as 'results'"]),
+        ("results", ".", ["results", "a folder of its own"]),
+        ("dataset.root", "~/data", ["dataset.root", "~", "whole name"]),
+        ("dataset.root", "-data", ["dataset.root", "option", "whole name"]),
+        ("dataset.labels", "a//b", ["dataset.labels", "write it as 'a/b'"]),
+        ("dataset.labels", "a\0b", ["dataset.labels", "cannot be the name of a file"]),
+        ("dataset.labels", "a\udcffb", ["dataset.labels", "cannot be the name of a file"]),
+        ("dataset.prepared", "./x", ["dataset.prepared", "write it as 'x'"]),
+        ("downloads.weights", "s3://bucket/x", ["downloads.weights", "URL"]),
+        ("downloads.lock", "{lock}", ["downloads.lock", "braces"]),
+        ("model.pretrained", "~me/a.pth", ["model.pretrained", "~"]),
+        ("downloads.mirrors", {"https://a.org": "ftp:b"}, ["downloads.mirrors", "ftp:b"]),
         ("rows", [], ["rows"]),
         ("rows.0.device", "tpu", ["rows.0.device", "'tpu'", "cpu, gpu, npu"]),
         ("rows.0.processes", 0, ["rows.0.processes", "0"]),
@@ -108,6 +121,22 @@ def test_mistakes(config: dict[str, Any], key: str, value: Any, says: list[str])
     assert "\n" not in message
     for part in says:
         assert part in message
+
+
+@pytest.mark.parametrize("name", ["../a b", '/data/it\'s "100%"\n$HOME `größe`', "a\\b", "*?[x]"])
+def test_names_of_all_kinds(config: dict[str, Any], name: str) -> None:
+    for key in ("results", "dataset.root", "dataset.labels", "dataset.prepared"):
+        check_config(changed(config, key, name), SCHEMA)
+
+
+@pytest.mark.parametrize("mirror", ["https://me:s3cret@b.org/x", "ftp://me:s3cret@b.org", 5])
+@pytest.mark.parametrize("start", ["https://a.org", "https://me:s3cret@a.org"])
+def test_a_login_in_a_mirror_is_not_repeated(
+    config: dict[str, Any], start: str, mirror: object
+) -> None:
+    with pytest.raises(InputError, match=r"downloads\.mirrors") as caught:
+        check_config(changed(config, "downloads.mirrors", {start: mirror}), SCHEMA)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_the_whole_of_evaluation(config: dict[str, Any]) -> None:

@@ -2,11 +2,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from semask import device_locks
+from semask.errors import InputError
 
 HOLD = """
 import sys, time
@@ -95,3 +99,13 @@ def test_names_that_are_no_numbers(hold: Holder) -> None:
     name = "GPU-8932f937-d72c/../x"
     assert said(hold(1, name)) == f"took {name}"
     assert said(hold(1, name)) == "waiting"
+
+
+def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder for all, anybody may have made it before."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"semask-devices-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="not a folder of this user"):
+        device_locks.take("gpu", ["0"], 1)
+    assert not list((tmp_path / "elsewhere").iterdir())

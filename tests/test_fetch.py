@@ -78,6 +78,22 @@ def test_a_published_digest_is_checked(server: Server, place: Place, algorithm: 
     assert not place.lock.exists()
 
 
+@pytest.mark.parametrize("kind", ["drive:id", "cityscapes:a.zip", "http"])
+def test_it_is_for_whom_the_umask_lets(
+    server: Server, place: Place, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.drive, server.packages = {"id": SMALL}, {"a.zip": SMALL}
+    monkeypatch.setenv("CITYSCAPES_USERNAME", "someone")
+    monkeypatch.setenv("CITYSCAPES_PASSWORD", server.logins["someone"])
+    before = os.umask(0o027)
+    try:
+        place.fetch(server.put("/file", SMALL) if kind == "http" else kind, **server.mirrors)
+    finally:
+        os.umask(before)
+    assert oct(place.target.stat().st_mode) == "0o100640"
+    assert oct(place.lock.stat().st_mode) == "0o100640"
+
+
 def test_a_file_that_is_there_is_not_fetched_again(server: Server, place: Place) -> None:
     url = server.put("/file", SMALL)
     place.fetch(url, digest(SMALL))
@@ -263,6 +279,36 @@ def test_a_server_that_refuses(server: Server, place: Place, status: int, says: 
     assert f"{url}: {says}" in place.fails(url)
 
 
+PROXIES = ["http://me:s3cret@host:notaport", "http://me:s3c/ret@host:1", "me:s3cret@127.0.0.1:1",
+           "http://me:s3cret@127.0.0.1:1", "foo://me:s3cret@127.0.0.1:1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxys_login_is_not_repeated(
+    place: Place, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    line = place.fails("https://nowhere.invalid/file")
+    assert not [part for part in ("s3c", "ret@", "me:") if part in line]
+
+
+def test_a_login_of_netrc(
+    server: Server, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """It goes to its server, and nowhere else."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login zaphod password h3art\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    place.fetch(server.put("/file", SMALL))
+    assert {asked.authorization for asked in server.asked} == {"Basic emFwaG9kOmgzYXJ0"}
+    texts = [path.read_text() for path in (place.target, place.lock)] + [*capsys.readouterr()]
+    assert not [text for text in texts if "zaphod" in text or "h3art" in text]
+
+
 def test_servers_that_are_not_there(server: Server, place: Place) -> None:
     assert "refused" in place.fails("http://127.0.0.1:1/file")
     assert "name is not known" in place.fails("http://nowhere.invalid/file")
@@ -271,15 +317,8 @@ def test_servers_that_are_not_there(server: Server, place: Place) -> None:
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
 def test_a_certificate_of_nobody(server: Server, place: Place, tmp_path: Path) -> None:
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files],
-        check=True,
-        capture_output=True,
-    )
-    server.speak_tls(tmp_path / "certificate", tmp_path / "key")
-    url = server.put("/file", SMALL).replace("http://127.0.0.1", "https://localhost")
+    server.put("/file", SMALL)
+    url = server.speak_tls(tmp_path) + "/file"
     assert "no secure connection" in place.fails(url, digest(SMALL))
     assert not server.asked
 

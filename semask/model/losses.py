@@ -46,16 +46,26 @@ def segmentation_losses(
     labels = labels.long()
     size = labels.shape[-2:]
     main = resize(at_least_float32(main), size)
-    per_pixel = F.cross_entropy(main, labels, ignore_index=IGNORED, reduction="none")
+    per_pixel = _cross_entropy(main, labels)
     if hard_pixels is not None:
         per_pixel = per_pixel * _hardest(per_pixel, labels, hard_pixels * len(labels))
     ce = per_pixel.mean()
     semantic = resize(at_least_float32(semantic), size)
-    per_pixel = F.cross_entropy(semantic, labels, ignore_index=IGNORED, reduction="none")
-    ce_semantic = SEMANTIC_WEIGHT * per_pixel.mean()
+    ce_semantic = SEMANTIC_WEIGHT * _cross_entropy(semantic, labels).mean()
     with torch.no_grad():
         acc_seg = (main.argmax(1) == labels).float().mean() * 100
     return SegmentationLosses(ce + ce_semantic, ce, ce_semantic, acc_seg)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each pixel (B, H, W) from logits (B, K, H, W); 0 where there is no label."""
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+    # torch lists its loss of maps among the operators that have no deterministic form on a GPU.
+    # That of a list of pixels has one; it copies the logits once more.
+    pixels = F.log_softmax(logits, 1).movedim(1, -1).flatten(0, -2)
+    losses = F.nll_loss(pixels, labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return losses.view_as(labels)
 
 
 def _hardest(per_pixel: Tensor, labels: Tensor, count: int) -> Tensor:

@@ -322,3 +322,20 @@ def test_a_split_against_what_is_published() -> None:
     lines = faults(lambda: check_complete(manifest, 3, (2048, 1024), path))
     assert lines[0].startswith("b.png: 1024x512, published are 2048x1024")
     assert lines[1].startswith("train.json: 4 images, published are 3")
+
+
+def test_names_with_braces_are_refused(tmp_path: Path) -> None:
+    """Snakemake would take them for wildcards."""
+    cityscapes = sets.load("cityscapes")
+    for split, city in (("train", "a {b}"), ("val", "elm")):
+        for kind, suffix in (
+            ("leftImg8bit", "_leftImg8bit.png"),
+            ("gtFine", "_gtFine_labelIds.png"),
+        ):
+            folder = tmp_path / kind / split / city
+            folder.mkdir(parents=True)
+            (folder / f"x}}{suffix}").touch()
+    with pytest.raises(InputError, match=r"train: 'a \{b\}' has braces in its name, .*; rename it"):
+        sets.list_parts(cityscapes, tmp_path)
+    with pytest.raises(InputError, match=r"val/elm: 'x\}_gtFine_labelIds\.png' has braces"):
+        sets.sources_of(cityscapes, tmp_path, "val", "elm")

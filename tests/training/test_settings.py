@@ -207,10 +207,3 @@ def test_numerics_change_the_run_and_are_recorded(trainer: Make) -> None:
     exact, tanh = (run.curve()[0]["loss"] for run in runs.values())
     assert exact != tanh
     assert exact == pytest.approx(tanh, rel=1e-3)
-
-
-def test_a_deterministic_run(trainer: Make) -> None:
-    """Everything that training and evaluation use has a deterministic form on a CPU."""
-    run = trainer("deterministic")
-    run.run(iterations=2, evaluate_every=2, parts={"numerics": {"deterministic": True}})
-    assert run.record()["recipe"]["numerics"]["deterministic"]

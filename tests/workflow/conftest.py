@@ -44,9 +44,13 @@ TINY: dict[str, Any] = {
     ],
 }  # fmt: skip
 
+ODD = """it's a "check out"; 100%\n$HOME `größe` \\ 数据"""
+
 
 class Checkout:
     """A copy of the workflow in a folder of its own, with a small experiment."""
+
+    umask = -1  # that of the tests
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -84,6 +88,7 @@ class Checkout:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=600,
+            umask=self.umask,
         )
         assert (done.returncode == 0) == ok, done.stdout
         return done.stdout
@@ -115,7 +120,8 @@ def checkout(tmp_path: Path) -> Checkout:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout with a finished table; not to be changed by a test."""
-    made = Checkout(tmp_path_factory.mktemp("finished") / "it's a checkout")
+    made = Checkout(tmp_path_factory.mktemp("finished") / ODD)
+    made.umask = 0o027
     made.snakemake()
     return made
 

@@ -1,14 +1,17 @@
 """The rules that fetch: a data set, published weights."""
 
+import contextlib
 import io
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from ..server import Server
-from ..test_archives import ADE, pack
+from ..test_archives import ADE, NOISE, pack
 from .conftest import Checkout
 
 pytestmark = pytest.mark.workflow
@@ -48,6 +51,68 @@ def test_a_data_set_is_downloaded_once(online: Checkout, server: Server, tmp_pat
     (online.folder / "labels/download.json").unlink()
     online.snakemake("labels/download.json")
     assert not server.asked
+
+
+@contextlib.contextmanager
+def command_lines() -> Iterator[set[bytes]]:
+    """Those of all processes of this machine, looked at again and again while the context lasts."""
+    seen: set[bytes] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    seen.add(file.read_bytes())
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watching.join()
+
+
+def test_a_login_stays_where_it_was_given(
+    online: Checkout, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on a command line, in what is printed, nor in any file, when it fails or is done."""
+    user, password = "zaphod.beeblebrox", "h3art-of-g0ld&42"
+    server.logins = {user: password}
+    monkeypatch.setenv("CITYSCAPES_USERNAME", user)
+    monkeypatch.setenv("CITYSCAPES_PASSWORD", password)
+    for number, folder in enumerate(("gtFine", "leftImg8bit"), start=1):
+        archive = pack(tmp_path / f"{folder}.zip", {f"{folder}/train/bonn/x.png": NOISE})
+        server.packages[f"{folder}_trainvaltest.zip"] = archive.read_bytes()
+        server.behaviour(f"/file-handling/?packageID={number}").pause = 0.05
+    online.configure(
+        {"dataset": {"name": "cityscapes", "root": "root", "labels": "labels", "download": True}}
+    )
+    server.md5 = {"leftImg8bit_trainvaltest.zip": "0" * 32}
+    for ok in (False, True):
+        with command_lines() as commands:
+            printed = online.snakemake("-p", "--verbose", "labels/download.json", ok=ok)
+        server.md5.clear()
+        assert any(b"workflow_scripts.download" in command for command in commands)
+        assert ok or "the Cityscapes site says md5:000" in printed
+        texts = {*commands, printed.encode()}
+        texts |= {path.read_bytes() for path in online.folder.rglob("*") if path.is_file()}
+        for secret in (user, password, "h3art-of-g0ld%2642"):
+            assert not [text[:200] for text in texts if secret.encode() in text]
+    assert [asked.form["password"] for asked in server.asked if asked.form][-1] == password
+    assert (online.folder / ".snakemake/log").is_dir()
+    assert (online.folder / "root/leftImg8bit/train/bonn/x.png").read_bytes() == NOISE
+
+
+def test_a_mirror_with_a_login_is_refused_unseen(online: Checkout) -> None:
+    mirrors = {"https://github.com": "https://zaphod:h3art@mirror.invalid"}
+    online.configure({"downloads": {"mirrors": mirrors}})
+    printed = online.snakemake("--verbose", f"weights/{WEIGHTS}", ok=False)
+    assert "error: config: downloads.mirrors: a URL with a login in it; put" in printed
+    assert "h3art" not in printed
+    files = [path for path in online.folder.rglob("*") if path.is_file()]
+    assert [x.name for x in files if b"h3art" in x.read_bytes()] == ["tiny.yaml"]
 
 
 def test_streets_have_nothing_to_download(online: Checkout) -> None:

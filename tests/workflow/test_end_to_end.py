@@ -1,4 +1,4 @@
-"""One command from nothing to the table, in a folder whose name needs quoting."""
+"""One command from nothing to the table, in a folder whose name needs quoting, with a umask."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from .conftest import Checkout
+from .conftest import PARTS, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -95,3 +95,14 @@ def test_predictions_are_drawn(finished: Checkout) -> None:
 def test_nothing_of_a_finished_run_is_left_over(finished: Checkout) -> None:
     assert not list(finished.folder.rglob("work"))
     assert not list(finished.folder.rglob("*.tmp*"))
+
+
+def test_files_are_for_whom_the_umask_lets(finished: Checkout) -> None:
+    """The group reads all, others nothing; what Snakemake keeps for itself aside."""
+    own = {*PARTS, "tiny.yaml", ".snakemake"}
+    made = [path for path in finished.folder.rglob("*")
+            if path.relative_to(finished.folder).parts[0] not in own]  # fmt: skip
+    assert len(made) > 50
+    modes = {path: oct(path.stat().st_mode & 0o777) for path in made}
+    expected = {path: "0o750" if path.is_dir() else "0o640" for path in made}
+    assert modes == expected

@@ -125,13 +125,32 @@ def list_parts(dataset: DataSet, root: Path) -> dict[str, list[str]]:
     """Names of the parts of each split.
 
     Raises:
-        InputError: a split has no images.
+        InputError: a split has no images, or a part has a name that Snakemake cannot bear.
     """
-    return {split: dataset.parts_of(root, split) for split in SPLITS}
+    parts = {split: dataset.parts_of(root, split) for split in SPLITS}
+    for split, found in parts.items():
+        for part in found:
+            _check_braces(part, f"{root}: {split}")
+    return parts
 
 
 def sources_of(dataset: DataSet, root: Path, split: str, part: str) -> list[Path]:
-    """Sorted files that a part's labels are made from, those without a partner included."""
+    """Sorted files that a part's labels are made from, those without a partner included.
+
+    Raises:
+        InputError: one of them has a name that Snakemake cannot bear.
+    """
     pairs, unpaired = dataset.pairs_of(root, split, part)
     paired = [path for pair in pairs for path in (pair.image, pair.annotation)]
-    return sorted([*paired, *(path for path in unpaired if path.exists())])
+    sources = sorted([*paired, *(path for path in unpaired if path.exists())])
+    for path in sources:
+        _check_braces(path.name, path.parent)
+    return sources
+
+
+def _check_braces(name: str, place: str | Path) -> None:
+    if "{" in name or "}" in name:
+        raise InputError(
+            f"{place}: {name!r} has braces in its name, which Snakemake takes for wildcards; "
+            "rename it"
+        )
