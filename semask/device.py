@@ -206,9 +206,12 @@ def set_up(
     if forbid_fallbacks:
         os.environ["TORCH_NPU_FALLBACK_CPU_DISABLE"] = "1"
     if numerics.deterministic:
-        # read when the libraries start, hence before the device is touched
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        os.environ.setdefault("HCCL_DETERMINISTIC", "true")
+        # read when the libraries start, hence before the device is touched; the user may have
+        # exported the contrary
+        if os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in (":4096:8", ":16:8"):
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        if os.environ.get("HCCL_DETERMINISTIC") not in ("true", "strict"):
+            os.environ["HCCL_DETERMINISTIC"] = "true"
     chosen = torch.device("cpu")
     if device != "cpu":
         require(device, local_rank() + 1, f"process {local_rank()}")

@@ -14,6 +14,8 @@ from semask.errors import Interrupted
 LEAVE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 """Signals that ask a run to leave."""
 
+_GRACE = 30  # seconds
+
 _asked: str | None = None
 _deferred = False
 
@@ -64,10 +66,13 @@ def leave_to_parent() -> None:
     """In a helper process: leave signals to leave to the parent, and end with it.
 
     A terminal's Ctrl-C and a scheduler's warning reach every process; a helper that left first
-    would be missed by its parent before that has kept what it has.
+    would be missed by its parent before that has kept what it has. SIGTERM, with which a parent
+    ends its helpers, ends this one after half a minute.
     """
     for number in LEAVE:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
     end_with_parent()
 
 

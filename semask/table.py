@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,11 +250,18 @@ def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:
     return f"## NPU against GPU\n\n{grid.get_string()}"
 
 
+def _as_code(path: str) -> str:
+    """A path in Markdown's code quotes, whatever is in its name."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", path)), default=0))
+    pad = " " if len(fence) > 1 else ""
+    return f"{fence}{pad}{' '.join(path.split())}{pad}{fence}"
+
+
 def _origins(table: Mapping[str, Any]) -> str:
     lines = ["## Where the figures come from", ""]
     for path, origin in table["records"].items():
         lines.append(
-            f"- `{path}`: {origin['device']} on {origin['host']}, {origin['ended']}, code "
+            f"- {_as_code(path)}: {origin['device']} on {origin['host']}, {origin['ended']}, code "
             f"{origin['code_version']}, recipe {origin['recipe_digest'][:12]}, data "
             f"{origin['data_fingerprint'][:12]}"
         )

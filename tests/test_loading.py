@@ -211,3 +211,20 @@ def test_an_unreadable_image_is_one_line_from_a_worker_too(data: Any, workers: i
     with pytest.raises(InputError) as caught:
         shares(EvaluationSet(manifest, root, root, (32, 16)), 1, workers)
     assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"
+
+
+@pytest.mark.parametrize("size", [(16, 30), (16, 34), (8, 32)])
+def test_an_image_of_another_size_than_its_label_is_named(data: Any, size: tuple[int, int]) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    for number in range(IMAGES):
+        cv2.imencode(".png", image)[1].tofile(data[1] / f"é {number}.png")
+    with pytest.raises(InputError, match=r"é \d\.png: .* its label is 32x16; restore the file"):
+        batches(data)
+
+
+def test_the_image_of_a_sample_is_the_one_that_is_read(data: Any) -> None:
+    manifest, root = data
+    samples = TrainingSet(manifest, root, root, AUGMENTATION, 3)
+    for n in range(3 * IMAGES):
+        label = int(samples[n].labels.unique()[0])
+        assert samples.image_of(n) == f"é {label}.png"

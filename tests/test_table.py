@@ -376,3 +376,13 @@ def test_what_happened_in_a_run_is_said(records: Records) -> None:
         "full run, seed 0: iteration 40: the loss has risen",
         "full run, seed 0: interrupted, and continued with other code (from 0, 300)",
     ]
+
+
+def test_odd_names_of_records_stay_in_one_line(records: Records) -> None:
+    records.add("cpu", 1, "full")
+    _, record = records.trained.popitem()
+    records.trained["a `b`\nc/train.json"] = record
+    table = records.table([("cpu", 1)])
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    assert "- `` a `b` c/train.json ``: a processor" in (folder / "t.md").read_text()

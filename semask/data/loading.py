@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -102,22 +103,32 @@ class TrainingSet(Dataset[Batch]):
         index = self._index_of(n)
         image_path, label_path = self.pairs[index]
         rng = np.random.default_rng([_AUGMENT, self.seed, n])
-        rows_of: RowsOf
-        if self.is_prepared:
-            image, label = read_prepared(image_path), read_prepared(label_path)
-            rows_of = lambda _: image  # noqa: E731
-        else:
-            label = read_label(label_path)
-            rows_of = partial(read_image, image_path)
+        label = (read_prepared if self.is_prepared else read_label)(label_path)
         if self.stretched_to:
             size = self.stretched_to[index]
             label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        rows_of: RowsOf = partial(_rows_beside, label.shape, image_path)
+        if self.is_prepared:
+            image = read_prepared(image_path)
+            rows_of = lambda _: image  # noqa: E731
         sample = augment(rows_of, label, self.augmentation, rng)
         return Batch(
             torch.from_numpy(sample.image),
             torch.from_numpy(sample.label),
             torch.tensor(sample.size),
         )
+
+
+def _rows_beside(label: tuple[int, ...], path: Path, rows: int) -> npt.NDArray[Any]:
+    """At least so many rows of an image that must be of its label's size, (H, W)."""
+    image = read_image(path, rows)
+    height, width = image.shape[:2]
+    if width != label[1] or not min(rows, label[0]) <= height <= label[0]:
+        raise InputError(
+            f"{path}: is {width} pixels wide and has {height} rows, its label is "
+            f"{label[1]}x{label[0]}; restore the file, or run snakemake with --forcerun labels"
+        )
+    return image
 
 
 class _RunSampler(Sampler[list[int]]):
@@ -176,9 +187,12 @@ def _loaded(loader: DataLoader[_Item]) -> Iterator[_Item]:
     """What a loader yields; a fault in a worker arrives as the one line that it was there."""
     try:
         yield from loader
+        return
     except InputError as fault:
         # DataLoader raises it again with the worker's traceback as its message
-        raise InputError(str(fault).rpartition("InputError: ")[2].strip()) from None
+        message = str(fault).rpartition("InputError: ")[2].strip()
+    # not from within: the first one's traceback would keep the loader, and so the workers, alive
+    raise InputError(message)
 
 
 class View(NamedTuple):
