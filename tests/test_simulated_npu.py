@@ -96,8 +96,11 @@ def test_checkpoints_move_between_devices(
 ) -> None:
     program = f"""
 from pathlib import Path
-from semask import keeping
+from types import SimpleNamespace
+from semask.keeping import Keeper
 from semask.model import build, segmentation_losses
+from semask.run_log import Position
+import hashlib
 
 def start(kind):
     device = torch.device(kind, 0) if kind == "npu" else torch.device("cpu")
@@ -116,14 +119,22 @@ def step(device, parts):
     return loss.item()
 
 devices.seed_everything(0)
-work = Path({str(tmp_path)!r})
+run = SimpleNamespace(
+    work=Path({str(tmp_path)!r}), mode="full", device="cpu",
+    fault_tolerance=SimpleNamespace(keep_checkpoints=1),
+)
 device, parts = start({first!r})
 step(device, parts)
-keeping.checkpoint(work, device, iteration=1, best=None, fallbacks=["aten::x"], **parts)
+keeper = Keeper(run, device, **parts)
+keeper.fallbacks = ["aten::x"]
+keeper.checkpoint(1, Position(0, hashlib.sha256().hexdigest()))
+(run.work / "log.jsonl").touch()
 expected = step(device, parts)
 
 device, parts = start({then!r})
-assert keeping.restore(work, device, **parts) == (1, None, ["aten::x"])
+keeper = Keeper(run, device, **parts)
+keeper.restore()
+assert (keeper.iteration, keeper.best, keeper.fallbacks) == (1, None, ["aten::x"])
 assert {{p.device.type for p in parts["model"].parameters()}} == {{{then!r}}}
 assert {{s["exp_avg"].device.type for s in parts["optimizer"].state.values()}} == {{{then!r}}}
 found = step(device, parts)

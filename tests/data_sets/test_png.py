@@ -146,5 +146,5 @@ def test_reading_the_top_reads_no_less_than_was_asked_for(tmp_path: Path) -> Non
     path.write_bytes(grey_png(image[:, :, 0]))
     assert np.array_equal(read_label(path), image[:, :, 0])
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(InputError, match=r"a\.png: not a readable image"):
+    with pytest.raises(InputError, match=r"a\.png: not a decodable PNG"):
         read_label(path)

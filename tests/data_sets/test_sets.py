@@ -17,6 +17,7 @@ from semask.data.manifest import (
     check_disjoint,
     merge,
     read_manifest,
+    read_part,
     write_manifest,
 )
 from semask.errors import InputError
@@ -46,7 +47,7 @@ def convert(name: str, root: Path, split: str, processes: int = 1) -> dict[str, 
     for part in dataset.parts_of(root, split):
         converted = convert_part(dataset, root, split, part, out, processes)
         write_manifest(out / f"{part}.json", converted)
-        parts.append(read_manifest(out / f"{part}.json"))
+        parts.append(read_part(out / f"{part}.json"))
     write_manifest(out / f"{split}.json", merge(parts))
     return read_manifest(out / f"{split}.json")
 

@@ -18,12 +18,15 @@ from semask.model import build, load_reference, segmentation_losses
 class Tolerance(NamedTuple):
     outputs: float
     gradients: float
+    # of the largest gradient: what cancels to nearly nothing is as uncertain as what it is made of
+    floor: float
     running: float
 
 
 PRECISIONS = [
-    pytest.param(torch.float64, Tolerance(2e-6, 1e-6, 1e-9), id="float64"),
-    pytest.param(torch.float32, Tolerance(2e-5, 5e-3, 1e-5), id="float32"),
+    pytest.param(torch.float64, Tolerance(2e-6, 1e-6, 1e-4, 1e-9), id="float64"),
+    # kernels differ by processor: 2e-4 with those for AVX2, 7e-3 with those for AVX-512
+    pytest.param(torch.float32, Tolerance(2e-5, 1e-2, 1e-3, 1e-5), id="float32"),
 ]
 ATTENTION = pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
 
@@ -104,7 +107,7 @@ def test_training_step(
     assert set(names) == set(parameters)
     gradients = [parameters[name].grad.double() for name in names]
     expected = narrow["grad_norm"]
-    scale = expected + 1e-4 * expected.max()
+    scale = expected + tolerance.floor * expected.max()
     norms = np.array([gradient.norm().item() for gradient in gradients])
     sums = np.array([gradient.sum().item() for gradient in gradients])
     assert (np.abs(norms - expected) / scale).max() < tolerance.gradients
