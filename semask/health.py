@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from semask.errors import DivergenceError
+
 _WINDOW = 10  # iterations whose losses are averaged
 _RISE = 5.0
 
@@ -46,6 +48,21 @@ class LossWatch:
                 )
                 self._limit = _RISE * mean
         return said
+
+
+def diverged(what: str, iteration: int, rate: float, images: Iterable[str]) -> DivergenceError:
+    """The error that ends a run whose numbers are none any more.
+
+    Args:
+        what: is no finite number.
+        iteration: counted from 1.
+        rate: its learning rate.
+        images: its batch.
+    """
+    return DivergenceError(
+        f"iteration {iteration}: {what}, lr {rate:g}, images {', '.join(images)}; checkpoints are "
+        "from before: lower training.learning_rate, or look at these images"
+    )
 
 
 def first_not_finite(tensors: Mapping[str, Any]) -> str | None:

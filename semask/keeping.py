@@ -18,9 +18,8 @@ from torch import nn
 from semask import device as devices
 from semask import distributed, progress, provenance, workdir
 from semask.checkpoint_files import read_checkpoint, write_checkpoint
-from semask.errors import DivergenceError, InputError
+from semask.errors import InputError
 from semask.files import sha256, write_atomically
-from semask.health import first_not_finite
 from semask.recipe import Recipe
 from semask.run import Run
 from semask.run_log import Position, is_intact
@@ -134,18 +133,11 @@ class Keeper:
             position: end of the log; of the first process.
 
         Raises:
-            DivergenceError: a parameter is no finite number; older checkpoints stay.
             OSError: it cannot be written; older checkpoints stay.
         """
         progress.mark("writing a checkpoint")
         generators = distributed.gather_objects(devices.generator_state(self._device))
         states = {name: part.state_dict() for name, part in self._parts.items()}
-        broken = first_not_finite(states["model"])
-        if broken is not None:
-            raise DivergenceError(
-                f"iteration {iteration}: {broken} holds numbers that are not finite; the last good "
-                f"state is kept in {self._run.work}: lower training.learning_rate"
-            )
         if distributed.rank() == 0:
             assert position is not None
             self._known[iteration] = self._own_weights()

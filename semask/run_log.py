@@ -20,8 +20,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from semask import distributed
-from semask.errors import DivergenceError
 from semask.files import naming
+from semask.health import diverged
 
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")
 
@@ -80,11 +80,8 @@ def log_lines(
     for step, took, figures in zip(pending, seconds, values.tolist(), strict=True):
         total, ce, semantic, acc_seg = figures
         if not math.isfinite(total):
-            raise DivergenceError(
-                f"iteration {step.iteration}: the loss is {total}, lr {step.rate:g}, images "
-                f"{', '.join(files_of(step.iteration))}; the last checkpoint is from before: lower "
-                "training.learning_rate, or look at these images"
-            )
+            images = files_of(step.iteration)
+            raise diverged(f"the loss is {total}", step.iteration, step.rate, images)
         line = {
             "iteration": step.iteration,
             "loss": total,

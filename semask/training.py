@@ -12,7 +12,7 @@ from semask import distributed, signals, workdir
 from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
 from semask.errors import Interrupted
 from semask.evaluation import evaluate_split, scores
-from semask.health import LossWatch
+from semask.health import LossWatch, diverged, first_not_finite
 from semask.keeping import Keeper
 from semask.model import SeMaskFPN
 from semask.run import Run
@@ -106,6 +106,10 @@ def _train(
             pace = (time.perf_counter() - looked) / len(pending)
             leaving, late, pace = _agreed(device, keeper.is_late(), pace)
             if run.mode == "full" and (keeping or leaving or late):
+                broken = first_not_finite(stepper.model.state_dict())
+                if broken is not None:
+                    images = _images_of(run, samples, done)
+                    raise diverged(f"{broken} is not finite", done, lines[-1]["lr"], images)
                 found = [*keeper.fallbacks, *fallbacks()]
                 keeper.fallbacks = devices.allowed_fallbacks(found, run.forbid_fallbacks)
                 keeper.checkpoint(done, None if log is None else log.position())
