@@ -18,6 +18,8 @@ BIN = $(VENV)/bin
 # pip's scripts name their python with the whole path, which breaks where that has quotes in it
 RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+# a file of tests at a time on each core; most tests wait for one process that imports torch
+PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile
 SOURCES = semask workflow_scripts benchmarks tests .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 
@@ -27,7 +29,7 @@ table: $(VENV)/installed
 	$(RUN) snakemake --cores all results/table.md
 
 test: $(VENV)/installed-dev
-	$(RUN) pytest
+	$(PYTEST)
 
 slow-test: $(VENV)/installed-dev
 	$(RUN) pytest -m slow
@@ -42,7 +44,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format $(SOURCES)
 	$(RUN) snakefmt Snakefile rules
 	$(MAKE) --no-print-directory lint
-	$(RUN) pytest -m "not slow and not workflow"
+	$(PYTEST) -m "not slow and not workflow"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
