@@ -61,6 +61,7 @@ os.environ["PATH"] = os.pathsep.join(
 os.environ[_guard.JOB] = "1"
 if workflow.is_main_process and not workflow.dryrun:
     _head.take(Path(".snakemake"))
+    _head.heed_warnings()
 
 RESULTS = config["results"]
 if config["variant"] is not None:
@@ -97,6 +98,12 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+def stop(message):
+    """End Snakemake with a message, also while jobs run: it says nothing of an exit's message."""
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
 def get_code_of(script, leave_out=(), also=()):
     """Digest of the source files that a script runs, so that editing them runs its rule again."""
     return source_digest(f"workflow_scripts.{script}", leave_out, also)
@@ -123,7 +130,7 @@ def get_dataset_config():
 def get_archives(wildcards):
     """Archives of the data set and what is known of them, as JSON."""
     if not DATASET.ARCHIVES:
-        sys.exit(
+        stop(
             f"error: config: dataset.download: there is nothing to download for data set "
             f"{config['dataset']['name']}; set it to false"
         )
@@ -147,7 +154,7 @@ def get_parts(split):
     try:
         return sets.list_parts(DATASET, Path(ROOT))[split]
     except InputError as fault:
-        sys.exit(f"error: {fault}")
+        stop(f"error: {fault}")
 
 
 def get_sources_of(wildcards):
@@ -156,7 +163,7 @@ def get_sources_of(wildcards):
     try:
         return sets.sources_of(DATASET, Path(ROOT), wildcards.split, wildcards.part)
     except InputError as fault:
-        sys.exit(f"error: {fault}")
+        stop(f"error: {fault}")
 
 
 def get_part_manifests_of(wildcards):
@@ -181,7 +188,7 @@ def get_row_of(wildcards):
             wildcards.processes,
         ):
             return row
-    sys.exit(
+    stop(
         f"error: row {wildcards.device}-{wildcards.processes}p is not in the config; add it to "
         "rows, or ask for one that is there"
     )
@@ -219,7 +226,7 @@ def check_present(row, record, asked_by):
         try:
             require(row["device"], row["processes"], asked_by)
         except InputError as fault:
-            sys.exit(f"error: {fault}")
+            stop(f"error: {fault}")
     return row["processes"]
 
 
@@ -271,7 +278,7 @@ def get_pretrained():
         # checked by digest, so a file that is fetched again is the same: no reason to train again
         return ancient(f"{WEIGHTS}/{given}")
     if not Path(given).is_file():
-        sys.exit(
+        stop(
             f"error: config: model.pretrained: {given}: no such file, and not a name in "
             f"published/weights.csv, which has {', '.join(list(PUBLISHED_WEIGHTS)[:4])}, …"
         )
@@ -367,7 +374,7 @@ def get_runs(file, *modes):
 def get_released():
     """How released checkpoints are scored."""
     if config["released"] is None:
-        sys.exit(
+        stop(
             "error: config: released: null, nobody released checkpoints for this experiment; "
             "give one that has some, such as --configfile experiments/cityscapes.yaml"
         )
@@ -378,7 +385,7 @@ def get_released_weights_of(wildcards):
     """A released checkpoint: the user's file, or the one that is fetched."""
     given = get_released().get("weights", {}).get(wildcards.variant)
     if given is not None and not Path(given).is_file():
-        sys.exit(
+        stop(
             f"error: config: released.weights.{wildcards.variant}: {given}: no such file"
         )
     name = f"semask_{wildcards.variant}_{config['dataset']['name']}.pth"
@@ -401,7 +408,7 @@ def get_released_config_of(wildcards):
     try:
         chosen = assemble(LAYERS, wildcards.variant)
     except InputError as fault:
-        sys.exit(f"error: {fault}")
+        stop(f"error: {fault}")
     row = {key: get_released()[key] for key in ("device", "processes", "threads")}
     evaluation = {
         key: chosen["evaluation"][key]

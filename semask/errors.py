@@ -48,5 +48,8 @@ def report(message: str) -> None:
     if _log is None:
         sys.stderr.write(message)
         return
-    with open(_log, "a") as file:
-        file.write(message)
+    try:
+        with open(_log, "a") as file:
+            file.write(message)
+    except OSError:  # on a full disk, for example, which may be what the message is about
+        sys.stderr.write(message)

@@ -15,8 +15,9 @@ _RISE = 5.0
 class LossWatch:
     """Notices a loss that is finite but explodes.
 
-    Losses are averaged over windows of 10 iterations. A window of 5 times the lowest one so far is
-    worth a warning; the next one only when it is 5 times higher again.
+    Losses are averaged over windows of 10 iterations. A window of 5 times the lowest one so far, or
+    the first iteration's loss, is worth a warning; the next one only when it is 5 times higher
+    again.
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -32,6 +33,8 @@ class LossWatch:
         for line in lines:
             if "evaluation" in line:
                 continue
+            if self._lowest == math.inf:
+                self._lowest, self._limit = line["loss"], _RISE * line["loss"]
             self._losses.append(line["loss"])
             if len(self._losses) < _WINDOW:
                 continue
@@ -60,8 +63,8 @@ def diverged(what: str, iteration: int, rate: float, images: Iterable[str]) -> D
         images: its batch.
     """
     return DivergenceError(
-        f"iteration {iteration}: {what}, lr {rate:g}, images {', '.join(images)}; checkpoints are "
-        "from before: lower training.learning_rate, or look at these images"
+        f"iteration {iteration}: {what}, lr {rate:g}, images {', '.join(images)}; a checkpoint, "
+        "if there is one, is from before: lower training.learning_rate, or look at these images"
     )
 
 

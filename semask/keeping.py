@@ -83,6 +83,8 @@ class Keeper:
             self._known = state["known"]
         if distributed.rank() == 0:
             self.tries = [*self.tries, _this_try(self._run, self.iteration)]
+            if self.iteration:
+                print(f"{self._run.name}: going on from iteration {self.iteration}", flush=True)
         self._saved = time.monotonic()
 
     def _newest_intact(self) -> dict[str, Any] | None:
@@ -94,7 +96,7 @@ class Keeper:
                 faults[path] = str(fault)
                 continue
             for damaged, why in faults.items():
-                print(f"{why}; going on from the one before, {path.name}", flush=True)
+                print(f"{why}; the one before is used, {path.name}", flush=True)
                 damaged.unlink()
             return state
         if faults:

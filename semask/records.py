@@ -226,7 +226,12 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
             key, or was edited after it was written.
     """
     remedy = f"delete {path} and run snakemake again to make it anew"
-    record = read_json(path)
+    try:
+        record = read_json(path)
+    except InputError as damaged:
+        if not path.is_file():
+            raise
+        raise InputError(f"{str(damaged).rpartition(': ')[0]}; {remedy}") from None
     if not isinstance(record, Mapping) or "schema" not in record:
         raise InputError(f"{path}: not a record; {remedy}")
     if record["schema"] != SCHEMA:

@@ -47,14 +47,29 @@ def train(run: Run) -> None:
     """
     device = devices.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
     devices.check_precision(device, run.recipe.training.precision)
-    first_process = distributed.rank() == 0
-    lock = workdir.open_workdir(run.work, run.identity) if first_process else None
+    if distributed.rank() == 0:
+        lock = workdir.open_workdir(run.work, run.identity)
+        with workdir.running(run.work) as killed:
+            if killed:
+                print(
+                    f"{run.name}: the try before was ended from outside (kill -9, memory that ran "
+                    "out, or the machine)",
+                    flush=True,
+                )
+            _train_and_write(run, device)
+        lock.release()
+    else:
+        _train_and_write(run, device)
+    distributed.tear_down()
+
+
+def _train_and_write(run: Run, device: torch.device) -> None:
     with devices.noted_fallbacks(device) as fallbacks:
         stepper, keeper = _train(run, device, fallbacks)
     # those of the last iterations, too
     found = [*keeper.fallbacks, *fallbacks()]
     operators = devices.allowed_fallbacks(found, run.forbid_fallbacks)
-    if lock is not None:
+    if distributed.rank() == 0:
         write_run_record(
             run,
             keeper,
@@ -64,8 +79,6 @@ def train(run: Run) -> None:
             peak_memory=devices.peak_memory(device),
         )
         workdir.complete(run.work, keeper.files(), run.outputs, run.record)
-        lock.release()
-    distributed.tear_down()
 
 
 def _train(

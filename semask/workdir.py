@@ -10,6 +10,7 @@ job. One trainer at a time holds it; it belongs to one recipe. Its files:
     weights/ITERATION.safetensors   those that checkpoints call the best or the last
     train.json                  the record, once the run is complete
     given_up                    why trying again is of no use
+    running                     while a trainer works, and after one that was killed
 """
 
 import json
@@ -32,6 +33,7 @@ WEIGHTS = "weights"
 RECORD = "train.json"
 _IDENTITY = "run.json"
 _GIVEN_UP = "given_up"
+_RUNNING = "running"
 
 
 def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
@@ -71,10 +73,31 @@ def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
 
 
 def _differing(known: Path, identity: Mapping[str, Any]) -> list[str]:
-    content = read_json(known)
+    try:
+        content = read_json(known)
+    except InputError:
+        content = None
     if not isinstance(content, dict):
-        raise InputError(f"{known}: not what a trainer wrote; delete {known.parent} to start again")
+        raise InputError(
+            f"{known}: gone, or not what a trainer wrote; restore it, or delete {known.parent} to "
+            "start again"
+        )
     return differing_keys(content, identity)
+
+
+@contextmanager
+def running(path: Path) -> Iterator[bool]:
+    """Context of a trainer at work; yields whether the one before was killed.
+
+    A trainer that is killed cannot say so: the next one does.
+    """
+    note = path / _RUNNING
+    killed = note.exists()
+    note.touch()
+    try:
+        yield killed
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def checkpoint_files(path: Path) -> list[Path]:

@@ -20,6 +20,11 @@ def test_a_rising_loss_is_said_once_and_again_when_it_rises_on() -> None:
     assert "iteration 90" in again
 
 
+def test_a_first_window_that_explodes_is_said() -> None:
+    [said] = LossWatch().see(lines([3.9, 3.8, 588.0, 458.0, 74.0, 133.0, 202.0, 278.0, 93.0, 93.0]))
+    assert "iteration 10" in said
+
+
 @given(st.lists(st.floats(1.0, 4.9), min_size=1, max_size=200))
 def test_a_noisy_loss_is_not_warned_of(losses: list[float]) -> None:
     assert LossWatch().see(lines(losses)) == []

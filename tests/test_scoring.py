@@ -138,7 +138,7 @@ def test_labels_that_changed_are_noticed(scorer: Scorer) -> None:
     Image.new("L", (64, 32), 255).save(path)
     errors = scorer.run("out", 2, ok=False)
     [line] = errors.splitlines()
-    assert line.startswith("error: val.json: names 3 images with ")
+    assert f"{path.name}: not the label that was converted; convert it again" in line
     assert not (scorer.folder / "out/evaluate.json").exists()
 
 

@@ -29,6 +29,8 @@ _REFUSED = {
     errno.ENAMETOOLONG: "use shorter names",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
+# how torch says that a process that loads data is gone
+_LOADER_GONE = re.compile(r"DataLoader worker \(pid")
 # how libraries say that another process is gone
 _LOST = re.compile(r" by peer|Broken pipe|gloo/|NCCL|HCCL")
 # seconds that a process of several waits with its message for the one that may have failed first
@@ -122,6 +124,11 @@ def _message(fault: BaseException) -> str:
         return (
             f"error: {str(fault).splitlines()[0]}; set training.batch.micro_batch, or "
             "execution.checkpointing, or use a device with more memory\n"
+        )
+    if _LOADER_GONE.search(str(fault)):
+        return (
+            "error: a process that loads data was ended from outside, perhaps because memory ran "
+            "out (see dmesg); run again, with fewer loader.workers if need be\n"
         )
     return "".join(traceback.format_exception(fault))
 

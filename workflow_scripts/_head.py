@@ -1,4 +1,4 @@
-"""Snakemake's lock of the working directory, after a Snakemake that was killed.
+"""What a Snakemake does that is warned, and one that comes after a killed one.
 
 Snakemake's lock is a folder of files: it outlives a Snakemake that was killed, and the next one
 refuses to start until somebody calls `--unlock`. Beside it each Snakemake holds a lock of the
@@ -7,12 +7,24 @@ operating system, which goes with the process: where nobody holds one, Snakemake
 
 import fcntl
 import os
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
 
 _NAME = "semask.lock"
+# after which Snakemake starts no more jobs and waits for those that run
+_WAIT_FOR_JOBS = signal.SIGTERM
 _held: list[int] = []
+
+
+def heed_warnings() -> None:
+    """Have Snakemake outlive a scheduler's warning, and leave with the jobs that obey it.
+
+    SIGUSR1 may go to the whole process group. It would end Snakemake at once, and its jobs with it
+    before they have kept anything.
+    """
+    signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), _WAIT_FOR_JOBS))
 
 
 def take(folder: Path) -> None:

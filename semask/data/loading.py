@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from semask import signals
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
-from semask.data.reading import RowsOf, read_image, read_label, read_prepared
+from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
 from semask.errors import InputError
 
@@ -74,6 +74,8 @@ class TrainingSet(Dataset[Batch]):
             if prepared is None
             else [stored(file, prepared) for file in manifest["files"]]
         )
+        # of the labels, in the order of the pairs; each is looked at when it is first read
+        self.digests = [file.get("label_sha256") for file in manifest["files"]]
         self.names = [str(file["image"]) for file in manifest["files"]]
         self.is_prepared = prepared is not None
         # another image's label may have another size
@@ -86,6 +88,7 @@ class TrainingSet(Dataset[Batch]):
             self.pairs = [
                 (image, self.pairs[label_of[i]][1]) for i, (image, _) in enumerate(self.pairs)
             ]
+            self.digests = [self.digests[label_of[i]] for i in range(len(self.pairs))]
         self.augmentation = augmentation
         self.seed = seed
 
@@ -103,7 +106,11 @@ class TrainingSet(Dataset[Batch]):
         index = self._index_of(n)
         image_path, label_path = self.pairs[index]
         rng = np.random.default_rng([_AUGMENT, self.seed, n])
-        label = (read_prepared if self.is_prepared else read_label)(label_path)
+        if self.is_prepared:
+            label = read_prepared(label_path)
+        else:
+            label = read_known_label(label_path, self.digests[index])
+            self.digests[index] = None
         if self.stretched_to:
             size = self.stretched_to[index]
             label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
@@ -234,6 +241,7 @@ class EvaluationSet(Dataset["Example"]):
         views: Sequence[View] = SINGLE_SCALE,
     ):
         self.pairs = _paths(manifest, root, labels)
+        self.digests = [file.get("label_sha256") for file in manifest["files"]]
         self.scale = scale
         self.views = views
 
@@ -243,7 +251,8 @@ class EvaluationSet(Dataset["Example"]):
     def __getitem__(self, index: int) -> "Example":
         """Image number `index`, decoded once for all of its views."""
         image_path, label_path = self.pairs[index]
-        image, label = read_image(image_path), read_label(label_path)
+        image = read_image(image_path)
+        label = read_known_label(label_path, self.digests[index])
         if image.shape[:2] != label.shape:
             raise InputError(
                 f"{image_path}: is {image.shape[1]}x{image.shape[0]}, its label {label_path.name} "

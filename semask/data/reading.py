@@ -1,6 +1,7 @@
 """Reading images and label images as arrays: whole files, or the top of one."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,26 @@ def read_label(path: Path) -> npt.NDArray[Any]:
         InputError: the file is missing or cannot be decoded.
     """
     return _decode(path, cv2.IMREAD_GRAYSCALE, None)
+
+
+def read_known_label(path: Path, sha256: str | None) -> npt.NDArray[Any]:
+    """Reads a label image as `read_label` does, and checks that it is the one that was converted.
+
+    Args:
+        path: of the label image.
+        sha256: of its train ids, as the manifest has it; None leaves the check out.
+
+    Raises:
+        InputError: the file is missing, cannot be decoded, or is another one.
+    """
+    advice = "convert it again: run snakemake with --forcerun labels"
+    try:
+        label = read_label(path)
+    except InputError as fault:
+        raise InputError(f"{str(fault).rpartition('; ')[0]}; {advice}") from None
+    if sha256 is not None and hashlib.sha256(label.tobytes()).hexdigest() != sha256:
+        raise InputError(f"{path}: not the label that was converted; {advice}")
+    return label
 
 
 def check_manifest_size(array: npt.NDArray[Any], file: Mapping[str, Any], path: Path) -> None:

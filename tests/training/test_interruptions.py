@@ -167,10 +167,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     shutil.copytree(unfinished.folder, run.folder)
     damage(run.folder / "work" / file)
     printed = run.run(**LONG)
-    [line] = printed.splitlines()
+    killed, line, goes_on = printed.splitlines()
+    assert killed.startswith("CPU-1P full seed 0: the try before was ended from outside")
     assert line.startswith("work/checkpoints/000000005.pt: ")
     assert says in line
-    assert line.endswith("going on from the one before, 000000004.pt")
+    assert line.endswith("the one before is used, 000000004.pt")
+    assert goes_on == "CPU-1P full seed 0: going on from iteration 4"
     assert end_of(run) == end_of(whole(1))
 
 
@@ -186,12 +188,43 @@ def test_nothing_intact_to_go_on_from(
     for file in (run.folder / "work").glob(lost):
         file.write_bytes(file.read_bytes()[:100])
     printed = run.run(ok=False, **LONG)
-    [line] = printed.splitlines()
+    _, line = printed.splitlines()
     assert line.startswith("error: work/checkpoints/000000005.pt")
     assert says in line
     assert "no other checkpoint is intact" in line
     assert not (run.folder / "train.json").exists()
     assert len(run.checkpoints()) == 2
+
+
+def test_whose_work_it_is_must_be_known(trainer: Trainers, unfinished: Trainer) -> None:
+    run = trainer("unknown")
+    shutil.copytree(unfinished.folder, run.folder)
+    (run.folder / "work/run.json").unlink()
+    [line] = run.run(ok=False, **LONG).splitlines()
+    assert line.startswith("error: work/run.json: gone, or not what a trainer wrote; restore it")
+
+
+def test_a_lost_loader_is_one_line(trainer: Trainers) -> None:
+    run = trainer("a")
+    started = run.start(iterations=400, evaluate_every=400)
+    run.wait_for(started, lambda: run.reached(2))
+    for child in run.children(started):
+        psutil.Process(child).kill()
+    [line] = finish(started, ok=False).splitlines()
+    assert line.startswith("error: a process that loads data was ended from outside")
+
+
+def test_another_label_is_not_trained_on(trainer: Trainers, tmp_path: Path) -> None:
+    run = trainer("a")
+    shutil.copytree(run.data, tmp_path / "changed")
+    run.data = tmp_path / "changed"
+    first, *others = sorted((run.data / "labels").rglob("alder*labelTrainIds.png"))
+    for other in others:
+        shutil.copy(first, other)
+    [line] = run.run(ok=False).splitlines()
+    assert line.startswith("error: ")
+    assert "not the label that was converted; convert it again" in line
+    assert not (run.folder / "train.json").exists()
 
 
 def test_another_recipe_does_not_go_on(trainer: Trainers, unfinished: Trainer) -> None:
@@ -350,7 +383,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     size = len(kept[0][1])
     with _little_room(run.folder / "work/checkpoints", full, size) as wrapper:
         printed = run.run(ok=False, wrapper=wrapper, **LONG)
-        [line] = printed.splitlines()
+        line = printed.splitlines()[-1]
         assert line.startswith("error: work/checkpoints/00000000")
         assert "No space left on device" in line or "File too large" in line
         assert "make room" in line

@@ -145,3 +145,30 @@ def test_a_stage_whose_end_was_not_noted_is_not_done_again(
     assert "the run was complete already" in printed
     assert json.loads((run / "train.json").read_text()) == again
     assert not (run / "work").exists()
+
+
+def test_a_warning_to_the_whole_group_keeps_what_was_reached(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """As a scheduler may send it ahead of a time limit: Snakemake outlives it, too."""
+    only_when_asked = {"checkpoint_iterations": None, "checkpoint_minutes": None, "retries": 0}
+    long = {"training": {"iterations": 2000, "evaluate_every": 2000}}
+    checkout.configure({"fault_tolerance": only_when_asked, **long})
+    warned = Workflow(checkout, tmp_path / "warned.log")
+    log = checkout.folder / "results/cpu-1p/full/seed0/work/log.jsonl"
+    warned.wait_for(lambda: log.exists() and log.read_text().count("\n") > 2)
+    os.killpg(warned.process.pid, signal.SIGUSR1)
+    assert warned.process.wait(timeout=120) != 0
+    assert "interrupted: SIGUSR1 after iteration " in warned.log.read_text()
+    assert list(log.parent.glob("checkpoints/[0-9]*.pt"))
+
+
+def test_a_name_that_snakemake_cannot_bear_is_said_at_once(checkout: Checkout) -> None:
+    checkout.snakemake("data/streets-labels/dataset.json")
+    image = min((checkout.folder / "data/streets/leftImg8bit/train/alder").iterdir())
+    image.rename(image.with_name("we{ird_000001_000019_leftImg8bit.png"))
+    (checkout.folder / "data/streets-labels/dataset.json").unlink()
+    checkout.configure({"dataset": {"name": "cityscapes"}})
+    printed = checkout.snakemake("data/streets-labels/verified.json", ok=False)
+    [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert "we{ird" in line
