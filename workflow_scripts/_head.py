@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def heed_warnings() -> None:
     SIGUSR1 may go to the whole process group. It would end Snakemake at once, and its jobs with it
     before they have kept anything.
     """
-    signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), _WAIT_FOR_JOBS))
+    if threading.current_thread() is threading.main_thread():  # else Python allows no handler
+        signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), _WAIT_FOR_JOBS))
 
 
 def take(folder: Path) -> None:
