@@ -58,7 +58,7 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 # jobs end with the workflow that started them, so that none writes after the next one has begun
-os.environ[_guard.JOB] = "1"
+os.environ[_guard.JOB] = str(os.getpid())
 if workflow.is_main_process and not workflow.dryrun:
     _head.take(Path(".snakemake"))
     _head.heed_warnings()

@@ -120,7 +120,7 @@ def step(device, parts):
 
 devices.seed_everything(0)
 run = SimpleNamespace(
-    work=Path({str(tmp_path)!r}), mode="full", device="cpu",
+    work=Path({str(tmp_path)!r}), mode="full", device="cpu", name="run",
     fault_tolerance=SimpleNamespace(keep_checkpoints=1),
 )
 device, parts = start({first!r})

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
+
 from semask.errors import INTERRUPTED, GivenUpError, InputError, Interrupted, report, report_to
 from semask.signals import asked_to_leave, end_with_parent
 
@@ -19,7 +21,7 @@ FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the
 STALL_MINUTES = "end the processes when nothing has moved for so long"
 
 JOB = "SEMASK_JOB"
-"""Environment variable that the workflow sets for its jobs: they end together with it."""
+"""Environment variable of a workflow's jobs, its process id: they end together with it."""
 
 # what the surroundings refuse, and what to do about it
 _REFUSED = {
@@ -79,6 +81,7 @@ def run(main: Callable[[], None]) -> None:
     report_to(log)
     if JOB in os.environ or is_one_of_several():
         end_with_parent()
+        _end_without_workflow()
     fault: BaseException
     try:
         main()
@@ -89,6 +92,19 @@ def run(main: Callable[[], None]) -> None:
         _wait_for_the_first(fault)
     report(_message(fault))
     _leave(_status(fault))
+
+
+def _end_without_workflow() -> None:
+    """End where the workflow was killed before this process had asked to end with it."""
+    workflow = os.environ.get(JOB, "")
+    if not workflow.isdigit() or os.getppid() == int(workflow):
+        return
+    try:
+        gone = psutil.Process(int(workflow)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        gone = True
+    if gone:
+        _leave(1)
 
 
 def _leave(status: int) -> NoReturn:
