@@ -152,7 +152,7 @@ def get_parts(split):
     """Parts of a split as they are on disk, known once the data set is there."""
     checkpoints.dataset.get()
     try:
-        return sets.list_parts(DATASET, Path(ROOT))[split]
+        return sets.parts_of(DATASET, Path(ROOT), split)
     except InputError as fault:
         stop(f"error: {fault}")
 

@@ -139,7 +139,6 @@ class Keeper:
         """
         progress.mark("writing a checkpoint")
         generators = distributed.gather_objects(devices.generator_state(self._device))
-        states = {name: part.state_dict() for name, part in self._parts.items()}
         if distributed.rank() == 0:
             assert position is not None
             self._known[iteration] = self._own_weights()
@@ -151,7 +150,7 @@ class Keeper:
                     "known": self._known,
                     "generators": generators,
                     **{name: getattr(self, name) for name in _KEPT},
-                    **states,
+                    **{name: part.state_dict() for name, part in self._parts.items()},
                 },
             )  # fmt: skip
             self._drop_others()

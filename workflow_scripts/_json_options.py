@@ -1,5 +1,6 @@
 """Values of command-line options that are JSON, checked where they come in."""
 
+import argparse
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from semask.errors import InputError
 from semask.schema_faults import first_fault
+from workflow_scripts._options import new_file
 
 _SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -30,8 +32,7 @@ SOURCE: dict[str, Any] = {
 MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
 """JSON schema of a model's settings, which `semask.model.build` checks one by one."""
 
-MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
-"""JSON schema of the config's mirrors."""
+_MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
 def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
@@ -58,6 +59,17 @@ def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
         return value
 
     return read
+
+
+def add_download_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that download: `--lock` and `--mirrors`."""
+    parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
+    parser.add_argument(
+        "--mirrors",
+        type=json_value("--mirrors", _MIRRORS),
+        default={},
+        help="start of URL: other, JSON",
+    )
 
 
 def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from semask.download import download
 from semask.fetch import Source
 from semask.files import write_atomically
 from workflow_scripts import _guard
-from workflow_scripts._json_options import MIRRORS, SOURCE, json_value
+from workflow_scripts._json_options import SOURCE, add_download_options, json_value
 from workflow_scripts._options import new_file, new_folder
 
 
@@ -19,13 +19,7 @@ def main() -> None:
         help="sources, JSON",
     )
     parser.add_argument("--root", type=new_folder, required=True, help="folder of the data set")
-    parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
-    parser.add_argument(
-        "--mirrors",
-        type=json_value("--mirrors", MIRRORS),
-        default={},
-        help="start of URL: other, JSON",
-    )
+    add_download_options(parser)
     parser.add_argument("--output", type=new_file, required=True, help="what was unpacked, JSON")
     arguments = parser.parse_args()
     archives = download(

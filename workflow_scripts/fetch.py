@@ -8,7 +8,7 @@ from semask.errors import InputError
 from semask.fetch import Source, fetch
 from semask.files import atomically
 from workflow_scripts import _guard
-from workflow_scripts._json_options import MIRRORS, SOURCE, json_value
+from workflow_scripts._json_options import SOURCE, add_download_options, json_value
 from workflow_scripts._options import new_file
 
 _WEIGHTS = (".pth", ".pt", ".safetensors")
@@ -20,13 +20,7 @@ def main() -> None:
         "--source", type=json_value("--source", SOURCE), required=True, help="the source, JSON"
     )
     parser.add_argument("--fetched", type=new_file, required=True, help="where to keep the file")
-    parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
-    parser.add_argument(
-        "--mirrors",
-        type=json_value("--mirrors", MIRRORS),
-        default={},
-        help="start of URL: other, JSON",
-    )
+    add_download_options(parser)
     parser.add_argument("--output", type=new_file, required=True, help="the same file, linked")
     arguments = parser.parse_args()
     source = Source(**arguments.source)

@@ -125,12 +125,20 @@ def list_parts(dataset: DataSet, root: Path) -> dict[str, list[str]]:
     """Names of the parts of each split.
 
     Raises:
-        InputError: a split has no images, or a part has a name that Snakemake cannot bear.
+        InputError: as `parts_of`.
     """
-    parts = {split: dataset.parts_of(root, split) for split in SPLITS}
-    for split, found in parts.items():
-        for part in found:
-            _check_braces(part, f"{root}: {split}")
+    return {split: parts_of(dataset, root, split) for split in SPLITS}
+
+
+def parts_of(dataset: DataSet, root: Path, split: str) -> list[str]:
+    """Names of the parts of a split.
+
+    Raises:
+        InputError: the split has no images, or a part has a name that Snakemake cannot bear.
+    """
+    parts = dataset.parts_of(root, split)
+    for part in parts:
+        _check_braces(part, f"{root}: {split}")
     return parts
 
 
