@@ -20,16 +20,21 @@ from .conftest import Checkout
 pytestmark = pytest.mark.workflow
 
 EVERY_ITERATION = {"fault_tolerance": {"checkpoint_iterations": 1}}
+# where a test waits for one row: Snakemake is free to train the other one first
+CPU_1P = "results/cpu-1p/full/seed0/train.json"
 
 
 class Workflow:
     """Snakemake in the background, with what it printed in a file."""
 
-    def __init__(self, checkout: Checkout, log: Path):
+    def __init__(self, checkout: Checkout, log: Path, *targets: str):
         self.folder, self.log = checkout.folder, log
         with open(log, "w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2"],
+                [
+                    *(sys.executable, "-m", "snakemake", "--cores", "2"),
+                    *("--configfile", "tiny.yaml", "--", *targets),
+                ],
                 cwd=checkout.folder, env=checkout.environment, stdout=file,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
@@ -71,7 +76,7 @@ def test_killed_stopped_and_restarted(
     checkout.configure(EVERY_ITERATION)
     ended: Counter[str] = Counter()
 
-    killed = Workflow(checkout, tmp_path / "killed.log")
+    killed = Workflow(checkout, tmp_path / "killed.log", CPU_1P)
     killed.wait_for_checkpoint_of("cpu-1p")
     jobs = killed.jobs()
     killed.process.kill()
@@ -133,15 +138,14 @@ def test_a_stage_whose_end_was_not_noted_is_not_done_again(
     """The run had ended and Snakemake was killed before it had noted so."""
     changed = copy_of_finished()
     run = changed.folder / "results/cpu-1p/full/seed0"
-    target = "results/cpu-1p/full/seed0/train.json"
-    changed.snakemake("--forcerun", "train", "--", target)
+    changed.snakemake("--forcerun", "train", "--", CPU_1P)
     record = json.loads((run / "train.json").read_text())
     assert not (run / "work").exists()
-    changed.snakemake("--forcerun", "train", "--no-hooks", "--", target)
+    changed.snakemake("--forcerun", "train", "--no-hooks", "--", CPU_1P)
     again = json.loads((run / "train.json").read_text())
     assert again["run"]["started"] > record["run"]["started"]
     assert (run / "work").exists()
-    printed = changed.snakemake("--forcerun", "train", "--", target)
+    printed = changed.snakemake("--forcerun", "train", "--", CPU_1P)
     assert "the run was complete already" in printed
     assert json.loads((run / "train.json").read_text()) == again
     assert not (run / "work").exists()
@@ -154,7 +158,7 @@ def test_a_warning_to_the_whole_group_keeps_what_was_reached(
     only_when_asked = {"checkpoint_iterations": None, "checkpoint_minutes": None, "retries": 0}
     long = {"training": {"iterations": 2000, "evaluate_every": 2000}}
     checkout.configure({"fault_tolerance": only_when_asked, **long})
-    warned = Workflow(checkout, tmp_path / "warned.log")
+    warned = Workflow(checkout, tmp_path / "warned.log", CPU_1P)
     log = checkout.folder / "results/cpu-1p/full/seed0/work/log.jsonl"
     warned.wait_for(lambda: log.exists() and log.read_text().count("\n") > 2)
     os.killpg(warned.process.pid, signal.SIGUSR1)
