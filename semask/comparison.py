@@ -232,7 +232,8 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_RUN = ("row", "mode", "seed", "recipe", "weights_digest")
+SAME_RUN = ("row", "mode", "seed", "recipe", "weights_digest")
+"""What the records of one run share."""
 
 
 def check_same_runs(
@@ -254,9 +255,9 @@ def check_same_runs(
             images than an evaluation.
     """
     remedy = "run snakemake again to make it anew"
-    runs = [{key: record[key] for key in _RUN} for record in trained.values()]
+    runs = [{key: record[key] for key in SAME_RUN} for record in trained.values()]
     for path, record in evaluated.items():
-        if {key: record[key] for key in _RUN} not in runs:
+        if {key: record[key] for key in SAME_RUN} not in runs:
             raise InputError(f"{path}: no training record given is of the same run; {remedy}")
         if record["data_fingerprint"] != baselines["data_fingerprint"]:
             raise InputError(f"{baselines_path}: of other data than {path}; {remedy}")
