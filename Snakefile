@@ -22,6 +22,7 @@ if PREPARED is not None:
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/facts.smk"
+include: "rules/bundle.smk"
 include: "rules/table.smk"
 include: "rules/released.smk"
 

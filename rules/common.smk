@@ -95,6 +95,7 @@ wildcard_constraints:
     processes="[1-9][0-9]*",
     mode="full|performance",
     variant="[a-z0-9_]+",
+    bundle="[A-Za-z0-9_-]+",
     seed="[0-9]+",
 
 
@@ -369,6 +370,41 @@ def get_runs(file, *modes):
         for seed in row["seeds"]
         if mode in modes
     ]
+
+
+def get_bundled():
+    """What goes into a bundle: the records and logs of all rows; their weights if asked."""
+    weights = (
+        ("best.safetensors", "last.safetensors") if config["bundle"]["weights"] else ()
+    )
+    agreement = ("agreement.json",) if config["evaluation"]["agreement"] else ()
+    of_full = ("evaluate.json", "predictions.png", *agreement, *weights)
+    return [
+        *(
+            f
+            for name in ("train.json", "log.jsonl")
+            for f in get_runs(name, "full", "performance")
+        ),
+        *(f for name in of_full for f in get_runs(name, "full")),
+    ]
+
+
+def get_bundle_of(wildcards):
+    """A bundle that the config names, from another machine."""
+    if wildcards.bundle not in config["imports"]:
+        stop(
+            f"error: bundle {wildcards.bundle} is not in the config; add it to imports"
+        )
+    file = config["imports"][wildcards.bundle]["file"]
+    if not Path(file).is_file():
+        stop(f"error: config: imports.{wildcards.bundle}.file: {file}: no such file")
+    return file
+
+
+def get_bundle_digest_option(wildcards):
+    """The option for what the other machine printed as the bundle's digest."""
+    digest = config["imports"][wildcards.bundle]["digest"]
+    return ["--digest", digest] if digest else []
 
 
 def get_released():

@@ -17,6 +17,7 @@ rule table:
         ),
         baselines=f"{RESULTS}/baselines.json",
         facts=f"{RESULTS}/facts.json",
+        imported=expand(IMPORTED, bundle=config["imports"]),
         published=workflow.source_path("../published/published.csv"),
     output:
         markdown=f"{RESULTS}/table.md",
@@ -35,5 +36,5 @@ rule table:
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
-        " --published {input.published:q} --sources {params.sources:q}"
+        " --imported {input.imported:q} --published {input.published:q} --sources {params.sources:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

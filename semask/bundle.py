@@ -1,10 +1,10 @@
 """Bundles: the records of one machine's rows in one verified file, for a table made elsewhere.
 
-A bundle is a zip archive, nothing in it compressed, of `bundle.json` and of files named as under the
-folder of the results, such as `gpu-1p/full/seed0/train.json`. `bundle.json` has `schema` (its
-version), `experiment`, `host`, `made` (UTC), `code_version`, `files` (SHA-256 and bytes by name) and
-`digest`, a SHA-256 over all the rest: whoever was told that digest by another way knows that the
-bundle is the one that was packed.
+A bundle is a zip archive, nothing in it compressed, of `bundle.json` and of files named as under
+the folder of the results, such as `gpu-1p/full/seed0/train.json`. `bundle.json` has `schema` (its
+version), `experiment`, `host`, `made` (UTC), `code_version`, `files` (SHA-256 and bytes by name)
+and `digest`, a SHA-256 over all the rest: whoever was told that digest by another way knows that
+the bundle is the one that was packed.
 """
 
 import json
@@ -95,9 +95,10 @@ def pack(bundle: Path, experiment: str, results: Path, files: Sequence[str]) -> 
     with atomically(bundle) as temporary, zipfile.ZipFile(temporary, "x") as archive:
         archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1) + "\n")
         for name in manifest["files"]:
-            with open(results / name, "rb") as source, archive.open(
-                _member(name), "w", force_zip64=True
-            ) as target:
+            with (
+                open(results / name, "rb") as source,
+                archive.open(_member(name), "w", force_zip64=True) as target,
+            ):
                 shutil.copyfileobj(source, target, 2**20)
     return str(manifest["digest"])
 
@@ -130,14 +131,18 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
     try:
         extract(bundle, temporary)
         try:
-            manifest = _read_manifest(temporary)
+            if not (temporary / MANIFEST).is_file():
+                raise InputError(f"has no {MANIFEST}, so it is no bundle")
+            manifest = read_manifest(temporary / MANIFEST)
             if digest is not None and manifest["digest"] != digest:
                 raise InputError(f"is the one with digest {manifest['digest']}, not {digest}")
             _check_files(temporary, manifest["files"])
             _check_content(temporary, [*manifest["files"]])
         except InputError as fault:
             said = str(fault).replace(f"{temporary}/", "").partition("; ")[0]
-            raise InputError(f"{bundle}: {said}; get the bundle anew from where it was made") from None
+            raise InputError(
+                f"{bundle}: {said}; get the bundle anew from where it was made"
+            ) from None
         # as the umask of the user says, which mkdtemp does not heed
         temporary.chmod(0o777 & ~_umask())
         if folder.exists():
@@ -154,20 +159,25 @@ def _umask() -> int:
     return current
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    if not (folder / MANIFEST).is_file():
-        raise InputError(f"has no {MANIFEST}, so it is no bundle")
-    manifest: Any = read_json(folder / MANIFEST)
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read a bundle's list of what is in it.
+
+    Raises:
+        InputError: it is missing, of another schema version, lacks a key, or was edited.
+    """
+    manifest: Any = read_json(path)
+    remedy = "unpack the bundle anew"
     if isinstance(manifest, dict) and manifest.get("schema", SCHEMA) != SCHEMA:
         raise InputError(
-            f"bundle of schema version {manifest['schema']!r}, this code reads {SCHEMA}"
+            f"{path}: bundle of schema version {manifest['schema']!r}, this code reads {SCHEMA}; "
+            f"{remedy}"
         )
     fault = first_fault(manifest, _MANIFEST)
     if fault is not None:
-        raise InputError(f"{MANIFEST}: {fault}")
+        raise InputError(f"{path}: {fault}; {remedy}")
     content = {key: value for key, value in manifest.items() if key != "digest"}
     if digest_of(content) != manifest["digest"]:
-        raise InputError(f"{MANIFEST} was edited (its digest differs)")
+        raise InputError(f"{path}: was edited (its digest differs); {remedy}")
     return dict(manifest)
 
 

@@ -54,12 +54,13 @@ def measured_row(
         published: published rows, of which those of the same name and experiment stand beside it.
 
     Returns:
-        name; the cells acc1, last_miou, multi_scale_miou (percent), fps, fps_p10, fps_p90,
-        fps_log_window (images/s), data_wait_share, pytorch, each with value, state and the records
-        it is from; skipped_steps and cpu_fallbacks (numbers, operators); published (acc1,
-        multi_scale_miou, fps, differing, line, source) and difference (in points, fps as a
-        ratio), None where the experiments are not the same; `differing` says of a figure that is
-        not shown what makes it another one.
+        name; source; apart (what keeps it from being compared, see `semask.imported`); the cells
+        acc1, last_miou, multi_scale_miou (percent), fps, fps_p10, fps_p90, fps_log_window
+        (images/s), data_wait_share, pytorch, each with value, state and the records it is from;
+        skipped_steps and cpu_fallbacks (numbers, operators); published (acc1, multi_scale_miou,
+        fps, differing, line, source) and difference (in points, fps as a ratio), None where the
+        experiments are not the same; `differing` says of a figure that is not shown what makes it
+        another one.
     """
     speed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
     figures = [record["figures"]["speed"] for record in speed.values()]
@@ -68,6 +69,7 @@ def measured_row(
         "name": row_name(row),
         "kind": "measured",
         "source": _measured_where([*trained.values(), *evaluated.values()]),
+        "apart": [],
         "acc1": _measured([r["figures"]["best"]["miou"] for r in evaluated.values()], [*evaluated]),
         "last_miou": _measured(
             [r["figures"]["last"]["miou"] for r in evaluated.values()], [*evaluated]
@@ -224,6 +226,7 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
         "skipped_steps": None,
         "cpu_fallbacks": None,
         "warnings": [],
+        "apart": [],
         "pytorch": cell(other["pytorch"]),
         "published": None,
         "difference": None,
@@ -318,11 +321,11 @@ def npu_over_gpu(
     found = []
     for npu in lines:
         for gpu in lines:
-            pair = (npu["name"], npu["name"].replace("NPU", "GPU"))
-            if npu["kind"] != gpu["kind"] or npu is gpu or pair[1] != gpu["name"]:
+            same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
+            if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
                 continue
             if npu["kind"] == "measured":
-                differing = _differing(npu["name"], gpu["name"], trained)
+                differing = _differing(npu, gpu, trained)
             else:
                 differing = differing_keys(npu["experiment"], gpu["experiment"])
             found.append(
@@ -337,7 +340,7 @@ def npu_over_gpu(
                     "differing": differing,
                     "executed_differently": []
                     if npu["kind"] == "published"
-                    else _executed_differently(npu["name"], gpu["name"], trained),
+                    else _executed_differently(npu, gpu, trained),
                 }
             )
     return found
@@ -347,20 +350,28 @@ def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
     return None if None in (a["value"], b["value"]) else a["value"] / b["value"]
 
 
-def _pairs(npu: str, gpu: str, trained: Mapping[str, Record]) -> Iterator[tuple[Record, Record]]:
-    """Records of two rows, of the same mode."""
-    for a in trained.values():
-        for b in trained.values():
-            same_mode = a["mode"] == b["mode"]
-            if same_mode and row_name(a["row"]) == npu and row_name(b["row"]) == gpu:
-                yield a, b
+_Line = Mapping[str, Any]
 
 
-def _differing(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
-    return sorted({key for a, b in _pairs(npu, gpu, trained) for key in differing_records(a, b)})
+def _pairs(
+    npu: _Line, gpu: _Line, trained: Mapping[str, Record]
+) -> Iterator[tuple[Record, Record]]:
+    """Training records of two rows, of the same mode."""
+    for a in npu["pytorch"]["from"]:
+        for b in gpu["pytorch"]["from"]:
+            if trained[a]["mode"] == trained[b]["mode"]:
+                yield trained[a], trained[b]
 
 
-def _executed_differently(npu: str, gpu: str, trained: Mapping[str, Record]) -> list[str]:
+def _differing(npu: _Line, gpu: _Line, trained: Mapping[str, Record]) -> list[str]:
+    keys = {key for a, b in _pairs(npu, gpu, trained) for key in differing_records(a, b)}
+    if npu["source"] != gpu["source"]:
+        # on one machine Snakemake sees to it that the code is the same
+        keys |= {key for a, b in _pairs(npu, gpu, trained) for key in code_differences(a, b)}
+    return sorted(keys)
+
+
+def _executed_differently(npu: _Line, gpu: _Line, trained: Mapping[str, Record]) -> list[str]:
     """Settings of `execution` that two rows do not share: no other recipe, yet worth a word."""
     return sorted(
         {
@@ -380,6 +391,17 @@ def differing_records(a: Record, b: Record) -> list[str]:
     if versions[0] != versions[1]:
         keys.append(f"torch ({versions[0]} and {versions[1]})")
     return keys
+
+
+def code_differences(a: Record, b: Record) -> list[str]:
+    """The versions of the code, if two records were made by different code."""
+    versions = [record["run"]["code_version"] for record in (a, b)]
+    # the source itself, where the version says nothing of changes or of other files
+    digests = [
+        record["run"].get("code_digest", version)
+        for record, version in zip((a, b), versions, strict=True)
+    ]
+    return [] if digests[0] == digests[1] else [f"code ({versions[0]} and {versions[1]})"]
 
 
 def _minor(version: str) -> str:

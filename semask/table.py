@@ -12,6 +12,7 @@ from prettytable import PrettyTable, TableStyle
 
 from semask.comparison import Record, npu_over_gpu, table_rows
 from semask.files import write_atomically
+from semask.imported import Imported, imported_rows
 
 _PROTOCOL = "docs/protocol.md"
 _COLUMNS = (
@@ -37,6 +38,7 @@ def build_table(
     baselines: Record,
     published: Sequence[Mapping[str, Any]],
     facts: Record,
+    imported: Sequence[Imported] = (),
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
@@ -47,12 +49,19 @@ def build_table(
         baselines: the baselines' record.
         published: rows as `semask.published.read_published` gives them.
         facts: the record of the model's facts.
+        imported: what bundles from other machines brought.
 
     Returns:
         experiment, rows (see `semask.comparison.measured_row`), npu_over_gpu, baselines, facts (see
         `semask.facts.model_facts`), records.
     """
     lines = table_rows(rows, trained, evaluated, published)
+    place = sum(line["kind"] == "measured" for line in lines)
+    for bundle in imported:
+        lines[place:place] = brought = imported_rows(bundle, trained, published)
+        place += len(brought)
+    trained = {**trained, **{k: v for bundle in imported for k, v in bundle.trained.items()}}
+    evaluated = {**evaluated, **{k: v for bundle in imported for k, v in bundle.evaluated.items()}}
     _warn_of_useless(lines, baselines["figures"]["constant"]["miou"])
     return {
         "experiment": baselines["experiment"],
@@ -69,7 +78,9 @@ def build_table(
 def _warn_of_useless(rows: Sequence[dict[str, Any]], constant: float) -> None:
     for row in rows:
         acc1 = row["acc1"]["value"]
-        if row["kind"] == "measured" and acc1 is not None and acc1 < constant:
+        # of the same images; the baseline is of this machine's
+        of_same = row["kind"] == "measured" and "data_fingerprint" not in row["apart"]
+        if of_same and acc1 is not None and acc1 < constant:
             row["warnings"].append(
                 f"Acc@1 of {acc1:.2f} is below the {constant:.2f} of the best constant prediction: "
                 "this model has learnt nothing"
@@ -104,6 +115,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     lines = []
     for row in rows:
         line = {"name": row["name"], "kind": row["kind"], "source": row["source"]}
+        line["apart"] = ", ".join(row["apart"])
         for key in numbers:
             line[key] = row[key]["value"]
         for key in ("acc1", "fps"):
@@ -156,11 +168,11 @@ def _beside(row: Mapping[str, Any], key: str, digits: int) -> str:
     return f"{value:.{digits}f} ({shown})"
 
 
-def _markdown(table: Mapping[str, Any], protocol: str) -> str:
+def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
     grid = PrettyTable(list(_COLUMNS))
     grid.set_style(TableStyle.MARKDOWN)
     grid.align = "l"
-    for row in table["rows"]:
+    for row in rows:
         digits = 2 if row["kind"] == "measured" else 3
         grid.add_row(
             [
@@ -178,10 +190,30 @@ def _markdown(table: Mapping[str, Any], protocol: str) -> str:
                 _beside(row, "fps", 3),
             ]
         )
+    return str(grid.get_string())
+
+
+def _kept_apart(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of other machines that differ in more than the device, and in what."""
+    if not rows:
+        return ""
+    reasons = [
+        f"- {row['name']}, {row['source']}: differs from this machine's rows in "
+        f"{', '.join(row['apart'])}."
+        for row in rows
+    ]
+    return "\n\n".join(
+        ["## Kept apart", "These are not compared with any row above.", _grid(rows),
+         "\n".join(reasons)]
+    )  # fmt: skip
+
+
+def _markdown(table: Mapping[str, Any], protocol: str) -> str:
+    together = [row for row in table["rows"] if not row["apart"]]
     baselines = table["baselines"]
     parts = [
         f"# {table['experiment']}",
-        grid.get_string(),
+        _grid(together),
         "Acc@1 and mIoU in percent, FPS in images per second. Acc@1 is the best validation mIoU "
         "over the evaluations of a full run; FPS is the training throughput of a performance "
         f"run. Every column is defined in [{_PROTOCOL}]({protocol}). Rows of another "
@@ -192,6 +224,7 @@ def _markdown(table: Mapping[str, Any], protocol: str) -> str:
         _facts(table["facts"]),
         _notes(table["rows"]),
         _ratios(table["npu_over_gpu"]),
+        _kept_apart([row for row in table["rows"] if row["apart"]]),
         _origins(table),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

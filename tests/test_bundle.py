@@ -15,7 +15,9 @@ from semask.files import digest_of
 from semask.records import write_record
 
 RUN = "npu-8p/full/seed0"
-FILES = [f"{RUN}/{name}" for name in ("train.json", "evaluate.json", "log.jsonl", "best.safetensors")]
+FILES = [
+    f"{RUN}/{name}" for name in ("train.json", "evaluate.json", "log.jsonl", "best.safetensors")
+]
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
     ("change", "said"),
     [
         (edit_log, "log.jsonl was edited"),
-        (edit_manifest, "bundle.json was edited"),
+        (edit_manifest, "bundle.json: was edited"),
         (add_file, "gpu-1p/full/seed0/train.json was added"),
         (take_out, "evaluate.json was taken out"),
         (forge_record, "evaluate.json: changed after it was written"),
@@ -141,7 +143,8 @@ def test_an_edited_bundle_is_noticed(
     rewrite(bundle, change)
     with pytest.raises(InputError) as raised:
         unpack(bundle, folder)
-    assert said in str(raised.value) and str(raised.value).startswith(str(bundle))
+    assert said in str(raised.value)
+    assert str(raised.value).startswith(str(bundle))
     assert "\n" not in str(raised.value)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

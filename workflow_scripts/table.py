@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from semask.comparison import check_same_runs
+from semask.imported import read_imported
 from semask.published import read_published
 from semask.records import read_record
 from semask.table import build_table, write_table
@@ -23,6 +24,9 @@ def main() -> None:
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
     parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
+    parser.add_argument(
+        "--imported", type=Path, nargs="*", default=[], help="bundle.json of unpacked bundles"
+    )
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
     parser.add_argument("--markdown", type=new_file, required=True)
@@ -40,6 +44,7 @@ def main() -> None:
         baselines,
         read_published(arguments.published, arguments.sources),
         read_record(arguments.facts, "facts"),
+        [read_imported(path.parent) for path in arguments.imported],
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
 

@@ -1,0 +1,121 @@
+"""Rows from another machine in the table: beside this machine's, or kept apart."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from semask.bundle import pack, unpack
+from semask.errors import InputError
+from semask.imported import Imported, read_imported
+from semask.published import read_published
+from semask.records import read_record, write_record
+from semask.table import build_table, write_table
+
+from .conftest import REPOSITORY, recipe
+
+
+class Site:
+    """A folder of results with made-up records of one row."""
+
+    def __init__(
+        self, folder: Path, make_record: Any, device: str, host: str, /, **changes: Any
+    ) -> None:
+        self.folder = folder
+        self.row = {"device": device, "processes": 8, "threads": 1}
+        for mode in ("full", "performance"):
+            for kind in ("train", "evaluate") if mode == "full" else ("train",):
+                content = make_record(kind, row=self.row, mode=mode, **changes)
+                content["run"] = {**content["run"], "host": host}
+                if "code_version" in changes:
+                    content["run"]["code_version"] = content.pop("code_version")
+                path = folder / f"{device}-8p/{mode}/seed0/{kind}.json"
+                write_record(path, kind, **content)
+
+    def records(self, kind: str) -> dict[str, Any]:
+        found = sorted(self.folder.rglob(f"{kind}.json"))
+        return {str(path): read_record(path, kind) for path in found}
+
+    def sent_to(self, folder: Path) -> Imported:
+        files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*.json")]
+        pack(folder / "sent.zip", "streets", self.folder, files)
+        unpack(folder / "sent.zip", folder / "imported")
+        return read_imported(folder / "imported")
+
+
+def table_of(here: Site, make_record: Any, *imported: Imported) -> dict[str, Any]:
+    for kind in ("baselines", "facts"):
+        write_record(here.folder / f"{kind}.json", kind, **make_record(kind))
+    return build_table(
+        [here.row],
+        here.records("train"),
+        here.records("evaluate"),
+        read_record(here.folder / "baselines.json", "baselines"),
+        read_published(REPOSITORY / "published" / "published.csv", ["ascend_port"]),
+        read_record(here.folder / "facts.json", "facts"),
+        imported,
+    )
+
+
+def test_rows_of_the_same_recipe_are_compared(tmp_path: Path, make_record: Any) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost")
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    npu = next(row for row in table["rows"] if row["name"] == "NPU-8P")
+    assert npu["source"] == "measured on npuhost, 2026-01-02"
+    assert npu["apart"] == []
+    assert all("imported" in path for path in npu["fps"]["from"])
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert (pair["fps_ratio"], pair["differing"]) == (1.0, [])
+    assert any("imported" in path for path in table["records"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"recipe": recipe(learning_rate=0.1)}, "training.learning_rate"),
+        ({"data_fingerprint": "1" * 64}, "data_fingerprint"),
+        ({"code_version": "0.0.9"}, "code (0.0.9 and 0.1.0)"),
+        ({"device": {"name": "Ascend910", "torch": "2.12.0"}}, "torch (2.12 and 2.13)"),
+    ],
+)
+def test_other_rows_are_kept_apart(
+    changes: dict[str, Any], key: str, tmp_path: Path, make_record: Any
+) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost", **changes)
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    npu = next(row for row in table["rows"] if row["name"] == "NPU-8P")
+    assert npu["apart"] == [key]
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert pair["fps_ratio"] is None
+    assert pair["acc1_difference"] is None
+    write_table(table, tmp_path / "t.md", tmp_path / "t.csv", tmp_path / "t.json")
+    first, _, apart = (tmp_path / "t.md").read_text().partition("## Kept apart")
+    assert "npuhost" not in first.partition("## NPU against GPU")[0]
+    assert f"differs from this machine's rows in {key}." in apart
+    frame = pd.read_csv(tmp_path / "t.csv").set_index("name")
+    assert frame.loc[frame["source"].str.contains("npuhost"), "apart"].tolist() == [key]
+
+
+def test_the_same_row_of_two_machines_stands_there_twice(tmp_path: Path, make_record: Any) -> None:
+    here = Site(tmp_path / "here", make_record, "cpu", "one")
+    there = Site(tmp_path / "there", make_record, "cpu", "two")
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    measured = [row for row in table["rows"] if row["kind"] == "measured"]
+    assert [row["name"] for row in measured] == ["CPU-8P", "CPU-8P"]
+    assert [row["source"].split(",")[0] for row in measured] == [
+        "measured here (one", "measured on two"
+    ]  # fmt: skip
+    assert not [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+
+
+def test_a_record_that_was_edited_after_unpacking_is_noticed(
+    tmp_path: Path, make_record: Any
+) -> None:
+    Site(tmp_path / "npu", make_record, "npu", "npuhost").sent_to(tmp_path)
+    record = next((tmp_path / "imported").rglob("train.json"))
+    record.write_text(record.read_text().replace('"fps": 10.0', '"fps": 11.0'))
+    with pytest.raises(InputError, match="changed after it was written"):
+        read_imported(tmp_path / "imported")

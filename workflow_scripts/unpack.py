@@ -1,0 +1,19 @@
+"""Unpack a bundle that came from another machine, after a look at all that is in it."""
+
+from pathlib import Path
+
+from semask.bundle import MANIFEST, unpack
+from workflow_scripts import _guard
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument("--bundle", type=Path, required=True, help="file that was packed elsewhere")
+    parser.add_argument("--digest", help="the bundle's digest, as the other machine printed it")
+    parser.add_argument("--manifest", type=Path, required=True, help=f"FOLDER/{MANIFEST} to make")
+    arguments = parser.parse_args()
+    unpack(arguments.bundle, arguments.manifest.parent, arguments.digest)
+
+
+if __name__ == "__main__":
+    _guard.run(main)
