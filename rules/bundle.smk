@@ -20,7 +20,7 @@ rule bundle:
         mem_mb=500,
     params:
         experiment=config["experiment"],
-        results=RESULTS,
+        results=get_results,
         code=get_code_of("bundle"),
     shell:
         "exec python -m workflow_scripts.bundle --experiment {params.experiment:q}"

@@ -372,6 +372,11 @@ def get_runs(file, *modes):
     ]
 
 
+def get_results(wildcards):
+    """Folder of the results."""
+    return RESULTS
+
+
 def get_bundled():
     """What goes into a bundle: the records and logs of all rows; their weights if asked."""
     weights = (
