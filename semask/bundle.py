@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import socket
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -126,8 +125,9 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
         InputError: the bundle is damaged, was edited, is another one than `digest` says, or holds
             records that do not belong together.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    # always the same name: what a killed one leaves behind, the next one removes
+    temporary = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
         extract(bundle, temporary)
         try:
@@ -143,20 +143,12 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
             raise InputError(
                 f"{bundle}: {said}; get the bundle anew from where it was made"
             ) from None
-        # as the umask of the user says, which mkdtemp does not heed
-        temporary.chmod(0o777 & ~_umask())
         if folder.exists():
             shutil.rmtree(folder)
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

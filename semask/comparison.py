@@ -68,7 +68,7 @@ def measured_row(
     line: dict[str, Any] = {
         "name": row_name(row),
         "kind": "measured",
-        "source": _measured_where([*trained.values(), *evaluated.values()]),
+        "source": f"measured here ({hosts_and_day(trained, evaluated)})",
         "apart": [],
         "acc1": _measured([r["figures"]["best"]["miou"] for r in evaluated.values()], [*evaluated]),
         "last_miou": _measured(
@@ -122,10 +122,11 @@ def _multi_scale(evaluated: Mapping[str, Record]) -> dict[str, Any]:
     return _measured([*figures.values()], [*figures])
 
 
-def _measured_where(records: Sequence[Record]) -> str:
-    hosts = sorted({record["run"]["host"] for record in records})
-    ended = max(record["run"]["ended"] for record in records)
-    return f"measured here ({', '.join(hosts)}, {ended[:10]})"
+def hosts_and_day(*records: Mapping[str, Record]) -> str:
+    """Where and when the last of some records was made, in words: "a, b, 2026-01-02"."""
+    runs = [record["run"] for group in records for record in group.values()]
+    hosts = sorted({run["host"] for run in runs})
+    return f"{', '.join(hosts)}, {max(run['ended'] for run in runs)[:10]}"
 
 
 def _beside_published(
@@ -266,40 +267,49 @@ def check_same_runs(
             raise InputError(f"{baselines_path}: of other data than {path}; {remedy}")
 
 
-def table_rows(
+def records_of(row: Mapping[str, Any], records: Mapping[str, Record]) -> dict[str, Record]:
+    """Those of some records that are of a row."""
+    return {p: record for p, record in records.items() if row_name(record["row"]) == row_name(row)}
+
+
+def measured_rows(
     rows: Sequence[Mapping[str, Any]],
     trained: Mapping[str, Record],
     evaluated: Mapping[str, Record],
     published: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """All rows: the measured ones in the config's order, then the published ones.
+    """The rows that were measured here, in the config's order.
 
-    A published row that stands beside a measured one is not repeated on its own; nor is one that
-    is published without naming devices.
+    Raises:
+        InputError: a row has no training record.
     """
-
-    def of(row: Mapping[str, Any], records: Mapping[str, Record]) -> dict[str, Record]:
-        same = (row["device"], row["processes"])
-        return {
-            path: record
-            for path, record in records.items()
-            if (record["row"]["device"], record["row"]["processes"]) == same
-        }
-
     for row in rows:
-        if not of(row, trained):
+        if not records_of(row, trained):
             raise InputError(
                 f"rows: {row['device']}-{row['processes']}p: no training record of it is given; "
                 "give one, or take the row out"
             )
-    lines = [measured_row(row, of(row, trained), of(row, evaluated), published) for row in rows]
+    return [
+        measured_row(row, records_of(row, trained), records_of(row, evaluated), published)
+        for row in rows
+    ]
+
+
+def published_rows(
+    measured: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The published rows that are on lines of their own.
+
+    A published row that stands beside a measured one is not repeated; nor is one that is published
+    without naming devices.
+    """
     shown = {
         line["published"]["line"]
-        for line in lines
+        for line in measured
         # a figure that is withheld there is still to be seen
         if line["published"] and not any(line["published"]["differing"].values())
     }
-    return lines + [
+    return [
         published_row(other)
         for other in published
         if other["row"] is not None and other["line"] not in shown

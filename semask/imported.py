@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semask.bundle import KINDS, MANIFEST, read_manifest
-from semask.comparison import Record, code_differences, differing_records, measured_row, row_name
+from semask.comparison import (
+    Record,
+    code_differences,
+    differing_records,
+    hosts_and_day,
+    measured_row,
+    records_of,
+    row_name,
+)
 from semask.records import read_record
 
 
@@ -52,9 +60,9 @@ def imported_rows(
     """
     rows = {row_name(record["row"]): record["row"] for record in imported.trained.values()}
     lines = []
-    for name, row in rows.items():
-        own = _of(name, imported.trained)
-        line = measured_row(row, own, _of(name, imported.evaluated), published)
+    for row in rows.values():
+        own, scored = (records_of(row, r) for r in (imported.trained, imported.evaluated))
+        line = measured_row(row, own, scored, published)
         differing = {
             key
             for record in own.values()
@@ -62,15 +70,6 @@ def imported_rows(
             if record["mode"] == other["mode"]
             for key in (*differing_records(record, other), *code_differences(record, other))
         }
-        lines.append({**line, "source": _where([*own.values()]), "apart": sorted(differing)})
+        source = f"measured on {hosts_and_day(own, scored)}"
+        lines.append({**line, "source": source, "apart": sorted(differing)})
     return lines
-
-
-def _of(name: str, records: Mapping[str, Record]) -> dict[str, Record]:
-    return {path: record for path, record in records.items() if row_name(record["row"]) == name}
-
-
-def _where(records: Sequence[Record]) -> str:
-    hosts = sorted({record["run"]["host"] for record in records})
-    ended = max(record["run"]["ended"] for record in records)
-    return f"measured on {', '.join(hosts)}, {ended[:10]}"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from prettytable import PrettyTable, TableStyle
 
-from semask.comparison import Record, npu_over_gpu, table_rows
+from semask.comparison import Record, measured_rows, npu_over_gpu, published_rows
 from semask.files import write_atomically
 from semask.imported import Imported, imported_rows
 
@@ -55,11 +55,10 @@ def build_table(
         experiment, rows (see `semask.comparison.measured_row`), npu_over_gpu, baselines, facts (see
         `semask.facts.model_facts`), records.
     """
-    lines = table_rows(rows, trained, evaluated, published)
-    place = sum(line["kind"] == "measured" for line in lines)
+    lines = measured_rows(rows, trained, evaluated, published)
     for bundle in imported:
-        lines[place:place] = brought = imported_rows(bundle, trained, published)
-        place += len(brought)
+        lines += imported_rows(bundle, trained, published)
+    lines += published_rows(lines, published)
     trained = {**trained, **{k: v for bundle in imported for k, v in bundle.trained.items()}}
     evaluated = {**evaluated, **{k: v for bundle in imported for k, v in bundle.evaluated.items()}}
     _warn_of_useless(lines, baselines["figures"]["constant"]["miou"])

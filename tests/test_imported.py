@@ -69,6 +69,9 @@ def test_rows_of_the_same_recipe_are_compared(tmp_path: Path, make_record: Any) 
     [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
     assert (pair["fps_ratio"], pair["differing"]) == (1.0, [])
     assert any("imported" in path for path in table["records"])
+    # what stands beside an imported row is not repeated, as beside one of this machine
+    assert npu["published"] is not None
+    assert "NPU-8P" not in [row["name"] for row in table["rows"] if row["kind"] == "published"]
 
 
 @pytest.mark.parametrize(
