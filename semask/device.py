@@ -10,6 +10,7 @@ import os
 import platform
 import random
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from semask import device_locks, error_stream
+from semask import device_locks, error_stream, slurm
 from semask.distributed import gather_objects, local_rank, rank
 from semask.errors import InputError
 from semask.recipe import Numerics
@@ -41,6 +42,8 @@ _BACKENDS = {
     "npu": _Backend("npu", "hccl", "ASCEND_RT_VISIBLE_DEVICES"),
 }
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# where the processes of a run on several machines are, known once they have met
+_nodes: list[dict[str, Any]] | None = None
 # Longer than any limit of `semask.progress`, which knows better who is waited for.
 _PROCESS_GROUP_TIMEOUT = timedelta(hours=2)
 # Variables that change what a device computes or how fast; their values go into the records.
@@ -87,7 +90,8 @@ def _count(device: str) -> int:
         )
     if torch.version.cuda is None:
         raise _AbsentError(
-            f"torch {torch.__version__} is built without CUDA; install a build with it"
+            f"torch {torch.__version__} is built without CUDA"
+            f"{_listed(backend).replace(' with ', ' beside ')}; install a build with it"
         )
     try:
         torch.cuda.init()
@@ -165,19 +169,20 @@ def require(device: str, processes: int, asked_by: str) -> None:
 def reserve(device: str, processes: int, asked_by: str) -> None:
     """Take `processes` devices for this process and those that it starts, waiting for free ones.
 
-    The devices are among those that the scheduler or the user made visible, or else all of them.
-    From then on only those taken are visible: process k of the run uses the k-th.
+    The devices are among those that the scheduler gave or the user made visible, or else all of
+    them. From then on only those taken are visible: process k of the run uses the k-th.
 
     Raises:
-        InputError: there are not so many, free or not.
+        InputError: there are not so many, free or not; under Slurm also where the job was given
+            none of them.
     """
-    require(device, processes, asked_by)
     visible = _BACKENDS[device].visible
     if visible is None:
         return
+    _keep_to_scheduled(device, visible)
+    require(device, processes, asked_by)
     found = count(device)
-    listed = [name.strip() for name in os.environ.get(visible, "").split(",") if name.strip()]
-    ids = listed[:found] or [str(i) for i in range(found)]
+    ids = _names_in(visible)[:found] or [str(i) for i in range(found)]
     taken = device_locks.take(
         device,
         ids,
@@ -185,6 +190,29 @@ def reserve(device: str, processes: int, asked_by: str) -> None:
         waiting=lambda: print(f"waiting for {processes} free {device} of {len(ids)}", flush=True),
     )
     os.environ[visible] = ",".join(taken)
+
+
+def _keep_to_scheduled(device: str, visible: str) -> None:
+    """Make only those devices visible that Slurm gave to the job.
+
+    Of GPUs Slurm itself does so, perhaps in numbers that count from 0 in each job. A list of NPUs
+    that is not within the job's is from elsewhere, such as the shell that the job was sent from.
+    """
+    listed = _names_in(visible)
+    if device == "gpu" and listed:
+        return
+    try:
+        own = slurm.own_devices(device)
+    except InputError:
+        if listed:  # the site's prolog or the user knows better
+            return
+        raise
+    if own is not None and not (listed and set(listed) <= set(own)):
+        os.environ[visible] = ",".join(own)
+
+
+def _names_in(visible: str) -> list[str]:
+    return [name.strip() for name in os.environ.get(visible, "").split(",") if name.strip()]
 
 
 def set_up(
@@ -224,7 +252,20 @@ def set_up(
             timeout=_PROCESS_GROUP_TIMEOUT,
             device_id=None if device == "cpu" else chosen,
         )
+    if int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1:
+        global _nodes
+        places = gather_objects((int(os.environ["GROUP_RANK"]), _host(), _visible(device)))
+        _nodes = [{"host": host, "ids": ids} for _, host, ids in sorted(set(places))]
     return chosen
+
+
+def _host() -> str:
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def _visible(device: str) -> str | None:
+    variable = _BACKENDS[device].visible
+    return os.environ.get(variable) if variable else None
 
 
 def _apply(numerics: Numerics, device: str) -> None:
@@ -383,15 +424,16 @@ def describe(device: str) -> dict[str, Any]:
     """Provenance of a device: its name and the versions of what drives it.
 
     Keys: name, cores, memory_bytes (the host's), ids (of the visible devices, None where nothing
-    restricts them), environment (variables that change what is computed or how fast), driver,
-    cann, cuda, torch, torch_npu; None where a thing is not there.
+    restricts them), nodes (host and ids of each machine of a run on several), environment
+    (variables that change what is computed or how fast), driver, cann, cuda, torch, torch_npu;
+    None where a thing is not there.
     """
-    backend = _BACKENDS[device]
     facts: dict[str, Any] = {
         "name": _cpu_name(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
-        "ids": os.environ.get(backend.visible) if backend.visible else None,
+        "ids": _visible(device),
+        "nodes": _nodes,
         "environment": {k: v for k, v in sorted(os.environ.items()) if _TELLING.match(k)},
         "driver": None,
         "cann": None,

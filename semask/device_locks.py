@@ -63,7 +63,9 @@ def take(
 
 def _folder() -> Path:
     job = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), "machine")
-    safe = re.sub(r"[^A-Za-z0-9-]", "_", job)
+    # a machine may be several of Slurm's nodes
+    node = os.environ.get("SLURMD_NODENAME", "")
+    safe = re.sub(r"[^A-Za-z0-9-]", "_", f"{job}-{node}" if node else job)
     own = Path(tempfile.gettempdir()) / f"semask-devices-{os.getuid()}"
     own.mkdir(mode=0o700, exist_ok=True)
     found = own.lstat()

@@ -103,6 +103,42 @@ def test_devices_are_taken_from_those_that_are_visible(
         assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
+@pytest.mark.parametrize(
+    ("device", "listed", "given", "taken"),
+    [
+        ("npu", None, ["4", "5"], "4,5"),
+        ("npu", "5", ["4", "5"], "5"),  # fewer by choice
+        ("npu", "0,1", ["4", "5"], "4,5"),  # from the shell that the job was sent from
+        ("npu", "0,1", None, "0,1"),  # the node is the job's, or the site's prolog says so
+        ("gpu", "0,1", ["4", "5"], "0,1"),  # Slurm's own, in numbers of the job
+        ("gpu", None, ["4", "5"], "4,5"),
+    ],
+)
+def test_devices_are_those_that_slurm_gave(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    device: str,
+    listed: str | None,
+    given: list[str] | None,
+    taken: str,
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(devices, "_count", lambda device: 8)
+    variable = {"gpu": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}[device]
+    # restored, with what reserve makes of it
+    monkeypatch.setenv(variable, listed or "")
+
+    def own(device: str) -> list[str]:
+        if given is None:
+            raise InputError("Slurm job 12: was given no npu")
+        return given
+
+    monkeypatch.setattr("semask.slurm.own_devices", own)
+    devices.reserve(device, len(taken.split(",")), "rows: of a test")
+    assert os.environ[variable] == taken
+
+
 def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
     """As where CANN is not set up; CPU stages go on, and torch never tries on its own."""
     package = tmp_path / "torch_npu"
