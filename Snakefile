@@ -33,6 +33,10 @@ rule all:
         f"{RESULTS}/table.md",
 
 
+onstart:
+    wait_for_jobs_left()
+
+
 onsuccess:
     clear_work()
 

@@ -14,6 +14,7 @@ rule bundle:
         f"{RESULTS}/bundle.zip",
     log:
         f"{RESULTS}/logs/bundle.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
@@ -34,6 +35,7 @@ rule unpack:
         IMPORTED,
     log:
         f"{RESULTS}/logs/unpack-{{bundle}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -59,9 +59,11 @@ os.environ["PATH"] = os.pathsep.join(
 )
 # jobs end with the workflow that started them, so that none writes after the next one has begun
 os.environ[_guard.JOB] = str(os.getpid())
-if workflow.is_main_process and not workflow.dryrun:
-    _head.take(Path(".snakemake"))
+if not workflow.dryrun:
+    # also the Snakemakes that a cluster's jobs consist of
     _head.heed_warnings()
+    if workflow.is_main_process:
+        _head.take(Path(".snakemake"))
 
 RESULTS = config["results"]
 if config["variant"] is not None:
@@ -216,10 +218,12 @@ def check_present(row, record, asked_by):
     """Number of processes of a row, after a look whether their devices are here.
 
     Not looked where nothing is run here: when the plan is only shown, and where another executor
-    runs the jobs.
+    runs the jobs. In a job the launcher looks.
     """
     runs_here = (
-        workflow.executor_plugin is not None and not workflow.non_local_exec_or_dryrun
+        workflow.is_main_process
+        and workflow.executor_plugin is not None
+        and not workflow.non_local_exec_or_dryrun
     )
     if row["device"] != "cpu" and runs_here and not record.is_file():
         from semask.device import require
@@ -318,6 +322,11 @@ def get_fault_tolerance(wildcards, resources):
     return json.dumps(config["fault_tolerance"])
 
 
+def get_nodes(wildcards, resources):
+    """Nodes of a cluster that a run is spread over, as a cluster's profile sets the resource."""
+    return resources.get("nodes", 1)
+
+
 def get_stall_minutes(wildcards, resources):
     """After how long processes that do not move are ended."""
     return config["fault_tolerance"]["stall_minutes"]
@@ -328,6 +337,12 @@ def clear_work():
     if workflow.is_main_process:
         for record in get_runs("train.json", "full", "performance"):
             clear_workdir(Path(record).parent / "work", Path(record))
+
+
+def wait_for_jobs_left():
+    """Wait for what a Snakemake that was killed has left running on a cluster."""
+    if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
+        _head.wait_for_jobs_left()
 
 
 def get_cores_of(wildcards):
@@ -347,8 +362,16 @@ def get_evaluation_memory_of(wildcards):
 
 
 def get_all_cores(wildcards):
-    """All cores: beside a run that measures speed nothing else may run."""
-    return workflow.cores or get_cores_of(wildcards)
+    """All cores: beside a run that measures speed nothing else may run.
+
+    On a cluster, where `--jobs` is given and not `--cores`, its profile sees to that.
+    """
+    return workflow.resource_settings.cores or get_cores_of(wildcards)
+
+
+def get_cores_to_prepare(wildcards):
+    """All cores; some where Snakemake knows of no number, since a cluster has them."""
+    return workflow.resource_settings.cores or 8
 
 
 def get_count_of(device):

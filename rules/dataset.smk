@@ -16,6 +16,7 @@ checkpoint dataset:
         f"{LABELS}/logs/dataset.log",
     benchmark:
         f"{LABELS}/logs/dataset.benchmark.tsv"
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     threads: 2

@@ -35,6 +35,7 @@ rule evaluate:
         labels=get_labels_folder,
         workers=config["loader"]["workers"],
         processes=get_present_processes_of("full/evaluate.json"),
+        nodes=get_nodes,
         multi_scale=json.dumps(config["evaluation"]["multi_scale"]),
         saved=lambda wildcards, output: (
             ["--saved-predictions", output.saved] if "saved" in output.keys() else []
@@ -50,7 +51,7 @@ rule evaluate:
         "exec python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
-        " --processes {params.processes} {params.fallbacks:q} --stall-minutes {params.stall_minutes} --execution {params.execution:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
+        " --processes {params.processes} --nodes {params.nodes} {params.fallbacks:q} --stall-minutes {params.stall_minutes} --execution {params.execution:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
         " --predictions {params.predictions} --pictures {output.pictures:q}"
         " --record {output.record:q} --error-log {log:q}"
 

@@ -41,6 +41,7 @@ rule manifest:
         f"{LABELS}/{{split}}.json",
     log:
         f"{LABELS}/logs/{{split}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -18,7 +18,7 @@ rule prepare:
         f"{PREPARED}/train.benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
-    threads: workflow.cores
+    threads: get_cores_to_prepare
     resources:
         mem_mb=2000,
     params:

@@ -26,6 +26,7 @@ rule released:
     params:
         config=get_released_config_of,
         processes=get_released_processes_of,
+        nodes=get_nodes,
         stall_minutes=get_stall_minutes,
         root=get_root,
         labels=get_labels_folder,
@@ -33,7 +34,7 @@ rule released:
     shell:
         "exec python -m workflow_scripts.released --config {params.config:q}"
         " --weights {input.weights:q} --val-manifest {input.val:q} --root {params.root:q}"
-        " --labels {params.labels:q} --stall-minutes {params.stall_minutes}"
+        " --labels {params.labels:q} --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
         " --record {output:q} --error-log {log:q}"
 
 
@@ -47,6 +48,7 @@ rule released_table:
         json=f"{RELEASED}/table.json",
     log:
         f"{RELEASED}/logs/table.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -25,6 +25,7 @@ rule table:
         json=f"{RESULTS}/table.json",
     log:
         f"{RESULTS}/logs/table.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -11,7 +11,8 @@ from there.
 EVALUATION_CODE = ["semask.evaluation"]
 TRAIN = (
     "exec python -m workflow_scripts.train --config {params.config:q}"
-    " --device {wildcards.device} --processes {params.processes} --threads {params.threads}"
+    " --device {wildcards.device} --processes {params.processes} --nodes {params.nodes}"
+    " --threads {params.threads}"
     " --mode {params.mode} --seed {wildcards.seed}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
@@ -52,6 +53,7 @@ rule train:
     params:
         config=get_train_config(),
         processes=get_present_processes_of("full/train.json"),
+        nodes=get_nodes,
         threads=lambda wildcards: get_row_of(wildcards)["threads"],
         mode="full",
         root=get_root,
@@ -93,6 +95,7 @@ rule measure:
     params:
         config=get_train_config(),
         processes=get_present_processes_of("performance/train.json"),
+        nodes=get_nodes,
         threads=lambda wildcards: get_row_of(wildcards)["threads"],
         mode="performance",
         root=get_root,

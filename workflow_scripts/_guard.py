@@ -18,6 +18,7 @@ from semask.errors import INTERRUPTED, GivenUpError, InputError, Interrupted, re
 from semask.signals import asked_to_leave, end_with_parent
 
 FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
+NODES = "of the Slurm job, over which the processes are spread; with 1 they run on this machine"
 STALL_MINUTES = "end the processes when nothing has moved for so long"
 
 JOB = "SEMASK_JOB"

@@ -1,5 +1,7 @@
 """What a Snakemake does that is warned, and one that comes after a killed one.
 
+A job of a local Snakemake ends with it; one that was sent to Slurm does not.
+
 Snakemake's lock is a folder of files: it outlives a Snakemake that was killed, and the next one
 refuses to start until somebody calls `--unlock`. Beside it each Snakemake holds a lock of the
 operating system, which goes with the process: where nobody holds one, Snakemake's is a left-over.
@@ -9,13 +11,19 @@ import fcntl
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 _NAME = "semask.lock"
 # after which Snakemake starts no more jobs and waits for those that run
 _WAIT_FOR_JOBS = signal.SIGTERM
+# seconds between two looks at Slurm's queue, and how often it may fail to answer
+_BETWEEN_LOOKS = 5.0
+_LOOKS = 5
 _held: list[int] = []
 
 
@@ -55,3 +63,42 @@ def take(folder: Path) -> None:
     os.ftruncate(file, 0)
     os.pwrite(file, here, 0)
     fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def wait_for_jobs_left() -> None:
+    """Wait for the Slurm jobs that a killed Snakemake has left at work in this directory.
+
+    Those that train write where this one's jobs would, and may have waited long for their devices:
+    they are left to it. What they complete, this Snakemake's jobs find and only bring to its place.
+    """
+    told: set[str] = set()
+    while left := _jobs_left():
+        if not told >= left.keys():
+            told |= left.keys()
+            jobs = ", ".join(f"{number} ({what})" for number, what in left.items())
+            print(
+                f"waiting for Slurm jobs that an earlier snakemake has left here: {jobs}; "
+                f"end those that are not wanted with scancel {' '.join(left)}",
+                file=sys.stderr,
+                flush=True,
+            )
+        time.sleep(_BETWEEN_LOOKS)
+
+
+def _jobs_left() -> dict[str, str]:
+    """What those jobs do, by their numbers."""
+    command = ["squeue", "--me", "--noheader", "--format=%A|%k|%Z"]
+    for _ in range(_LOOKS):
+        with suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+            jobs = [line.split("|", 2) for line in done.stdout.splitlines()]
+            # the executor's comment names the rule
+            return {
+                number: comment
+                for number, comment, folder in jobs
+                if comment.startswith("rule_") and Path(folder) == Path.cwd()
+            }
+        time.sleep(_BETWEEN_LOOKS)
+    # the trainer's lock keeps a second one from doing harm
+    print("squeue does not say whether jobs of an earlier snakemake run here", file=sys.stderr)
+    return {}

@@ -1,9 +1,13 @@
 """The processes of a script, one per device, each with a device of its own."""
 
 import os
+import socket
 import sys
+import tempfile
+from pathlib import Path
 
-from semask import progress
+from semask import progress, slurm
+from semask.errors import InputError
 from workflow_scripts import _guard
 
 _LAUNCHED = "SEMASK_LAUNCHED"
@@ -14,34 +18,82 @@ def is_launched() -> bool:
     return _guard.is_one_of_several() or _LAUNCHED in os.environ
 
 
-def launch(module: str, device: str, processes: int, asked_by: str, stall_minutes: float) -> None:
+def launch(
+    module: str,
+    device: str,
+    processes: int,
+    nodes: int,
+    shared: Path,
+    asked_by: str,
+    stall_minutes: float,
+) -> None:
     """Start a script `processes` times with this script's arguments, on devices that are free.
 
     Returns only in the processes that do the work, from then on watched (`semask.progress`); the
-    process that calls it first becomes their supervisor or, for one process on a device that has to
-    be taken, a new start of the script.
+    process that calls it first becomes their supervisor, what starts a supervisor on each node, or,
+    for one process on a device that has to be taken, a new start of the script.
 
     Args:
         module: dotted name of the script.
         device: cpu, gpu or npu.
-        processes: how many, all on this machine.
+        processes: how many.
+        nodes: of this Slurm job, over which they are spread evenly; 1 for this machine alone.
+        shared: folder that all nodes see, for files that last as long as the processes.
         asked_by: what in the config asks for them.
         stall_minutes: when nothing has moved for so long, the processes are ended.
 
     Raises:
-        InputError: the devices are not there.
+        InputError: the devices are not there, or the nodes.
     """
     if is_launched() or (device == "cpu" and processes == 1):
         progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
         return
-    if device != "cpu":
-        from semask.device import reserve  # torch takes seconds to import
-
-        reserve(device, processes, asked_by)
     command = [sys.executable, "-m"]
-    if processes > 1:
-        command += ["workflow_scripts._supervise", str(processes)]
+    environment = dict(os.environ)
+    if nodes > 1:
+        each = _share(processes, nodes, asked_by)
+        shared.mkdir(parents=True, exist_ok=True)
+        environment[progress.FOLDER] = tempfile.mkdtemp(prefix=".progress-", dir=shared)
+        # the workflow is a process of this machine only
+        environment.pop(_guard.JOB, None)
+        command = [*slurm.on_each(nodes, environment), *command, "workflow_scripts._node"]
+        command += [device, str(each), str(_free_port()), asked_by]
+    else:
+        if device != "cpu":
+            from semask.device import reserve  # torch takes seconds to import
+
+            reserve(device, processes, asked_by)
+            # what reserve has made visible
+            environment = dict(os.environ)
+        if processes > 1:
+            command += ["workflow_scripts._supervise", str(processes), "0", "1", "localhost:0"]
+        # a library that has counted the devices may not look at the variables again: start afresh
+        environment[_LAUNCHED] = "1"
     sys.stdout.flush()
-    # a library that has counted the devices may not look at the variables again: start afresh
-    environment = {**os.environ, _LAUNCHED: "1"}
-    os.execve(sys.executable, [*command, module, *sys.argv[1:]], environment)
+    os.execvpe(command[0], [*command, module, *sys.argv[1:]], environment)
+
+
+def _share(processes: int, nodes: int, asked_by: str) -> int:
+    """Processes of each node.
+
+    Raises:
+        InputError: they are not equally many, or this Slurm job has fewer nodes.
+    """
+    number = slurm.job_number()
+    found = 1 if number is None else len(slurm.read_job(number).nodes)
+    if found < nodes:
+        where = "outside a Slurm job there is" if number is None else f"Slurm job {number} has"
+        raise InputError(f"{asked_by}: is to run on {nodes} nodes, and {where} {found}")
+    if processes % nodes:
+        raise InputError(
+            f"{asked_by}: {processes} processes cannot be spread evenly over {nodes} nodes; change "
+            "`nodes` of the profile, or `processes`"
+        )
+    return processes // nodes
+
+
+def _free_port() -> int:
+    """A port that nothing listens on now, where the processes of all nodes find each other."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])

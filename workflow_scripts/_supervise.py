@@ -1,6 +1,9 @@
 """Start a script in several processes by torchrun's own agent, and say how they ended.
 
-    python -m workflow_scripts._supervise PROCESSES MODULE [ARGUMENT ...]
+    python -m workflow_scripts._supervise PROCESSES NODE NODES HOST:PORT MODULE [ARGUMENT ...]
+
+PROCESSES are started here, on node NODE of NODES, and as many on each other node by an agent there;
+the agents meet at HOST:PORT, which is on node 0. The processes of node 0 come first.
 
 Signals to leave are passed on to the processes, which keep what they have and leave; when one of
 them fails, the agent ends the others. The exit status is theirs (`workflow_scripts._guard`).
@@ -9,12 +12,15 @@ them fails, the agent ends the others. The exit status is theirs (`workflow_scri
 import argparse
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -30,7 +36,8 @@ _asked: list[int] = []
 
 
 def main() -> None:
-    processes, module, *arguments = sys.argv[1:]
+    here, node, nodes = map(int, sys.argv[1:4])
+    meeting, module, *arguments = sys.argv[4:]
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--error-log", type=Path)
     report_to(shared.parse_known_args(arguments)[0].error_log)
@@ -41,22 +48,43 @@ def main() -> None:
     for number in LEAVE:
         signal.signal(number, _pass_on)
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=int(processes),
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
+        min_nodes=nodes,
+        max_nodes=nodes,
+        nproc_per_node=here,
+        # the same on all nodes; another run at the same place would be another job's
+        run_id=os.environ.get("SLURM_JOB_ID", "") if nodes > 1 else uuid.uuid4().hex,
+        # among several nodes the ranks are to be in the nodes' order
+        rdzv_backend="static" if nodes > 1 else "c10d",
+        rdzv_endpoint=meeting,
+        rdzv_configs={"rank": node} if nodes > 1 else {},
         max_restarts=0,
         # of these the agent would end the processes itself, within 30 seconds
         signals_to_handle="SIGQUIT",
     )
-    with tempfile.TemporaryDirectory(prefix="semask-progress-") as folder:
+    with _progress_folder(node) as folder:
         os.environ[progress.FOLDER] = folder
         try:
             elastic_launch(config, sys.executable)("-m", module, *arguments)
         except ChildFailedError as fault:
-            sys.exit(_status_of(fault.failures, int(processes)))
+            sys.exit(_status_of(fault.failures, here * nodes))
+
+
+@contextmanager
+def _progress_folder(node: int) -> Iterator[str]:
+    """Context with the folder where all processes of the run say where they are.
+
+    That of several nodes was made before their agents were started; the first one removes it.
+    """
+    shared = os.environ.get(progress.FOLDER)
+    if shared is None:
+        with tempfile.TemporaryDirectory(prefix="semask-progress-") as folder:
+            yield folder
+        return
+    try:
+        yield shared
+    finally:
+        if node == 0:
+            shutil.rmtree(shared, ignore_errors=True)
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:

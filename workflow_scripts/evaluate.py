@@ -23,9 +23,15 @@ def main() -> None:
     if arguments.saved_predictions is not None:
         prediction_names(val)
     device = trained["row"]["device"]
-    name = f"rows: {device}-{arguments.processes}p"
-    stalled = arguments.stall_minutes
-    launch("workflow_scripts.evaluate", device, arguments.processes, name, stalled)
+    launch(
+        "workflow_scripts.evaluate",
+        device,
+        arguments.processes,
+        arguments.nodes,
+        shared=arguments.record.parent,
+        asked_by=f"rows: {device}-{arguments.processes}p",
+        stall_minutes=arguments.stall_minutes,
+    )
 
     # torch takes seconds to import: only now that the input is known to be right
     from semask.scoring import score_run
@@ -62,6 +68,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
     )
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=_guard.NODES)
     parser.add_argument(
         "--multi-scale",
         type=json_value("--multi-scale", config_schema("evaluation.multi_scale")),

@@ -7,7 +7,7 @@ from semask.data.manifest import check_classes, read_manifest
 from workflow_scripts import _guard
 from workflow_scripts._json_options import MODEL, config_schema, json_value
 from workflow_scripts._launch import launch
-from workflow_scripts._options import new_file
+from workflow_scripts._options import new_file, whole_number
 
 
 def main() -> None:
@@ -23,14 +23,22 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
     parser.add_argument("--record", type=new_file, required=True)
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=_guard.NODES)
     parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
     arguments = parser.parse_args()
     config = arguments.config
     val = read_manifest(arguments.val_manifest)
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
     row = config["row"]
-    stalled = arguments.stall_minutes
-    launch("workflow_scripts.released", row["device"], row["processes"], "released.device", stalled)
+    launch(
+        "workflow_scripts.released",
+        row["device"],
+        row["processes"],
+        arguments.nodes,
+        shared=arguments.record.parent,
+        asked_by="released.device",
+        stall_minutes=arguments.stall_minutes,
+    )
 
     from semask.released import score_released
 

@@ -47,9 +47,15 @@ def main() -> None:
         ):
             print(f"{run.work}: the run was complete already", flush=True)
         else:
-            name = f"rows: {arguments.device}-{arguments.processes}p"
-            stalled = run.fault_tolerance.stall_minutes
-            launch("workflow_scripts.train", arguments.device, arguments.processes, name, stalled)
+            launch(
+                "workflow_scripts.train",
+                arguments.device,
+                arguments.processes,
+                arguments.nodes,
+                shared=run.work,
+                asked_by=f"rows: {arguments.device}-{arguments.processes}p",
+                stall_minutes=run.fault_tolerance.stall_minutes,
+            )
             signals.listen()
 
             # torch takes seconds to import: only now that the input is known to be right
@@ -132,6 +138,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
     )
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=_guard.NODES)
     parser.add_argument(
         "--threads",
         type=whole_number("--threads", 1),
