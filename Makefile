@@ -23,7 +23,7 @@ PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile
 SOURCES = semask workflow_scripts benchmarks tests .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 
-.PHONY: table test slow-test bench audit check lint
+.PHONY: table test slow-test slurm-test bench audit check lint
 
 table: $(VENV)/installed
 	$(RUN) snakemake --cores all results/table.md
@@ -33,6 +33,10 @@ test: $(VENV)/installed-dev
 
 slow-test: $(VENV)/installed-dev
 	$(RUN) pytest -m slow
+
+# as root, on a machine with Debian's slurmctld, slurmd, slurm-client and munge, and no other Slurm
+slurm-test: $(VENV)/installed-dev
+	$(RUN) pytest -m slurm
 
 bench: $(VENV)/installed-dev
 	for name in $(BENCHMARKS); do $(RUN) benchmarks.$$name || exit; done
