@@ -7,8 +7,8 @@ Makes: a record with the mIoU of the best constant prediction and of the best cl
 
 rule baselines:
     input:
-        train=f"{LABELS}/train.json",
-        val=f"{LABELS}/val.json",
+        train=TRAIN_MANIFEST,
+        val=VAL_MANIFEST,
     output:
         f"{RESULTS}/baselines.json",
     log:

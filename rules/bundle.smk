@@ -4,7 +4,8 @@ Needs: the records of this machine's rows; the bundles that the config names.
 Makes: a bundle of the former (`snakemake bundle`); a folder of the latter's records, all looked at.
 """
 
-IMPORTED = f"{RESULTS}/imported/{{bundle}}/bundle.json"
+# beside the files that it speaks of, which are no outputs
+IMPORTED = local(f"{RESULTS}/imported/{{bundle}}/bundle.json")
 
 
 rule bundle:

@@ -74,8 +74,13 @@ PREPARED = config["dataset"]["prepared"]
 RELEASED = f"{config['results']}/released"
 DATASET = sets.load(config["dataset"]["name"])
 WEIGHTS = config["downloads"]["weights"]
+# Under a default storage provider, everything is kept there that is not `local`. The data set and
+# what is made of it are trees of files that rules read by their folders: their manifests stay
+# beside them, on a volume that jobs see at the same place.
+TRAIN_MANIFEST = local(f"{LABELS}/train.json")
+VAL_MANIFEST = local(f"{LABELS}/val.json")
 # needed, but a look at the same data from another side is no reason to train or score again
-VERIFIED = ancient(f"{LABELS}/verified.json")
+VERIFIED = ancient(local(f"{LABELS}/verified.json"))
 RETRIES = config["fault_tolerance"]["retries"]
 RUN = f"{RESULTS}/{{device}}-{{processes}}p/{{mode}}/seed{{seed}}"
 
@@ -143,7 +148,8 @@ def get_archives(wildcards):
 def get_download(wildcards):
     """List of the archives that were unpacked; nothing where the folder is the user's own."""
     # unpacked once and for all: another mirror or edited code is no reason to start anew
-    return ancient(f"{LABELS}/download.json") if config["dataset"]["download"] else []
+    list_of_archives = local(f"{LABELS}/download.json")
+    return ancient(list_of_archives) if config["dataset"]["download"] else []
 
 
 def get_weights_source_of(wildcards):
@@ -164,16 +170,18 @@ def get_sources_of(wildcards):
     """Images and annotations of a part; a file that is added or changed converts it again."""
     checkpoints.dataset.get()
     try:
-        return sets.sources_of(DATASET, Path(ROOT), wildcards.split, wildcards.part)
+        sources = sets.sources_of(DATASET, Path(ROOT), wildcards.split, wildcards.part)
     except InputError as fault:
         stop(f"error: {fault}")
+    return [local(source) for source in sources]
 
 
 def get_part_manifests_of(wildcards):
     """Manifests of all parts of a split."""
-    return expand(
-        f"{LABELS}/{{{{split}}}}/{{part}}.json", part=get_parts(wildcards.split)
-    )
+    return [
+        local(f"{LABELS}/{wildcards.split}/{part}.json")
+        for part in get_parts(wildcards.split)
+    ]
 
 
 def get_published(wildcards):
@@ -208,7 +216,7 @@ def get_present_processes_of(record):
     def processes(wildcards):
         row = get_row_of(wildcards)
         name = f"{row['device']}-{row['processes']}p"
-        path = Path(RESULTS, name, mode, f"seed{wildcards.seed}", file)
+        path = f"{RESULTS}/{name}/{mode}/seed{wildcards.seed}/{file}"
         return check_present(row, path, f"rows: {name}")
 
     return processes
@@ -225,7 +233,7 @@ def check_present(row, record, asked_by):
         and workflow.executor_plugin is not None
         and not workflow.non_local_exec_or_dryrun
     )
-    if row["device"] != "cpu" and runs_here and not record.is_file():
+    if row["device"] != "cpu" and runs_here and not exists(record):
         from semask.device import require
 
         try:
@@ -266,7 +274,7 @@ def get_train_config():
 def get_prepared():
     """List of what was stored as plain arrays; nothing where the data set's own files are read."""
     # the same images and labels: no reason to train again
-    return [] if PREPARED is None else ancient(f"{PREPARED}/train.json")
+    return [] if PREPARED is None else ancient(local(f"{PREPARED}/train.json"))
 
 
 def get_prepared_option(wildcards, input):
@@ -281,13 +289,13 @@ def get_pretrained():
         return []
     if given in PUBLISHED_WEIGHTS:
         # checked by digest, so a file that is fetched again is the same: no reason to train again
-        return ancient(f"{WEIGHTS}/{given}")
+        return ancient(local(f"{WEIGHTS}/{given}"))
     if not Path(given).is_file():
         stop(
             f"error: config: model.pretrained: {given}: no such file, and not a name in "
             f"published/weights.csv, which has {', '.join(list(PUBLISHED_WEIGHTS)[:4])}, …"
         )
-    return given
+    return local(given)
 
 
 def get_pretrained_option(wildcards, input):
@@ -336,7 +344,9 @@ def clear_work():
     """Clear the work directories of runs whose end Snakemake has noted by now."""
     if workflow.is_main_process:
         for record in get_runs("train.json", "full", "performance"):
-            clear_workdir(Path(record).parent / "work", Path(record))
+            work = Path(record).parent / "work"
+            if work.is_dir():
+                clear_workdir(work, exists(record))
 
 
 def wait_for_jobs_left():
@@ -395,9 +405,16 @@ def get_runs(file, *modes):
     ]
 
 
-def get_results(wildcards):
-    """Folder of the results."""
-    return RESULTS
+def get_results(wildcards, input):
+    """Folder that the results are in, or the copies of them that a storage provider brought."""
+    return str(input[0]).removesuffix(get_bundled()[0].removeprefix(RESULTS))
+
+
+def get_copies_option(wildcards, input):
+    """The option for where a storage provider puts its copies; the table leaves it out of names."""
+    if workflow.storage_settings.default_storage_provider is None:
+        return []
+    return ["--copies", str(input.facts).removesuffix(f"/{RESULTS}/facts.json")]
 
 
 def get_bundled():
@@ -426,7 +443,7 @@ def get_bundle_of(wildcards):
     file = config["imports"][wildcards.bundle]["file"]
     if not Path(file).is_file():
         stop(f"error: config: imports.{wildcards.bundle}.file: {file}: no such file")
-    return file
+    return local(file)
 
 
 def get_bundle_digest_option(wildcards):
@@ -453,7 +470,7 @@ def get_released_weights_of(wildcards):
             f"error: config: released.weights.{wildcards.variant}: {given}: no such file"
         )
     name = f"semask_{wildcards.variant}_{config['dataset']['name']}.pth"
-    return given or ancient(f"{WEIGHTS}/{name}")
+    return local(given) if given else ancient(local(f"{WEIGHTS}/{name}"))
 
 
 def get_released_count_of(device):
@@ -463,7 +480,7 @@ def get_released_count_of(device):
 
 def get_released_processes_of(wildcards):
     """Number of processes that score a released checkpoint, checked as those of a row are."""
-    record = Path(RELEASED, f"{wildcards.variant}.json")
+    record = f"{RELEASED}/{wildcards.variant}.json"
     return check_present(get_released(), record, "released.device")
 
 

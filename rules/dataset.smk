@@ -11,7 +11,7 @@ checkpoint dataset:
     input:
         get_download,
     output:
-        f"{LABELS}/dataset.json",
+        local(f"{LABELS}/dataset.json"),
     log:
         f"{LABELS}/logs/dataset.log",
     benchmark:

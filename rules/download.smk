@@ -8,7 +8,7 @@ What is unpacked is no output of the rule: Snakemake would delete it before it r
 
 rule download:
     output:
-        f"{LABELS}/download.json",
+        local(f"{LABELS}/download.json"),
     log:
         f"{LABELS}/logs/download.log",
     # nodes of a cluster often have no network; the login stays where it was given

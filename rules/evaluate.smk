@@ -6,7 +6,7 @@ them, the saved predictions with their manifest, and what cityscapesscripts make
 """
 
 # the manifest of the saved predictions, which are in the folder `predictions` beside it
-SAVED = f"{FULL}/predictions.json"
+SAVED = local(f"{FULL}/predictions.json")
 
 
 rule evaluate:
@@ -14,7 +14,7 @@ rule evaluate:
         record=f"{FULL}/train.json",
         best=f"{FULL}/best.safetensors",
         last=f"{FULL}/last.safetensors",
-        val=f"{LABELS}/val.json",
+        val=VAL_MANIFEST,
     output:
         **({"saved": SAVED} if config["evaluation"]["save_predictions"] else {}),
         record=f"{FULL}/evaluate.json",
@@ -60,7 +60,7 @@ rule agreement:
     input:
         record=f"{FULL}/evaluate.json",
         saved=SAVED,
-        val=f"{LABELS}/val.json",
+        val=VAL_MANIFEST,
     output:
         record=f"{FULL}/agreement.json",
     log:

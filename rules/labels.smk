@@ -11,7 +11,7 @@ rule labels:
     input:
         get_sources_of,
     output:
-        f"{LABELS}/{{split}}/{{part}}.json",
+        local(f"{LABELS}/{{split}}/{{part}}.json"),
     log:
         f"{LABELS}/logs/{{split}}-{{part}}.log",
     benchmark:
@@ -38,7 +38,7 @@ rule manifest:
     input:
         get_part_manifests_of,
     output:
-        f"{LABELS}/{{split}}.json",
+        local(f"{LABELS}/{{split}}.json"),
     log:
         f"{LABELS}/logs/{{split}}.log",
     localrule: True
@@ -54,10 +54,10 @@ rule manifest:
 
 rule verify:
     input:
-        train=f"{LABELS}/train.json",
-        val=f"{LABELS}/val.json",
+        train=TRAIN_MANIFEST,
+        val=VAL_MANIFEST,
     output:
-        f"{LABELS}/verified.json",
+        local(f"{LABELS}/verified.json"),
     log:
         f"{LABELS}/logs/verified.log",
     conda:

@@ -8,10 +8,10 @@ kept. The room that they take is said and checked before anything is written.
 
 rule prepare:
     input:
-        train=f"{LABELS}/train.json",
+        train=TRAIN_MANIFEST,
         verified=VERIFIED,
     output:
-        f"{PREPARED}/train.json",
+        local(f"{PREPARED}/train.json"),
     log:
         f"{PREPARED}/train.log",
     benchmark:

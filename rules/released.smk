@@ -8,7 +8,7 @@ Makes: a record per variant, and a table of their accuracy beside the published 
 rule released:
     input:
         weights=get_released_weights_of,
-        val=f"{LABELS}/val.json",
+        val=VAL_MANIFEST,
         verified=VERIFIED,
     output:
         f"{RELEASED}/{{variant}}.json",

@@ -17,7 +17,9 @@ rule table:
         ),
         baselines=f"{RESULTS}/baselines.json",
         facts=f"{RESULTS}/facts.json",
-        imported=expand(IMPORTED, bundle=config["imports"]),
+        imported=[
+            local(path) for path in expand(str(IMPORTED), bundle=config["imports"])
+        ],
         published=workflow.source_path("../published/published.csv"),
     output:
         markdown=f"{RESULTS}/table.md",
@@ -33,9 +35,10 @@ rule table:
     params:
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
+        copies=get_copies_option,
         code=get_code_of("table"),
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
-        " --imported {input.imported:q} --published {input.published:q} --sources {params.sources:q}"
+        " --imported {input.imported:q} --published {input.published:q} --sources {params.sources:q} {params.copies:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

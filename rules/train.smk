@@ -26,8 +26,8 @@ PERFORMANCE = RUN.replace("{mode}", "performance")
 
 rule train:
     input:
-        train=f"{LABELS}/train.json",
-        val=f"{LABELS}/val.json",
+        train=TRAIN_MANIFEST,
+        val=VAL_MANIFEST,
         prepared=get_prepared(),
         pretrained=get_pretrained(),
         verified=VERIFIED,
@@ -70,8 +70,8 @@ rule train:
 
 rule measure:
     input:
-        train=f"{LABELS}/train.json",
-        val=f"{LABELS}/val.json",
+        train=TRAIN_MANIFEST,
+        val=VAL_MANIFEST,
         prepared=get_prepared(),
         pretrained=get_pretrained(),
         verified=VERIFIED,

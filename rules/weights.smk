@@ -7,7 +7,7 @@ Makes: one of the files of that list, in the folder downloads.weights.
 
 rule weights:
     output:
-        f"{WEIGHTS}/{{file}}",
+        local(f"{WEIGHTS}/{{file}}"),
     log:
         f"{WEIGHTS}/logs/{{file}}.log",
     wildcard_constraints:

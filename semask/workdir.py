@@ -200,13 +200,17 @@ def _forget(path: Path) -> None:
     (path / LOG).unlink(missing_ok=True)
 
 
-def clear(path: Path, record: Path) -> None:
+def clear(path: Path, delivered: bool) -> None:
     """Remove what is of no use any more once a run's command has ended for good.
 
     That is all of a run that is complete and whose record is where it belongs, and of another run
     the note why it was given up.
+
+    Args:
+        path: the work directory.
+        delivered: whether the record is where it belongs.
     """
-    if (path / RECORD).is_file() and record.is_file():
+    if (path / RECORD).is_file() and delivered:
         shutil.rmtree(path, ignore_errors=True)
     (path / _GIVEN_UP).unlink(missing_ok=True)
     with suppress(OSError):

@@ -29,12 +29,19 @@ def main() -> None:
     )
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
+    parser.add_argument(
+        "--copies",
+        type=Path,
+        default=Path(),
+        help="folder of copies of a storage's files, left out of the names that the table shows",
+    )
     parser.add_argument("--markdown", type=new_file, required=True)
     parser.add_argument("--csv", type=new_file, required=True)
     parser.add_argument("--json", type=new_file, required=True)
     arguments = parser.parse_args()
-    trained = {str(path): read_record(path, "train") for path in arguments.trained}
-    evaluated = {str(path): read_record(path, "evaluate") for path in arguments.evaluated}
+    copies = arguments.copies
+    trained = {_name(path, copies): read_record(path, "train") for path in arguments.trained}
+    evaluated = {_name(path, copies): read_record(path, "evaluate") for path in arguments.evaluated}
     baselines = read_record(arguments.baselines, "baselines")
     check_same_runs(trained, evaluated, baselines, arguments.baselines)
     table = build_table(
@@ -47,6 +54,10 @@ def main() -> None:
         [read_imported(path.parent) for path in arguments.imported],
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
+
+
+def _name(path: Path, copies: Path) -> str:
+    return str(path.relative_to(copies) if path.is_relative_to(copies) else path)
 
 
 if __name__ == "__main__":

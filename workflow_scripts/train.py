@@ -63,7 +63,7 @@ def main() -> None:
 
             train(run)
         if not arguments.keep_work:
-            workdir.clear(run.work, run.record)
+            workdir.clear(run.work, run.record.is_file())
 
 
 def _run_of(arguments: argparse.Namespace) -> Run:
