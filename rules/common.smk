@@ -414,7 +414,7 @@ def get_copies_option(wildcards, input):
     """The option for where a storage provider puts its copies; the table leaves it out of names."""
     if workflow.storage_settings.default_storage_provider is None:
         return []
-    return ["--copies", str(input.facts).removesuffix(f"/{RESULTS}/facts.json")]
+    return ["--copies", str(input.facts).removesuffix(f"{RESULTS}/facts.json")]
 
 
 def get_bundled():
