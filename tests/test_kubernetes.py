@@ -100,7 +100,7 @@ def test_pods_keep_to_the_restricted_pod_security_standard(pod: dict[str, Any]) 
 @pytest.mark.parametrize("pod", ALL_PODS.values(), ids=ALL_PODS)
 def test_images_are_those_of_the_container_files(pod: dict[str, Any]) -> None:
     image = container_of(pod)["image"]
-    name, device = image.rsplit(":", 1)
+    device = image.rsplit(":", 1)[1]
     assert f"--file envs/Containerfile.{device} --tag {image} ." in DOCS
     text = re.sub(r"\\\n", " ", (REPOSITORY / f"envs/Containerfile.{device}").read_text())
     # a volume of theirs is writable for them only if the numbers agree

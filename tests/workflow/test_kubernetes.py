@@ -6,6 +6,7 @@ image, an empty folder for the volume, moto's server for the bucket.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,13 +21,16 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from semask.checkpoints import read_state_dict
+from semask.config import assemble
 from semask.records import check_weights, read_record
 
-from .conftest import REPOSITORY, Checkout
+from .conftest import REPOSITORY, TINY, Checkout
 
 pytestmark = pytest.mark.workflow
 
 ROWS = [{"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0]}]
+CITIES = {"train": {"alder": 4}, "val": {"elm": 2}}
+EVALUATION = {"save_predictions": True, "agreement": True}
 RUN = "results/cpu-1p/full/seed0"
 
 
@@ -35,7 +39,9 @@ class Site:
 
     def __init__(self, folder: Path, endpoint: str):
         self.image = Checkout(folder / "image")
-        self.image.configure({"rows": ROWS, "fault_tolerance": {"checkpoint_iterations": 1}})
+        overlay = assemble([TINY, {"rows": ROWS, "fault_tolerance": {"checkpoint_iterations": 1}}])
+        overlay["dataset"]["streets"]["cities"] = CITIES
+        (self.image.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay))
         self.volume = folder / "volume"
         self.volume.mkdir()
         job = yaml.safe_load((REPOSITORY / "profiles/kubernetes/job-cpu.yaml").read_text())
@@ -56,11 +62,19 @@ class Site:
             **self.secret,
             **given,
             "SNAKEMAKE_PROFILE": str(profile),
+            "TMPDIR": str(folder / "tmp"),
         }
+        self.new_pod()
         self.bucket = boto3.resource(
             "s3", endpoint_url=endpoint, region_name="us-east-1",
             aws_access_key_id="other", aws_secret_access_key="other",
         ).Bucket(self.prefix.split("/")[2])  # fmt: skip
+
+    def new_pod(self) -> None:
+        """What a pod has of its own is gone with it."""
+        own = Path(self.environment["TMPDIR"])
+        shutil.rmtree(own, ignore_errors=True)
+        own.mkdir()
 
     def command(self, *arguments: str) -> list[str]:
         given = [
@@ -87,6 +101,13 @@ class Site:
         words = [line.split() for line in printed.split("Job stats:")[1].splitlines()]
         return {w[0] for w in words if len(w) == 2 and w[1].isdigit()} - {"all", "total"}
 
+    def planned_seeds(self, *arguments: str) -> set[str]:
+        """Seeds of the runs that would be trained."""
+        printed = self.run("--dry-run", *arguments)
+        # "localrule" where Snakemake shows a job that it runs itself
+        trained = r"^(?:local)?rule train:\n(?:    .*\n)*?    wildcards: .*seed=(\d+)"
+        return set(re.findall(trained, printed, re.MULTILINE))
+
     def stored(self) -> set[str]:
         """Names of the files in the bucket, below the profile's prefix."""
         folder = self.prefix.split("/", 3)[3] + "/"
@@ -99,6 +120,8 @@ class Site:
         return target
 
     def lose(self, *names: str) -> None:
+        """Start anew with a volume that lacks some folders."""
+        self.new_pod()
         for name in names:
             shutil.rmtree(self.volume / name, ignore_errors=True)
 
@@ -130,6 +153,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, endpoint: str) -> Site
         time.sleep(0.005)
     os.killpg(pod.pid, signal.SIGKILL)
     pod.wait()
+    site.new_pod()
     return site
 
 
@@ -182,20 +206,35 @@ def test_keys_are_in_no_file(finished: Site) -> None:
             assert not any(secret in file.read_bytes() for secret in secrets), file
 
 
-def test_nothing_is_needed_of_the_pod(finished: Site, tmp_path: Path) -> None:
-    before = finished.fetch("results/table.json", tmp_path).read_text()
-    assert finished.planned() == set()
+def test_later_pods_on_what_is_kept(finished: Site, tmp_path: Path) -> None:
+    """One after the other; the last test, since it changes the site."""
+    # a bundle is packed from copies of the bucket's files; what it brings is no output
+    finished.run("--", "bundle")
+    finished.fetch("results/bundle.zip", finished.volume).rename(finished.volume / "other.zip")
+    imports = {"other": {"file": "other.zip", "digest": None}}
+    finished.image.configure({"imports": imports, "evaluation": EVALUATION})
+    assert finished.planned() == {"evaluate", "agreement", "unpack", "table"}
+    finished.run()
+    assert list((finished.volume / RUN / "predictions").rglob("*.png"))
+    assert f"{RUN}/agreement.json" in finished.stored()
+    text = finished.fetch("results/table.json", tmp_path).read_text()
+    table = json.loads(text)
+    assert [row["name"] for row in table["rows"] if row["kind"] == "measured"] == ["CPU-1P"] * 2
+    assert f"results/imported/other/{RUN.removeprefix('results/')}/train.json" in table["records"]
+
+    # records and weights are not needed on the volume
     finished.lose("results", ".snakemake")
     assert finished.planned() == set()
     prefix = finished.prefix.split("/", 3)[3]
     finished.bucket.objects.filter(Prefix=f"{prefix}/results/table.").delete()
-    assert finished.planned() == {"table"}
+    assert finished.planned() == {"unpack", "table"}
     finished.run()
-    assert finished.fetch("results/table.json", tmp_path).read_text() == before
+    assert finished.fetch("results/table.json", tmp_path).read_text() == text
 
-
-def test_a_lost_volume_trains_nothing_again_if_told_so(finished: Site, tmp_path: Path) -> None:
-    """As docs/kubernetes.md says: labels that are made again are newer than the records."""
+    # labels that are made again are newer than the records: docs/kubernetes.md says what to do
     finished.lose("results", ".snakemake", "data")
-    finished.run("--rerun-triggers", "code", "input", "params", "software-env")
-    assert finished.planned() == set()
+    finished.run("--", "verify")
+    finished.image.configure({"rows": [{**ROWS[0], "seeds": [0, 1]}]})
+    assert finished.planned_seeds() == {"0", "1"}
+    kept = ("--rerun-triggers", "code", "input", "params", "software-env")
+    assert finished.planned_seeds(*kept) == {"1"}
