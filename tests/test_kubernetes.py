@@ -171,6 +171,12 @@ def test_variables_of_the_secret_are_those_of_the_plugin() -> None:
     assert told <= known
 
 
+def test_the_file_of_keys_gets_neither_into_git_nor_into_an_image() -> None:
+    assert "--from-env-file s3.env" in DOCS
+    for file in (".gitignore", ".dockerignore"):
+        assert "s3.env" in (REPOSITORY / file).read_text().replace("/", "").split()
+
+
 def body_of_snakemakes_executor(**resources: Any) -> dict[str, Any]:
     """The Job that snakemake-executor-plugin-kubernetes makes of a job with these resources."""
     import kubernetes.client
