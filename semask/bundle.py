@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from semask.archives import extract
-from semask.comparison import SAME_RUN
 from semask.errors import InputError
 from semask.files import atomically, digest_of, read_json, sha256
 from semask.provenance import code_version, now
-from semask.records import check_weights, kept_weights, read_record
+from semask.records import DIGEST, SAME_RUN, TEXT, check_weights, kept_weights, read_record
 from semask.schema_faults import first_fault
 
 SCHEMA = 1
@@ -33,24 +32,22 @@ OTHERS = ("log.jsonl", "predictions.png", "best.safetensors", "last.safetensors"
 
 _RUN = r"(cpu|gpu|npu)-[1-9][0-9]*p/(full|performance)/seed[0-9]+"
 _FILE = re.compile(f"{_RUN}/({'|'.join(re.escape(name) for name in (*KINDS, *OTHERS))})")
-_TEXT = {"type": "string", "minLength": 1}
-_DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _MANIFEST: dict[str, Any] = {
     "type": "object",
     "required": ["schema", "experiment", "host", "made", "code_version", "files", "digest"],
     "properties": {
         "schema": {"const": SCHEMA},
-        **dict.fromkeys(("experiment", "host", "made", "code_version"), _TEXT),
+        **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
         "files": {
             "type": "object",
             "minProperties": 1,
             "additionalProperties": {
                 "type": "object",
                 "required": ["sha256", "bytes"],
-                "properties": {"sha256": _DIGEST, "bytes": {"type": "integer", "minimum": 0}},
+                "properties": {"sha256": DIGEST, "bytes": {"type": "integer", "minimum": 0}},
             },
         },
-        "digest": _DIGEST,
+        "digest": DIGEST,
     },
 }
 # the same bytes from the same files: the time of a member says nothing

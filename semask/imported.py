@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 from semask.bundle import KINDS, MANIFEST, read_manifest
 from semask.comparison import (
     Record,
-    code_differences,
-    differing_records,
     hosts_and_day,
     measured_row,
     records_of,
     row_name,
 )
+from semask.ratios import code_differences, differing_records
 from semask.records import read_record
 
 

@@ -23,10 +23,13 @@ from semask.files import digest_of, read_json, sha256, write_atomically
 
 SCHEMA = 3
 
+SAME_RUN = ("row", "mode", "seed", "recipe", "weights_digest")
+"""What the records of one run share."""
+
 _LONGEST = 200  # letters of a schema's complaint, which begins with the whole value
 
-_TEXT = {"type": "string", "minLength": 1}
-_DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+TEXT = {"type": "string", "minLength": 1}
+DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 _COUNT = {"type": "integer", "minimum": 1}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
@@ -63,7 +66,7 @@ _SCORES_OF_FILE = _object(
 )
 _BASELINE = _object(miou=_PERCENT)
 _FACTS = _object(
-    variant=_TEXT,
+    variant=TEXT,
     num_classes={"type": "integer", "minimum": 1},
     parameters=_object(
         total=_POSITIVE, backbone=_POSITIVE, semantic_layers=_POSITIVE, decoder=_POSITIVE
@@ -83,18 +86,18 @@ _LAST = _object(iteration=_COUNT)
 _SIZE = {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}
 _SWITCH = {"type": "boolean"}
 _RECIPE = _object(
-    dataset=_TEXT,
-    model=_object(variant=_TEXT, num_classes=_COUNT),
+    dataset=TEXT,
+    model=_object(variant=TEXT, num_classes=_COUNT),
     training=_object(
         iterations=_COUNT,
         global_batch=_COUNT,
         accumulation=_COUNT,
-        precision=_TEXT,
+        precision=TEXT,
         shuffle_labels=_SWITCH,
         augmentation=_object(crop=_SIZE),
     ),
     numerics=_object(
-        gelu=_TEXT,
+        gelu=TEXT,
         **dict.fromkeys(("reduced_matmul", "reduced_convolution", "deterministic"), _SWITCH),
     ),
     port_faults=_object(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
@@ -107,7 +110,7 @@ _RECIPE = _object(
         },
     ),
 )
-_OPERATORS = {"type": ["array", "null"], "items": _TEXT}
+_OPERATORS = {"type": ["array", "null"], "items": TEXT}
 _FIGURES = {
     "facts": _FACTS,
     "train": _with_optional(
@@ -117,18 +120,18 @@ _FIGURES = {
             loss_scale={"type": ["number", "null"]},
         ),
         cpu_fallbacks=_OPERATORS,
-        warnings={"type": "array", "items": _TEXT},
+        warnings={"type": "array", "items": TEXT},
         tries={
             "type": "array",
             "minItems": 1,
             "items": _object(
                 **{"from": {"type": "integer", "minimum": 0}},
-                started=_TEXT,
-                host=_TEXT,
-                code_version=_TEXT,
-                code_digest=_DIGEST,
-                device=_TEXT,
-                torch=_TEXT,
+                started=TEXT,
+                host=TEXT,
+                code_version=TEXT,
+                code_digest=DIGEST,
+                device=TEXT,
+                torch=TEXT,
             ),
         },
     ),
@@ -155,10 +158,10 @@ _FIGURES = {
 }
 _COMMON = {
     "schema": {"const": SCHEMA},
-    "run": _object(code_version=_TEXT, host=_TEXT, started=_TEXT, ended=_TEXT, command=_TEXT),
-    "digest": _DIGEST,
+    "run": _object(code_version=TEXT, host=TEXT, started=TEXT, ended=TEXT, command=TEXT),
+    "digest": DIGEST,
 }
-_OF_DATA = {"experiment": _TEXT, "data_fingerprint": _DIGEST}
+_OF_DATA = {"experiment": TEXT, "data_fingerprint": DIGEST}
 _OF_A_ROW = {
     **_OF_DATA,
     "row": _object(
@@ -169,9 +172,9 @@ _OF_A_ROW = {
     "mode": {"enum": ["full", "performance"]},
     "seed": {"type": "integer", "minimum": 0},
     "recipe": _RECIPE,
-    "recipe_digest": _DIGEST,
-    "weights_digest": {"type": "object", "additionalProperties": _DIGEST},
-    "device": _object(name=_TEXT, torch=_TEXT),
+    "recipe_digest": DIGEST,
+    "weights_digest": {"type": "object", "additionalProperties": DIGEST},
+    "device": _object(name=TEXT, torch=TEXT),
 }
 
 
@@ -183,9 +186,9 @@ _EXECUTED = {
 }
 _OF_RELEASED = {
     **_OF_DATA,
-    "dataset": _TEXT,
+    "dataset": TEXT,
     **{key: _OF_A_ROW[key] for key in ("row", "weights_digest", "device")},
-    "model": _object(variant=_TEXT),
+    "model": _object(variant=TEXT),
     "evaluation": {"type": "object"},
 }
 

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 from prettytable import PrettyTable, TableStyle
 
-from semask.comparison import Record, measured_rows, npu_over_gpu, published_rows
+from semask.comparison import Record, measured_rows, published_rows
 from semask.files import write_atomically
 from semask.imported import Imported, imported_rows
+from semask.ratios import npu_over_gpu
 
 _PROTOCOL = "docs/protocol.md"
 _COLUMNS = (
