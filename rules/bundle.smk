@@ -43,6 +43,8 @@ rule unpack:
         mem_mb=500,
     params:
         digest=get_bundle_digest_option,
+        # an older file in the place of a newer one is another bundle, too
+        outline=get_bundle_outline,
         code=get_code_of("unpack"),
     shell:
         "exec python -m workflow_scripts.unpack --bundle {input:q} {params.digest:q}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from snakemake.common.configfile import load_configfile
 from snakemake.settings.types import DeploymentMethod
 
+from semask.bundle import outline
 from semask.config import assemble, check_all, typed
 from semask.data import sets
 from semask.errors import InputError
@@ -442,8 +443,16 @@ def get_bundle_of(wildcards):
         )
     file = config["imports"][wildcards.bundle]["file"]
     if not Path(file).is_file():
-        stop(f"error: config: imports.{wildcards.bundle}.file: {file}: no such file")
+        stop(
+            f"error: config: imports.{wildcards.bundle}.file: {file}: no such file; give the "
+            "bundle's path, or take it out of imports"
+        )
     return local(file)
+
+
+def get_bundle_outline(wildcards, input):
+    """What tells a bundle from others; nothing that the command is given."""
+    return outline(Path(input[0]))
 
 
 def get_bundle_digest_option(wildcards):

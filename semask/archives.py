@@ -22,12 +22,17 @@ _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # what zipfile raises for a damaged archive, as tests with damaged bytes found
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error,
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error,
            OverflowError, RuntimeError)  # fmt: skip
 
 
 def extract(
-    archive: Path, folder: Path, *, strip: str | None = None, only: Collection[str] = ()
+    archive: Path,
+    folder: Path,
+    *,
+    strip: str | None = None,
+    only: Collection[str] = (),
+    remedy: str = "fetch it again",
 ) -> int:
     """Unpacks a zip archive below a folder.
 
@@ -40,6 +45,7 @@ def extract(
         folder: where to; made if need be.
         strip: leading folder to leave out; every member must be below it.
         only: leading folders of what is wanted; empty for everything.
+        remedy: what to do about an archive that is damaged.
 
     Returns:
         Number of files of the archive that were wanted, all of which are then on the disk.
@@ -55,7 +61,7 @@ def extract(
         raise InputError(
             f"{folder}: {fault.strerror}; give {archive.name} another folder"
         ) from None
-    with _opened(archive) as opened:
+    with _opened(archive, remedy) as opened:
         members = [
             (info, path)
             for info, path in _members(opened, archive, strip)
@@ -74,7 +80,7 @@ def extract(
             _check_way(folder, path, archive, is_dir=info.is_dir())
         try:
             for info, path in files:
-                _write(opened, info, archive, folder, path, temporary)
+                _write(opened, info, archive, folder, path, temporary, remedy)
         except OSError as fault:
             raise InputError(
                 f"{archive}: unpacking into {folder} failed ({fault.strerror or fault}); set it "
@@ -99,10 +105,10 @@ def check_archive(archive: Path) -> None:
         _check_growth(opened, archive)
         try:
             damaged = opened.testzip()
-        except _DAMAGE as fault:
+        except DAMAGE as fault:
             raise InputError(f"{archive}: damaged ({fault}); fetch it again") from None
     if damaged is not None:
-        raise InputError(f"{archive}: member {damaged!r} is damaged; fetch the archive again")
+        raise InputError(f"{archive}: member {damaged!r} is damaged; fetch it again")
 
 
 def common_folder(archive: Path) -> str | None:
@@ -118,13 +124,13 @@ def common_folder(archive: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(archive: Path, remedy: str = "fetch it again") -> Iterator[zipfile.ZipFile]:
     try:
         opened = zipfile.ZipFile(archive)
     except FileNotFoundError:
         raise InputError(f"{archive}: no such file; fetch it first") from None
-    except (*_DAMAGE, OSError) as fault:
-        raise InputError(f"{archive}: not a whole zip archive ({fault}); fetch it again") from None
+    except (*DAMAGE, OSError) as fault:
+        raise InputError(f"{archive}: not a whole zip archive ({fault}); {remedy}") from None
     with opened:
         yield opened
 
@@ -231,7 +237,7 @@ def _check_way(folder: Path, path: tuple[str, ...], archive: Path, *, is_dir: bo
 
 def _write(
     opened: zipfile.ZipFile, info: zipfile.ZipInfo, archive: Path, folder: Path,
-    path: tuple[str, ...], temporary: Path,
+    path: tuple[str, ...], temporary: Path, remedy: str,
 ) -> None:  # fmt: skip
     target = folder.joinpath(*path)
     _check_way(folder, path, archive, is_dir=False)
@@ -254,9 +260,9 @@ def _write(
                 file.write(chunk)
             if written != info.file_size:
                 raise zipfile.BadZipFile("shorter than it says")
-    except _DAMAGE as fault:
+    except DAMAGE as fault:
         raise InputError(
-            f"{archive}: member {info.filename!r} is damaged ({fault}); fetch the archive again"
+            f"{archive}: member {info.filename!r} is damaged ({fault}); {remedy}"
         ) from None
     os.replace(temporary, target)
 

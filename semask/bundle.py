@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semask.archives import extract
+from semask.archives import DAMAGE, extract
 from semask.errors import InputError
 from semask.files import atomically, digest_of, read_json, sha256
 from semask.provenance import code_version, now
-from semask.records import DIGEST, SAME_RUN, TEXT, check_weights, kept_weights, read_record
+from semask.records import DIGEST, SAME_RUN, TEXT, kept_weights, read_record
 from semask.schema_faults import first_fault
 
 SCHEMA = 1
@@ -50,6 +50,7 @@ _MANIFEST: dict[str, Any] = {
         "digest": DIGEST,
     },
 }
+_REMEDY = "ask for the bundle again where it was made"
 # the same bytes from the same files: the time of a member says nothing
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -75,22 +76,23 @@ def pack(bundle: Path, experiment: str, results: Path, files: Sequence[str]) -> 
             raise InputError(f"{name}: not a file that a bundle has; leave it out")
         if not (results / name).is_file():
             raise InputError(f"{results / name}: no such file; run the stage that makes it first")
-    _check_content(results, files)
+    found = {
+        name: {"sha256": sha256(results / name), "bytes": (results / name).stat().st_size}
+        for name in sorted(files)
+    }
+    _check_content(results, found)
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "experiment": experiment,
         "host": socket.gethostname(),
         "made": now(),
         "code_version": code_version(),
-        "files": {
-            name: {"sha256": sha256(results / name), "bytes": (results / name).stat().st_size}
-            for name in sorted(files)
-        },
+        "files": found,
     }
     manifest["digest"] = digest_of(manifest)
     with atomically(bundle) as temporary, zipfile.ZipFile(temporary, "x") as archive:
         archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1) + "\n")
-        for name in manifest["files"]:
+        for name in found:
             with (
                 open(results / name, "rb") as source,
                 archive.open(_member(name), "w", force_zip64=True) as target,
@@ -122,11 +124,13 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
         InputError: the bundle is damaged, was edited, is another one than `digest` says, or holds
             records that do not belong together.
     """
+    if not bundle.is_file():
+        raise InputError(f"{bundle}: no such file; {_REMEDY}")
     # always the same name: what a killed one leaves behind, the next one removes
     temporary = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        extract(bundle, temporary)
+        extract(bundle, temporary, remedy=_REMEDY)
         try:
             if not (temporary / MANIFEST).is_file():
                 raise InputError(f"has no {MANIFEST}, so it is no bundle")
@@ -134,18 +138,30 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
             if digest is not None and manifest["digest"] != digest:
                 raise InputError(f"is the one with digest {manifest['digest']}, not {digest}")
             _check_files(temporary, manifest["files"])
-            _check_content(temporary, [*manifest["files"]])
+            _check_content(temporary, manifest["files"])
         except InputError as fault:
             said = str(fault).replace(f"{temporary}/", "").partition("; ")[0]
-            raise InputError(
-                f"{bundle}: {said}; get the bundle anew from where it was made"
-            ) from None
+            raise InputError(f"{bundle}: {said}; {_REMEDY}") from None
         if folder.exists():
             shutil.rmtree(folder)
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
+
+
+def outline(bundle: Path) -> str:
+    """Digest of the names, sizes and checksums in a bundle's list of members, read in no time.
+
+    It tells one bundle from another whatever their times are; whether a bundle is intact is known
+    when it was unpacked.
+    """
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            members = [(i.orig_filename, i.file_size, i.CRC) for i in archive.infolist()]
+    except (*DAMAGE, OSError):
+        return "not a zip archive"
+    return digest_of(members)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -179,12 +195,21 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
     for name, known in listed.items():
         if not _FILE.fullmatch(name):
             raise InputError(f"{name} is not a file that a bundle has")
+        size = (folder / name).stat().st_size
+        if size != known["bytes"]:
+            raise InputError(f"{name} was edited (it has {size} bytes, not {known['bytes']})")
         if sha256(folder / name) != known["sha256"]:
             raise InputError(f"{name} was edited (its digest differs)")
 
 
-def _check_content(folder: Path, files: Sequence[str]) -> None:
-    """Read all records, and compare them with their places, with each other and with weights."""
+def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Read all records, and compare them with their places, with each other and with weights.
+
+    Args:
+        folder: where the files are.
+        files: their SHA-256 by name, as in a manifest.
+    """
+    remedy = "delete it and run snakemake again to make it anew"
     records = {
         name: read_record(folder / name, KINDS[Path(name).name])
         for name in files
@@ -193,16 +218,18 @@ def _check_content(folder: Path, files: Sequence[str]) -> None:
     for name, record in records.items():
         place = f"{run_folder(record)}/{Path(name).name}"
         if place != name:
-            raise InputError(f"{name}: is the record of another run, that of {place}")
+            raise InputError(f"{name}: is the record of another run, that of {place}; {remedy}")
     for name in files:
         train = str(Path(name).with_name("train.json"))
         if train not in records:
-            raise InputError(f"{name}: without {train}, the record of its training")
+            raise InputError(f"{name}: without {train}, the record of its training; give it, too")
         kept = records[train]
         if name in records and any(records[name][key] != kept[key] for key in SAME_RUN):
-            raise InputError(f"{name}: not of the same run as {train}")
+            raise InputError(f"{name}: not of the same run as {train}; {remedy}")
         if name.endswith(".safetensors"):
-            check_weights(folder / name, kept_weights(folder / train, kept, Path(name).stem))
+            digest = kept_weights(folder / train, kept, Path(name).stem)
+            if files[name]["sha256"] != digest:
+                raise InputError(f"{name}: not the weights that {train} speaks of; {remedy}")
 
 
 def run_folder(record: Mapping[str, Any]) -> str:

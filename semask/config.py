@@ -236,6 +236,7 @@ def _check_paths(config: Mapping[str, Any]) -> None:
         "downloads.weights": downloads["weights"],
         "model.pretrained": config["model"]["pretrained"],
         **{f"released.weights.{name}": path for name, path in released.items()},
+        **{f"imports.{name}.file": bundle["file"] for name, bundle in config["imports"].items()},
     }
     for key, path in paths.items():
         fault = _fault_of(path) if path is not None else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from semask.bundle import MANIFEST, pack, unpack
+from semask.bundle import MANIFEST, outline, pack, unpack
 from semask.errors import InputError
 from semask.files import digest_of
 from semask.records import write_record
@@ -116,6 +116,26 @@ def move_record(members: dict[str, bytes]) -> None:
     forge(members, name)
 
 
+def exchange_record(members: dict[str, bytes]) -> None:
+    """Put the evaluation of another run in the place of this one's, with all digests right."""
+    name = f"{RUN}/evaluate.json"
+    record = json.loads(members[name])
+    del record["digest"]
+    record["weights_digest"] = {"best": "1" * 64, "last": "1" * 64}
+    record["digest"] = digest_of(record)
+    members[name] = json.dumps(record).encode()
+    forge(members, name)
+
+
+def change_size(members: dict[str, bytes]) -> None:
+    name = f"{RUN}/log.jsonl"
+    forge(members, name)
+    manifest = json.loads(members[MANIFEST])
+    manifest["files"][name]["bytes"] += 1
+    manifest["digest"] = digest_of({k: v for k, v in manifest.items() if k != "digest"})
+    members[MANIFEST] = json.dumps(manifest).encode()
+
+
 def leave_the_folder(members: dict[str, bytes]) -> None:
     members["../outside"] = b""
 
@@ -128,8 +148,10 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
         (add_file, "gpu-1p/full/seed0/train.json was added"),
         (take_out, "evaluate.json was taken out"),
         (forge_record, "evaluate.json: changed after it was written"),
-        (forge_weights, "best.safetensors: not the weights that the record speaks of"),
+        (forge_weights, f"best.safetensors: not the weights that {RUN}/train.json speaks of"),
         (move_record, "is the record of another run, that of npu-8p/full/seed0"),
+        (exchange_record, f"evaluate.json: not of the same run as {RUN}/train.json"),
+        (change_size, "log.jsonl was edited (it has 3 bytes, not 4)"),
         (leave_the_folder, "leads outside the folder"),
         (dict.clear, "has no bundle.json"),
     ],
@@ -145,6 +167,7 @@ def test_an_edited_bundle_is_noticed(
         unpack(bundle, folder)
     assert said in str(raised.value)
     assert str(raised.value).startswith(str(bundle))
+    assert "fetch" not in str(raised.value)
     assert "\n" not in str(raised.value)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -167,9 +190,60 @@ def test_a_truncated_bundle_is_refused_at_every_length(bundle: Path, tmp_path: P
     whole = bundle.read_bytes()
     for length in range(0, len(whole), 97):
         bundle.write_bytes(whole[:length])
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match="ask for the bundle again where it was made"):
             unpack(bundle, tmp_path / "imported")
     assert not (tmp_path / "imported").exists()
+
+
+def test_a_wrong_byte_is_refused_or_changes_nothing(
+    bundle: Path, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of no meaning, such as the times of members, are the only ones that may be wrong."""
+    monkeypatch.setattr("os.sync", lambda: None)  # takes most of the time
+    whole = bundle.read_bytes()
+    refused = []
+    for place in range(0, len(whole), 61):
+        wrong = bytearray(whole)
+        wrong[place] ^= 1 << place % 8
+        bundle.write_bytes(wrong)
+        try:
+            unpack(bundle, tmp_path / "imported")
+        except InputError as fault:
+            refused.append(str(fault))
+        else:
+            there = [path for path in (tmp_path / "imported").rglob("*") if path.is_file()]
+            assert len(there) == 1 + len(FILES)
+            for name in FILES:
+                assert (tmp_path / "imported" / name).read_bytes() == (results / name).read_bytes()
+    assert len(refused) > 0.8 * len(whole) / 61
+    assert not [said for said in refused if "\n" in said or not said.startswith(str(bundle))]
+
+
+def test_a_bundle_that_would_fill_the_disk_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{RUN}/last.safetensors", bytes(2**24))
+    with pytest.raises(InputError, match="as archives made to fill a disk do"):
+        unpack(bundle, tmp_path / "imported")
+
+
+def test_what_a_killed_unpacking_left_is_replaced(bundle: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".imported.unpacking" / RUN
+    left.mkdir(parents=True)
+    (left / "train.json").write_text("half of")
+    unpack(bundle, tmp_path / "imported")
+    assert not left.exists()
+    assert sorted(path.name for path in (tmp_path / "imported" / RUN).iterdir()) == sorted(
+        Path(name).name for name in FILES
+    )
+
+
+def test_bundles_are_told_apart_without_reading_them(bundle: Path) -> None:
+    before = outline(bundle)
+    assert outline(bundle) == before
+    rewrite(bundle, edit_log)
+    assert outline(bundle) != before
+    bundle.write_bytes(bundle.read_bytes()[:-9])
+    assert outline(bundle) == "not a zip archive"
 
 
 @pytest.mark.parametrize("damage", ["weights", "evaluation without training", "other file"])
