@@ -56,7 +56,8 @@ def measured_row(
     Returns:
         name; source; apart (what keeps it from being compared, see `semask.imported`); the cells
         acc1, last_miou, multi_scale_miou (percent), fps, fps_p10, fps_p90, fps_log_window
-        (images/s), data_wait_share, pytorch, each with value, state and the records it is from;
+        (images/s), data_wait_share, pytorch, device (the names by which the hardware calls itself),
+        each with value, state and the records it is from;
         skipped_steps and cpu_fallbacks (numbers, operators); published (acc1, multi_scale_miou,
         fps, differing, line, source) and difference (in points, fps as a ratio), None where the
         experiments are not the same; `differing` says of a figure that is not shown what makes it
@@ -81,6 +82,11 @@ def measured_row(
             "state": "measured",
             "from": [*trained],
         },
+    }
+    line["device"] = {
+        "value": ", ".join(sorted({r["device"]["name"] for r in trained.values()})),
+        "state": "measured",
+        "from": [*trained],
     }
     for key in ("fps", "fps_p10", "fps_p90", "data_wait_share"):
         line[key] = _measured([f[key] for f in figures], [*speed])
@@ -230,6 +236,7 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": [],
         "apart": [],
         "pytorch": cell(other["pytorch"]),
+        "device": nothing,
         "published": None,
         "difference": None,
         "note": other["note"],

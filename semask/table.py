@@ -12,7 +12,7 @@ from prettytable import PrettyTable, TableStyle
 
 from semask.comparison import Record, measured_rows, published_rows
 from semask.files import write_atomically
-from semask.imported import Imported, imported_rows
+from semask.imported import Imported, check_once, imported_rows
 from semask.ratios import npu_over_gpu
 
 _PROTOCOL = "docs/protocol.md"
@@ -25,6 +25,7 @@ _COLUMNS = (
     "mIoU ms+flip",
     "FPS p10 to p90",
     "FPS, log window",
+    "Device",
     "What the figures are",
     "Published Acc@1 (difference)",
     "Published ms+flip (difference)",
@@ -55,10 +56,14 @@ def build_table(
     Returns:
         experiment, rows (see `semask.comparison.measured_row`), npu_over_gpu, baselines, facts (see
         `semask.facts.model_facts`), records.
+
+    Raises:
+        InputError: a row has no record, or a record is there twice.
     """
     lines = measured_rows(rows, trained, evaluated, published)
+    check_once(trained, imported)
     for bundle in imported:
-        lines += imported_rows(bundle, trained, published)
+        lines += imported_rows(bundle, trained, evaluated, published)
     lines += published_rows(lines, published)
     trained = {**trained, **{k: v for bundle in imported for k, v in bundle.trained.items()}}
     evaluated = {**evaluated, **{k: v for bundle in imported for k, v in bundle.evaluated.items()}}
@@ -66,7 +71,7 @@ def build_table(
     return {
         "experiment": baselines["experiment"],
         "rows": lines,
-        "npu_over_gpu": npu_over_gpu(lines, trained),
+        "npu_over_gpu": npu_over_gpu(lines, trained, evaluated),
         "baselines": {
             name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
         },
@@ -123,6 +128,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             line[f"{key}_seeds"] = row[key].get("seeds")
             line[f"{key}_state"] = row[key]["state"]
         line["pytorch_version"] = row["pytorch"]["value"]
+        line["device"] = row["device"]["value"]
         line["skipped_steps"] = row["skipped_steps"]
         line["cpu_fallbacks"] = None if row["cpu_fallbacks"] is None else len(row["cpu_fallbacks"])
         line["warnings"] = len(row["warnings"])
@@ -184,6 +190,7 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
                 _figure(row["multi_scale_miou"], 2),
                 _spread(row),
                 _figure(row["fps_log_window"], digits),
+                row["device"]["value"] or row["device"]["state"],
                 row["source"],
                 _beside(row, "acc1", 2),
                 _beside(row, "multi_scale_miou", 2),
@@ -268,6 +275,8 @@ def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:
     for pair in pairs:
         ratio, points = pair["fps_ratio"], pair["acc1_difference"]
         which = pair["kind"]
+        if pair["sources"][0] != pair["sources"][1]:
+            which = f"NPU {pair['sources'][0]}, GPU {pair['sources'][1]}"
         if pair["differing"]:
             which = f"not compared: differ in {', '.join(pair['differing'])}"
         elif pair["executed_differently"]:

@@ -1,5 +1,6 @@
 """Rows from another machine in the table: beside this machine's, or kept apart."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,18 @@ class Site:
     """A folder of results with made-up records of one row."""
 
     def __init__(
-        self, folder: Path, make_record: Any, device: str, host: str, /, **changes: Any
-    ) -> None:
+        self, folder: Path, make_record: Any, device: str, host: str, processes: int = 8, /,
+        modes: Sequence[str] = ("full", "performance"), **changes: Any,
+    ) -> None:  # fmt: skip
         self.folder = folder
-        self.row = {"device": device, "processes": 8, "threads": 1}
-        for mode in ("full", "performance"):
+        self.row = {"device": device, "processes": processes, "threads": 1}
+        for mode in modes:
             for kind in ("train", "evaluate") if mode == "full" else ("train",):
                 content = make_record(kind, row=self.row, mode=mode, **changes)
                 content["run"] = {**content["run"], "host": host}
                 if "code_version" in changes:
                     content["run"]["code_version"] = content.pop("code_version")
-                path = folder / f"{device}-8p/{mode}/seed0/{kind}.json"
+                path = folder / f"{device}-{processes}p/{mode}/seed0/{kind}.json"
                 write_record(path, kind, **content)
 
     def records(self, kind: str) -> dict[str, Any]:
@@ -102,6 +104,115 @@ def test_other_rows_are_kept_apart(
     assert frame.loc[frame["source"].str.contains("npuhost"), "apart"].tolist() == [key]
 
 
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"data_fingerprint": "1" * 64}, "data_fingerprint"),
+        ({"code_version": "0.0.9"}, "code (0.0.9 and 0.1.0)"),
+    ],
+)
+def test_evaluations_of_other_images_or_code_are_kept_apart(
+    changes: dict[str, Any], key: str, tmp_path: Path, make_record: Any
+) -> None:
+    """Though their training was the same: its record knows the training images only."""
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost")
+    path = there.folder / "npu-8p/full/seed0/evaluate.json"
+    content = make_record("evaluate", row=there.row, mode="full", **changes)
+    content["run"] = {**content["run"], "host": "npuhost"}
+    if "code_version" in content:
+        content["run"]["code_version"] = content.pop("code_version")
+    write_record(path, "evaluate", **content)
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    assert next(row for row in table["rows"] if row["name"] == "NPU-8P")["apart"] == [key]
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert (pair["fps_ratio"], pair["differing"]) == (None, [key])
+
+
+@pytest.mark.parametrize(
+    ("recipes", "apart"),
+    [
+        # as many images for each device, as many passes for few devices, as many epochs
+        ([{"global_batch": 32}, {"global_batch": 4}], []),
+        ([{"accumulation": 1}, {"accumulation": 8}], []),
+        ([{"global_batch": 32, "iterations": 94}, {"global_batch": 4, "iterations": 750}], []),
+        ([{"iterations": 80000}, {"iterations": 40000}], ["training.iterations"]),
+        ([{"learning_rate": 0.1}, {"learning_rate": 0.2}], ["training.learning_rate"]),
+    ],
+)
+def test_what_follows_from_the_number_of_processes_keeps_no_row_apart(
+    recipes: list[dict[str, Any]], apart: list[str], tmp_path: Path, make_record: Any
+) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost", recipe=recipe(**recipes[0]))
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost", 1, recipe=recipe(**recipes[1]))
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    npu = next(r for r in table["rows"] if r["name"] == "NPU-1P" and r["kind"] == "measured")
+    assert npu["apart"] == apart
+
+
+def test_rows_of_a_mode_that_was_not_run_here_are_checked_all_the_same(
+    tmp_path: Path, make_record: Any
+) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost", modes=["full"])
+    short = {"iterations": 1000, "evaluate_every": None, "learning_rate": 0.1}
+    there = Site(
+        tmp_path / "npu", make_record, "npu", "npuhost", modes=["performance"],
+        recipe=recipe(**short),
+    )  # fmt: skip
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    npu = next(row for row in table["rows"] if row["name"] == "NPU-8P")
+    assert npu["apart"] == ["training.learning_rate"]
+
+
+def test_rows_that_are_both_kept_apart_are_compared_with_each_other(
+    tmp_path: Path, make_record: Any
+) -> None:
+    here = Site(tmp_path / "cpu", make_record, "cpu", "desk")
+    other = {"recipe": recipe(learning_rate=0.1)}
+    sent = [
+        Site(tmp_path / device, make_record, device, f"{device}host", **other).sent_to(
+            tmp_path / f"from {device}"
+        )
+        for device in ("gpu", "npu")
+    ]
+    table = table_of(here, make_record, *sent)
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert (pair["fps_ratio"], pair["differing"]) == (1.0, [])
+    write_table(table, tmp_path / "t.md", tmp_path / "t.csv", tmp_path / "t.json")
+    said = "NPU measured on npuhost, 2026-01-02, GPU measured on gpuhost, 2026-01-02"
+    assert said in (tmp_path / "t.md").read_text()
+
+
+@pytest.mark.parametrize("which", ["two bundles", "own"])
+def test_one_measurement_is_no_two(which: str, tmp_path: Path, make_record: Any) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost") if which != "own" else here
+    sent = [there.sent_to(tmp_path / name) for name in ("a", "b")]
+    with pytest.raises(InputError, match="is the same record as") as raised:
+        table_of(here, make_record, *(sent if which != "own" else sent[:1]))
+    assert "imports" in str(raised.value)
+
+
+def test_the_table_names_the_devices(tmp_path: Path, make_record: Any) -> None:
+    here = Site(tmp_path / "cpu", make_record, "cpu", "desk")
+    there = Site(
+        tmp_path / "npu", make_record, "npu", "npuhost",
+        device={"name": "Simulated NPU", "torch": "2.13.0"},
+    )  # fmt: skip
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    write_table(table, tmp_path / "t.md", tmp_path / "t.csv", tmp_path / "t.json")
+    frame = pd.read_csv(tmp_path / "t.csv").set_index("name")
+    measured = frame[frame["kind"] == "measured"]["device"]
+    assert measured.to_dict() == {"CPU-8P": "a processor", "NPU-8P": "Simulated NPU"}
+    assert frame[frame["kind"] == "published"]["device"].isna().all()
+    [line] = [
+        x
+        for x in (tmp_path / "t.md").read_text().splitlines()
+        if "on npuhost, 2" in x and x.startswith("|")
+    ]
+    assert "Simulated NPU" in line
+
+
 def test_the_same_row_of_two_machines_stands_there_twice(tmp_path: Path, make_record: Any) -> None:
     here = Site(tmp_path / "here", make_record, "cpu", "one")
     there = Site(tmp_path / "there", make_record, "cpu", "two")
@@ -120,5 +231,19 @@ def test_a_record_that_was_edited_after_unpacking_is_noticed(
     Site(tmp_path / "npu", make_record, "npu", "npuhost").sent_to(tmp_path)
     record = next((tmp_path / "imported").rglob("train.json"))
     record.write_text(record.read_text().replace('"fps": 10.0', '"fps": 11.0'))
-    with pytest.raises(InputError, match="changed after it was written"):
+    with pytest.raises(InputError, match="changed after it was written") as raised:
+        read_imported(tmp_path / "imported")
+    # nothing that was measured elsewhere is made anew here
+    advice = f"delete {tmp_path / 'imported'} and run snakemake again to unpack the bundle anew"
+    assert str(raised.value).endswith(f"; {advice}")
+
+
+def test_a_record_that_was_exchanged_after_unpacking_is_noticed(
+    tmp_path: Path, make_record: Any
+) -> None:
+    Site(tmp_path / "npu", make_record, "npu", "npuhost").sent_to(tmp_path)
+    record = tmp_path / "imported/npu-8p/performance/seed0/train.json"
+    content = make_record("train", mode="performance", seed=0)
+    write_record(record, "train", **content)
+    with pytest.raises(InputError, match="is not the record that was unpacked"):
         read_imported(tmp_path / "imported")

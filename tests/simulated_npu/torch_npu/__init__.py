@@ -26,7 +26,7 @@ if os.environ.get("SIMULATED_NPU_NO_CANN"):
 import torch
 import torch.distributed as dist
 
-__version__ = str(torch.__version__).partition("+")[0]
+__version__ = f"{str(torch.__version__).partition('+')[0]}+simulated"
 
 _spec = importlib.util.spec_from_file_location(
     "simulated_npu_device", os.environ["SIMULATED_NPU_LIBRARY"]

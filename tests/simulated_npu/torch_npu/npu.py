@@ -103,4 +103,4 @@ conv = _Settings("conv")
 class utils:  # noqa: N801 - a module of torch_npu
     @staticmethod
     def get_cann_version(module="CANN"):
-        return {"CANN": "9.1.0", "DRIVER": "simulated"}[module]
+        return {"CANN": "simulated", "DRIVER": "simulated"}[module]
