@@ -450,9 +450,10 @@ def get_bundle_of(wildcards):
     return local(file)
 
 
-def get_bundle_outline(wildcards, input):
+def get_bundle_outline(wildcards):
     """What tells a bundle from others; nothing that the command is given."""
-    return outline(Path(input[0]))
+    # not by way of the input: Snakemake would not compare a param that is made from it
+    return outline(Path(get_bundle_of(wildcards)))
 
 
 def get_bundle_digest_option(wildcards):

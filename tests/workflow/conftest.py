@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ class Checkout:
     """A copy of the workflow in a folder of its own, with a small experiment."""
 
     umask = -1  # that of the tests
+    surroundings: Mapping[str, str] = MappingProxyType({})  # variables beside those of the tests
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -67,7 +69,16 @@ class Checkout:
     @property
     def environment(self) -> dict[str, str]:
         """Environment in which the copy's code is imported, not the installed one."""
-        return {**os.environ, "PYTHONPATH": str(self.folder)}
+        path = filter(None, [str(self.folder), self.surroundings.get("PYTHONPATH")])
+        return {**os.environ, **self.surroundings, "PYTHONPATH": os.pathsep.join(path)}
+
+    def copy(self, target: Path) -> "Checkout":
+        """A copy that a test may change."""
+        # the modification times tell snakemake what is new
+        shutil.copytree(self.folder, target, copy_function=shutil.copy2, symlinks=True)
+        made = object.__new__(Checkout)
+        made.folder, made.surroundings = target, self.surroundings
+        return made
 
     def configure(self, overlay: Mapping[str, Any]) -> None:
         """Merge an overlay into the overlay that all runs are given."""
@@ -131,11 +142,6 @@ def copy_of_finished(finished: Checkout, tmp_path: Path) -> Callable[[], Checkou
     """Makes copies of the finished checkout that a test may change."""
 
     def copy() -> Checkout:
-        target = tmp_path / f"copy {len(list(tmp_path.iterdir()))}"
-        # the modification times tell snakemake what is new
-        shutil.copytree(finished.folder, target, copy_function=shutil.copy2, symlinks=True)
-        made = object.__new__(Checkout)
-        made.folder = target
-        return made
+        return finished.copy(tmp_path / f"copy {len(list(tmp_path.iterdir()))}")
 
     return copy

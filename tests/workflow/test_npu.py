@@ -1,9 +1,7 @@
-"""The whole pipeline on simulated NPUs, from the data set to the table."""
+"""What the pipeline does with the devices of a machine, on simulated NPUs."""
 
 import json
-import os
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -11,54 +9,12 @@ from .conftest import Checkout
 from .test_bad_input import error_lines
 
 pytestmark = pytest.mark.workflow
-Environment = Callable[..., dict[str, str]]
-
-ROWS = [
-    {"device": "npu", "processes": 1, "threads": 1, "modes": ["full", "performance"], "seeds": [0]},
-    {"device": "npu", "processes": 2, "threads": 1, "modes": ["full", "performance"], "seeds": [0]},
-    {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0]},
-]
 
 
 @pytest.fixture
-def on_npus(
-    checkout: Checkout, simulated_npu: Environment, monkeypatch: pytest.MonkeyPatch
-) -> Checkout:
-    for name, value in simulated_npu().items():
-        if name != "PYTHONPATH":
-            monkeypatch.setenv(name, value)
-    # the checkout puts its own folder first
-    monkeypatch.setattr(
-        Checkout,
-        "environment",
-        property(lambda self: _environment(self, simulated_npu()["PYTHONPATH"])),
-    )
-    checkout.configure({"rows": ROWS, "npu": {"forbid_fallbacks": True}})
+def on_npus(checkout: Checkout, simulated_npu: Callable[[], dict[str, str]]) -> Checkout:
+    checkout.surroundings = simulated_npu()
     return checkout
-
-
-def _environment(checkout: Checkout, path: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(checkout.folder), path])}
-
-
-def test_npu_rows_from_the_data_to_the_table(on_npus: Checkout) -> None:
-    on_npus.snakemake()
-    table = json.loads((on_npus.folder / "results/table.json").read_text())
-    rows: dict[str, Any] = {row["name"]: row for row in table["rows"] if row["kind"] == "measured"}
-    assert list(rows) == ["NPU-1P", "NPU-2P", "CPU-1P"]
-    for name in ("NPU-1P", "NPU-2P"):
-        assert rows[name]["fps"]["value"] > 0
-        assert rows[name]["acc1"]["value"] >= 0
-    # one code path: the first losses are those of the CPU
-    logs = {}
-    for row in ("npu-1p", "cpu-1p"):
-        log = on_npus.folder / "results" / row / "full/seed0/log.jsonl"
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        logs[row] = [line["loss"] for line in lines if "loss" in line]
-    assert logs["npu-1p"] == pytest.approx(logs["cpu-1p"], rel=1e-5)
-    origins = [origin["device"] for origin in table["records"].values()]
-    assert origins.count("Simulated NPU") == 6
-    assert not on_npus.planned()
 
 
 def test_runs_side_by_side_take_turns_on_one_npu(
@@ -79,6 +35,11 @@ def test_runs_side_by_side_take_turns_on_one_npu(
 
 def test_more_npus_than_there_are(on_npus: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMULATED_NPU_DEVICES", "1")
+    rows = [
+        {"device": "npu", "processes": processes, "threads": 1, "modes": ["full"], "seeds": [0]}
+        for processes in (1, 2)
+    ]
+    on_npus.configure({"rows": rows})
     printed = on_npus.snakemake(ok=False)
     [line] = error_lines(printed)
     assert "rows: npu-2p: asks for 2 npu devices and 1 is here" in line
