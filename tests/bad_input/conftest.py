@@ -27,6 +27,8 @@ from semask.model import build, export_reference
 from semask.recipe import resolve
 from semask.records import write_record
 
+from ..warm import Ended, Warm
+
 REPOSITORY = Path(__file__).parents[2]
 WIDTH, HEIGHT = 32, 16
 CITIES = {"train": "ulm", "val": "bonn"}
@@ -35,41 +37,17 @@ CITIES = {"train": "ulm", "val": "bonn"}
 _LARGE = 2**20
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
 class Commands:
     """Runs `python -m workflow_scripts.NAME`, in a process of its own or a fork of one that has
     its imports already, which saves seconds."""
 
-    def __init__(self, folder: Path):
-        self.streams = {name: folder / name for name in ("stdout", "stderr")}
+    def __init__(self) -> None:
         self.environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "*"}
-        self.warm = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("warm.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=self.environment,
-            text=True,
-        )
+        imports = [f"semask.{name}" for name in ("cost", "released", "scoring", "training")]
+        self.warm = Warm(imports, self.environment)
 
     def run(self, name: str, arguments: Sequence[str], folder: Path) -> Ended:
-        asked = {
-            "module": f"workflow_scripts.{name}",
-            "arguments": [*arguments],
-            "folder": str(folder),
-            **{name: str(path) for name, path in self.streams.items()},
-        }
-        assert self.warm.stdin is not None
-        assert self.warm.stdout is not None
-        print(json.dumps(asked), file=self.warm.stdin, flush=True)
-        status = int(self.warm.stdout.readline())
-        return Ended(status, *(path.read_text() for path in self.streams.values()))
+        return self.warm.run(f"workflow_scripts.{name}", arguments, folder, timeout=120)
 
     def run_afresh(self, name: str, arguments: Sequence[str], folder: Path) -> Ended:
         done = subprocess.run(
@@ -81,11 +59,6 @@ class Commands:
             timeout=120,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
-
-    def close(self) -> None:
-        assert self.warm.stdin is not None
-        self.warm.stdin.close()
-        self.warm.wait(timeout=60)
 
 
 class Case(NamedTuple):
@@ -107,10 +80,10 @@ def named(cases: Sequence[Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    made = Commands(tmp_path_factory.mktemp("streams"))
+def commands() -> Iterator[Commands]:
+    made = Commands()
     yield made
-    made.close()
+    made.warm.close()
 
 
 class Place:

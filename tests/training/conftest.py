@@ -17,6 +17,8 @@ from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
 from semask.data.streets import generate
 
+from ..warm import warm_trainer
+
 CONFIG: dict[str, Any] = {
     "experiment": "test",
     "dataset": "streets",
@@ -107,7 +109,7 @@ class Trainer:
     def __init__(self, data: Path, folder: Path):
         self.data, self.folder = data, folder
 
-    def start(
+    def options(
         self,
         mode: str = "full",
         processes: int = 1,
@@ -116,14 +118,11 @@ class Trainer:
         pretrained: Path | None = None,
         device: str = "cpu",
         options: Sequence[str] = (),
-        script: Sequence[str] = ("-m", "workflow_scripts.train"),
-        environment: Mapping[str, str] | None = None,
         parts: Mapping[str, Mapping[str, Any]] | None = None,
         fault_tolerance: Mapping[str, Any] | None = None,
-        wrapper: Sequence[str] = (),
         **training: Any,
-    ) -> "subprocess.Popen[str]":
-        """Start a run: `parts` change parts of the config other than `training`."""
+    ) -> list[str]:
+        """Options of a run: `parts` change parts of the config other than `training`."""
         config = {
             **CONFIG,
             **{name: {**CONFIG[name], **part} for name, part in (parts or {}).items()},
@@ -131,9 +130,8 @@ class Trainer:
             "port_faults": {**CONFIG["port_faults"], **(faults or {})},
         }
         weights = ["--best", "best.safetensors", "--last", "last.safetensors"]
-        command = [
-            *wrapper,
-            *(sys.executable, *script, "--config", json.dumps(config)),
+        return [
+            *("--config", json.dumps(config)),
             *("--device", device, "--processes", str(processes), "--threads", "1"),
             *("--mode", mode, "--seed", str(seed)),
             *("--train-manifest", str(self.data / "labels/train.json")),
@@ -145,6 +143,16 @@ class Trainer:
             *(["--pretrained", str(pretrained)] if pretrained else []),
             *options,
         ]
+
+    def start(
+        self,
+        script: Sequence[str] = ("-m", "workflow_scripts.train"),
+        environment: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        **arguments: Any,
+    ) -> "subprocess.Popen[str]":
+        """Start a run with the arguments of `options`, in a process of its own."""
+        command = [*wrapper, sys.executable, *script, *self.options(**arguments)]
         self.folder.mkdir(exist_ok=True)
         return subprocess.Popen(
             command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
@@ -153,7 +161,22 @@ class Trainer:
         )  # fmt: skip
 
     def run(self, ok: bool = True, **arguments: Any) -> str:
-        return finish(self.start(**arguments), ok)
+        """Run to the end and give back what was printed.
+
+        A run that nothing was kept of keeps nothing but what its evaluations do: checkpoints take
+        as long as iterations, and whoever interrupts a run says so by `start`.
+        """
+        if not (self.folder / "work").exists():
+            arguments.setdefault("fault_tolerance", {"checkpoint_iterations": None})
+        if {"script", "environment", "wrapper"} & {*arguments}:  # Python is to start anew
+            return finish(self.start(**arguments), ok)
+        self.folder.mkdir(exist_ok=True)
+        options = self.options(**arguments)
+        done = warm_trainer().run(
+            "workflow_scripts.train", options, self.folder, timeout=300, together=True
+        )
+        assert (done.status == 0) == ok, done.stdout
+        return done.stdout
 
     def killed_when(
         self, reached: Callable[[], bool], delay: float = 0.0, **arguments: Any

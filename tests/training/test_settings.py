@@ -10,7 +10,7 @@ import torch
 
 from semask.model import build
 
-from .conftest import Trainer, finish
+from .conftest import Trainer
 
 Make = Callable[[str], Trainer]
 
@@ -84,12 +84,8 @@ def test_other_weights_do_not_go_on(trainer: Make, tmp_path: Path) -> None:
 
 def test_only_the_hardest_pixels_have_a_loss(trainer: Make) -> None:
     runs = {pixels: trainer(f"hard {pixels}") for pixels in (None, 32 * 32, 100)}
-    started = [
-        run.start(iterations=1, evaluate_every=1, hard_pixels=pixels)
-        for pixels, run in runs.items()
-    ]
-    for process in started:
-        finish(process)
+    for pixels, run in runs.items():
+        run.run(iterations=1, evaluate_every=1, hard_pixels=pixels)
     main = {pixels: run.curve()[0]["loss_ce"] for pixels, run in runs.items()}
     assert main[32 * 32] == pytest.approx(main[None])
     # a hundred pixels of each image count, the mean is still over all: at most their share, and
@@ -109,12 +105,8 @@ def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
         "fast_gelu": {"faults": {"fast_gelu": True}},
     }
     runs = {name: trainer(name) for name in settings}
-    started = [
-        runs[name].start(iterations=4, evaluate_every=4, **setting)
-        for name, setting in settings.items()
-    ]
-    for process in started:
-        finish(process)
+    for name, setting in settings.items():
+        runs[name].run(iterations=4, evaluate_every=4, **setting)
     curves = {}
     for name, setting in settings.items():
         run = runs[name]
@@ -136,14 +128,9 @@ def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
 def test_a_loss_scale_is_taken_off_the_gradients(trainer: Make) -> None:
     """With fp16 the scaled run follows the unscaled one: 128 is a power of two."""
     runs = {scale: trainer(f"scale {scale}") for scale in (128, 1024)}
-    started = [
-        run.start(
-            iterations=3, evaluate_every=3, precision="fp16", faults={"fixed_loss_scale": scale}
-        )
-        for scale, run in runs.items()
-    ]
-    for process in started:
-        finish(process)
+    for scale, run in runs.items():
+        faults = {"fixed_loss_scale": scale}
+        run.run(iterations=3, evaluate_every=3, precision="fp16", faults=faults)
     a, b = (run.curve()[2]["loss"] for run in runs.values())
     assert a == pytest.approx(b, rel=0.01)
 
@@ -151,11 +138,8 @@ def test_a_loss_scale_is_taken_off_the_gradients(trainer: Make) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precisions_follow_fp32(trainer: Make, precision: str) -> None:
     runs = {name: trainer(name) for name in ("fp32", precision)}
-    started = [
-        run.start(iterations=4, evaluate_every=4, precision=name) for name, run in runs.items()
-    ]
-    for process in started:
-        finish(process)
+    for name, run in runs.items():
+        run.run(iterations=4, evaluate_every=4, precision=name)
     full, low = ([x["loss"] for x in run.curve() if "loss" in x] for run in runs.values())
     assert low != full
     assert low[0] == pytest.approx(full[0], rel=0.01)

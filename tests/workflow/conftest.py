@@ -1,7 +1,5 @@
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +9,8 @@ import pytest
 import yaml
 
 from semask.config import assemble
+
+from ..warm import warm_snakemake
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "published", "rules", "schemas", "semask",
@@ -88,20 +88,15 @@ class Checkout:
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         """Run snakemake and give back all that it printed."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2"),
-                *arguments,
-            ],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
+        done = warm_snakemake().run(
+            "snakemake",
+            ["--configfile", "tiny.yaml", "--cores", "2", *arguments],
+            self.folder,
+            environment=self.environment,
             umask=self.umask,
+            together=True,
         )
-        assert (done.returncode == 0) == ok, done.stdout
+        assert (done.status == 0) == ok, done.stdout
         return done.stdout
 
     def planned(self, *arguments: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ..warm import Ended, warm_snakemake
 from .conftest import PARTS, REPOSITORY
 
 pytestmark = pytest.mark.workflow
@@ -91,13 +92,18 @@ class Planner:
         environment: dict[str, str] | None = None,
     ) -> str:
         files = [f"experiments/{name}.yaml" for name in experiments]
-        command = [sys.executable, "-m", "snakemake", "--cores", "32", "--configfile", *files]
-        done = subprocess.run(
-            [*command, "small.yaml", *arguments],
-            cwd=self.folder, capture_output=True, text=True, timeout=300, check=False,
-            env=environment,
-        )  # fmt: skip
-        assert (done.returncode == 0) == ok, done.stdout + done.stderr
+        options = ["--cores", "32", "--configfile", *files, "small.yaml", *arguments]
+        if environment is None:
+            done = warm_snakemake().run(
+                "snakemake", options, self.folder, environment=os.environ, timeout=300
+            )
+        else:  # which Python reads as it starts
+            cold = subprocess.run(
+                [sys.executable, "-m", "snakemake", *options],
+                cwd=self.folder, capture_output=True, text=True, timeout=300, env=environment,
+            )  # fmt: skip
+            done = Ended(cold.returncode, cold.stdout, cold.stderr)
+        assert (done.status == 0) == ok, done.stdout + done.stderr
         return done.stdout if ok else done.stderr
 
     def look_at_the_data(self, experiment: str | None = None) -> None:
