@@ -18,8 +18,8 @@ BIN = $(VENV)/bin
 # pip's scripts name their python with the whole path, which breaks where that has quotes in it
 RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
-# a file of tests at a time on each core; most tests wait for one process that imports torch
-PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile
+# a file of tests at a time on each core, those that take long first (tests/conftest.py)
+PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 SOURCES = semask workflow_scripts benchmarks tests .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 

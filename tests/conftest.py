@@ -15,6 +15,18 @@ ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
 
 
+# what takes long comes first, so that no core waits for a long file at the end
+SLOWEST_FIRST = ("workflow", "training", "bad_input", "model")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def oracle() -> Path:
     """Folder with the recorded outputs of the original implementation."""
