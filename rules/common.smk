@@ -82,7 +82,9 @@ TRAIN_MANIFEST = local(f"{LABELS}/train.json")
 VAL_MANIFEST = local(f"{LABELS}/val.json")
 # needed, but a look at the same data from another side is no reason to train or score again
 VERIFIED = ancient(local(f"{LABELS}/verified.json"))
-RETRIES = config["fault_tolerance"]["retries"]
+# A cluster's job is a Snakemake, too, and the one that has sent it tries again: a job that was told to
+# leave must not train on in its last minutes.
+RETRIES = config["fault_tolerance"]["retries"] if workflow.is_main_process else 0
 RUN = f"{RESULTS}/{{device}}-{{processes}}p/{{mode}}/seed{{seed}}"
 
 
