@@ -335,7 +335,15 @@ def get_fault_tolerance(wildcards, resources):
 
 def get_nodes(wildcards, resources):
     """Nodes of a cluster that a run is spread over, as a cluster's profile sets the resource."""
-    return resources.get("nodes", 1)
+    nodes = resources.get("nodes", 1)
+    # now, not in a job that has waited for their devices
+    if "processes" in wildcards.keys() and int(wildcards.processes) % nodes:
+        stop(
+            f"error: rows: {wildcards.device}-{wildcards.processes}p: {wildcards.processes} "
+            f"processes cannot be spread evenly over {nodes} nodes; change `processes`, or `nodes` "
+            "of the profile"
+        )
+    return nodes
 
 
 def get_stall_minutes(wildcards, resources):

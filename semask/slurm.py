@@ -16,8 +16,8 @@ from semask.errors import InputError
 # Seconds: a busy controller takes its time, and a job that gives up has waited for nothing
 _TIMEOUT = 120
 _NODES = re.compile(r"(?<!\S)Nodes=(\S+) CPU_IDs=\S* Mem=\S* GRES=(\S*)")
-# npu:910b:8(IDX:0-7), where the type may be missing
-_GRES = re.compile(r"(\w+)(?::[\w.-]+)*\(IDX:([\d,-]+)\)")
+# npu:910b:8(IDX:0-7), where the type may be missing; (CNT:8) where Slurm knows no files of devices
+_GRES = re.compile(r"(\w+)(?::[\w.-]+)*\((?:IDX:([\d,-]+)|CNT:\d+)\)")
 # generic resources that are parts of GPUs, or no computing devices
 _NO_NPU = re.compile(r"gpu|mps|shard|nic|hca")
 
@@ -27,7 +27,8 @@ class Job(NamedTuple):
 
     Attributes:
         number: its id.
-        nodes: for each node, in Slurm's order, the indices of its generic resources by their names.
+        nodes: for each node, in Slurm's order, the indices of its generic resources by their names;
+            none of those that Slurm only counts.
         exclusive: whether the nodes are the job's alone.
     """
 
@@ -78,7 +79,7 @@ def _scontrol(*arguments: str) -> str:
 def _expanded(listed: str) -> tuple[int, ...]:
     """Numbers of a list like 0-2,5."""
     found: list[int] = []
-    for part in listed.split(","):
+    for part in listed.split(",") if listed else ():
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return tuple(found)
@@ -111,6 +112,11 @@ def own_devices(device: str) -> list[str] | None:
         raise InputError(
             f"Slurm job {number}: has {' and '.join(kinds)}, and which of them are NPUs is not "
             "known; ask for one of them"
+        )
+    if kinds and not resources[kinds[0]]:
+        raise InputError(
+            f"Slurm job {number}: Slurm counts {kinds[0]} without numbering them; add File= to "
+            "gres.conf, or export the numbers in the site's prolog (docs/cluster.md)"
         )
     if kinds:
         return [str(index) for index in resources[kinds[0]]]

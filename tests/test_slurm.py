@@ -62,6 +62,12 @@ def test_a_job_without_devices_is_refused_unless_its_node_is_its_own(scontrol: o
     assert slurm.own_devices("npu") is None
 
 
+def test_devices_that_slurm_only_counts(scontrol: object) -> None:
+    scontrol("Nodes=n3 CPU_IDs=0-63 Mem=8000 GRES=npu:910b:2(CNT:2)")  # type: ignore[operator]
+    with pytest.raises(InputError, match="counts npu without numbering them; add File= to"):
+        slurm.own_devices("npu")
+
+
 def test_npus_by_any_name_but_one(scontrol: object) -> None:
     scontrol(  # type: ignore[operator]
         "Nodes=n3 CPU_IDs=0 Mem=1 GRES=gpu:2(IDX:0-1),ascend910b:2(IDX:6-7),nic:1(IDX:0)"

@@ -17,6 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 _NAME = "semask.lock"
 # after which Snakemake starts no more jobs and waits for those that run
@@ -25,6 +26,7 @@ _WAIT_FOR_JOBS = signal.SIGTERM
 _BETWEEN_LOOKS = 5.0
 _LOOKS = 5
 _held: list[int] = []
+_alone = False
 
 
 def heed_warnings() -> None:
@@ -57,6 +59,8 @@ def take(folder: Path) -> None:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_SH)
         return
+    global _alone
+    _alone = True
     if os.read(file, 1000) == here:
         for left in (folder / "locks").glob("*.lock"):
             left.unlink(missing_ok=True)
@@ -70,7 +74,23 @@ def wait_for_jobs_left() -> None:
 
     Those that train write where this one's jobs would, and may have waited long for their devices:
     they are left to it. What they complete, this Snakemake's jobs find and only bring to its place.
+    While another Snakemake works here, which may do so for other results, the jobs may be its own,
+    and nobody waits. A signal to leave is obeyed.
     """
+    if not _alone:
+        return
+    handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    _wait_for_jobs_left()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _leave(*_: object) -> NoReturn:
+    print("left; the jobs on Slurm go on, and the next snakemake waits for them", file=sys.stderr)
+    sys.exit(1)
+
+
+def _wait_for_jobs_left() -> None:
     told: set[str] = set()
     while left := _jobs_left():
         if not told >= left.keys():
