@@ -1,5 +1,8 @@
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -140,3 +143,32 @@ def copy_of_finished(finished: Checkout, tmp_path: Path) -> Callable[[], Checkou
         return finished.copy(tmp_path / f"copy {len(list(tmp_path.iterdir()))}")
 
     return copy
+
+
+class Background:
+    """Snakemake in the background, in a session of its own, with what it printed in a file."""
+
+    pause = 0.005  # seconds between two looks whether something is reached
+
+    def __init__(self, checkout: Checkout, log: Path, *command: str):
+        self.folder, self.log = checkout.folder, log
+        with open(log, "w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=checkout.folder,
+                env=checkout.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, reached: Callable[[], Any], what: str = "what was waited for") -> None:
+        deadline = time.monotonic() + 300
+        while not reached():
+            assert self.process.poll() is None, f"ended before {what}: {self.printed}"
+            assert time.monotonic() < deadline, f"waited for {what}: {self.printed}"
+            time.sleep(self.pause)

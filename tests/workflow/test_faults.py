@@ -4,9 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +12,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from .conftest import Checkout
+from .conftest import Background, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -24,27 +21,12 @@ EVERY_ITERATION = {"fault_tolerance": {"checkpoint_iterations": 1}}
 CPU_1P = "results/cpu-1p/full/seed0/train.json"
 
 
-class Workflow:
-    """Snakemake in the background, with what it printed in a file."""
+class Workflow(Background):
+    """Snakemake on two cores, in the background."""
 
     def __init__(self, checkout: Checkout, log: Path, *targets: str):
-        self.folder, self.log = checkout.folder, log
-        with open(log, "w") as file:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "snakemake", "--cores", "2"),
-                    *("--configfile", "tiny.yaml", "--", *targets),
-                ],
-                cwd=checkout.folder, env=checkout.environment, stdout=file,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-
-    def wait_for(self, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 300
-        while not reached():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.005)
+        options = ("--cores", "2", "--configfile", "tiny.yaml", "--", *targets)
+        super().__init__(checkout, log, "-m", "snakemake", *options)
 
     def wait_for_checkpoint_of(self, row: str) -> None:
         folder = self.folder / f"results/{row}/full/seed0/work/checkpoints"

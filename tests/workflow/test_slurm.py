@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ import pandas as pd
 import pytest
 
 from . import slurm_cluster
-from .conftest import Checkout
+from .conftest import Background, Checkout
 from .slurm_cluster import jobs, run
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
@@ -50,31 +47,14 @@ main()
 """
 
 
-class Head:
-    """Snakemake on the login node, in the background, with what it printed in a file."""
+class Head(Background):
+    """Snakemake on the login node, in the background."""
+
+    pause = 0.2  # Slurm is asked each time
 
     def __init__(self, checkout: Checkout, log: Path, *targets: str):
-        self.folder, self.log = checkout.folder, log
-        with open(log, "w") as file:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-c", SNAKEMAKE, "--profile", "profiles/slurm"),
-                    *("--configfile", "tiny.yaml", "--", *targets),
-                ],
-                cwd=checkout.folder, env=checkout.environment, stdout=file,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def printed(self) -> str:
-        return self.log.read_text()
-
-    def wait_for(self, reached: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + 300
-        while not reached():
-            assert self.process.poll() is None, f"ended before {what}: {self.printed}"
-            assert time.monotonic() < deadline, f"waited for {what}: {self.printed}"
-            time.sleep(0.2)
+        options = ("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--", *targets)
+        super().__init__(checkout, log, "-c", SNAKEMAKE, *options)
 
     def finish(self, ok: bool = True) -> str:
         self.process.wait(600)
