@@ -91,7 +91,7 @@ def _count(device: str) -> int:
     if torch.version.cuda is None:
         raise _AbsentError(
             f"torch {torch.__version__} is built without CUDA"
-            f"{_listed(backend).replace(' with ', ' beside ')}; install a build with it"
+            f"{_listed(backend, 'beside')}; install a build with it"
         )
     try:
         torch.cuda.init()
@@ -104,9 +104,9 @@ def _count(device: str) -> int:
     )
 
 
-def _listed(backend: _Backend) -> str:
+def _listed(backend: _Backend, word: str = "with") -> str:
     value = os.environ.get(backend.visible or "")
-    return "" if value is None else f" with {backend.visible}={value!r}"
+    return "" if value is None else f" {word} {backend.visible}={value!r}"
 
 
 def _load_torch_npu() -> None:
