@@ -17,6 +17,7 @@ from semask.data import sets
 from semask.errors import InputError
 from semask.provenance import source_digest
 from semask.published import read_sources
+from semask.slurm import share
 from semask.workdir import clear as clear_workdir
 from workflow_scripts import _guard, _head
 
@@ -336,13 +337,13 @@ def get_fault_tolerance(wildcards, resources):
 def get_nodes(wildcards, resources):
     """Nodes of a cluster that a run is spread over, as a cluster's profile sets the resource."""
     nodes = resources.get("nodes", 1)
-    # now, not in a job that has waited for their devices
-    if "processes" in wildcards.keys() and int(wildcards.processes) % nodes:
-        stop(
-            f"error: rows: {wildcards.device}-{wildcards.processes}p: {wildcards.processes} "
-            f"processes cannot be spread evenly over {nodes} nodes; change `processes`, or `nodes` "
-            "of the profile"
-        )
+    if "processes" in wildcards.keys():
+        name = f"rows: {wildcards.device}-{wildcards.processes}p"
+        try:
+            # now, not in a job that has waited for their devices
+            share(int(wildcards.processes), nodes, name)
+        except InputError as fault:
+            stop(f"error: {fault}")
     return nodes
 
 

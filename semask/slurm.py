@@ -146,3 +146,17 @@ def on_each(nodes: int, environment: dict[str, str]) -> list[str]:
         # the step that this process is in holds all that the job has, and keeps it meanwhile
         *("--overlap", "--cpu-bind=none", "--kill-on-bad-exit=1", "--unbuffered"),
     ]
+
+
+def share(processes: int, nodes: int, asked_by: str) -> int:
+    """Processes of each node.
+
+    Raises:
+        InputError: they cannot be equally many.
+    """
+    if processes % nodes:
+        raise InputError(
+            f"{asked_by}: {processes} processes cannot be spread evenly over {nodes} nodes; change "
+            "`processes`, or `nodes` of the profile"
+        )
+    return processes // nodes

@@ -51,7 +51,8 @@ def launch(
     command = [sys.executable, "-m"]
     environment = dict(os.environ)
     if nodes > 1:
-        each = _share(processes, nodes, asked_by)
+        _check_nodes(nodes, asked_by)
+        each = slurm.share(processes, nodes, asked_by)
         shared.mkdir(parents=True, exist_ok=True)
         environment[progress.FOLDER] = tempfile.mkdtemp(prefix=".progress-", dir=shared)
         # the workflow is a process of this machine only
@@ -73,23 +74,17 @@ def launch(
     os.execvpe(command[0], [*command, module, *sys.argv[1:]], environment)
 
 
-def _share(processes: int, nodes: int, asked_by: str) -> int:
-    """Processes of each node.
+def _check_nodes(nodes: int, asked_by: str) -> None:
+    """Check that this Slurm job has so many nodes.
 
     Raises:
-        InputError: they are not equally many, or this Slurm job has fewer nodes.
+        InputError: it has fewer.
     """
     number = slurm.job_number()
     found = 1 if number is None else len(slurm.read_job(number).nodes)
     if found < nodes:
         where = "outside a Slurm job there is" if number is None else f"Slurm job {number} has"
         raise InputError(f"{asked_by}: is to run on {nodes} nodes, and {where} {found}")
-    if processes % nodes:
-        raise InputError(
-            f"{asked_by}: {processes} processes cannot be spread evenly over {nodes} nodes; change "
-            "`nodes` of the profile, or `processes`"
-        )
-    return processes // nodes
 
 
 def _free_port() -> int:
