@@ -2,6 +2,8 @@
 # make test    set up .venv with the development tools and run the tests
 # make bench   time everything against its rival (half an hour; nothing else should run)
 # make audit   ask for known vulnerabilities of the packages in .venv
+# make docs    README.md and docs/ as a site, build/docs/index.html; make docs-linkcheck asks the
+#              network for every external link
 # make check   format, lint, types and the fast tests: the inner loop
 #
 # On Linux PyPI's torch is built for CUDA and brings several gigabytes with it. On a machine
@@ -20,10 +22,11 @@ RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 # a file of tests at a time on each core, those that take long first (tests/conftest.py)
 PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
-SOURCES = semask workflow_scripts benchmarks tests .ci/audit.py
+SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs
+SOURCES = semask workflow_scripts benchmarks tests docs/conf.py .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 
-.PHONY: table test slow-test slurm-test bench audit check lint
+.PHONY: table test slow-test slurm-test bench audit docs docs-linkcheck check lint
 
 table: $(VENV)/installed
 	$(RUN) snakemake --cores all results/table.md
@@ -44,6 +47,17 @@ bench: $(VENV)/installed-dev
 audit: $(VENV)/installed-dev
 	$(BIN)/python .ci/audit.py $(RUN) pip_audit
 
+# Every page is read anew: one that did not change would not repeat its warnings. Of the images,
+# Sphinx misses those in HTML tags.
+docs: $(VENV)/installed-dev
+	$(SPHINX) . build/docs
+	cp docs/*.png build/docs/docs
+	cp build/docs/README.html build/docs/index.html
+	@echo build/docs/index.html
+
+docs-linkcheck: $(VENV)/installed-dev
+	$(SPHINX) --builder linkcheck . build/docs-linkcheck
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format $(SOURCES)
 	$(RUN) snakefmt Snakefile rules
@@ -63,5 +77,5 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev,docs]'
 	touch $@
