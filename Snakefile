@@ -6,6 +6,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/download.smk"
 include: "rules/weights.smk"
@@ -39,6 +42,7 @@ onstart:
 
 onsuccess:
     clear_work()
+    show_results()
 
 
 onerror:

@@ -19,7 +19,7 @@ from semask.provenance import source_digest
 from semask.published import read_sources
 from semask.slurm import share
 from semask.workdir import clear as clear_workdir
-from workflow_scripts import _guard, _head
+from workflow_scripts import _guard, _head, _results
 
 SCHEMA = Path(workflow.basedir, "schemas", "config.schema.yaml")
 LAYERS = [
@@ -359,6 +359,17 @@ def clear_work():
             work = Path(record).parent / "work"
             if work.is_dir():
                 clear_workdir(work, exists(record))
+
+
+def show_results():
+    """Put the report together and print the table, if it is among what was asked for."""
+    asked_for = any(job.rule.name == "table" for job in workflow.dag.jobs)
+    if workflow.is_main_process and asked_for:
+        report = Path(RESULTS, "report.html")
+        fault = _results.put_together(workflow, report)
+        if not workflow.output_settings.quiet:
+            table = json.loads(Path(RESULTS, "table.json").read_text())
+            print(_results.shown(table, Path(RESULTS), report, fault), flush=True)
 
 
 def wait_for_jobs_left():

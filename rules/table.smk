@@ -1,9 +1,21 @@
-"""The table.
+"""The table and the report's page.
 
 Needs: the records of all runs in the config, of their evaluations, of the baselines and of the
-model's facts, and the published figures.
-Makes: the table as Markdown, CSV and JSON.
+model's facts, the published figures, and for the plots the runs' logs and pictures.
+Makes: the table as Markdown, CSV and JSON, and what `snakemake --report` puts together.
 """
+
+PLOTS = (
+    "curves",
+    "classes",
+    "difference",
+    "confusion",
+    "speed",
+    "time",
+    "scaling",
+    "memory",
+)
+CAPTIONS = (*PLOTS, "predictions", "facts", "environment")
 
 
 rule table:
@@ -20,19 +32,39 @@ rule table:
         imported=[
             local(path) for path in expand(str(IMPORTED), bundle=config["imports"])
         ],
+        logs=get_runs("log.jsonl", "full", "performance"),
+        pictures=get_runs("predictions.png", "full"),
         published=workflow.source_path("../published/published.csv"),
+        captions=[workflow.source_path(f"../report/{name}.rst") for name in CAPTIONS],
+        template=workflow.source_path("../report/page.html.jinja"),
+        style=workflow.source_path("../report/page.css"),
     output:
-        markdown=f"{RESULTS}/table.md",
-        csv=f"{RESULTS}/table.csv",
-        json=f"{RESULTS}/table.json",
+        [
+            report(
+                f"{RESULTS}/report/{name}.svg",
+                category="Plots",
+                caption=f"../report/{name}.rst",
+                labels={"plot": name},
+            )
+            for name in PLOTS
+        ],
+        markdown=report(
+            f"{RESULTS}/table.md", category="Table", labels={"form": "Markdown"}
+        ),
+        csv=report(f"{RESULTS}/table.csv", category="Table", labels={"form": "CSV"}),
+        json=report(f"{RESULTS}/table.json", category="Table", labels={"form": "JSON"}),
+        page=report(
+            f"{RESULTS}/report/page.html", category="Table", labels={"form": "page"}
+        ),
     log:
         f"{RESULTS}/logs/table.log",
     localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=1000,
     params:
+        report=f"{RESULTS}/report",
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
         copies=get_copies_option,
@@ -41,4 +73,5 @@ rule table:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --imported {input.imported:q} --published {input.published:q} --sources {params.sources:q} {params.copies:q}"
+        " --report {params.report:q} --captions {input.captions:q} --template {input.template:q} --style {input.style:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

@@ -12,7 +12,9 @@ from semask.files import atomically
 
 _GAP = 8
 _HEADING = 26
-_TITLES = ("image", "label", "prediction over image")
+_TITLES = ("image", "label", "prediction over image", "errors")
+# vermilion of Okabe and Ito: wrong for all who see colours, whatever they see of red and green
+_WRONG = np.array([213, 94, 0], np.uint8)
 # a small picture is enlarged to about this width, a large one shrunk to it
 _WIDTH = 512
 _LEGEND_COLUMNS = 10
@@ -40,7 +42,7 @@ def contact_sheet(
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> None:
-    """Draw images, their labels and the predictions over them, one row each.
+    """Draw images, their labels, the predictions over them and what is wrong, one row each.
 
     Below stands a legend of the classes that are in the labels or the predictions.
 
@@ -58,6 +60,7 @@ def contact_sheet(
                 _scaled(image, Image.Resampling.LANCZOS),
                 _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
                 _scaled(overlay.astype(np.uint8), Image.Resampling.NEAREST),
+                _scaled(errors(image, label, prediction), Image.Resampling.NEAREST),
             ]
         )
     shown = sorted({int(i) for _, *ids in rows for of in ids for i in np.unique(of)} - {IGNORE})
@@ -77,6 +80,24 @@ def contact_sheet(
     _draw_legend(draw, font, top, width, [(classes[i], palette[i]) for i in shown])
     with atomically(path) as temporary:
         sheet.save(temporary)
+
+
+def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """A map of the pixels that are wrong.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        label: uint8 (H, W) of train ids.
+        prediction: likewise.
+
+    Returns:
+        RGB uint8 (H, W, 3): the image in grey, wrong pixels vermilion, ignored ones black.
+    """
+    grey = image.mean(axis=2, keepdims=True) * 0.5 + 96
+    made = np.broadcast_to(grey, image.shape).astype(np.uint8)
+    made[(label != prediction) & (label != IGNORE)] = _WRONG
+    made[label == IGNORE] = 0
+    return made
 
 
 def _scaled(array: np.ndarray, resampling: Image.Resampling) -> Image.Image:

@@ -1,36 +1,17 @@
 """The table: Markdown for people, CSV for pandas, JSON for the rest."""
 
 import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prettytable import PrettyTable, TableStyle
 
 from semask.comparison import Record, measured_rows, published_rows
 from semask.files import write_atomically
 from semask.imported import Imported, check_once, imported_rows
+from semask.markdown import to_markdown
 from semask.ratios import npu_over_gpu
-
-_PROTOCOL = "docs/protocol.md"
-_COLUMNS = (
-    "NAME",
-    "Acc@1",
-    "FPS",
-    "PyTorch_version",
-    "Last mIoU",
-    "mIoU ms+flip",
-    "FPS p10 to p90",
-    "FPS, log window",
-    "Device",
-    "What the figures are",
-    "Published Acc@1 (difference)",
-    "Published ms+flip (difference)",
-    "Published FPS (ratio)",
-)
 
 
 def build_table(
@@ -109,8 +90,7 @@ def write_table(table: Mapping[str, Any], markdown: Path, csv: Path, json_file: 
     """Write what `build_table` gave in three forms."""
     write_atomically(json_file, json.dumps(table, indent=1) + "\n")
     write_atomically(csv, _frame(table["rows"]).to_csv(index=False))
-    protocol = os.path.relpath(_PROTOCOL, markdown.parent)
-    write_atomically(markdown, _markdown(table, protocol))
+    write_atomically(markdown, to_markdown(table, markdown.parent))
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -143,174 +123,3 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if key.endswith("_seeds") or key in ("skipped_steps", "cpu_fallbacks"):
             frame[key] = frame[key].astype("Int64")
     return frame
-
-
-def _figure(cell: Mapping[str, Any], digits: int) -> str:
-    """A cell in print: the figure, its spread over seeds, or why there is none."""
-    if cell["value"] is None:
-        return str(cell["state"])
-    text = f"{cell['value']:.{digits}f}"
-    if cell.get("sd") is not None:
-        text += f" ± {cell['sd']:.{digits}f} ({cell['seeds']} seeds)"
-    return text
-
-
-def _spread(row: Mapping[str, Any]) -> str:
-    low, high = row["fps_p10"]["value"], row["fps_p90"]["value"]
-    return f"{low:.2f} to {high:.2f}" if low is not None else str(row["fps_p10"]["state"])
-
-
-def _beside(row: Mapping[str, Any], key: str, digits: int) -> str:
-    if row["kind"] == "published":
-        return ""
-    value = (row["published"] or {}).get(key)
-    if value is None:
-        differing = (row["published"] or {}).get("differing", {}).get(key)
-        return f"not the same: {', '.join(differing)}" if differing else "none of this experiment"
-    difference = row["difference"][key]
-    if difference is None:
-        return f"{value:.{digits}f}"
-    shown = f"× {difference:.3f}" if key == "fps" else f"{difference:+.2f}"
-    return f"{value:.{digits}f} ({shown})"
-
-
-def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
-    grid = PrettyTable(list(_COLUMNS))
-    grid.set_style(TableStyle.MARKDOWN)
-    grid.align = "l"
-    for row in rows:
-        digits = 2 if row["kind"] == "measured" else 3
-        grid.add_row(
-            [
-                row["name"],
-                _figure(row["acc1"], 2),
-                _figure(row["fps"], digits),
-                row["pytorch"]["value"],
-                _figure(row["last_miou"], 2),
-                _figure(row["multi_scale_miou"], 2),
-                _spread(row),
-                _figure(row["fps_log_window"], digits),
-                row["device"]["value"] or row["device"]["state"],
-                row["source"],
-                _beside(row, "acc1", 2),
-                _beside(row, "multi_scale_miou", 2),
-                _beside(row, "fps", 3),
-            ]
-        )
-    return str(grid.get_string())
-
-
-def _kept_apart(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of other machines that differ in more than the device, and in what."""
-    if not rows:
-        return ""
-    reasons = [
-        f"- {row['name']}, {row['source']}: differs from this machine's rows in "
-        f"{', '.join(row['apart'])}."
-        for row in rows
-    ]
-    return "\n\n".join(
-        ["## Kept apart", "These are not compared with any row above.", _grid(rows),
-         "\n".join(reasons)]
-    )  # fmt: skip
-
-
-def _markdown(table: Mapping[str, Any], protocol: str) -> str:
-    together = [row for row in table["rows"] if not row["apart"]]
-    baselines = table["baselines"]
-    parts = [
-        f"# {table['experiment']}",
-        _grid(together),
-        "Acc@1 and mIoU in percent, FPS in images per second. Acc@1 is the best validation mIoU "
-        "over the evaluations of a full run; FPS is the training throughput of a performance "
-        f"run. Every column is defined in [{_PROTOCOL}]({protocol}). Rows of another "
-        "experiment stand here to be read, not to be compared.",
-        f"Without a model, on the same validation images: {baselines['constant']:.2f} % mIoU for "
-        f"the best constant prediction, {baselines['nearest_colour']:.2f} % for the best "
-        "per-pixel classifier by colour.",
-        _facts(table["facts"]),
-        _notes(table["rows"]),
-        _ratios(table["npu_over_gpu"]),
-        _kept_apart([row for row in table["rows"] if row["apart"]]),
-        _origins(table),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    work = ", ".join(
-        f"{figures['total']:.1f} at {size.replace('x', '×')}"
-        for size, figures in facts["gmac"].items()
-    )
-    return (
-        f"SeMask-{facts['variant']}, {facts['num_classes']} classes: "
-        f"{facts['parameters']['total'] / 1e6:.2f} M parameters; GMAC per image: {work}."
-    )
-
-
-def _notes(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What happened in a run that a reader of its figures should know."""
-    notes = []
-    for row in rows:
-        if row["skipped_steps"]:
-            notes.append(
-                f"- {row['name']}: {row['skipped_steps']} steps were skipped because fp16 "
-                "gradients overflowed."
-            )
-        if row["cpu_fallbacks"]:
-            notes.append(
-                f"- {row['name']}: the NPU lacks {', '.join(row['cpu_fallbacks'])}, which ran on "
-                "the host's CPU."
-            )
-        notes += [f"- **{row['name']}**: {warning}." for warning in row["warnings"]]
-    return "\n".join(notes)
-
-
-def _ratios(pairs: Sequence[Mapping[str, Any]]) -> str:
-    if not pairs:
-        return ""
-    grid = PrettyTable(["NPU against GPU", "FPS ratio", "Acc@1 difference", "Which figures"])
-    grid.set_style(TableStyle.MARKDOWN)
-    grid.align = "l"
-    for pair in pairs:
-        ratio, points = pair["fps_ratio"], pair["acc1_difference"]
-        which = pair["kind"]
-        if pair["sources"][0] != pair["sources"][1]:
-            which = f"NPU {pair['sources'][0]}, GPU {pair['sources'][1]}"
-        if pair["differing"]:
-            which = f"not compared: differ in {', '.join(pair['differing'])}"
-        elif pair["executed_differently"]:
-            which += f"; run differently: {', '.join(pair['executed_differently'])}"
-        grid.add_row(
-            [
-                f"{pair['npu']} / {pair['gpu']}",
-                f"{ratio:.3f}" if ratio is not None else "none",
-                f"{points:+.2f}" if points is not None else "none",
-                which,
-            ]
-        )
-    return f"## NPU against GPU\n\n{grid.get_string()}"
-
-
-def _as_code(path: str) -> str:
-    """A path in Markdown's code quotes, whatever is in its name."""
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", path)), default=0))
-    pad = " " if len(fence) > 1 else ""
-    return f"{fence}{pad}{' '.join(path.split())}{pad}{fence}"
-
-
-def _origins(table: Mapping[str, Any]) -> str:
-    lines = ["## Where the figures come from", ""]
-    for path, origin in table["records"].items():
-        lines.append(
-            f"- {_as_code(path)}: {origin['device']} on {origin['host']}, {origin['ended']}, code "
-            f"{origin['code_version']}, recipe {origin['recipe_digest'][:12]}, data "
-            f"{origin['data_fingerprint'][:12]}"
-        )
-    for row in table["rows"]:
-        if row["kind"] == "published":
-            note = f": {row['note']}" if row["note"] else ""
-            lines.append(
-                f"- {row['name']}: `published/published.csv`, {row['pytorch']['from'][0]}{note}"
-            )
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Make the table from the records and the published figures."""
+"""Make the table and the report's page from the records and the published figures."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ from semask.comparison import check_same_runs
 from semask.imported import read_imported
 from semask.published import read_published
 from semask.records import read_record
+from semask.report import write_report
+from semask.run_log import read_log
 from semask.table import build_table, write_table
 from workflow_scripts import _guard
 from workflow_scripts._json_options import config_schema, json_value
@@ -38,12 +40,20 @@ def main() -> None:
     parser.add_argument("--markdown", type=new_file, required=True)
     parser.add_argument("--csv", type=new_file, required=True)
     parser.add_argument("--json", type=new_file, required=True)
+    parser.add_argument("--report", type=Path, help="folder for the report's page and its plots")
+    parser.add_argument(
+        "--captions", type=Path, nargs="*", default=[], help="texts of the report, by name"
+    )
+    parser.add_argument("--template", type=Path, help="of the report's page, Jinja")
+    parser.add_argument("--style", type=Path, help="of the report's page, CSS")
     arguments = parser.parse_args()
     copies = arguments.copies
+    paths = {_name(path, copies): path for path in (*arguments.trained, *arguments.evaluated)}
     trained = {_name(path, copies): read_record(path, "train") for path in arguments.trained}
     evaluated = {_name(path, copies): read_record(path, "evaluate") for path in arguments.evaluated}
     baselines = read_record(arguments.baselines, "baselines")
     check_same_runs(trained, evaluated, baselines, arguments.baselines)
+    imported = [read_imported(path.parent) for path in arguments.imported]
     table = build_table(
         arguments.rows,
         trained,
@@ -51,9 +61,25 @@ def main() -> None:
         baselines,
         read_published(arguments.published, arguments.sources),
         read_record(arguments.facts, "facts"),
-        [read_imported(path.parent) for path in arguments.imported],
+        imported,
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
+    if arguments.report is not None:
+        for bundle in imported:
+            trained |= bundle.trained
+            evaluated |= bundle.evaluated
+        beside = {name: paths.get(name, Path(name)).parent for name in (*trained, *evaluated)}
+        write_report(
+            table,
+            trained,
+            evaluated,
+            {name: read_log(beside[name] / "log.jsonl") for name in trained},
+            {name: beside[name] / "predictions.png" for name in evaluated},
+            {path.stem: " ".join(path.read_text().split()) for path in arguments.captions},
+            arguments.template,
+            arguments.style,
+            arguments.report,
+        )
 
 
 def _name(path: Path, copies: Path) -> str:
