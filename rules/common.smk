@@ -362,14 +362,14 @@ def clear_work():
 
 
 def show_results():
-    """Put the report together and print the table, if it is among what was asked for."""
-    asked_for = any(job.rule.name == "table" for job in workflow.dag.jobs)
-    if workflow.is_main_process and asked_for:
-        report = Path(RESULTS, "report.html")
-        fault = _results.put_together(workflow, report)
+    """Put the report together and print the table, where it was among what was asked for."""
+    made = [job.output for job in workflow.dag.jobs if job.rule.name == "table"]
+    if workflow.is_main_process and made:
+        html = Path(RESULTS, "report.html")
+        # brings the table here, too, where a storage provider keeps it
+        fault = _results.put_together(workflow, html)
         if not workflow.output_settings.quiet:
-            table = json.loads(Path(RESULTS, "table.json").read_text())
-            print(_results.shown(table, Path(RESULTS), report, fault), flush=True)
+            print(_results.shown(made[0], html, fault), flush=True)
 
 
 def wait_for_jobs_left():

@@ -1,7 +1,7 @@
 """What a finished workflow shows: the table and where the report is."""
 
+import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,7 @@ def put_together(workflow: Any, path: Path) -> str | None:
     try:
         with atomically(path) as temporary:
             settings = plugin.settings_cls(path=temporary)
-            workflow.async_run(
-                auto_report(workflow.dag, plugin, settings, GlobalReportSettings())
-            )
+            workflow.async_run(auto_report(workflow.dag, plugin, settings, GlobalReportSettings()))
     except Exception as fault:
         return " ".join(str(fault).split()) or type(fault).__name__
     finally:
@@ -40,21 +38,18 @@ def put_together(workflow: Any, path: Path) -> str | None:
     return None
 
 
-def shown(table: Mapping[str, Any], results: Path, report: Path, fault: str | None) -> str:
+def shown(made: Any, report: Path, fault: str | None) -> str:
     """What is printed at the end.
 
     Args:
-        table: as `semask.table.build_table` gives it.
-        results: folder that the table is in.
-        report: the report.
+        made: the files of the rule that makes the table.
+        report: Snakemake's report.
         fault: why it was not made.
     """
-    where = [f"table:  {results / 'table.md'}"]
-    if fault is None:
-        where.append(f"report: {report}")
-    else:
-        where += [
-            f"report: not made ({fault}); try snakemake --report {report}",
-            f"        its first page is {results / 'report' / 'page.html'}",
+    table = json.loads(Path(made.json).read_text())
+    where = [f"table:  {made.markdown}", f"report: {report}"]
+    if fault is not None:
+        where[1:] = [
+            f"report: not made ({fault}); its first page is {made.page}",
         ]
     return "\n".join(["", first_rows(table), "", *where])

@@ -16,8 +16,8 @@ from semask.config import assemble
 from ..warm import warm_snakemake
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "published", "report", "rules", "schemas", "semask",
-         "workflow_scripts")  # fmt: skip
+PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "published", "report", "rules",
+         "schemas", "semask", "workflow_scripts")  # fmt: skip
 
 # the embedded experiment, so small that every stage takes little more than its imports
 TINY: dict[str, Any] = {
