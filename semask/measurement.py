@@ -1,6 +1,6 @@
 """FPS: training throughput from recorded iteration times. docs/protocol.md defines the figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ def speed(
     seconds: Sequence[float],
     data_seconds: Sequence[float],
     *,
+    communication: Mapping[int, float] | None,
     global_batch: int,
     warmup_iterations: int,
     log_window: tuple[int, int] | None,
@@ -20,6 +21,8 @@ def speed(
         seconds: duration of each iteration from the first one on, data loading included,
             evaluation left out.
         data_seconds: of each iteration, the part spent waiting for its batch.
+        communication: of some iterations, counted from 1, the seconds of communication that no
+            computing hides; None where there is none, with one process.
         global_batch: images per iteration over all processes.
         warmup_iterations: iterations left out at the start; where the run is no longer than
             that, only the first one is left out.
@@ -30,6 +33,8 @@ def speed(
         fps: images / seconds over the steady window, what follows the warm-up.
         fps_median, fps_p10, fps_p90: of the single iterations' images per second.
         data_wait_share: share of the window's time spent waiting for data, 0 … 1.
+        communication_share: share of communication that no computing hides in the time of those
+            iterations of the window of which it is known, 0 … 1; None if of none.
         fps_log_window: batch / mean iteration time over the log window; None if there is none.
         iterations_measured, warmup_iterations: sizes of the window and of what it leaves out.
     """
@@ -48,7 +53,19 @@ def speed(
         "fps_p10": float(p10),
         "fps_p90": float(p90),
         "data_wait_share": float(min(1.0, waiting.sum() / steady.sum())),
+        "communication_share": _share(communication, seconds, skipped),
         "fps_log_window": fps_log_window,
         "iterations_measured": len(steady),
         "warmup_iterations": skipped,
     }
+
+
+def _share(
+    communication: Mapping[int, float] | None, seconds: Sequence[float], skipped: int
+) -> float | None:
+    if communication is None:
+        return 0.0
+    known = {n: took for n, took in communication.items() if skipped < n <= len(seconds)}
+    if not known:
+        return None
+    return float(min(1.0, sum(known.values()) / sum(seconds[n - 1] for n in known)))

@@ -43,15 +43,18 @@ def _with_optional(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
     return {**schema, "properties": {**schema["properties"], **properties}}
 
 
-_SPEED = _object(
-    fps=_POSITIVE,
-    fps_median=_POSITIVE,
-    fps_p10=_POSITIVE,
-    fps_p90=_POSITIVE,
-    data_wait_share={"type": "number", "minimum": 0, "maximum": 1},
-    fps_log_window={"type": ["number", "null"]},
-    iterations_measured={"type": "integer", "minimum": 1},
-    warmup_iterations={"type": "integer", "minimum": 0},
+_SPEED = _with_optional(
+    _object(
+        fps=_POSITIVE,
+        fps_median=_POSITIVE,
+        fps_p10=_POSITIVE,
+        fps_p90=_POSITIVE,
+        data_wait_share={"type": "number", "minimum": 0, "maximum": 1},
+        fps_log_window={"type": ["number", "null"]},
+        iterations_measured={"type": "integer", "minimum": 1},
+        warmup_iterations={"type": "integer", "minimum": 0},
+    ),
+    communication_share={"type": ["number", "null"], "minimum": 0, "maximum": 1},
 )
 _SCORES = _object(
     iteration={"type": "integer", "minimum": 1},

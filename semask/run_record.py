@@ -1,6 +1,6 @@
 """The record of a training run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ def write_run_record(
     loss_scale: float | None,
     fallbacks: Sequence[str],
     peak_memory: int,
+    communication: Mapping[int, float] | None,
 ) -> None:
     """Write the record of a complete run into its work directory.
 
@@ -32,6 +33,7 @@ def write_run_record(
         pretrained: what was loaded of the weights that it started from.
         loss_scale: at the end.
         fallbacks: operators that fell back.
+        communication: as for `semask.measurement.speed`.
         peak_memory: most bytes that the first process held since it was started.
     """
     files = keeper.files()
@@ -54,6 +56,7 @@ def write_run_record(
             "speed": speed(
                 [line["seconds"] for line in steps],
                 [line["data_seconds"] for line in steps],
+                communication=communication,
                 global_batch=run.recipe.training.global_batch,
                 warmup_iterations=run.warmup_iterations,
                 log_window=run.log_window,

@@ -24,6 +24,9 @@ from semask.recipe import build_settings
 from semask.run import Run
 from semask.run_log import Step
 
+# DDP times one iteration in so many; timing one makes the device wait for its end
+_TIMED = 5
+
 
 class Stepper:
     """A model in training with its optimiser; with several processes each has one.
@@ -37,6 +40,9 @@ class Stepper:
         optimizer: AdamW.
         scaler: of the loss, dynamic with fp16; otherwise it changes nothing.
         pretrained: what was loaded of the weights that the run starts from; None without any.
+        communication: seconds of communication that no computing hides, by iteration, of some
+            iterations of a performance run on several processes; empty where torch has no clock
+            for the device.
     """
 
     def __init__(self, run: Run, device: torch.device):
@@ -65,6 +71,9 @@ class Stepper:
             # batch statistics are shared by the recipe's norm, or not at all: never copied each
             # step (an argument of another name in torch 2.12 and 2.13)
             self._replica.broadcast_buffers = False
+            self._replica._set_ddp_runtime_logging_sample_rate(_TIMED)
+        self.communication: dict[int, float] = {}
+        self._timed = 0
         self._stepped = Counter[str]()
         self.optimizer.register_step_post_hook(lambda *_: self._stepped.update(["steps"]))
         self.model.train()
@@ -98,6 +107,8 @@ class Stepper:
         self._stepped.clear()
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if isinstance(self._replica, DistributedDataParallel) and self._run.mode == "performance":
+            self._note_communication(iteration)
         return Step(iteration, rate, waited, figures, skipped=not self._stepped)
 
     def _gradients(self, batches: Iterator[Batch]) -> tuple[float, torch.Tensor]:
@@ -130,6 +141,19 @@ class Stepper:
                 if parameter.grad is not None:
                     parameter.grad /= self._fixed_scale
         return waited, figures
+
+    def _note_communication(self, iteration: int) -> None:
+        """Note what DDP has last timed: exchanging gradients, less what computing went on beside.
+
+        DDP's clock tells of an iteration when the next one begins. Exchanges of batch statistics
+        are not in it.
+        """
+        assert isinstance(self._replica, DistributedDataParallel)
+        told: dict[str, Any] = self._replica._get_ddp_logging_data()
+        if told["iteration"] != self._timed and told.get("backward_comm_time"):
+            self._timed = told["iteration"]
+            hidden = told["backward_compute_comm_overlap_time"]
+            self.communication[iteration - 1] = (told["backward_comm_time"] - hidden) / 1e9
 
     def _reduced_later(self) -> AbstractContextManager[None]:
         """Context in which gradients are added up, not yet averaged over the processes."""

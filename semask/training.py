@@ -77,6 +77,7 @@ def _train_and_write(run: Run, device: torch.device) -> None:
             loss_scale=stepper.loss_scale,
             fallbacks=operators,
             peak_memory=devices.peak_memory(device),
+            communication=stepper.communication if distributed.world_size() > 1 else None,
         )
         workdir.complete(run.work, keeper.files(), run.outputs, run.record)
 

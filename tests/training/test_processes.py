@@ -81,3 +81,12 @@ def test_passes_add_up_to_the_batch(
     recipe = passes.record()["recipe"]["training"]
     assert (recipe["global_batch"], recipe["accumulation"]) == (8, processes)
     assert together.record()["recipe"]["training"]["accumulation"] == 1
+
+
+def test_communication_of_a_performance_run_is_measured(
+    trainer: Callable[[str], Trainer],
+) -> None:
+    run = trainer("a")
+    # DDP tells of iterations 5 and 10 at the ones after them
+    run.run(mode="performance", processes=2, parts={"performance": {"iterations": 11}})
+    assert 0 < run.record()["figures"]["speed"]["communication_share"] < 1

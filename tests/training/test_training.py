@@ -42,6 +42,7 @@ def test_a_performance_run(trainer: Callable[[str], Trainer]) -> None:
     assert speed["iterations_measured"] == 3
     assert speed["fps"] == pytest.approx(4 * 3 / sum(seconds[2:]))
     assert speed["fps_log_window"] == pytest.approx(4 * 2 / sum(seconds[2:4]))
+    assert speed["communication_share"] == 0
     assert record["weights_digest"] == {}
     assert record["recipe"]["training"]["iterations"] == 5
 
