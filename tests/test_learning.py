@@ -1,4 +1,7 @@
-"""The embedded experiment is learnt, and not by colour alone."""
+"""The embedded experiment is learnt, and not by colour alone.
+
+Its own seed is trained by `make`; here it is another one.
+"""
 
 import json
 import subprocess
@@ -12,16 +15,16 @@ from .workflow.conftest import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
-SEEDS = (0, 1, 2)
+SEED = 1
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of the default config, whose full run is repeated with three seeds."""
+    """Results of the default config, whose full run has another seed."""
     checkout = Checkout(tmp_path_factory.mktemp("learning") / "checkout")
     config = yaml.safe_load((checkout.folder / "config.yaml").read_text())
     rows = [
-        {**row, "modes": ["full"], "seeds": list(SEEDS)}
+        {**row, "modes": ["full"], "seeds": [SEED]}
         for row in config["rows"]
         if "full" in row["modes"]
     ]
@@ -33,17 +36,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout.folder / "results"
 
 
-def mious(results: Path) -> list[float]:
-    records = sorted(results.glob("*/full/seed*/evaluate.json"))
-    assert len(records) == len(SEEDS)
-    return [json.loads(path.read_text())["figures"]["best"]["miou"] for path in records]
+def miou(results: Path) -> float:
+    [record] = results.glob("*/full/seed*/evaluate.json")
+    return float(json.loads(record.read_text())["figures"]["best"]["miou"])
 
 
-def test_every_seed_reaches_40_percent(results: Path) -> None:
-    assert min(mious(results)) >= 40
+def test_another_seed_reaches_40_percent(results: Path) -> None:
+    assert miou(results) >= 40
 
 
 def test_colour_alone_does_not(results: Path) -> None:
     baselines = json.loads((results / "baselines.json").read_text())["figures"]
-    assert min(mious(results)) >= 1.5 * baselines["nearest_colour"]["miou"]
+    assert miou(results) >= 1.5 * baselines["nearest_colour"]["miou"]
     assert baselines["constant"]["miou"] < 3
