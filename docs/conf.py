@@ -37,7 +37,14 @@ SIDE_BAR = {
         "docs/downloads",
     ],
     "Rely on it": ["docs/fault_tolerance", "docs/safety", "docs/determinism"],
-    "Figures": ["docs/protocol", "docs/evaluation", "docs/throughput", "docs/cost", "docs/model"],
+    "Figures": [
+        "docs/report",
+        "docs/protocol",
+        "docs/evaluation",
+        "docs/throughput",
+        "docs/cost",
+        "docs/model",
+    ],
     "Work on it": ["docs/weights", "docs/adding_a_data_set", "CONTRIBUTING", "CHANGELOG"],
 }
 

@@ -76,6 +76,7 @@ def write_report(
         folder: gets `page.html` and an SVG for each of PLOTS.
     """
     rows = _rows(table["rows"])
+    shown_pictures = _pictures(rows, pictures)
     drawn = {
         "curves": _curves(rows, trained, logs),
         "classes": _classes(rows, trained, evaluated),
@@ -96,7 +97,7 @@ def write_report(
             "caption": captions[name],
             "svg": drawn[name][0] if name in drawn else None,
             "finding": drawn[name][1] if name in drawn else None,
-            "pictures": _pictures(rows, pictures) if name == "predictions" else [],
+            "pictures": shown_pictures if name == "predictions" else [],
             "table": _facts(table["facts"]) if name == "facts" else None,
         }
         for name, title in TITLES.items()

@@ -1,0 +1,295 @@
+"""The report's page and its plots, from made-up runs on GPUs and NPUs."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask.data.classes import CITYSCAPES_CLASSES
+from semask.errors import InputError
+from semask.files import digest_of
+from semask.published import read_published
+from semask.report import PLOTS, TITLES, write_report
+from semask.table import build_table
+
+from .conftest import REPOSITORY, recipe
+
+TEXTS = REPOSITORY / "report"
+CAPTIONS = {path.stem: " ".join(path.read_text().split()) for path in TEXTS.glob("*.rst")}
+ROWS = (("gpu", 1), ("gpu", 8), ("npu", 1), ("npu", 8))
+FPS = {("gpu", 1): 10.0, ("gpu", 8): 60.0, ("npu", 1): 8.0, ("npu", 8): 62.0}
+BATCHES = {1: 4, 8: 32}
+
+
+class Site:
+    """Records, logs and pictures of GPU and NPU rows."""
+
+    def __init__(self, folder: Path, make_record: Any):
+        self.folder, self.make = folder, make_record
+        self.trained: dict[str, Any] = {}
+        self.evaluated: dict[str, Any] = {}
+        self.logs: dict[str, Any] = {}
+        self.pictures: dict[str, Path] = {}
+        self.picture = folder / "predictions.png"
+        Image.new("RGB", (2000, 100), "white").save(self.picture)
+
+    def add(self, device: str, processes: int, seed: int = 0, **changes: Any) -> None:
+        row = {"device": device, "processes": processes, "threads": 1}
+        common = {
+            "row": row, "seed": seed, "recipe": recipe(global_batch=BATCHES[processes]), **changes,
+        }  # fmt: skip
+        for mode in ("full", "performance"):
+            name = f"{device}-{processes}p/{mode}/seed{seed}/train.json"
+            made = self._record("train", mode=mode, **common)
+            made["figures"]["speed"]["fps"] = FPS[device, processes]
+            made["figures"]["speed"]["communication_share"] = 0.0 if processes == 1 else 0.07
+            made["figures"]["peak_memory_bytes"] = 3 * 2**30
+            self.trained[name] = made
+            self.logs[name] = [
+                {"iteration": n, "loss": 3.0 / n, "seconds": 0.4, "data_seconds": 0.1}
+                for n in range(1, 251)
+            ] + [{"iteration": 250, "evaluation": {"miou": 45.0, "macc": 50.0, "aacc": 60.0}}]
+        name = f"{device}-{processes}p/full/seed{seed}/evaluate.json"
+        made = self._record("evaluate", mode="full", **common)
+        rng = np.random.default_rng(processes)
+        ious = 60 + np.arange(19.0) + (2 if device == "npu" else 0)
+        confusion = rng.integers(0, 5, (19, 19)) + 100 * np.eye(19, dtype=int)
+        confusion[12, 11] = 60  # rider taken for person
+        for which in ("best", "last"):
+            made["figures"][which] |= {"iou": [*ious[:18], None], "confusion": confusion.tolist()}
+        self.evaluated[name] = made
+        self.pictures[name] = self.picture
+
+    def _record(self, kind: str, **changes: Any) -> Any:
+        made = self.make(kind, **changes)
+        digests = {"digest": digest_of(made), "recipe_digest": digest_of(made["recipe"])}
+        return {**made, "kind": kind, **digests}
+
+    def table(self, experiment: str = "cityscapes") -> dict[str, Any]:
+        rows = {json.dumps(r["row"]): r["row"] for r in self.trained.values()}
+        made = build_table(
+            [*rows.values()],
+            self.trained,
+            self.evaluated,
+            self.make("baselines"),
+            read_published(REPOSITORY / "published/published.csv", ["ascend_port"]),
+            self.make("facts"),
+        )
+        return {**made, "experiment": experiment}
+
+    def report(self, experiment: str = "cityscapes") -> str:
+        write_report(
+            self.table(experiment), self.trained, self.evaluated, self.logs, self.pictures,
+            CAPTIONS, TEXTS / "page.html.jinja", TEXTS / "page.css", self.folder / "report",
+        )  # fmt: skip
+        return (self.folder / "report/page.html").read_text()
+
+
+def four_rows(folder: Path, make_record: Any) -> Site:
+    made = Site(folder, make_record)
+    for device, processes in ROWS:
+        made.add(device, processes)
+    return made
+
+
+@pytest.fixture
+def site(tmp_path: Path, make_record: Any) -> Site:
+    """Four rows that a test may change."""
+    return four_rows(tmp_path, make_record)
+
+
+@pytest.fixture
+def small_site(tmp_path: Path, make_record: Any) -> Site:
+    """One row, which is drawn sooner."""
+    made = Site(tmp_path, make_record)
+    made.add("gpu", 8)
+    return made
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, make_record: Any) -> Site:
+    """Four rows whose report is drawn."""
+    made = four_rows(tmp_path_factory.mktemp("finished"), make_record)
+    made.report()
+    return made
+
+
+@pytest.fixture
+def text(finished: Site) -> str:
+    """Their page."""
+    return (finished.folder / "report/page.html").read_text()
+
+
+class Page(HTMLParser):
+    """Elements of a page, with a look that each is closed where it should be."""
+
+    VOID = ("meta", "img", "br", "use", "path")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def values(self, attribute: str, tag: str | None = None) -> list[str]:
+        found = (a.get(attribute) for name, a in self.elements if tag in (None, name))
+        return [value for value in found if value is not None]
+
+
+def test_the_page_is_whole_and_asks_for_nothing(text: str) -> None:
+    page = Page(text)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.elements}
+    assert all(uri.startswith("data:image/webp;base64,") for uri in page.values("src"))
+    assert "url(http" not in text
+    ids = Counter(page.values("id"))
+    assert max(ids.values()) == 1
+    targets = [link[1:] for link in page.values("href") if link.startswith("#")]
+    assert set(targets) <= set(ids)
+    outside = [link for link in page.values("href", "a") if not link.startswith("#")]
+    assert outside == []
+    assert {*TITLES, "table", "environment", "sources"} <= set(ids)
+
+
+def test_every_figure_says_where_it_is_from(finished: Site, text: str) -> None:
+    cells = re.findall(r'<td data-column="([^"]+)"( title="[^"]+")?[^>]*><span>(.*?)</span>', text)
+    assert len(cells) > 40
+    for column, title, content in cells:
+        value = re.sub("<.*", "", content)
+        if column == "What the figures are" or re.match(r"not |none|$", value):
+            assert "href" not in content
+        else:
+            assert 'href="#source-' in content, column
+            assert ".json: " in title or "published/published.csv, line " in title
+    sources = re.findall(r'<li id="source-\d+"><code>(.*?)</code>: (.*?)</li>', text)
+    assert len(sources) == len(finished.trained) + len(finished.evaluated) + 4
+    assert all(source[1] for source in sources)
+
+
+def test_npu_stands_beside_gpu(text: str) -> None:
+    one, eight = (
+        text.partition(f"<caption>NPU-{n}P against GPU-{n}P, measured")[2] for n in (1, 8)
+    )
+    figures = re.sub(r"<sup>.*?</sup>|<[^>]+>", " ", one.partition("</table>")[0]).split()
+    assert "".join(figures).find("FPS10.008.00×0.800") > 0
+    assert "× 1.033" in eight.partition("</table>")[0]
+
+
+def test_what_the_plots_found(text: str) -> None:
+    assert "Largest difference: NPU-1P − GPU-1P: road +2.00; NPU-8P − GPU-8P: road +2.00" in text
+    assert "Best and worst class: GPU-1P: motorcycle 77.0 % to road 60.0 %" in text
+    assert "rider taken for person" in text
+    assert "Efficiency: GPU-8P 75 %, NPU-8P 97 %." in text
+    assert "Loss at the end: GPU-1P 0.012" in text
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_are_svg_with_text(finished: Site, name: str) -> None:
+    text = (finished.folder / f"report/{name}.svg").read_text()
+    root = ElementTree.fromstring(text)
+    assert root.tag.endswith("svg")
+    words = "".join(root.itertext())
+    assert "NPU-8P" in words
+    if name in ("classes", "difference", "confusion"):
+        assert all(label in words for label in CITYSCAPES_CLASSES)
+    # in the page it is drawn in the page's ink
+    assert "currentColor" in text
+    assert "#000000" not in text.replace("fill: #000000", "")
+
+
+def test_the_same_runs_give_the_same_files(finished: Site, site: Site) -> None:
+    site.report()
+    for name in PLOTS:
+        first, second = (made.folder / f"report/{name}.svg" for made in (finished, site))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_classes_have_the_colours_of_their_data_set(finished: Site) -> None:
+    text = (finished.folder / "report/classes.svg").read_text()
+    for colour in ("#804080", "#f423e8", "#4682b4", "#dc143c"):  # road, sidewalk, sky, person
+        assert colour in text
+
+
+def test_what_cannot_be_drawn_says_why(small_site: Site) -> None:
+    text = small_site.report()
+    why = "This table has no NPU row with an accuracy beside a GPU row of the same recipe."
+    assert why in text
+    assert why in (small_site.folder / "report/difference.svg").read_text()
+    assert "Communication was not measured" not in text
+    for record in small_site.trained.values():
+        del record["figures"]["speed"]["communication_share"]
+        del record["figures"]["peak_memory_bytes"]
+    text = small_site.report()
+    assert "Communication was not measured for GPU-8P" in text
+    assert "No run in this table says how much memory it held." in text
+    small_site.trained = {n: r for n, r in small_site.trained.items() if r["mode"] == "performance"}
+    small_site.evaluated = {}
+    text = small_site.report()
+    assert "No full run is in this table." in text
+    assert text.count("No accuracy is in this table.") == 2
+
+
+def test_rows_of_another_recipe_are_not_subtracted(site: Site) -> None:
+    for name, record in {**site.trained, **site.evaluated}.items():
+        if name.startswith("npu-1p"):
+            record["recipe"] = recipe(global_batch=4, learning_rate=1.0)
+    text = site.report()
+    assert "Largest difference: NPU-8P − GPU-8P: road +2.00 points." in text
+    assert "not compared: differ in training.learning_rate" in text
+    assert "Efficiency: GPU-8P 75 %, NPU-8P 97 %." not in text
+    assert "Efficiency: GPU-8P 75 %." in text
+
+
+def test_names_are_texts(small_site: Site) -> None:
+    odd = "<script>alert(1)</script>&\"'"
+    for record in small_site.trained.values():
+        record["device"]["name"] = odd
+        record["run"]["command"] = odd
+    text = small_site.report(odd)
+    Page(text)
+    assert "<script" not in text
+
+
+def test_captions_are_plain_sentences() -> None:
+    assert {*TITLES, "environment"} == {*CAPTIONS} - {"workflow"}
+    for name in (*TITLES, "environment"):
+        assert CAPTIONS[name].endswith(".")
+        assert not re.search(r"[`*_|<>{}\\]", CAPTIONS[name]), name
+
+
+def test_a_broken_picture_is_named(small_site: Site) -> None:
+    small_site.picture.write_bytes(small_site.picture.read_bytes()[:60])
+    with pytest.raises(InputError, match=r"predictions\.png: cannot be read as an image"):
+        small_site.report()
+
+
+def test_many_classes_are_drawn(small_site: Site) -> None:
+    """Without names at the matrix, where there is no room for them."""
+    rng = np.random.default_rng(0)
+    for record in (*small_site.trained.values(), *small_site.evaluated.values()):
+        record["recipe"] = {**record["recipe"], "dataset": "ade20k"}
+    for record in small_site.evaluated.values():
+        confusion = rng.integers(0, 9, (150, 150)).tolist()
+        record["figures"]["best"] |= {"iou": [50.0] * 150, "confusion": confusion}
+    small_site.report()
+    assert "wall" in (small_site.folder / "report/classes.svg").read_text()
+    assert "wall" not in (small_site.folder / "report/confusion.svg").read_text()
