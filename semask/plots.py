@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 matplotlib.use("svg")
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
-_LINES = {"cpu": ":", "gpu": "-", "npu": "--"}
+_LINES: Any = {"cpu": ":", "gpu": "-", "npu": "--"}
 _HATCHES = {"cpu": "", "gpu": "\\\\", "npu": "//"}
 _INK = "#010101"  # stands for currentColor until the SVG is written
 _WIDTH = 7.2  # inches
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -88,7 +88,7 @@ def curves(runs: Sequence[Curve]) -> str:
     """Loss over the images seen, and validation mIoU below it."""
     figure, (above, below) = _figure(4.6, rows=2, sharex=True)
     for run in runs:
-        style = {"color": run.row.colour, "linestyle": _LINES[run.row.device], "linewidth": 1.3}
+        style: Any = {"color": run.row.colour, "linestyle": _LINES[run.row.device], "linewidth": 1.3}
         above.plot(run.images, run.loss, **style)
         below.plot(run.evaluated, run.miou, marker="o", markersize=3, **style)
     above.set_ylabel("loss")
@@ -168,7 +168,7 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
         axes.set_yticks(marks, classes if names else [], fontsize=size)
     bar = figure.colorbar(image, ax=grid[: len(matrices)], shrink=0.6, pad=0.02)
     bar.set_label("% of the label's pixels")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return _svg(figure, "confusion")
 
 

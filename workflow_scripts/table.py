@@ -66,8 +66,8 @@ def main() -> None:
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
     if arguments.report is not None:
         for bundle in imported:
-            trained |= bundle.trained
-            evaluated |= bundle.evaluated
+            trained.update(bundle.trained)
+            evaluated.update(bundle.evaluated)
         beside = {name: paths.get(name, Path(name)).parent for name in (*trained, *evaluated)}
         write_report(
             table,
