@@ -88,7 +88,11 @@ def curves(runs: Sequence[Curve]) -> str:
     """Loss over the images seen, and validation mIoU below it."""
     figure, (above, below) = _figure(4.6, rows=2, sharex=True)
     for run in runs:
-        style: Any = {"color": run.row.colour, "linestyle": _LINES[run.row.device], "linewidth": 1.3}
+        style: Any = {
+            "color": run.row.colour,
+            "linestyle": _LINES[run.row.device],
+            "linewidth": 1.3,
+        }
         above.plot(run.images, run.loss, **style)
         below.plot(run.evaluated, run.miou, marker="o", markersize=3, **style)
     above.set_ylabel("loss")

@@ -1,15 +1,13 @@
 """The report: the table as a page, with plots of what the runs did."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import jinja2
-import numpy as np
 
-from semask import plots
+from semask import findings, plots
 from semask.cells import (
     BESIDE,
     COLUMNS,
@@ -26,11 +24,8 @@ from semask.cells import (
     ratio_texts,
 )
 from semask.comparison import Record
-from semask.data import sets
 from semask.files import write_atomically
 from semask.pictures import embedded
-from semask.plots import Row
-from semask.ratios import differing_records, unexplained
 
 TITLES = {
     "curves": "Loss and mIoU",
@@ -47,8 +42,6 @@ TITLES = {
 """The sections after the table, by the name of their caption and of their plot's file."""
 
 PLOTS = tuple(name for name in TITLES if name not in ("predictions", "facts"))
-_POINTS = 100  # of a loss curve
-_GIB = 2**30
 
 
 def write_report(
@@ -75,17 +68,17 @@ def write_report(
         style: of the page, CSS.
         folder: gets `page.html` and an SVG for each of PLOTS.
     """
-    rows = _rows(table["rows"])
+    rows = findings.rows_of(table["rows"])
     shown_pictures = _pictures(rows, pictures)
     drawn = {
-        "curves": _curves(rows, trained, logs),
-        "classes": _classes(rows, trained, evaluated),
-        "difference": _difference(rows, table["npu_over_gpu"], trained, evaluated),
-        "confusion": _confusion(rows, trained, evaluated),
-        "speed": _speed(rows),
-        "time": _time(rows, trained),
-        "scaling": _scaling(rows, trained),
-        "memory": _memory(rows, trained),
+        "curves": findings.curves(rows, trained, logs),
+        "classes": findings.classes(rows, trained, evaluated),
+        "difference": findings.difference(rows, table["npu_over_gpu"], trained, evaluated),
+        "confusion": findings.confusion(rows, trained, evaluated),
+        "speed": findings.speed(rows),
+        "time": findings.time(rows, trained),
+        "scaling": findings.scaling(rows, trained),
+        "memory": findings.memory(rows, trained),
     }
     for name in PLOTS:
         svg, said = drawn[name]
@@ -137,9 +130,6 @@ def write_report(
         sources=sources,
     )
     write_atomically(folder / "page.html", page)
-
-
-# --- the table ------------------------------------------------------------------------------------
 
 
 def _sources(table: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -208,247 +198,7 @@ def _side_by_side(
     return {"npu": pair["npu"], "gpu": pair["gpu"], "lines": lines, "which": which}
 
 
-# --- the plots ------------------------------------------------------------------------------------
-# Each gives an SVG, or None where the runs have nothing to draw, and a sentence on what was found.
-
-_Rows = Mapping[Row, Line]
-_Drawn = tuple[str | None, str]
-
-
-def _rows(lines: Sequence[Line]) -> dict[Row, Line]:
-    """Rows as the plots draw them: each with a colour and a name of its own."""
-    rows = {}
-    names: list[str] = []
-    for number, line in enumerate(lines):
-        name = line["name"]
-        if line["kind"] == "published":
-            name += " (published)"
-        elif line["apart"]:
-            name += " (kept apart)"
-        if name in names:
-            name += f", {line['source']}"
-        names.append(name)
-        rows[Row(name, line["name"].partition("-")[0].lower(), number)] = line
-    return rows
-
-
-def _measured(
-    rows: _Rows, trained: Mapping[str, Record], mode: str
-) -> Iterator[tuple[Row, dict[str, Record]]]:
-    """The measured rows that have training records of a mode, with those."""
-    for row, line in rows.items():
-        if line["kind"] == "measured":
-            paths = [path for path in line["pytorch"]["from"] if trained[path]["mode"] == mode]
-            if paths:
-                yield row, {path: trained[path] for path in paths}
-
-
-def _curves(
-    rows: _Rows,
-    trained: Mapping[str, Record],
-    logs: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> _Drawn:
-    runs, said = [], []
-    for row, records in _measured(rows, trained, "full"):
-        for path, record in records.items():
-            batch = record["recipe"]["training"]["global_batch"] / 1000
-            steps = [line for line in logs[path] if "evaluation" not in line]
-            parts = np.array_split(np.arange(len(steps)), min(_POINTS, len(steps)))
-            scored = [line for line in logs[path] if "evaluation" in line]
-            runs.append(
-                plots.Curve(
-                    row,
-                    [batch * steps[part[-1]]["iteration"] for part in parts],
-                    [mean(steps[n]["loss"] for n in part) for part in parts],
-                    [batch * line["iteration"] for line in scored],
-                    [line["evaluation"]["miou"] for line in scored],
-                )
-            )
-            said.append(f"{row.name} {runs[-1].loss[-1]:.3f}")
-    if not runs:
-        return None, "No full run is in this table."
-    return plots.curves(runs), f"Loss at the end: {', '.join(said)}."
-
-
-def _evaluations(
-    rows: _Rows, evaluated: Mapping[str, Record]
-) -> Iterator[tuple[Row, list[Record]]]:
-    for row, line in rows.items():
-        if line["kind"] == "measured" and line["acc1"].get("from"):
-            yield row, [evaluated[path] for path in line["acc1"]["from"]]
-
-
-def _class_ious(records: Sequence[Record]) -> list[float | None]:
-    """IoU of each class with the best weights, mean over seeds; None where it has none."""
-    found = zip(*(record["figures"]["best"]["iou"] for record in records), strict=True)
-    known = ([value for value in of if value is not None] for of in found)
-    return [mean(values) if values else None for values in known]
-
-
-def _classes(rows: _Rows, trained: Mapping[str, Record], evaluated: Mapping[str, Record]) -> _Drawn:
-    values = {row: _class_ious(records) for row, records in _evaluations(rows, evaluated)}
-    if not values:
-        return None, "No accuracy is in this table."
-    classes, palette = _class_list(trained)
-    said = []
-    for row, figures in values.items():
-        known = {name: x for name, x in zip(classes, figures, strict=True) if x is not None}
-        best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
-        said.append(f"{row.name}: {best} {known[best]:.1f} % to {worst} {known[worst]:.1f} %")
-    return plots.class_bars(values, classes, palette), f"Best and worst class: {'; '.join(said)}."
-
-
-def _difference(
-    rows: _Rows,
-    pairs: Sequence[Line],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
-) -> _Drawn:
-    ious = {
-        (rows[row]["name"], rows[row]["source"]): (row, _class_ious(records))
-        for row, records in _evaluations(rows, evaluated)
-    }
-    found, said = {}, []
-    classes, palette = _class_list(trained)
-    for pair in pairs:
-        keys = list(zip((pair["npu"], pair["gpu"]), pair["sources"], strict=True))
-        if pair["kind"] != "measured" or pair["differing"] or not all(k in ious for k in keys):
-            continue
-        (row, npu), (_, gpu) = (ious[key] for key in keys)
-        points = [
-            None if None in (a, b) else a - b  # type: ignore[operator]
-            for a, b in zip(npu, gpu, strict=True)
-        ]
-        found[row._replace(name=f"{pair['npu']} − {pair['gpu']}")] = points
-        known = {n: x for n, x in zip(classes, points, strict=True) if x is not None}
-        largest = max(known, key=lambda name: abs(known[name]))
-        said.append(f"{pair['npu']} − {pair['gpu']}: {largest} {known[largest]:+.2f}")
-    if not found:
-        return None, (
-            "This table has no NPU row with an accuracy beside a GPU row of the same recipe."
-        )
-    svg = plots.class_bars(found, classes, palette, "difference of IoU (points)")
-    return svg, f"Largest difference: {'; '.join(said)} points."
-
-
-def _confusion(
-    rows: _Rows, trained: Mapping[str, Record], evaluated: Mapping[str, Record]
-) -> _Drawn:
-    found = {
-        row: np.sum([record["figures"]["best"]["confusion"] for record in records], 0)
-        for row, records in _evaluations(rows, evaluated)
-    }
-    if not found:
-        return None, "No accuracy is in this table."
-    classes, _ = _class_list(trained)
-    said = []
-    for row, counts in found.items():
-        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        np.fill_diagonal(shares, 0)
-        label, taken = np.unravel_index(shares.argmax(), shares.shape)
-        said.append(
-            f"{row.name}: {classes[label]} taken for {classes[taken]} ({100 * shares.max():.0f} %)"
-        )
-    return plots.confusion(found, classes), f"Most often mistaken: {'; '.join(said)}."
-
-
-def _class_list(trained: Mapping[str, Record]) -> tuple[tuple[str, ...], np.ndarray]:
-    dataset = sets.load(next(iter(trained.values()))["recipe"]["dataset"])
-    return dataset.CLASSES, dataset.PALETTE
-
-
-def _speed(rows: _Rows) -> _Drawn:
-    found = [
-        plots.Speed(row, line["fps"]["value"], line["fps_p10"]["value"], line["fps_p90"]["value"])
-        for row, line in rows.items()
-        if line["fps"]["value"] is not None
-    ]
-    if not found:
-        return None, "No speed is in this table."
-    wide = [
-        f"{each.row.name} {100 * (each.high - each.low) / each.fps:.0f} %"
-        for each in found
-        if each.low is not None and each.high is not None
-    ]
-    said = f"Spread (p10 to p90) in percent of FPS: {', '.join(wide)}." if wide else ""
-    return plots.speed(found), said
-
-
-def _time(rows: _Rows, trained: Mapping[str, Record]) -> _Drawn:
-    found = []
-    for row, records in _measured(rows, trained, "performance"):
-        speeds = [record["figures"]["speed"] for record in records.values()]
-        shares = [speed.get("communication_share") for speed in speeds]
-        known = [share for share in shares if share is not None]
-        found.append(
-            plots.Shares(
-                row,
-                100 * mean(speed["data_wait_share"] for speed in speeds),
-                100 * mean(known) if len(known) == len(shares) else None,
-            )
-        )
-    if not found:
-        return None, "No performance run is in this table."
-    unknown = [each.row.name for each in found if each.communication is None]
-    said = (
-        f"Communication was not measured for {', '.join(unknown)}: it is in the rest there."
-        if unknown
-        else ""
-    )
-    return plots.time_shares(found), said
-
-
-def _scaling(rows: _Rows, trained: Mapping[str, Record]) -> _Drawn:
-    found = []
-    for row, line in rows.items():
-        for other in rows.values():
-            if line["fps"]["value"] is None or other["fps"]["value"] is None:
-                continue
-            processes = _of_several(line, other, trained)
-            if processes is not None:
-                efficiency = line["fps"]["value"] / (processes * other["fps"]["value"])
-                found.append((row, 100 * efficiency))
-    if not found:
-        return None, "This table has no speed of one process beside that of several."
-    said = ", ".join(f"{row.name} {value:.0f} %" for row, value in found)
-    label = "% of as many times one process's FPS"
-    return plots.bars(found, label, ideal=100), f"Efficiency: {said}."
-
-
-def _of_several(line: Line, one: Line, trained: Mapping[str, Record]) -> int | None:
-    """Number of a row's processes if the other row is the same on one process."""
-    (device, processes), (other, single) = (
-        row["name"].removesuffix("P").split("-") for row in (line, one)
-    )
-    if (device, single, line["kind"]) != (other, "1", one["kind"]) or processes == "1":
-        return None
-    if line["kind"] == "published":
-        keys = ("source", "dataset", "variant", "crop")
-        same = all(line["experiment"][key] == one["experiment"][key] for key in keys)
-        return int(processes) if same else None
-    pairs = [(trained[a], trained[b]) for a in line["fps"]["from"] for b in one["fps"]["from"]]
-    differing = [unexplained(differing_records(a, b), a, b) for a, b in pairs]
-    return None if any(differing) or line["apart"] != one["apart"] else int(processes)
-
-
-def _memory(rows: _Rows, trained: Mapping[str, Record]) -> _Drawn:
-    found = []
-    for row, line in rows.items():
-        if line["kind"] == "measured":
-            records = [trained[path] for path in line["pytorch"]["from"]]
-            peaks = [record["figures"].get("peak_memory_bytes") for record in records]
-            known = [peak for peak in peaks if peak is not None]
-            if known:
-                found.append((row, max(known) / _GIB))
-    if not found:
-        return None, "No run in this table says how much memory it held."
-    return plots.bars(found, "GiB per process"), ""
-
-
-# --- the rest of the page -------------------------------------------------------------------------
-
-
-def _pictures(rows: _Rows, pictures: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _pictures(rows: findings.Rows, pictures: Mapping[str, Path]) -> list[dict[str, Any]]:
     """The pictures of the first seed of every row."""
     found = []
     for row, line in rows.items():
@@ -471,7 +221,7 @@ def _facts(facts: Line) -> list[list[str]]:
     return table
 
 
-def _environments(rows: _Rows, trained: Mapping[str, Record]) -> list[list[str]]:
+def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[list[str]]:
     """What ran each row, a row of the table in a column."""
     columns = {
         row.name: [trained[path] for path in line["pytorch"]["from"]]
