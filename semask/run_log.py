@@ -3,7 +3,12 @@
 `log.jsonl` is the source of truth. Each line is an object with `iteration`, counted from 1, and
 either the figures of that iteration (loss, loss_ce, loss_semantic, acc_seg, lr, seconds,
 data_seconds, and skipped, true, where fp16 gradients overflowed and no step was taken) or, under
-`evaluation`, the scores of an evaluation after it (miou, macc, aacc).
+`evaluation`, the scores of an evaluation after it (miou, macc, aacc); its `seconds` are those for
+which training paused, the checkpoint before it and keeping its weights included.
+
+TensorBoard's tags are the same for all rows. Its step is the iteration; what is
+under `by_images` has the images seen so far for its step, since rows may differ in images per
+iteration. Its relative time is that of the iterations, without evaluations and interruptions.
 """
 
 import hashlib
@@ -11,6 +16,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,7 +138,10 @@ class RunLog:
         self._global_batch = global_batch
         # disable=None: silent unless standard error is a terminal
         self._bar = tqdm(total=last, initial=first, desc=name, unit="it", disable=None)
-        for line in read_log(path):
+        kept = read_log(path)
+        # the clock of TensorBoard's curves: it stands still while no iteration is computed
+        self._clock = time.time() - sum(x["seconds"] for x in kept if "evaluation" not in x)
+        for line in kept:
             self._draw(line)
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -144,15 +153,22 @@ class RunLog:
 
     def _draw(self, line: Mapping[str, Any]) -> None:
         iteration = line["iteration"]
+        images = iteration * self._global_batch
         if "evaluation" in line:
             for name, value in line["evaluation"].items():
-                self._tensorboard.add_scalar(f"evaluation/{name}", value, iteration)
+                self._point(f"evaluation/{name}", value, iteration)
+            self._point("by_images/miou", line["evaluation"]["miou"], images)
             return
+        self._clock += line["seconds"]
         for name in _CURVES:
-            self._tensorboard.add_scalar(f"train/{name}", line[name], iteration)
-        self._tensorboard.add_scalar(
-            "speed/images_per_second", self._global_batch / line["seconds"], iteration
-        )
+            self._point(f"train/{name}", line[name], iteration)
+        self._point("by_images/loss", line["loss"], images)
+        self._point("speed/images_per_second", self._global_batch / line["seconds"], iteration)
+        waiting = 100 * line["data_seconds"] / line["seconds"]
+        self._point("speed/percent_waiting_for_data", waiting, iteration)
+
+    def _point(self, tag: str, value: float, step: int) -> None:
+        self._tensorboard.add_scalar(tag, value, step, walltime=self._clock)
 
     def position(self) -> Position:
         """The end of the log, which from now on outlasts a loss of power."""
@@ -184,9 +200,9 @@ class RunLog:
         )
         self._bar.update(len(lines))
 
-    def evaluation(self, iteration: int, scores: Mapping[str, float]) -> None:
-        """Add the scores of an evaluation."""
-        self._write({"iteration": iteration, "evaluation": dict(scores)})
+    def evaluation(self, iteration: int, scores: Mapping[str, float], seconds: float) -> None:
+        """Add the scores of an evaluation, for which training paused so long."""
+        self._write({"iteration": iteration, "evaluation": dict(scores), "seconds": seconds})
         self._tensorboard.flush()
         if not self._bar.disable:
             self.say(f"{self._bar.desc}: iteration {iteration}: mIoU {scores['miou']:.2f} %")

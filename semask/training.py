@@ -97,7 +97,8 @@ def _train(
     last = run.recipe.training.iterations
     with signals.deferred():
         if _is_to_be_evaluated(run, keeper, keeper.iteration):
-            _evaluate_and_keep(run, stepper.model, device, keeper, keeper.iteration, log)
+            paused = time.perf_counter()
+            _evaluate_and_keep(run, stepper.model, device, keeper, keeper.iteration, log, paused)
         timeline = Timeline(device)
         pending: list[Step] = []
         look_every, looked = 1, time.perf_counter()
@@ -117,7 +118,8 @@ def _train(
                 for message in watch.see(lines):
                     keeper.warnings.append(message)
                     log.say(f"{run.name}: {message}")
-            pace = (time.perf_counter() - looked) / len(pending)
+            paused = time.perf_counter()
+            pace = (paused - looked) / len(pending)
             leaving, late, pace = _agreed(device, keeper.is_late(), pace)
             if run.mode == "full" and (keeping or leaving or late):
                 broken = first_not_finite(stepper.model.state_dict())
@@ -131,7 +133,7 @@ def _train(
             if leaving:
                 raise Interrupted(f"{leaving} after iteration {done}")
             if evaluating:
-                _evaluate_and_keep(run, stepper.model, device, keeper, done, log)
+                _evaluate_and_keep(run, stepper.model, device, keeper, done, log, paused)
                 timeline.restart()
             pending, looked = [], time.perf_counter()
             look_every = max(1, min(_LOOK_EVERY, int(_LOOK_SECONDS / pace)))
@@ -220,9 +222,11 @@ def _evaluate_and_keep(
     keeper: Keeper,
     iteration: int,
     log: RunLog | None,
+    paused: float,
 ) -> None:
     """Evaluate on the validation split; keep these weights as the last and perhaps the best.
 
+    `paused` is when training paused for it, by `time.perf_counter`.
     The state from before is in a checkpoint: a signal to leave is obeyed at once.
     """
     with signals.at_once():
@@ -242,6 +246,10 @@ def _evaluate_and_keep(
                 sliding_window=run.recipe.evaluation.sliding_window,
             )
         found = scores(counts.confusion)
-        if log is not None:
-            log.evaluation(iteration, {"miou": found.miou, "macc": found.macc, "aacc": found.aacc})
         keeper.keep_weights(model, iteration, found.miou)
+        if log is not None:
+            log.evaluation(
+                iteration,
+                {"miou": found.miou, "macc": found.macc, "aacc": found.aacc},
+                time.perf_counter() - paused,
+            )

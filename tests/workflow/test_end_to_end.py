@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from .conftest import PARTS, Checkout
 
@@ -72,6 +73,24 @@ def test_log_has_every_iteration_and_evaluation(finished: Checkout) -> None:
     assert [x["iteration"] for x in lines if "evaluation" not in x] == [1, 2, 3, 4]
     assert [x["iteration"] for x in lines if "evaluation" in x] == [2, 4]
     assert list((run / "tensorboard").glob("events.*"))
+
+
+def test_tensorboard_has_the_same_curves_of_all_rows(finished: Checkout) -> None:
+    found = {}
+    for events in finished.folder.glob("results/*/*/seed0/tensorboard"):
+        curves = EventAccumulator(str(events))
+        curves.Reload()
+        scalars = curves.Tags()["scalars"]
+        found["/".join(events.parts[-4:-2])] = set(scalars)
+        for tag in scalars:
+            steps = [point.step for point in curves.Scalars(tag)]
+            evaluated = tag.startswith("evaluation/") or tag == "by_images/miou"
+            by = 2 if tag.startswith("by_images/") else 1
+            assert steps == [by * n for n in ((2, 4) if evaluated else (1, 2, 3, 4))], tag
+    assert found["cpu-1p/full"] == found["cpu-2p/full"]
+    only_full = {"by_images/miou", *(f"evaluation/{name}" for name in ("miou", "macc", "aacc"))}
+    assert found["cpu-1p/full"] - found["cpu-1p/performance"] == only_full
+    assert found["cpu-1p/performance"] < found["cpu-1p/full"]
 
 
 def test_two_processes_follow_one(finished: Checkout) -> None:
