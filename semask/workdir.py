@@ -31,7 +31,7 @@ LOG = "log.jsonl"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "weights"
 RECORD = "train.json"
-_IDENTITY = "run.json"
+IDENTITY = "run.json"
 _GIVEN_UP = "given_up"
 _RUNNING = "running"
 
@@ -59,7 +59,7 @@ def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
             f"{path}: another training process works in this folder; wait for it or stop it"
         ) from None
     identity = json.loads(json.dumps(identity))
-    known = path / _IDENTITY
+    known = path / IDENTITY
     if not checkpoint_files(path):
         write_atomically(known, json.dumps(identity, indent=1) + "\n")
         return lock
@@ -98,6 +98,11 @@ def running(path: Path) -> Iterator[bool]:
         yield killed
     finally:
         note.unlink(missing_ok=True)
+
+
+def is_running(path: Path) -> bool:
+    """Whether a trainer is at work, or was killed and no other one has come since."""
+    return (path / _RUNNING).exists()
 
 
 def checkpoint_files(path: Path) -> list[Path]:

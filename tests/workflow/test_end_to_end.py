@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from semask.run_progress import read_progress
+
 from .conftest import PARTS, Checkout
 
 pytestmark = pytest.mark.workflow
@@ -91,6 +93,19 @@ def test_tensorboard_has_the_same_curves_of_all_rows(finished: Checkout) -> None
     only_full = {"by_images/miou", *(f"evaluation/{name}" for name in ("miou", "macc", "aacc"))}
     assert found["cpu-1p/full"] - found["cpu-1p/performance"] == only_full
     assert found["cpu-1p/performance"] < found["cpu-1p/full"]
+
+
+def test_a_view_reads_what_a_trainer_writes(finished: Checkout) -> None:
+    run = finished.folder / "results/cpu-1p/full/seed0"
+    record = json.loads((run / "train.json").read_text())
+    progress = read_progress(run)
+    assert progress is not None
+    assert (progress.iteration, progress.evaluated) == (4, 4)
+    assert progress.loss == record["figures"]["last"]["loss"]
+    assert progress.miou is not None
+    assert progress.seconds is not None
+    assert progress.evaluation_seconds is not None
+    assert 0 < progress.evaluation_seconds < 60
 
 
 def test_two_processes_follow_one(finished: Checkout) -> None:
