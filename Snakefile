@@ -38,6 +38,7 @@ rule all:
 
 onstart:
     wait_for_jobs_left()
+    show_view()
 
 
 onsuccess:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
+from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 from semask.bundle import outline
@@ -19,7 +20,7 @@ from semask.provenance import source_digest
 from semask.published import read_sources
 from semask.slurm import share
 from semask.workdir import clear as clear_workdir
-from workflow_scripts import _guard, _head, _results
+from workflow_scripts import _guard, _head, _results, _view
 
 SCHEMA = Path(workflow.basedir, "schemas", "config.schema.yaml")
 LAYERS = [
@@ -61,11 +62,13 @@ os.environ["PATH"] = os.pathsep.join(
 )
 # jobs end with the workflow that started them, so that none writes after the next one has begun
 os.environ[_guard.JOB] = str(os.getpid())
+QUIET = {str(about) for about in workflow.output_settings.quiet or ()}
 if not workflow.dryrun:
     # also the Snakemakes that a cluster's jobs consist of
     _head.heed_warnings()
     if workflow.is_main_process:
         _head.take(Path(".snakemake"))
+        _view.let_errors_through(QUIET, logger)
 
 RESULTS = config["results"]
 if config["variant"] is not None:
@@ -376,6 +379,12 @@ def wait_for_jobs_left():
     """Wait for what a Snakemake that was killed has left running on a cluster."""
     if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
         _head.wait_for_jobs_left()
+
+
+def show_view():
+    """Show how far the workflow is, while it runs."""
+    if workflow.is_main_process and not QUIET & {"progress", "all"}:
+        _view.start(workflow, config, RESULTS, logger.info)
 
 
 def get_cores_of(wildcards):

@@ -6,7 +6,7 @@ data_seconds, and skipped, true, where fp16 gradients overflowed and no step was
 `evaluation`, the scores of an evaluation after it (miou, macc, aacc); its `seconds` are those for
 which training paused, the checkpoint before it and keeping its weights included.
 
-TensorBoard's tags are the same for all rows. Its step is the iteration; what is
+TensorBoard's tags are the same for all rows (docs/progress.md). Its step is the iteration; what is
 under `by_images` has the images seen so far for its step, since rows may differ in images per
 iteration. Its relative time is that of the iterations, without evaluations and interruptions.
 """
@@ -25,7 +25,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from semask import distributed
+from semask import distributed, signals
 from semask.files import naming
 from semask.health import diverged
 
@@ -136,8 +136,9 @@ class RunLog:
         shutil.rmtree(tensorboard, ignore_errors=True)
         self._tensorboard = SummaryWriter(str(tensorboard))
         self._global_batch = global_batch
-        # disable=None: silent unless standard error is a terminal
-        self._bar = tqdm(total=last, initial=first, desc=name, unit="it", disable=None)
+        # None: silent unless standard error is a terminal; a workflow shows all its jobs together
+        silent = True if signals.JOB in os.environ else None
+        self._bar = tqdm(total=last, initial=first, desc=name, unit="it", disable=silent)
         kept = read_log(path)
         # the clock of TensorBoard's curves: it stands still while no iteration is computed
         self._clock = time.time() - sum(x["seconds"] for x in kept if "evaluation" not in x)

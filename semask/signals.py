@@ -14,6 +14,12 @@ from semask.errors import Interrupted
 LEAVE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 """Signals that ask a run to leave."""
 
+JOB = "SEMASK_JOB"
+"""Environment variable of a workflow's jobs, its process id: they end together with it.
+
+The workflow shows how far they are.
+"""
+
 _GRACE = 30  # seconds
 
 _asked: str | None = None

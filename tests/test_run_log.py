@@ -1,14 +1,21 @@
-"""TensorBoard's curves of a run that was interrupted."""
+"""TensorBoard's curves of a run that was interrupted, and when a progress line is drawn."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from semask import signals
 from semask.run_log import Position, RunLog, read_log
 
 BATCH = 4
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def step(iteration: int) -> dict[str, Any]:
@@ -51,3 +58,18 @@ def test_curves_of_a_run_that_goes_on(tmp_path: Path) -> None:
     assert {point.value for point in curves.Scalars("speed/images_per_second")} == {2.0}
     assert {point.value for point in curves.Scalars("speed/percent_waiting_for_data")} == {25.0}
     assert [x["seconds"] for x in read_log(tmp_path / "log.jsonl") if "evaluation" in x] == [9, 9]
+
+
+@pytest.mark.parametrize("in_workflow", [False, True])
+def test_a_workflow_shows_its_jobs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_workflow: bool
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.delenv(signals.JOB, raising=False)
+    if in_workflow:
+        monkeypatch.setenv(signals.JOB, "1")
+    log = opened(tmp_path)
+    log.iterations([step(1)])
+    log.close()
+    assert ("CPU-1P full seed 0" in terminal.getvalue()) != in_workflow

@@ -15,14 +15,11 @@ from typing import NoReturn
 import psutil
 
 from semask.errors import INTERRUPTED, GivenUpError, InputError, Interrupted, report, report_to
-from semask.signals import asked_to_leave, end_with_parent
+from semask.signals import JOB, asked_to_leave, end_with_parent
 
 FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
 NODES = "of the Slurm job, over which the processes are spread; with 1 they run on this machine"
 STALL_MINUTES = "end the processes when nothing has moved for so long"
-
-JOB = "SEMASK_JOB"
-"""Environment variable of a workflow's jobs, its process id: they end together with it."""
 
 # what the surroundings refuse, and what to do about it
 _REFUSED = {
