@@ -1,0 +1,49 @@
+"""Say how far the training runs below some folders are, from their files alone.
+
+For runs on a cluster, in another session or on another machine that shares the folders.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from semask.errors import InputError
+from semask.overview import overview, runs_below
+from workflow_scripts import _guard
+
+_BETWEEN_LOOKS = 2.0
+_FROM_THE_TOP = "\x1b[H\x1b[J"
+
+
+def main() -> None:
+    parser = _guard.parser(__doc__)
+    parser.add_argument(
+        "results", type=Path, nargs="*", default=[Path("results")], help="default: results"
+    )
+    parser.add_argument("--watch", action="store_true", help="look again and again, until Ctrl-C")
+    arguments = parser.parse_args()
+    while True:
+        lines = look(arguments.results)
+        if arguments.watch and sys.stdout.isatty():
+            print(_FROM_THE_TOP, end="")
+        print("\n".join(lines), flush=True)
+        if not arguments.watch:
+            return
+        time.sleep(_BETWEEN_LOOKS)
+
+
+def look(results: list[Path]) -> list[str]:
+    """Lines on the runs below some folders.
+
+    Raises:
+        InputError: there are none.
+    """
+    runs = runs_below(results)
+    if not runs:
+        folders = " ".join(map(str, results))
+        raise InputError(f"{folders}: no training run has begun here; give the config's results")
+    return overview(runs, cores=None, now=time.time(), what="runs")
+
+
+if __name__ == "__main__":
+    _guard.run(main)
