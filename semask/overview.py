@@ -80,8 +80,15 @@ def overview(
     """
     timed = [*others, *jobs]
     speeds = {job.row: _speed(job.row, timed) for job in jobs if job.row is not None}
+    plans = {job.kind: job.plan for job in timed if job.plan is not None}
+    took: dict[str, list[float]] = {}
+    for job in timed:
+        if job.state == "done" and job.elapsed is not None:
+            took.setdefault(job.kind, []).append(job.elapsed)
     left = {
-        job.name: _left(job, speeds[job.row] if job.row else None, timed, now)
+        job.name: _of_other(job, took.get(job.kind, []))
+        if job.row is None
+        else _of_training(job, job.plan or plans.get(job.kind), speeds[job.row], now)
         for job in jobs
         if job.state in ("running", "waiting")
     }
@@ -110,15 +117,15 @@ def _speed(row: str, jobs: Sequence[Job]) -> _Speed:
     return speed
 
 
-def _left(job: Job, speed: _Speed | None, jobs: Sequence[Job], now: float) -> Left:
-    if speed is None:
-        took = [x.elapsed for x in jobs if x.kind == job.kind and x.state == "done"]
-        known = [seconds for seconds in took if seconds is not None]
-        if not known:
-            return Left(0, False)
-        elapsed = job.elapsed or 0 if job.state == "running" else 0
-        return Left(max(0, sum(known) / len(known) - elapsed), True)
-    plan = job.plan or next((x.plan for x in jobs if x.kind == job.kind and x.plan), None)
+def _of_other(job: Job, took: Sequence[float]) -> Left:
+    """Time left of a job that does not train, from how long others of its kind took."""
+    if not took:
+        return Left(0, False)
+    elapsed = job.elapsed or 0 if job.state == "running" else 0
+    return Left(max(0, sum(took) / len(took) - elapsed), True)
+
+
+def _of_training(job: Job, plan: Plan | None, speed: _Speed, now: float) -> Left:
     progress = job.progress
     each = (progress and progress.seconds) or speed.iteration
     if plan is None or each is None:

@@ -70,14 +70,13 @@ def start(
         say: adds a line to Snakemake's log.
     """
     end = threading.Event()
-    look = _looker(workflow, config, results)
-    cores = workflow.resource_settings.cores
-    fits = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    show = _keep_drawing if fits else _keep_saying
 
     def run() -> None:
         try:
-            show(look, cores, _earlier(config, results), say, end)
+            look = _looker(workflow, config, results)
+            fits = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+            show = _keep_drawing if fits else _keep_saying
+            show(look, workflow.resource_settings.cores, _earlier(config, results), say, end)
         except Exception as fault:
             with suppress(Exception):
                 say(f"the view of the workflow has ended: {type(fault).__name__}: {fault}")
@@ -132,16 +131,24 @@ def _is_in_front(terminal: int) -> bool:
 
 
 def _keep_saying(
-    look: Look, cores: int | None, earlier: list[Job], say: Callable[[str], None], end: Any
+    look: Look,
+    cores: int | None,
+    earlier: list[Job],
+    say: Callable[[str], None],
+    end: threading.Event,
 ) -> None:
     """Say now and then how far the workflow is, if anything has moved."""
     said: object = None
-    while not end.wait(_LINE_SECONDS):
+    at = time.monotonic()
+    # looks are as frequent as on a terminal: how long jobs take is seen there
+    while not end.wait(min(_REDRAW_SECONDS, _LINE_SECONDS)):
         jobs = look()
+        if time.monotonic() - at < _LINE_SECONDS:
+            continue
         moved = [(job.name, job.state, job.progress and job.progress.iteration) for job in jobs]
         if moved != said:
             say("; ".join(overview(jobs, cores=cores, now=time.time(), others=earlier)))
-            said = moved
+            said, at = moved, time.monotonic()
 
 
 def _looker(workflow: Any, config: Mapping[str, Any], results: str) -> Look:
@@ -172,6 +179,8 @@ def _looker(workflow: Any, config: Mapping[str, Any], results: str) -> Look:
                 begun.setdefault(made.name, time.monotonic())
             elif made.state == "waiting":  # or to be tried again
                 begun.pop(made.name, None)
+            if made.state == "done" and before is not None:
+                begun.setdefault(made.name, time.monotonic())  # ended between two looks
             if made.name in begun:
                 made = made._replace(elapsed=time.monotonic() - begun[made.name])
             if made.row is not None:
