@@ -35,6 +35,7 @@ SIDE_BAR = {
         "docs/kubernetes",
         "docs/elsewhere",
         "docs/downloads",
+        "docs/progress",
     ],
     "Rely on it": ["docs/fault_tolerance", "docs/safety", "docs/determinism"],
     "Figures": [

@@ -30,6 +30,8 @@ class Browser:
         self._driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia", {"media": media, "features": features}
         )
+        for log in ("browser", "performance"):  # of the page before
+            self._driver.get_log(log)
         self._driver.get(path.as_uri())
 
     def run(self, script: str) -> Any:
@@ -37,12 +39,12 @@ class Browser:
         return self._driver.execute_script(script)
 
     def errors(self) -> list[str]:
-        """What stands in the console as an error since the last look."""
+        """What stands in the console as an error of this page."""
         lines = self._driver.get_log("browser")
         return [line["message"] for line in lines if line["level"] == "SEVERE"]
 
     def requests(self) -> list[str]:
-        """Every address that was asked for since the last look."""
+        """Every address that this page has asked for."""
         events = (json.loads(x["message"])["message"] for x in self._driver.get_log("performance"))
         return [
             event["params"]["request"]["url"]
