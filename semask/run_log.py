@@ -28,19 +28,9 @@ from tqdm import tqdm
 from semask import distributed, signals
 from semask.files import naming
 from semask.health import diverged
+from semask.log_file import read_log
 
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Lines of a log, in order; a last line that a killed run left half-written is dropped."""
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            lines.append(json.loads(line))
-    return lines
 
 
 class Position(NamedTuple):

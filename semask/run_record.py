@@ -9,10 +9,10 @@ from semask import device as devices
 from semask import provenance, workdir
 from semask.files import sha256
 from semask.keeping import Keeper
+from semask.log_file import read_log
 from semask.measurement import speed
 from semask.records import write_record
 from semask.run import Run
-from semask.run_log import read_log
 
 
 def write_run_record(

@@ -14,9 +14,10 @@ from semask.errors import Interrupted
 from semask.evaluation import evaluate_split, scores
 from semask.health import LossWatch, diverged, first_not_finite
 from semask.keeping import Keeper
+from semask.log_file import read_log
 from semask.model import SeMaskFPN
 from semask.run import Run
-from semask.run_log import RunLog, Step, log_lines, read_log
+from semask.run_log import RunLog, Step, log_lines
 from semask.run_record import write_run_record
 from semask.stepping import Stepper
 from semask.timeline import Timeline

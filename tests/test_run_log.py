@@ -8,7 +8,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from semask import signals
-from semask.run_log import Position, RunLog, read_log
+from semask.log_file import read_log
+from semask.run_log import Position, RunLog
 
 BATCH = 4
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from semask.comparison import check_same_runs
 from semask.imported import read_imported
+from semask.log_file import read_log
 from semask.published import read_published
 from semask.records import read_record
 from semask.report import write_report
-from semask.run_log import read_log
 from semask.table import build_table, write_table
 from workflow_scripts import _guard
 from workflow_scripts._json_options import config_schema, json_value
