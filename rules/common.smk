@@ -18,6 +18,7 @@ from semask.data import sets
 from semask.errors import InputError
 from semask.provenance import source_digest
 from semask.published import read_sources
+from semask.sections import CAPTIONS, PLOTS
 from semask.slurm import share
 from semask.workdir import clear as clear_workdir
 from workflow_scripts import _guard, _head, _results, _view

@@ -5,18 +5,6 @@ model's facts, the published figures, and for the plots the runs' logs and pictu
 Makes: the table as Markdown, CSV and JSON, and what `snakemake --report` puts together.
 """
 
-PLOTS = (
-    "curves",
-    "classes",
-    "difference",
-    "confusion",
-    "speed",
-    "time",
-    "scaling",
-    "memory",
-)
-CAPTIONS = (*PLOTS, "predictions", "facts", "environment")
-
 
 rule table:
     input:
@@ -64,7 +52,8 @@ rule table:
     resources:
         mem_mb=1000,
     params:
-        report=f"{RESULTS}/report",
+        # where a storage provider has its outputs, too
+        report=lambda wildcards, output: str(Path(output.page).parent),
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
         copies=get_copies_option,

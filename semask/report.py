@@ -26,22 +26,7 @@ from semask.cells import (
 from semask.comparison import Record
 from semask.files import write_atomically
 from semask.pictures import embedded
-
-TITLES = {
-    "curves": "Loss and mIoU",
-    "classes": "IoU per class",
-    "difference": "NPU − GPU per class",
-    "confusion": "Confusion matrix",
-    "speed": "FPS and its spread",
-    "time": "Where the time goes",
-    "scaling": "Scaling efficiency",
-    "memory": "Memory",
-    "predictions": "Predictions and errors",
-    "facts": "The model's facts",
-}
-"""The sections after the table, by the name of their caption and of their plot's file."""
-
-PLOTS = tuple(name for name in TITLES if name not in ("predictions", "facts"))
+from semask.sections import PLOTS, TITLES
 
 
 def write_report(

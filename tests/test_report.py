@@ -16,7 +16,8 @@ from semask.data.classes import CITYSCAPES_CLASSES
 from semask.errors import InputError
 from semask.files import digest_of
 from semask.published import read_published
-from semask.report import PLOTS, TITLES, write_report
+from semask.report import write_report
+from semask.sections import PLOTS, TITLES
 from semask.table import build_table
 
 from .conftest import REPOSITORY, recipe

@@ -175,7 +175,9 @@ def test_records_and_weights_are_in_the_bucket_only(finished: Site, tmp_path: Pa
         "train.json", "evaluate.json", "log.jsonl", "best.safetensors", "last.safetensors",
         "predictions.png", "train.log",
     )}  # fmt: skip
-    made = {f"results/{name}" for name in ("table.md", "table.csv", "table.json", "facts.json")}
+    made = {f"results/{name}" for name in (
+        "table.md", "table.csv", "table.json", "facts.json", "report/page.html",
+    )}  # fmt: skip
     assert names | made <= finished.stored()
     record = read_record(finished.fetch(f"{RUN}/train.json", tmp_path), "train")
     for name in ("best", "last"):
