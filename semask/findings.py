@@ -62,6 +62,8 @@ def curves(
         for path, record in records.items():
             batch = record["recipe"]["training"]["global_batch"] / 1000
             steps = [line for line in logs[path] if "evaluation" not in line]
+            if not steps:
+                continue
             parts = np.array_split(np.arange(len(steps)), min(_POINTS, len(steps)))
             scored = [line for line in logs[path] if "evaluation" in line]
             runs.append(

@@ -7,13 +7,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+from semask.errors import InputError
+
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Lines of a log, in order; a last line that a killed run left half-written is dropped."""
+    """Lines of a log, in order; a last line that a killed run left half-written is dropped.
+
+    Raises:
+        InputError: a line is damaged.
+    """
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text().splitlines(keepends=True):
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
         if line.endswith("\n"):
-            lines.append(json.loads(line))
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                raise InputError(
+                    f"{path}: line {number} is damaged; restore the file, or delete it and run "
+                    "snakemake again to train anew"
+                ) from None
     return lines

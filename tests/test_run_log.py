@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from semask import signals
+from semask.errors import InputError
 from semask.log_file import read_log
 from semask.run_log import Position, RunLog
 
@@ -74,3 +75,10 @@ def test_a_workflow_shows_its_jobs_itself(
     log.iterations([step(1)])
     log.close()
     assert ("CPU-1P full seed 0" in terminal.getvalue()) != in_workflow
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"iteration": 1}\n{"iter\xff\n{"iteration": 3}\n')
+    with pytest.raises(InputError, match=r"log\.jsonl: line 2 is damaged; restore the file"):
+        read_log(path)

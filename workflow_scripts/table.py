@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from semask.comparison import check_same_runs
+from semask.comparison import Record, check_same_runs
 from semask.imported import read_imported
 from semask.log_file import read_log
 from semask.published import read_published
@@ -49,8 +49,12 @@ def main() -> None:
     arguments = parser.parse_args()
     copies = arguments.copies
     paths = {_name(path, copies): path for path in (*arguments.trained, *arguments.evaluated)}
-    trained = {_name(path, copies): read_record(path, "train") for path in arguments.trained}
-    evaluated = {_name(path, copies): read_record(path, "evaluate") for path in arguments.evaluated}
+    trained: dict[str, Record] = {
+        _name(path, copies): read_record(path, "train") for path in arguments.trained
+    }
+    evaluated: dict[str, Record] = {
+        _name(path, copies): read_record(path, "evaluate") for path in arguments.evaluated
+    }
     baselines = read_record(arguments.baselines, "baselines")
     check_same_runs(trained, evaluated, baselines, arguments.baselines)
     imported = [read_imported(path.parent) for path in arguments.imported]
