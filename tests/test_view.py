@@ -41,3 +41,31 @@ def test_errors_are_let_through(quiet: set[str], shown: list[str]) -> None:
     log.info("started")
     log.error("failed")
     assert stream.getvalue().split() == shown
+
+
+class Planned:
+    """A job as Snakemake has it."""
+
+    def __init__(self, rule: str, **wildcards: str):
+        self.rule, self.wildcards_dict = SimpleNamespace(name=rule), wildcards
+
+    def is_group(self) -> bool:
+        return False
+
+
+def test_a_checkpoint_is_done_when_the_plan_is_made_anew(config: dict[str, Any]) -> None:
+    """Snakemake's new plan lacks it, and has jobs that the old one did not know."""
+    making, never, elm = (
+        Planned("dataset"), Planned("labels", part="never"), Planned("labels", part="elm"),
+    )  # fmt: skip
+    plan = [making, never]
+    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: plan, finished=lambda job: False)
+    scheduler = SimpleNamespace(running=[making], failed=[])
+    resources = SimpleNamespace(cores=2)
+    workflow = SimpleNamespace(dag=dag, scheduler=scheduler, resource_settings=resources)
+    look = _view._looker(workflow, config, "results")
+    states = {job.name: job.state for job in look()}
+    assert states == {"dataset": "running", "labels never": "waiting"}
+    plan[:], scheduler.running[:] = [elm], []
+    states = {job.name: job.state for job in look()}
+    assert states == {"dataset": "done", "labels elm": "waiting"}

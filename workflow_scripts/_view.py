@@ -166,10 +166,12 @@ def _looker(workflow: Any, config: Mapping[str, Any], results: str) -> Look:
             for job in (one if one.is_group() else (one,))
         }
         failed = set(_snapshot(lambda: scheduler.failed))
+        seen: set[str] = set()
         for job in _snapshot(lambda: dag.needrun_jobs(exclude_finished=False)):
             if job.rule.name == "all":  # has nothing to do
                 continue
             made = _described(job, rows, cores)
+            seen.add(made.name)
             before = known.get(made.name)
             if before is not None and before.state == "done":
                 continue
@@ -186,6 +188,12 @@ def _looker(workflow: Any, config: Mapping[str, Any], results: str) -> Look:
             if made.row is not None:
                 made = _with_files(made, before, _folder(results, job), config)
             known[made.name] = made
+        # after a checkpoint Snakemake plans anew, without what is done
+        for name in known.keys() - seen:
+            if known[name].state == "running":
+                known[name] = known[name]._replace(state="done")
+            elif known[name].state == "waiting":
+                del known[name]
         return [known[name] for name in sorted(known)]
 
     return look
