@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from semask.cells import COLUMNS
 from semask.errors import InputError
 from semask.published import read_published, same_experiment, schedule_differences
 from semask.records import read_record, write_record
@@ -388,3 +389,38 @@ def test_odd_names_of_records_stay_in_one_line(records: Records) -> None:
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
     assert "- `` a `b` c/train.json ``: a processor" in (folder / "t.md").read_text()
+
+
+def test_every_column_is_defined(records: Records) -> None:
+    records.add("npu", 8, "full")
+    records.add("npu", 8, "performance", recipe=recipe(iterations=1000))
+    table = records.table([("npu", 8)])
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    text = (folder / "t.md").read_text()
+    grids = [line for line in text.splitlines() if line.startswith("| NAME")]
+    shown = {cell.strip() for line in grids for cell in line.strip("|").split("|")}
+    assert shown == set(COLUMNS)
+    protocol = (REPOSITORY / "docs/protocol.md").read_text()
+    for column in COLUMNS:
+        assert f"\n- **{column}**: " in text
+        assert f"\n| {column} | " in protocol
+    # a terminal's width
+    assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= 130
+
+
+def test_the_csv_is_typed(records: Records) -> None:
+    records.add("npu", 8, "full")
+    records.add("gpu", 1, "performance")
+    table = records.table([("npu", 8), ("gpu", 1)])
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    frame = pd.read_csv(folder / "t.csv", dtype_backend="numpy_nullable")
+    whole = ["acc1_seeds", "fps_seeds", "skipped_steps", "cpu_fallbacks", "warnings"]
+    real = ["acc1", "fps", "last_miou", "fps_p10", "data_wait_share", "published_fps"]
+    assert [str(frame[key].dtype) for key in whole] == ["Int64"] * len(whole)
+    assert {str(frame[key].dtype) for key in real} <= {"Float64", "Int64"}
+    texts = ["name", "kind", "source", "acc1_state", "pytorch_version", "device"]
+    assert {str(frame[key].dtype) for key in texts} == {"string"}
+    row = frame.set_index("name").loc["NPU-8P"]
+    assert row["acc1"] == table["rows"][0]["acc1"]["value"]
