@@ -21,7 +21,8 @@ BIN = $(VENV)/bin
 RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 # a file of tests at a time on each core, those that take long first (tests/conftest.py)
-PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder \
+    --durations 40 --durations-min 10
 SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs
 SOURCES = semask workflow_scripts benchmarks tests docs/conf.py .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
