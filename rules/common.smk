@@ -373,7 +373,13 @@ def show_results():
         # brings the table here, too, where a storage provider keeps it
         fault = _results.put_together(workflow, html)
         if not workflow.output_settings.quiet:
-            print(_results.shown(made[0], html, fault), flush=True)
+            print(_results.shown(made[0], html), flush=True)
+        if fault is not None:
+            print(
+                f"error: {html}: not made ({fault}); its first page is {made[0].page}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def wait_for_jobs_left():

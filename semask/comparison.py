@@ -221,6 +221,7 @@ def published_row(other: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": other["row"],
         "kind": "published",
+        "line": other["line"],
         "source": f"published by {other['source']}: {other['dataset']}, {other['variant']}",
         "acc1": cell(other["acc_at_1"]),
         "last_miou": nothing,

@@ -4,7 +4,9 @@ Each function gives an SVG, or None where the runs have nothing to draw, and a s
 found or why there is nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from statistics import mean
 from typing import Any
 
@@ -24,19 +26,25 @@ _GIB = 2**30
 
 
 def rows_of(lines: Sequence[Line]) -> dict[Row, Line]:
-    """Rows as the plots draw them: each with a colour and a name of its own."""
+    """Rows as the plots draw them, in order: each with a name of its own and a colour.
+
+    Where a name is there several times, as of one row from two machines, the later ones are
+    numbered. Measured rows come first in the order of colours, which are not many.
+    """
+    names: Counter[str] = Counter()
+    colours = {kind: count(first) for kind, first in (("measured", 0), ("published", len(lines)))}
     rows = {}
-    names: list[str] = []
-    for number, line in enumerate(lines):
+    for line in lines:
         name = line["name"]
         if line["kind"] == "published":
             name += " (published)"
         elif line["apart"]:
             name += " (kept apart)"
-        if name in names:
-            name += f", {line['source']}"
-        names.append(name)
-        rows[Row(name, line["name"].partition("-")[0].lower(), number)] = line
+        names[name] += 1
+        if names[name] > 1:
+            name += f" ({names[name]})"
+        device = line["name"].partition("-")[0].lower()
+        rows[Row(name, device, next(colours[line["kind"]]))] = line
     return rows
 
 
@@ -54,18 +62,19 @@ def _measured(
 def curves(
     rows: Rows,
     trained: Mapping[str, Record],
-    logs: Mapping[str, Sequence[Mapping[str, Any]]],
+    logs: Callable[[str], Sequence[Mapping[str, Any]]],
 ) -> Drawn:
     """Loss and mIoU of every full run over the images that it has seen."""
     runs, said = [], []
     for row, records in _measured(rows, trained, "full"):
         for path, record in records.items():
             batch = record["recipe"]["training"]["global_batch"] / 1000
-            steps = [line for line in logs[path] if "evaluation" not in line]
+            log = logs(path)
+            steps = [line for line in log if "evaluation" not in line]
             if not steps:
                 continue
             parts = np.array_split(np.arange(len(steps)), min(_POINTS, len(steps)))
-            scored = [line for line in logs[path] if "evaluation" in line]
+            scored = [line for line in log if "evaluation" in line]
             runs.append(
                 plots.Curve(
                     row,
@@ -81,10 +90,25 @@ def curves(
     return plots.curves(runs), f"Loss at the end: {', '.join(said)}."
 
 
-def _evaluations(rows: Rows, evaluated: Mapping[str, Record]) -> Iterator[tuple[Row, list[Record]]]:
-    for row, line in rows.items():
-        if line["kind"] == "measured" and line["acc1"].get("from"):
-            yield row, [evaluated[path] for path in line["acc1"]["from"]]
+def _evaluations(
+    rows: Rows, evaluated: Mapping[str, Record]
+) -> tuple[dict[Row, list[Record]], str, str]:
+    """The rows with an accuracy and their evaluation records, those of one data set.
+
+    Returns:
+        The rows; the data set, which is the first row's; a sentence on rows that are of another
+        one, empty if there is none.
+    """
+    found = {
+        row: [evaluated[path] for path in line["acc1"]["from"]]
+        for row, line in rows.items()
+        if line["kind"] == "measured" and line["acc1"].get("from")
+    }
+    datasets = {row: records[0]["recipe"]["dataset"] for row, records in found.items()}
+    dataset = next(iter(datasets.values()), "")
+    others = [row.name for row in found if datasets[row] != dataset]
+    said = f" Of another data set and not drawn: {', '.join(others)}." if others else ""
+    return {row: of for row, of in found.items() if datasets[row] == dataset}, dataset, said
 
 
 def _class_ious(records: Sequence[Record]) -> list[float | None]:
@@ -94,77 +118,73 @@ def _class_ious(records: Sequence[Record]) -> list[float | None]:
     return [mean(values) if values else None for values in known]
 
 
-def classes(rows: Rows, trained: Mapping[str, Record], evaluated: Mapping[str, Record]) -> Drawn:
+def classes(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
     """IoU of each class of every row with an accuracy."""
-    values = {row: _class_ious(records) for row, records in _evaluations(rows, evaluated)}
-    if not values:
+    found, dataset, others = _evaluations(rows, evaluated)
+    if not found:
         return None, "No accuracy is in this table."
-    classes, palette = _class_list(trained)
+    of = sets.load(dataset)
+    values = {row: _class_ious(records) for row, records in found.items()}
     said = []
     for row, figures in values.items():
-        known = {name: x for name, x in zip(classes, figures, strict=True) if x is not None}
+        known = {name: x for name, x in zip(of.CLASSES, figures, strict=True) if x is not None}
         best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
         said.append(f"{row.name}: {best} {known[best]:.1f} % to {worst} {known[worst]:.1f} %")
-    return plots.class_bars(values, classes, palette), f"Best and worst class: {'; '.join(said)}."
+    svg = plots.class_bars(values, of.CLASSES, of.PALETTE)
+    return svg, f"Best and worst class: {'; '.join(said)}.{others}"
 
 
-def difference(
-    rows: Rows,
-    pairs: Sequence[Line],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
-) -> Drawn:
+def difference(rows: Rows, pairs: Sequence[Line], evaluated: Mapping[str, Record]) -> Drawn:
     """IoU of each class on NPU less that on GPU, of the pairs that are compared."""
-    ious = {
-        (rows[row]["name"], rows[row]["source"]): (row, _class_ious(records))
-        for row, records in _evaluations(rows, evaluated)
-    }
+    with_accuracy, dataset, _ = _evaluations(rows, evaluated)
+    places = list(rows)
     found, said = {}, []
-    classes, palette = _class_list(trained)
     for pair in pairs:
-        keys = list(zip((pair["npu"], pair["gpu"]), pair["sources"], strict=True))
-        if pair["kind"] != "measured" or pair["differing"] or not all(k in ious for k in keys):
+        npu, gpu = (places[place] for place in pair["rows"])
+        if pair["differing"] or not {npu, gpu} <= with_accuracy.keys():
             continue
-        (row, npu), (_, gpu) = (ious[key] for key in keys)
         points = [
             None if None in (a, b) else a - b  # type: ignore[operator]
-            for a, b in zip(npu, gpu, strict=True)
+            for a, b in zip(
+                _class_ious(with_accuracy[npu]), _class_ious(with_accuracy[gpu]), strict=True
+            )
         ]
-        found[row._replace(name=f"{pair['npu']} − {pair['gpu']}")] = points
-        known = {n: x for n, x in zip(classes, points, strict=True) if x is not None}
-        largest = max(known, key=lambda name: abs(known[name]))
-        said.append(f"{pair['npu']} − {pair['gpu']}: {largest} {known[largest]:+.2f}")
+        name = f"{npu.name} − {gpu.name}"
+        found[Row(name, "npu", len(found))] = points
+        known = {
+            label: x
+            for label, x in zip(sets.load(dataset).CLASSES, points, strict=True)
+            if x is not None
+        }
+        largest = max(known, key=lambda label: abs(known[label]))
+        said.append(f"{name}: {largest} {known[largest]:+.2f}")
     if not found:
         return None, (
             "This table has no NPU row with an accuracy beside a GPU row of the same recipe."
         )
-    svg = plots.class_bars(found, classes, palette, "difference of IoU (points)")
+    of = sets.load(dataset)
+    svg = plots.class_bars(found, of.CLASSES, of.PALETTE, "difference of IoU (points)")
     return svg, f"Largest difference: {'; '.join(said)} points."
 
 
-def confusion(rows: Rows, trained: Mapping[str, Record], evaluated: Mapping[str, Record]) -> Drawn:
+def confusion(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
     """Confusion matrices of every row with an accuracy, summed over seeds."""
+    with_accuracy, dataset, others = _evaluations(rows, evaluated)
+    if not with_accuracy:
+        return None, "No accuracy is in this table."
+    names = sets.load(dataset).CLASSES
     found = {
         row: np.sum([record["figures"]["best"]["confusion"] for record in records], 0)
-        for row, records in _evaluations(rows, evaluated)
+        for row, records in with_accuracy.items()
     }
-    if not found:
-        return None, "No accuracy is in this table."
-    classes, _ = _class_list(trained)
     said = []
     for row, counts in found.items():
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         np.fill_diagonal(shares, 0)
         label, taken = np.unravel_index(shares.argmax(), shares.shape)
-        said.append(
-            f"{row.name}: {classes[label]} taken for {classes[taken]} ({100 * shares.max():.0f} %)"
-        )
-    return plots.confusion(found, classes), f"Most often mistaken: {'; '.join(said)}."
-
-
-def _class_list(trained: Mapping[str, Record]) -> tuple[tuple[str, ...], np.ndarray]:
-    dataset = sets.load(next(iter(trained.values()))["recipe"]["dataset"])
-    return dataset.CLASSES, dataset.PALETTE
+        share = f"{100 * shares.max():.0f} %"
+        said.append(f"{row.name}: {names[label]} taken for {names[taken]} ({share})")
+    return plots.confusion(found, names), f"Most often mistaken: {'; '.join(said)}.{others}"
 
 
 def speed(rows: Rows) -> Drawn:
@@ -214,13 +234,14 @@ def scaling(rows: Rows, trained: Mapping[str, Record]) -> Drawn:
     """FPS of several processes against as many times that of one, where they are the same."""
     found = []
     for row, line in rows.items():
+        if line["fps"]["value"] is None:
+            continue
         for other in rows.values():
-            if line["fps"]["value"] is None or other["fps"]["value"] is None:
-                continue
             processes = _of_several(line, other, trained)
-            if processes is not None:
+            if processes is not None and other["fps"]["value"] is not None:
                 efficiency = line["fps"]["value"] / (processes * other["fps"]["value"])
                 found.append((row, 100 * efficiency))
+                break
     if not found:
         return None, "This table has no speed of one process beside that of several."
     said = ", ".join(f"{row.name} {value:.0f} %" for row, value in found)
@@ -239,9 +260,20 @@ def _of_several(line: Line, one: Line, trained: Mapping[str, Record]) -> int | N
         keys = ("source", "dataset", "variant", "crop")
         same = all(line["experiment"][key] == one["experiment"][key] for key in keys)
         return int(processes) if same else None
-    pairs = [(trained[a], trained[b]) for a in line["fps"]["from"] for b in one["fps"]["from"]]
+    if line["apart"] != one["apart"] or _where(line) != _where(one):
+        return None
+    pairs = [
+        (trained[a], trained[b])
+        for a in line["fps"].get("from", ())
+        for b in one["fps"].get("from", ())
+    ]
     differing = [unexplained(differing_records(a, b), a, b) for a, b in pairs]
-    return None if any(differing) or line["apart"] != one["apart"] else int(processes)
+    return None if any(differing) else int(processes)
+
+
+def _where(line: Line) -> tuple[str, str]:
+    """Hardware and machine of a measured row, without the day."""
+    return line["device"]["value"], line["source"].rpartition(",")[0]
 
 
 def memory(rows: Rows, trained: Mapping[str, Record]) -> Drawn:

@@ -22,10 +22,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
         if line.endswith("\n"):
             try:
-                lines.append(json.loads(line))
-            except ValueError:
+                lines.append({**json.loads(line)})
+            except (TypeError, ValueError):
                 raise InputError(
-                    f"{path}: line {number} is damaged; restore the file, or delete it and run "
-                    "snakemake again to train anew"
+                    f"{path}: line {number} is damaged; restore the file, or delete it (of an "
+                    "imported bundle the whole folder) and run snakemake again"
                 ) from None
     return lines

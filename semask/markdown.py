@@ -132,5 +132,5 @@ def _origins(table: Mapping[str, Any]) -> str:
     for row in table["rows"]:
         if row["kind"] == "published":
             note = f": {row['note']}" if row["note"] else ""
-            lines.append(f"- {row['name']}: `{PUBLISHED}`, {row['pytorch']['from'][0]}{note}")
+            lines.append(f"- {row['name']}: `{PUBLISHED}`, line {row['line']}{note}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from semask.bundle import MANIFEST
 from semask.run_progress import Plan, Progress, read_plan, read_progress
 from semask.workdir import IDENTITY, LOG, RECORD, is_running
 
@@ -221,6 +222,8 @@ def runs_below(folders: Iterable[Path]) -> list[Job]:
             )._replace(plan=read_plan(work), progress=read_progress(work))
         for record in sorted(folder.rglob(RECORD)):
             run = record.parent
+            if any((parent / MANIFEST).is_file() for parent in run.parents):
+                continue  # another machine's, from a bundle
             if run.name != "work" and run not in found and (run / LOG).is_file():
                 found[run] = _run(run, "done")._replace(progress=read_progress(run))
     return list(found.values())

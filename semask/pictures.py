@@ -30,7 +30,8 @@ def embedded(path: Path) -> dict[str, Any]:
             shown = image.convert("RGB")
     except (OSError, SyntaxError) as fault:
         raise InputError(
-            f"{path}: cannot be read as an image ({fault}); delete it and run snakemake again"
+            f"{path}: cannot be read as an image ({fault}); delete it, or the whole folder of an "
+            "imported bundle, and run snakemake again"
         ) from fault
     shown.thumbnail((_WIDTH, 100 * _WIDTH), Image.Resampling.LANCZOS)
     shown.save(made, "WEBP", quality=85)

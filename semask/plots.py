@@ -198,7 +198,8 @@ def time_shares(shares: Sequence[Shares]) -> str:
     parts = ("waiting for data", "communication that is not hidden", "computing")
     for place, each in enumerate(shares):
         communication = each.communication or 0.0
-        widths = (each.data, communication, 100 - each.data - communication)
+        # of other iterations, so that together they may come to more
+        widths = (each.data, communication, max(0.0, 100 - each.data - communication))
         left = 0.0
         for part, width in enumerate(widths):
             axes.barh(place, width, 0.6, left, color=(_COLOURS[1], _COLOURS[3], _COLOURS[5])[part],
@@ -278,8 +279,10 @@ def _legend(axes: Axes, rows: Sequence[Row], lines: bool = False) -> None:
         )
         for row in unique
     ]
+    # about 95 letters fit beside each other
+    columns = max(1, min(4, 95 // (6 + max(len(row.name) for row in unique))))
     axes.legend(handles, [row.name for row in unique], loc="lower left", bbox_to_anchor=(0, 1),
-                ncols=4, fontsize=8)  # fmt: skip
+                ncols=columns, fontsize=8)  # fmt: skip
 
 
 def _svg(figure: Figure, name: str) -> str:

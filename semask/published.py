@@ -95,6 +95,8 @@ def _value(column: str, text: str) -> str | int | float | None:
             _number(word)
     elif column in ("crop", "scale") and not re.fullmatch(r"\d+x\d+", text):
         raise ValueError("not a size such as 768x768")
+    elif column == "row" and not re.fullmatch(r"(CPU|GPU|NPU)-[1-9]\d*P", text):
+        raise ValueError("not a row such as GPU-8P")
     return _number(text) if column in _NUMBERS else text
 
 

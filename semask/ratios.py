@@ -19,12 +19,12 @@ def npu_over_gpu(
     Two rows that are both kept apart from this machine's are compared if they agree.
 
     Returns:
-        npu, gpu (names), kind, sources (of both), fps_ratio, acc1_difference (points), differing,
-        executed_differently (settings of `execution`).
+        npu, gpu (names), rows (their places in `lines`), kind, sources (of both), fps_ratio,
+        acc1_difference (points), differing, executed_differently (settings of `execution`).
     """
     found = []
-    for npu in lines:
-        for gpu in lines:
+    for place, npu in enumerate(lines):
+        for other, gpu in enumerate(lines):
             same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
             if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
                 continue
@@ -38,6 +38,7 @@ def npu_over_gpu(
                 {
                     "npu": npu["name"],
                     "gpu": gpu["name"],
+                    "rows": [place, other],
                     "kind": npu["kind"],
                     "sources": [npu["source"], gpu["source"]],
                     "fps_ratio": None if differing else _ratio(npu["fps"], gpu["fps"]),

@@ -1,7 +1,7 @@
 """The report: the table as a page, with plots of what the runs did."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def write_report(
     table: Mapping[str, Any],
     trained: Mapping[str, Record],
     evaluated: Mapping[str, Record],
-    logs: Mapping[str, Sequence[Mapping[str, Any]]],
+    logs: Callable[[str], Sequence[Mapping[str, Any]]],
     pictures: Mapping[str, Path],
     captions: Mapping[str, str],
     template: Path,
@@ -46,7 +46,8 @@ def write_report(
         table: as `semask.table.build_table` gives it.
         trained: its training records, those that bundles brought among them.
         evaluated: likewise of the evaluations.
-        logs: lines of the runs' logs, by the names of the training records.
+        logs: gives the lines of a run's log, by the name of its training record; long ones need not
+            be in memory together.
         pictures: pictures of predictions, by the names of the evaluation records.
         captions: of every section and of the environments.
         template: of the page, Jinja.
@@ -57,9 +58,9 @@ def write_report(
     shown_pictures = _pictures(rows, pictures)
     drawn = {
         "curves": findings.curves(rows, trained, logs),
-        "classes": findings.classes(rows, trained, evaluated),
-        "difference": findings.difference(rows, table["npu_over_gpu"], trained, evaluated),
-        "confusion": findings.confusion(rows, trained, evaluated),
+        "classes": findings.classes(rows, evaluated),
+        "difference": findings.difference(rows, table["npu_over_gpu"], evaluated),
+        "confusion": findings.confusion(rows, evaluated),
         "speed": findings.speed(rows),
         "time": findings.time(rows, trained),
         "scaling": findings.scaling(rows, trained),
@@ -126,7 +127,7 @@ def _sources(table: Mapping[str, Any]) -> list[dict[str, str]]:
     lines: dict[str, str] = {}
     for row in table["rows"]:
         if row["kind"] == "published":
-            name = f"{PUBLISHED}, {row['pytorch']['from'][0]}"
+            name = f"{PUBLISHED}, line {row['line']}"
             lines[name] = f"{row['source']}{'; ' + row['note'] if row['note'] else ''}"
         elif row["published"]:
             other = row["published"]
@@ -156,15 +157,7 @@ def _side_by_side(
     pair: Line, rows: Sequence[Line], numbers: Mapping[str, int], texts: Mapping[str, str]
 ) -> dict[str, Any]:
     """An NPU row beside its GPU row, figure by figure."""
-    of = {
-        name: next(
-            row
-            for row in rows
-            if row["name"] == pair[name] and row["kind"] == pair["kind"] and row["source"] == source
-        )
-        for name, source in zip(("npu", "gpu"), pair["sources"], strict=True)
-    }
-    cells = {name: cells_of(row) for name, row in of.items()}
+    npu_cells, gpu_cells = (cells_of(rows[place]) for place in pair["rows"])
     _, ratio, points, which = ratio_texts(pair)
     compared = {
         "Acc@1": f"{points} points" if pair["acc1_difference"] is not None else points,
@@ -172,7 +165,7 @@ def _side_by_side(
     }
     lines = []
     for column in ("Acc@1", "Last mIoU", "FPS", "FPS p10 to p90", "PyTorch_version", "Device"):
-        gpu, npu = cells["gpu"][column], cells["npu"][column]
+        gpu, npu = gpu_cells[column], npu_cells[column]
         if not gpu.origins and not npu.origins:
             continue
         both = (*gpu.origins, *npu.origins)
@@ -188,7 +181,8 @@ def _pictures(rows: findings.Rows, pictures: Mapping[str, Path]) -> list[dict[st
     found = []
     for row, line in rows.items():
         path = pictures.get(next(iter(line["acc1"].get("from", ())), ""))
-        if path is not None:
+        # a bundle may have been packed without it
+        if path is not None and path.is_file():
             found.append({"name": row.name, **embedded(path)})
     return found
 
@@ -209,7 +203,7 @@ def _facts(facts: Line) -> list[list[str]]:
 def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[list[str]]:
     """What ran each row, a row of the table in a column."""
     columns = {
-        row.name: [trained[path] for path in line["pytorch"]["from"]]
+        row: [trained[path] for path in line["pytorch"]["from"]]
         for row, line in rows.items()
         if line["kind"] == "measured"
     }
@@ -233,7 +227,7 @@ def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[li
         "from": lambda r: r["run"]["started"],
         "to": lambda r: r["run"]["ended"],
     }
-    table = [["", *columns]]
+    table = [["", *(row.name for row in columns)]]
     for name, value in lines.items():
         texts = [
             "; ".join(dict.fromkeys(filter(None, (_plain(value(r)) for r in records))))

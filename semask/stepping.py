@@ -24,8 +24,8 @@ from semask.recipe import build_settings
 from semask.run import Run
 from semask.run_log import Step
 
-# DDP times one iteration in so many; timing one makes the device wait for its end
-_TIMED = 5
+# DDP times one iteration in so many; the device waits for the end of one that is timed
+_TIMED = 20
 
 
 class Stepper:
@@ -71,7 +71,8 @@ class Stepper:
             # batch statistics are shared by the recipe's norm, or not at all: never copied each
             # step (an argument of another name in torch 2.12 and 2.13)
             self._replica.broadcast_buffers = False
-            self._replica._set_ddp_runtime_logging_sample_rate(_TIMED)
+            if run.mode == "performance":
+                self._replica._set_ddp_runtime_logging_sample_rate(_TIMED)
         self.communication: dict[int, float] = {}
         self._timed = 0
         self._stepped = Counter[str]()

@@ -15,6 +15,7 @@ from PIL import Image
 from semask.data.classes import CITYSCAPES_CLASSES
 from semask.errors import InputError
 from semask.files import digest_of
+from semask.imported import Imported
 from semask.published import read_published
 from semask.report import write_report
 from semask.sections import PLOTS, TITLES
@@ -32,8 +33,9 @@ BATCHES = {1: 4, 8: 32}
 class Site:
     """Records, logs and pictures of GPU and NPU rows."""
 
-    def __init__(self, folder: Path, make_record: Any):
-        self.folder, self.make = folder, make_record
+    def __init__(self, folder: Path, make_record: Any, host: str = ""):
+        self.folder, self.make, self.host = folder, make_record, host
+        self.imported: list[Site] = []  # others, that came in bundles
         self.trained: dict[str, Any] = {}
         self.evaluated: dict[str, Any] = {}
         self.logs: dict[str, Any] = {}
@@ -47,7 +49,7 @@ class Site:
             "row": row, "seed": seed, "recipe": recipe(global_batch=BATCHES[processes]), **changes,
         }  # fmt: skip
         for mode in ("full", "performance"):
-            name = f"{device}-{processes}p/{mode}/seed{seed}/train.json"
+            name = f"{self.host}{device}-{processes}p/{mode}/seed{seed}/train.json"
             made = self._record("train", mode=mode, **common)
             made["figures"]["speed"]["fps"] = FPS[device, processes]
             made["figures"]["speed"]["communication_share"] = 0.0 if processes == 1 else 0.07
@@ -57,7 +59,7 @@ class Site:
                 {"iteration": n, "loss": 3.0 / n, "seconds": 0.4, "data_seconds": 0.1}
                 for n in range(1, 251)
             ] + [{"iteration": 250, "evaluation": {"miou": 45.0, "macc": 50.0, "aacc": 60.0}}]
-        name = f"{device}-{processes}p/full/seed{seed}/evaluate.json"
+        name = f"{self.host}{device}-{processes}p/full/seed{seed}/evaluate.json"
         made = self._record("evaluate", mode="full", **common)
         rng = np.random.default_rng(processes)
         ious = 60 + np.arange(19.0) + (2 if device == "npu" else 0)
@@ -70,6 +72,7 @@ class Site:
 
     def _record(self, kind: str, **changes: Any) -> Any:
         made = self.make(kind, **changes)
+        made["run"]["host"] += self.host
         digests = {"digest": digest_of(made), "recipe_digest": digest_of(made["recipe"])}
         return {**made, "kind": kind, **digests}
 
@@ -82,13 +85,19 @@ class Site:
             self.make("baselines"),
             read_published(REPOSITORY / "published/published.csv", ["ascend_port"]),
             self.make("facts"),
+            [Imported({}, site.trained, site.evaluated) for site in self.imported],
         )
         return {**made, "experiment": experiment}
 
+    def all(self, what: str) -> dict[str, Any]:
+        """Of this site and of those whose bundles are there."""
+        return {k: v for site in (self, *self.imported) for k, v in getattr(site, what).items()}
+
     def report(self, experiment: str = "cityscapes") -> str:
         write_report(
-            self.table(experiment), self.trained, self.evaluated, self.logs, self.pictures,
-            CAPTIONS, TEXTS / "page.html.jinja", TEXTS / "page.css", self.folder / "report",
+            self.table(experiment), self.all("trained"), self.all("evaluated"),
+            self.all("logs").__getitem__, self.all("pictures"), CAPTIONS,
+            TEXTS / "page.html.jinja", TEXTS / "page.css", self.folder / "report",
         )  # fmt: skip
         return (self.folder / "report/page.html").read_text()
 
@@ -258,6 +267,66 @@ def test_rows_of_another_recipe_are_not_subtracted(site: Site) -> None:
     assert "not compared: differ in training.learning_rate" in text
     assert "Efficiency: GPU-8P 75 %, NPU-8P 97 %." not in text
     assert "Efficiency: GPU-8P 75 %." in text
+
+
+def test_a_bundle_of_another_data_set_is_not_drawn_under_these_classes(
+    small_site: Site, tmp_path: Path, make_record: Any
+) -> None:
+    other = Site(tmp_path, make_record, "other")
+    other.add("npu", 8)
+    for record in (*other.trained.values(), *other.evaluated.values()):
+        record["recipe"] = {**record["recipe"], "dataset": "ade20k"}
+    for record in other.evaluated.values():
+        record["figures"]["best"]["iou"] = [1.0] * 150
+    small_site.imported = [other]
+    text = small_site.report()
+    assert text.count("Of another data set and not drawn: NPU-8P (kept apart).") == 2
+    assert "Loss at the end: GPU-8P 0.012, NPU-8P (kept apart) 0.012." in text
+
+
+def test_one_npu_stands_beside_each_of_two_gpus(tmp_path: Path, make_record: Any) -> None:
+    """Two machines of one name, measured on one day."""
+    here = Site(tmp_path, make_record)
+    here.add("npu", 1)
+    first, second = (Site(tmp_path, make_record, "gpus") for _ in range(2))
+    for site, fps, iou in ((first, 10.0, 58.0), (second, 20.0, 50.0)):
+        site.add("gpu", 1)
+        for record in site.trained.values():
+            record["figures"]["speed"]["fps"] = fps
+        for record in site.evaluated.values():
+            record["figures"]["best"]["iou"] = [iou] * 18 + [None]
+            record["digest"] = digest_of(fps)
+        for kind in ("trained", "evaluated", "logs", "pictures"):
+            named = {f"{fps}{name}": made for name, made in getattr(site, kind).items()}
+            setattr(site, kind, named)
+        for name, record in site.trained.items():
+            record["digest"] = digest_of(name)
+    here.imported = [first, second]
+    text = here.report()
+    tables = text.split("<caption>NPU-1P against GPU-1P")[1:]
+    figures = [
+        "".join(re.sub(r"<sup>.*?</sup>|<[^>]+>", " ", one.partition("</table>")[0]).split())
+        for one in tables
+    ]
+    assert any("FPS10.008.00×0.800" in told for told in figures)
+    assert any("FPS20.008.00×0.400" in told for told in figures)
+    assert "NPU-1P − GPU-1P: motorcycle +21.00" in text
+    assert "NPU-1P − GPU-1P (2): motorcycle +29.00" in text
+    words = (tmp_path / "report/difference.svg").read_text()
+    assert "NPU-1P − GPU-1P (2)" in words
+    environment = text.partition('id="environment"')[2].partition("</table>")[0]
+    assert environment.count('<th scope="col">GPU-1P') == 2
+
+
+def test_other_hardware_is_no_measure_of_scaling(
+    small_site: Site, tmp_path: Path, make_record: Any
+) -> None:
+    other = Site(tmp_path, make_record, "other")
+    other.add("gpu", 1)
+    for record in other.trained.values():
+        record["device"]["name"] = "a slower one"
+    small_site.imported = [other]
+    assert "GPU-8P 75 %" not in small_site.report()
 
 
 def test_names_are_texts(small_site: Site) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +21,38 @@ def put_together(workflow: Any, path: Path) -> str | None:
         Why there is none, in one line; None if it was made. A workflow whose results are complete
         is no failure because they could not be put together.
     """
-    from snakemake.report import auto_report
-    from snakemake.settings.types import GlobalReportSettings
-    from snakemake_interface_report_plugins.registry import ReportPluginRegistry
-
-    plugin = ReportPluginRegistry().get_plugin("html")
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # a line for every file that it adds
     try:
+        from snakemake.report import auto_report
+        from snakemake.settings.types import GlobalReportSettings
+        from snakemake_interface_report_plugins.registry import ReportPluginRegistry
+
+        plugin = ReportPluginRegistry().get_plugin("html")
         with atomically(path) as temporary:
             settings = plugin.settings_cls(path=temporary)
             workflow.async_run(auto_report(workflow.dag, plugin, settings, GlobalReportSettings()))
     except Exception as fault:
+        with suppress(OSError):  # not an older one beside this table
+            path.unlink(missing_ok=True)
         return " ".join(str(fault).split()) or type(fault).__name__
     finally:
         logging.disable(before)
     return None
 
 
-def shown(made: Any, report: Path, fault: str | None) -> str:
+def shown(made: Any, report: Path) -> str:
     """What is printed at the end.
 
     Args:
         made: the files of the rule that makes the table.
-        report: Snakemake's report.
-        fault: why it was not made.
+        report: Snakemake's report, which is there or not.
     """
-    table = json.loads(Path(made.json).read_text())
-    where = [f"table:  {made.markdown}", f"report: {report}"]
-    if fault is not None:
-        where[1:] = [
-            f"report: not made ({fault}); its first page is {made.page}",
-        ]
-    return "\n".join(["", first_rows(table), "", *where])
+    lines = [f"table:  {made.markdown}"]
+    if report.is_file():
+        lines.append(f"report: {report}")
+    path = Path(made.json)
+    # a storage provider may have taken it away again
+    if path.is_file():
+        lines[:0] = ["", first_rows(json.loads(path.read_text())), ""]
+    return "\n".join(lines)

@@ -23,26 +23,21 @@ def main() -> None:
     parser.add_argument("--watch", action="store_true", help="look again and again, until Ctrl-C")
     arguments = parser.parse_args()
     while True:
-        lines = look(arguments.results)
+        runs = runs_below(arguments.results)
+        if not runs and not arguments.watch:
+            folders = " ".join(map(str, arguments.results))
+            raise InputError(
+                f"{folders}: no training run has begun here; give the config's results"
+            )
+        lines = ["no training run has begun"]
+        if runs:
+            lines = overview(runs, cores=None, now=time.time(), what="runs")
         if arguments.watch and sys.stdout.isatty():
             print(_FROM_THE_TOP, end="")
         print("\n".join(lines), flush=True)
         if not arguments.watch:
             return
         time.sleep(_BETWEEN_LOOKS)
-
-
-def look(results: list[Path]) -> list[str]:
-    """Lines on the runs below some folders.
-
-    Raises:
-        InputError: there are none.
-    """
-    runs = runs_below(results)
-    if not runs:
-        folders = " ".join(map(str, results))
-        raise InputError(f"{folders}: no training run has begun here; give the config's results")
-    return overview(runs, cores=None, now=time.time(), what="runs")
 
 
 if __name__ == "__main__":

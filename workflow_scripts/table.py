@@ -77,7 +77,7 @@ def main() -> None:
             table,
             trained,
             evaluated,
-            {name: read_log(beside[name] / "log.jsonl") for name in trained},
+            lambda name: read_log(beside[name] / "log.jsonl"),
             {name: beside[name] / "predictions.png" for name in evaluated},
             {path.stem: " ".join(path.read_text().split()) for path in arguments.captions},
             arguments.template,

@@ -87,6 +87,6 @@ def test_communication_of_a_performance_run_is_measured(
     trainer: Callable[[str], Trainer],
 ) -> None:
     run = trainer("a")
-    # DDP tells of iterations 5 and 10 at the ones after them
+    # DDP times iterations 1 to 10 and tells of each at the next one
     run.run(mode="performance", processes=2, parts={"performance": {"iterations": 11}})
     assert 0 < run.record()["figures"]["speed"]["communication_share"] < 1
