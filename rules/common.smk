@@ -24,6 +24,12 @@ from semask.workdir import clear as clear_workdir
 from workflow_scripts import _guard, _head, _results, _view
 
 SCHEMA = Path(workflow.basedir, "schemas", "config.schema.yaml")
+for path in workflow.config_settings.configfiles:
+    if {"schema", "kind", "digest"} <= load_configfile(path).keys():
+        sys.exit(
+            f"error: {path}: a record, which was taken for a config file because it follows "
+            "--configfile; put -- before targets"
+        )
 LAYERS = [
     load_configfile(path)
     for path in (

@@ -13,7 +13,7 @@ COLUMNS = {
     "FPS": "training images per second over the steady window of a performance run, all processes "
     "together, data loading included",
     "PyTorch_version": "version of torch that ran the row",
-    "Device": "the name by which the hardware calls itself; a *Simulated NPU* is none",
+    "Device": "the name by which the hardware calls itself; “Simulated NPU” is none",
     "What the figures are": "measured here or elsewhere, or published by whom for which experiment",
     "Last mIoU": "mIoU in percent of the weights after the last iteration: no choice among "
     "evaluations",
@@ -72,6 +72,19 @@ def cells_of(row: Line) -> dict[str, Cell]:
     ):  # fmt: skip
         cells[column] = _beside(row, key, _origins(row[of]))
     return {column: cells[column] for column in COLUMNS}
+
+
+def shown_columns(rows: Sequence[Line]) -> list[str]:
+    """The columns that a table of some rows has."""
+    columns = {*FIRST, *MORE, *(BESIDE if is_beside_published(rows) else ())}
+    return [column for column in COLUMNS if column in columns]
+
+
+NOT_THE_SAME = (
+    "Rows that others published are of their experiment, model, crop and machines: to be read, and "
+    "compared only where the table does so."
+)
+NOTHING_PUBLISHED = "Nobody has published a figure of this very experiment."
 
 
 def is_beside_published(rows: Sequence[Line]) -> bool:
@@ -193,6 +206,6 @@ def origin_text(origin: Line) -> str:
     """Where a record is from, in words."""
     return (
         f"{origin['device']} on {origin['host']}, {origin['ended']}, code "
-        f"{origin['code_version']}, recipe {origin['recipe_digest'][:12]}, data "
-        f"{origin['data_fingerprint'][:12]}"
+        f"{origin['code_version']}, recipe {origin['recipe_digest'][:12]}, "
+        f"{origin['split']} images {origin['data_fingerprint'][:12]}"
     )

@@ -202,6 +202,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     _check_rows(config["rows"])
     _check_performance(config["performance"])
     _check_ratios(config["training"]["augmentation"])
+    _check_crop(config["training"]["augmentation"])
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
     _check_paths(config)
@@ -340,6 +341,20 @@ def _check_ratios(augmentation: Mapping[str, Any]) -> None:
         raise InputError(f"{key}: one of ratio_range and ratios must be given, the other null")
     if between is not None and between[0] > between[1]:
         raise InputError(f"{key}.ratio_range: {between[0]} is above {between[1]}")
+
+
+def _check_crop(augmentation: Mapping[str, Any]) -> None:
+    """Refuses a crop that no image can hold, before anything of an earlier run is replaced.
+
+    Images are fitted into the scale, whatever their orientation; the trainer looks at their sizes.
+    """
+    crop, scale = augmentation["crop"], augmentation["scale"]
+    if min(crop) > min(scale) or max(crop) > max(scale):
+        raise InputError(
+            f"config: training.augmentation.crop: {crop} (height, width) is larger than any image "
+            f"that is fitted into training.augmentation.scale, {scale} (width, height); use a "
+            "smaller crop or a larger scale"
+        )
 
 
 def _check_loss_scale(precision: str, fixed: float | None) -> None:

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from semask.data import sets
 from semask.data.loading import SINGLE_SCALE, View, multi_scale_views
+from semask.data.manifest import read_manifest
 from semask.data.transforms import scaled_size
 from semask.errors import InputError
 from semask.facts import gmac, on_meta
@@ -232,8 +233,11 @@ def _gmac_of(settings: str, height: int, width: int) -> float:
 
 
 def _images(config: Mapping[str, Any], split: str) -> int:
-    """Images of a split, as published or as the config has them made."""
+    """Images of a split: those in its manifest, or as published, or as the config has them made."""
     name = config["dataset"]["name"]
+    manifest = Path(config["dataset"]["labels"], f"{split}.json")
+    if manifest.is_file():
+        return len(read_manifest(manifest)["files"])
     published, made = sets.load(name).IMAGES, config["dataset"].get(name)
     if not published and not made:
         raise InputError(f"dataset.name: {name}: nothing is published of it; give another one")

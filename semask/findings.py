@@ -129,7 +129,7 @@ def classes(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
     for row, figures in values.items():
         known = {name: x for name, x in zip(of.CLASSES, figures, strict=True) if x is not None}
         best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
-        said.append(f"{row.name}: {best} {known[best]:.1f} % to {worst} {known[worst]:.1f} %")
+        said.append(f"{row.name} from {best} {known[best]:.1f} % to {worst} {known[worst]:.1f} %")
     svg = plots.class_bars(values, of.CLASSES, of.PALETTE)
     return svg, f"Best and worst class: {'; '.join(said)}.{others}"
 
@@ -138,7 +138,8 @@ def difference(rows: Rows, pairs: Sequence[Line], evaluated: Mapping[str, Record
     """IoU of each class on NPU less that on GPU, of the pairs that are compared."""
     with_accuracy, dataset, _ = _evaluations(rows, evaluated)
     places = list(rows)
-    found, said = {}, []
+    found: dict[Row, list[float | None]] = {}
+    said = []
     for pair in pairs:
         npu, gpu = (places[place] for place in pair["rows"])
         if pair["differing"] or not {npu, gpu} <= with_accuracy.keys():

@@ -16,6 +16,8 @@ from semask.cells import (
     COLUMNS,
     FIRST,
     MORE,
+    NOT_THE_SAME,
+    NOTHING_PUBLISHED,
     PUBLISHED,
     RATIOS,
     Line,
@@ -27,6 +29,7 @@ from semask.cells import (
     notes,
     origin_text,
     ratio_texts,
+    shown_columns,
 )
 
 _PROTOCOL = "docs/protocol.md"
@@ -44,10 +47,7 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     parts = [
         f"# {table['experiment']}",
         first_rows(table),
-        "*Rows that others published are of their experiment and machines: to be read, and "
-        "compared only where the table does so.*"
-        if any(row["kind"] == "published" for row in together)
-        else "",
+        f"*{NOT_THE_SAME}*" if any(row["kind"] == "published" for row in together) else "",
         _notes(table["rows"]),
         _ratios(table["npu_over_gpu"]),
         "## More about the same rows",
@@ -56,7 +56,7 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
         baselines_text(table["baselines"]),
         facts_text(table["facts"]),
         _kept_apart(apart),
-        _definitions(os.path.relpath(_PROTOCOL, folder)),
+        _definitions(shown_columns(together), os.path.relpath(_PROTOCOL, folder)),
         _origins(table),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -96,7 +96,7 @@ def _ratios(pairs: Sequence[Line]) -> str:
 
 def _beside(rows: Sequence[Line]) -> str:
     if not is_beside_published(rows):
-        return "Nobody has published a figure of this experiment."
+        return NOTHING_PUBLISHED
     measured = [row for row in rows if row["kind"] == "measured"]
     return f"## Beside what others published\n\n{_grid(measured, BESIDE)}"
 
@@ -112,8 +112,8 @@ def _kept_apart(rows: Sequence[Line]) -> str:
     )  # fmt: skip
 
 
-def _definitions(protocol: str) -> str:
-    lines = [f"- **{column}**: {definition}." for column, definition in COLUMNS.items()]
+def _definitions(columns: Sequence[str], protocol: str) -> str:
+    lines = [f"- **{column}**: {COLUMNS[column]}." for column in columns]
     how = f"How each figure is measured stands in [{_PROTOCOL}]({protocol})."
     return "\n\n".join(["## What the columns mean", "\n".join(lines), how])
 

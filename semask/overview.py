@@ -191,11 +191,15 @@ def _figures(progress: Progress, plan: Plan | None) -> list[str]:
     if progress.miou is not None:
         figures.append(f"mIoU {progress.miou:.2f} %")
     if plan and progress.seconds:
-        figures.append(f"{plan.global_batch / progress.seconds:.1f} images/s")
+        figures.append(f"{_rate(plan.global_batch / progress.seconds)} images/s")
         if progress.waiting is not None:
             share = progress.waiting / progress.seconds
             figures.append(f"{100 * share:.0f} % waiting for data")
     return figures
+
+
+def _rate(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:

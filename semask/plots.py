@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
+import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 matplotlib.use("svg")
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
-_LINES: Any = {"cpu": ":", "gpu": "-", "npu": "--"}
+_LINES: Any = {"cpu": "-.", "gpu": "-", "npu": "--"}
 _HATCHES = {"cpu": "", "gpu": "\\\\", "npu": "//"}
 _INK = "#010101"  # stands for currentColor until the SVG is written
 _WIDTH = 7.2  # inches
@@ -98,6 +99,8 @@ def curves(runs: Sequence[Curve]) -> str:
     above.set_ylabel("loss")
     if all(value > 0 for run in runs for value in run.loss):
         above.set_yscale("log")
+        for ticks in (above.yaxis.set_major_formatter, above.yaxis.set_minor_formatter):
+            ticks(matplotlib.ticker.FormatStrFormatter("%g"))
     below.set_ylabel("validation mIoU (%)")
     below.set_xlabel("training images seen (thousands)")
     for axes in (above, below):
@@ -153,9 +156,7 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
     lines = -(-len(matrices) // columns)
     # names are left out where there is no room for them
     names = len(classes) <= 40
-    figure, grid = _figure(
-        0.7 + lines * (_WIDTH / columns - (0.6 if names else 0)), rows=lines, columns=columns
-    )
+    figure, grid = _figure(0.7 + lines * (0.8 * _WIDTH / columns), rows=lines, columns=columns)
     size = 5 if columns == 2 else 7
     for axes in grid[len(matrices) :]:
         axes.remove()

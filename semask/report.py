@@ -13,6 +13,8 @@ from semask.cells import (
     COLUMNS,
     FIRST,
     MORE,
+    NOT_THE_SAME,
+    NOTHING_PUBLISHED,
     PUBLISHED,
     Line,
     baselines_text,
@@ -22,6 +24,7 @@ from semask.cells import (
     notes,
     origin_text,
     ratio_texts,
+    shown_columns,
 )
 from semask.comparison import Record
 from semask.files import write_atomically
@@ -95,7 +98,10 @@ def write_report(
     page = environment.from_string(template.read_text()).render(
         experiment=table["experiment"],
         css=style.read_text(),
-        definitions=COLUMNS,
+        definitions={column: COLUMNS[column] for column in shown_columns(together)},
+        titles=COLUMNS,
+        not_the_same=NOT_THE_SAME if any(row["kind"] == "published" for row in together) else "",
+        nothing_published=NOTHING_PUBLISHED,
         first=FIRST,
         more=MORE,
         beside_columns=BESIDE,

@@ -48,34 +48,44 @@ def build_table(
     lines += published_rows(lines, published)
     trained = {**trained, **{k: v for bundle in imported for k, v in bundle.trained.items()}}
     evaluated = {**evaluated, **{k: v for bundle in imported for k, v in bundle.evaluated.items()}}
-    _warn_of_useless(lines, baselines["figures"]["constant"]["miou"])
+    of_baselines = {
+        name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
+    }
+    _warn_of_useless(lines, of_baselines)
     return {
         "experiment": baselines["experiment"],
         "rows": lines,
         "npu_over_gpu": npu_over_gpu(lines, trained, evaluated),
-        "baselines": {
-            name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
-        },
+        "baselines": of_baselines,
         "facts": facts["figures"],
         "records": {path: _origin(r) for path, r in sorted({**trained, **evaluated}.items())},
     }
 
 
-def _warn_of_useless(rows: Sequence[dict[str, Any]], constant: float) -> None:
+def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, float]) -> None:
+    constant, by_colour = baselines["constant"], baselines["nearest_colour"]
     for row in rows:
         acc1 = row["acc1"]["value"]
         # of the same images; the baseline is of this machine's
         of_same = row["kind"] == "measured" and "data_fingerprint" not in row["apart"]
-        if of_same and acc1 is not None and acc1 < constant:
+        if not of_same or acc1 is None:
+            continue
+        if acc1 < constant:
             row["warnings"].append(
                 f"Acc@1 of {acc1:.2f} is below the {constant:.2f} of the best constant prediction: "
                 "this model has learnt nothing"
+            )
+        elif acc1 < by_colour:
+            row["warnings"].append(
+                f"Acc@1 of {acc1:.2f} is below the {by_colour:.2f} of the best classifier by "
+                "colour: this model has learnt little"
             )
 
 
 def _origin(record: Record) -> dict[str, Any]:
     return {
         "digest": record["digest"],
+        "split": "training" if record["kind"] == "train" else "validation",
         "recipe_digest": record["recipe_digest"],
         "data_fingerprint": record["data_fingerprint"],
         "weights_digest": record["weights_digest"],

@@ -212,3 +212,15 @@ def test_nested_values_of_the_command_line_are_not_texts() -> None:
         "a": [1, "b"],
         "e": {"f": ""},
     }
+
+
+def test_a_crop_that_no_image_holds_is_refused(config: dict[str, Any]) -> None:
+    """Before the results of a run that it would replace are gone."""
+    sizes = config["training"]["augmentation"]
+    for crop in ([129, 129], [112, 257], [512, 512]):
+        sizes["crop"] = crop
+        with pytest.raises(InputError, match=r"config: training\.augmentation\.crop: "):
+            check_config(config, SCHEMA)
+    # of an image that stands upright
+    sizes["crop"] = [256, 128]
+    check_config(config, SCHEMA)

@@ -20,7 +20,8 @@ def test_it_reads_the_files_of_runs(tmp_path: Path) -> None:
     done = progress(tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: results: no training run has begun here; give the config's results\n"
+        "error: results: no training run has begun here: Snakemake may still be at the data, or "
+        "the config has another results folder\n"
     )
     training = {"iterations": 80, "evaluate_every": None, "global_batch": 32}
     (work / "run.json").write_text(json.dumps({"recipe": {"training": training}}))

@@ -206,7 +206,7 @@ def test_npu_stands_beside_gpu(text: str) -> None:
 
 def test_what_the_plots_found(text: str) -> None:
     assert "Largest difference: NPU-1P − GPU-1P: road +2.00; NPU-8P − GPU-8P: road +2.00" in text
-    assert "Best and worst class: GPU-1P: motorcycle 77.0 % to road 60.0 %" in text
+    assert "Best and worst class: GPU-1P from motorcycle 77.0 % to road 60.0 %" in text
     assert "rider taken for person" in text
     assert "Efficiency: GPU-8P 75 %, NPU-8P 97 %." in text
     assert "Loss at the end: GPU-1P 0.012" in text

@@ -27,7 +27,8 @@ def main() -> None:
         if not runs and not arguments.watch:
             folders = " ".join(map(str, arguments.results))
             raise InputError(
-                f"{folders}: no training run has begun here; give the config's results"
+                f"{folders}: no training run has begun here: Snakemake may still be at the data, "
+                "or the config has another results folder"
             )
         lines = ["no training run has begun"]
         if runs:
