@@ -68,7 +68,7 @@ def curves(
     runs, said = [], []
     for row, records in _measured(rows, trained, "full"):
         for path, record in records.items():
-            batch = record["recipe"]["training"]["global_batch"] / 1000
+            batch = record["recipe"]["training"]["global_batch"]
             log = logs(path)
             steps = [line for line in log if "evaluation" not in line]
             if not steps:

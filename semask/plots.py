@@ -62,9 +62,9 @@ class Curve(NamedTuple):
     """A training run."""
 
     row: Row
-    images: Sequence[float]  # seen, in thousands, at each point of `loss`
+    images: Sequence[int]  # seen, at each point of `loss`
     loss: Sequence[float]
-    evaluated: Sequence[float]  # images seen, in thousands, at each point of `miou`
+    evaluated: Sequence[int]  # images seen, at each point of `miou`
     miou: Sequence[float]  # percent
 
 
@@ -88,21 +88,23 @@ class Speed(NamedTuple):
 def curves(runs: Sequence[Curve]) -> str:
     """Loss over the images seen, and validation mIoU below it."""
     figure, (above, below) = _figure(4.6, rows=2, sharex=True)
+    unit = 1000 if max(run.images[-1] for run in runs) > 5000 else 1
     for run in runs:
         style: Any = {
             "color": run.row.colour,
             "linestyle": _LINES[run.row.device],
             "linewidth": 1.3,
         }
-        above.plot(run.images, run.loss, **style)
-        below.plot(run.evaluated, run.miou, marker="o", markersize=3, **style)
+        above.plot([images / unit for images in run.images], run.loss, **style)
+        evaluated = [images / unit for images in run.evaluated]
+        below.plot(evaluated, run.miou, marker="o", markersize=3, **style)
     above.set_ylabel("loss")
     if all(value > 0 for run in runs for value in run.loss):
         above.set_yscale("log")
         for ticks in (above.yaxis.set_major_formatter, above.yaxis.set_minor_formatter):
             ticks(matplotlib.ticker.FormatStrFormatter("%g"))
     below.set_ylabel("validation mIoU (%)")
-    below.set_xlabel("training images seen (thousands)")
+    below.set_xlabel("training images seen" + (" (thousands)" if unit > 1 else ""))
     for axes in (above, below):
         axes.grid(True)
     _legend(above, [run.row for run in runs], lines=True)
@@ -162,7 +164,8 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
         axes.remove()
     for place, (axes, (row, counts)) in enumerate(zip(grid, matrices.items(), strict=False)):
         totals = counts.sum(1, keepdims=True)
-        shares = 100 * counts / np.where(totals == 0, 1, totals)
+        # nothing is drawn of a class that is labelled nowhere
+        shares = 100 * counts / np.where(totals == 0, np.nan, totals)
         image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
         axes.set_title(row.name, fontsize=9)
         axes.set_xlabel("prediction")
