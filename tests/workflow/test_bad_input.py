@@ -71,12 +71,19 @@ def test_a_row_that_is_not_configured(checkout: Checkout) -> None:
 
 def test_a_crop_larger_than_the_images(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
+    record = changed.folder / "results/cpu-1p/full/seed0/train.json"
+    before = record.read_bytes()
     changed.configure({"training": {"augmentation": {"crop": [128, 128]}}})
-    printed = changed.snakemake("results/cpu-1p/full/seed0/train.json", ok=False)
+    printed = changed.snakemake(str(record.relative_to(changed.folder)), ok=False)
     [line] = error_lines(printed)
-    assert "crop" in line
-    assert "128" in line
-    assert not (changed.folder / "results/cpu-1p/full/seed0/train.json").exists()
+    assert "training.augmentation.crop: [128, 128]" in line
+    assert record.read_bytes() == before  # nothing was started that would replace it
+    # of images that stand upright, which these do not
+    changed.configure({"training": {"augmentation": {"crop": [64, 32]}}})
+    printed = changed.snakemake(str(record.relative_to(changed.folder)), ok=False)
+    [line] = error_lines(printed)
+    assert "the crop of 32x64 is larger than every image" in line
+    assert not record.exists()
 
 
 def test_a_data_set_that_is_not_there(checkout: Checkout) -> None:
