@@ -376,8 +376,9 @@ def show_results():
     made = [job.output for job in workflow.dag.jobs if job.rule.name == "table"]
     if workflow.is_main_process and made:
         html = Path(RESULTS, "report.html")
-        # brings the table here, too, where a storage provider keeps it
-        fault = _results.put_together(workflow, html)
+        # from a storage it would bring copies that Snakemake then takes for protected outputs
+        stored = workflow.storage_settings.default_storage_provider is not None
+        fault = None if stored else _results.put_together(workflow, html)
         if not workflow.output_settings.quiet:
             print(_results.shown(made[0], html), flush=True)
         if fault is not None:

@@ -49,8 +49,7 @@ def shown(made: Any, report: Path) -> str:
         report: Snakemake's report, which is there or not.
     """
     lines = [f"table:  {made.markdown}"]
-    if report.is_file():
-        lines.append(f"report: {report}")
+    lines.append(f"report: {report if report.is_file() else made.page}")
     path = Path(made.json)
     # a storage provider may have taken it away again
     if path.is_file():
