@@ -21,6 +21,10 @@ from semask.cost import (
     saved_bytes,
     training_memory,
 )
+from semask.data.labels import convert_part
+from semask.data.manifest import merge, write_manifest
+from semask.data.sets import cityscapes
+from semask.data.streets import generate
 from semask.errors import InputError
 from semask.facts import on_meta
 from semask.model import build
@@ -156,8 +160,23 @@ def test_the_embedded_experiment_has_the_images_that_it_makes(config: dict[str, 
 
 def test_a_data_set_of_unknown_size_is_refused(config: dict[str, Any]) -> None:
     del config["dataset"]["streets"]
+    config["dataset"]["labels"] = "not/converted"
     with pytest.raises(InputError, match=r"dataset\.name: streets: nothing is published of it"):
         row_work(config, config["rows"][0])
+
+
+def test_images_that_are_there_are_counted(tmp_path: Path) -> None:
+    cities = {"train": {"alder": 3}, "val": {"elm": 1}}
+    generate(tmp_path / "mine", seed=1, width=64, height=32, cities=cities)
+    for split, city in (("train", "alder"), ("val", "elm")):
+        made = convert_part(cityscapes, tmp_path / "mine", split, city, tmp_path / "labels")
+        write_manifest(tmp_path / "labels" / f"{split}.json", merge([made]))
+    config = config_of("cityscapes")
+    config["training"]["epochs"], config["training"]["batch"]["size"] = 2, 1
+    row = {**config["rows"][0], "processes": 1}
+    assert recipe_of(config, row, "full").training.iterations == 2 * 2975
+    config["dataset"]["labels"] = str(tmp_path / "labels")
+    assert recipe_of(config, row, "full").training.iterations == 2 * 3
 
 
 def test_hours_come_from_the_record_that_is_most_like_the_row(

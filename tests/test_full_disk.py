@@ -63,8 +63,8 @@ def test_a_label_file(tmp_path: Path) -> None:
 def test_a_table(make_record: Any, tmp_path: Path) -> None:
     rows = [{"device": "cpu", "processes": 1, "modes": ["full"], "seeds": [0]}]
     records = [{"e": make_record(kind)} for kind in ("train", "evaluate")]
-    for record in (records[0]["e"], records[1]["e"]):
-        record.update(digest="0" * 64, recipe_digest="0" * 64)
+    for record, kind in ((records[0]["e"], "train"), (records[1]["e"], "evaluate")):
+        record.update(kind=kind, digest="0" * 64, recipe_digest="0" * 64)
     table = build_table(rows, *records, make_record("baselines"), [], make_record("facts"))
     targets = [tmp_path / name for name in ("t.md", "t.csv", "t.json")]
     write_table(table, *targets)
