@@ -87,6 +87,11 @@ NOT_THE_SAME = (
 NOTHING_PUBLISHED = "Nobody has published a figure of this very experiment."
 
 
+def together_and_apart(rows: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """The rows that stand in one table, and those that are kept apart from it."""
+    return [row for row in rows if not row["apart"]], [row for row in rows if row["apart"]]
+
+
 def is_beside_published(rows: Sequence[Line]) -> bool:
     """Whether anything is published of the experiment of one of the rows."""
     return any(row["kind"] == "measured" and row["published"] for row in rows)

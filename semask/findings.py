@@ -118,6 +118,11 @@ def _class_ious(records: Sequence[Record]) -> list[float | None]:
     return [mean(values) if values else None for values in known]
 
 
+def _known(names: Sequence[str], figures: Sequence[float | None]) -> dict[str, float]:
+    """The figures that there are, by class."""
+    return {name: x for name, x in zip(names, figures, strict=True) if x is not None}
+
+
 def classes(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
     """IoU of each class of every row with an accuracy."""
     found, dataset, others = _evaluations(rows, evaluated)
@@ -127,7 +132,7 @@ def classes(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
     values = {row: _class_ious(records) for row, records in found.items()}
     said = []
     for row, figures in values.items():
-        known = {name: x for name, x in zip(of.CLASSES, figures, strict=True) if x is not None}
+        known = _known(of.CLASSES, figures)
         best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
         said.append(f"{row.name} from {best} {known[best]:.1f} % to {worst} {known[worst]:.1f} %")
     svg = plots.class_bars(values, of.CLASSES, of.PALETTE)
@@ -152,11 +157,7 @@ def difference(rows: Rows, pairs: Sequence[Line], evaluated: Mapping[str, Record
         ]
         name = f"{npu.name} − {gpu.name}"
         found[Row(name, "npu", len(found))] = points
-        known = {
-            label: x
-            for label, x in zip(sets.load(dataset).CLASSES, points, strict=True)
-            if x is not None
-        }
+        known = _known(sets.load(dataset).CLASSES, points)
         largest = max(known, key=lambda label: abs(known[label]))
         said.append(f"{name}: {largest} {known[largest]:+.2f}")
     if not found:

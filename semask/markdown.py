@@ -30,6 +30,7 @@ from semask.cells import (
     origin_text,
     ratio_texts,
     shown_columns,
+    together_and_apart,
 )
 
 _PROTOCOL = "docs/protocol.md"
@@ -42,8 +43,7 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
         table: the table.
         folder: that the text will be in, for its links.
     """
-    together = [row for row in table["rows"] if not row["apart"]]
-    apart = [row for row in table["rows"] if row["apart"]]
+    together, apart = together_and_apart(table["rows"])
     parts = [
         f"# {table['experiment']}",
         first_rows(table),
@@ -64,15 +64,17 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
 
 def first_rows(table: Mapping[str, Any]) -> str:
     """The columns that are looked at first, of the rows that are not kept apart."""
-    return _grid([row for row in table["rows"] if not row["apart"]], FIRST)
+    together, _ = together_and_apart(table["rows"])
+    return _grid(together, FIRST)
 
 
 def _grid(rows: Sequence[Line], columns: Sequence[str]) -> str:
     cells = [cells_of(row) for row in rows]
-    return _table(columns, ([of[column].text for column in columns] for of in cells))
+    return markdown_table(columns, ([of[column].text for column in columns] for of in cells))
 
 
-def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, its columns aligned for terminals."""
     grid = PrettyTable(list(headings))
     grid.set_style(TableStyle.MARKDOWN)
     grid.align = "l"
@@ -91,7 +93,7 @@ def _notes(rows: Sequence[Line]) -> str:
 def _ratios(pairs: Sequence[Line]) -> str:
     if not pairs:
         return ""
-    return f"## NPU against GPU\n\n{_table(RATIOS, map(ratio_texts, pairs))}"
+    return f"## NPU against GPU\n\n{markdown_table(RATIOS, map(ratio_texts, pairs))}"
 
 
 def _beside(rows: Sequence[Line]) -> str:

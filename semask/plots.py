@@ -130,8 +130,7 @@ def class_bars(
     for index, (row, figures) in enumerate(values.items()):
         places = np.arange(count) - 0.4 + thick * (index + 0.5)
         widths = [0.0 if value is None else value for value in figures]
-        axes.barh(places, widths, thick, color=row.colour, hatch=_HATCHES[row.device],
-                  edgecolor=_INK, linewidth=0.2)  # fmt: skip
+        _bars(axes, places, row, widths, thick)
     for number, colour in enumerate(palette[:count]):
         axes.annotate("■", (0, number), xytext=(-4, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", va="center",
@@ -184,7 +183,7 @@ def speed(speeds: Sequence[Speed]) -> str:
     """Images per second with the 10th and 90th percentile of the iterations."""
     figure, (axes,) = _figure(0.9 + 0.32 * len(speeds))
     for place, each in enumerate(speeds):
-        _bar(axes, place, each.row, each.fps)
+        _bars(axes, place, each.row, each.fps)
         highest = each.fps
         if each.low is not None and each.high is not None:
             axes.plot([each.low, each.high], [place, place], color=_INK, linewidth=1.2,
@@ -230,7 +229,7 @@ def bars(figures: Sequence[tuple[Row, float]], label: str, ideal: float | None =
     """
     figure, (axes,) = _figure(0.9 + 0.32 * len(figures))
     for place, (row, value) in enumerate(figures):
-        _bar(axes, place, row, value)
+        _bars(axes, place, row, value)
         _value(axes, value, place, f"{value:.2f}" if value < 10 else f"{value:.1f}")
     if ideal is not None:
         axes.axvline(ideal, color=_INK, linewidth=1, linestyle="--")
@@ -254,8 +253,8 @@ def _figure(
     return figure, [each for line in axes for each in line]
 
 
-def _bar(axes: Axes, place: int, row: Row, value: float) -> None:
-    axes.barh(place, value, 0.6, color=row.colour, hatch=_HATCHES[row.device], edgecolor=_INK,
+def _bars(axes: Axes, places: Any, row: Row, values: Any, thick: float = 0.6) -> None:
+    axes.barh(places, values, thick, color=row.colour, hatch=_HATCHES[row.device], edgecolor=_INK,
               linewidth=0.2)  # fmt: skip
 
 

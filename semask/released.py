@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prettytable import PrettyTable, TableStyle
 
 from semask import device as devices
 from semask import distributed, provenance
@@ -19,6 +18,7 @@ from semask.data.loading import (
 )
 from semask.evaluation import Counts, check_counted, evaluate_split, scores
 from semask.files import sha256, write_atomically
+from semask.markdown import markdown_table
 from semask.model import build
 from semask.model.weights import load_reference
 from semask.published import scoring_differences
@@ -211,12 +211,9 @@ def write_released_table(
 
 
 def _markdown(table: Mapping[str, Any]) -> str:
-    grid = PrettyTable(list(_COLUMNS))
-    grid.set_style(TableStyle.MARKDOWN)
-    grid.align = "l"
-    origins = []
+    lines, origins = [], []
     for row in table["rows"]:
-        grid.add_row(
+        lines.append(
             [
                 row["variant"],
                 row["crop"] or "not published",
@@ -243,7 +240,7 @@ def _markdown(table: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             f"# {table['experiment']}: the released checkpoints",
-            grid.get_string(),
+            markdown_table(_COLUMNS, lines),
             "mIoU on the validation split in percent, differences in points: measured here with "
             "the files named, beside what the authors published for the whole validation split.",
             "## Where the figures come from",

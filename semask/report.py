@@ -25,6 +25,7 @@ from semask.cells import (
     origin_text,
     ratio_texts,
     shown_columns,
+    together_and_apart,
 )
 from semask.comparison import Record
 from semask.files import write_atomically
@@ -91,8 +92,7 @@ def write_report(
     def shown(found: Sequence[Line]) -> list[dict[str, Any]]:
         return [_shown(row, numbers, texts) for row in found]
 
-    together = [row for row in table["rows"] if not row["apart"]]
-    apart = [row for row in table["rows"] if row["apart"]]
+    together, apart = together_and_apart(table["rows"])
     measured = [row for row in together if row["kind"] == "measured"]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template.read_text()).render(
