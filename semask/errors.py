@@ -33,6 +33,16 @@ class DivergenceError(InputError):
     """The numbers of a training run are none any more; trying again changes nothing."""
 
 
+class LostLoaderError(Exception):
+    """A process that loads data was ended from outside; the same run may well succeed again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a process that loads data was ended from outside, perhaps because memory ran out "
+            "(see dmesg); run again, with fewer loader.workers if need be"
+        )
+
+
 class Interrupted(Exception):  # noqa: N818  # no error: the run was asked to leave
     """A run was asked to leave and has kept what it had; scripts exit with `INTERRUPTED`."""
 

@@ -14,7 +14,15 @@ from typing import NoReturn
 
 import psutil
 
-from semask.errors import INTERRUPTED, GivenUpError, InputError, Interrupted, report, report_to
+from semask.errors import (
+    INTERRUPTED,
+    GivenUpError,
+    InputError,
+    Interrupted,
+    LostLoaderError,
+    report,
+    report_to,
+)
 from semask.signals import JOB, asked_to_leave, end_with_parent
 
 FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
@@ -29,8 +37,6 @@ _REFUSED = {
     errno.ENAMETOOLONG: "use shorter names",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
-# how torch says that a process that loads data is gone
-_LOADER_GONE = re.compile(r"DataLoader worker \(pid")
 # how libraries say that another process is gone
 _LOST = re.compile(r" by peer|Broken pipe|gloo/|NCCL|HCCL")
 # seconds that a process of several waits with its message for the one that may have failed first
@@ -139,11 +145,8 @@ def _message(fault: BaseException) -> str:
             f"error: {str(fault).splitlines()[0]}; set training.batch.micro_batch, or "
             "execution.checkpointing, or use a device with more memory\n"
         )
-    if _LOADER_GONE.search(str(fault)):
-        return (
-            "error: a process that loads data was ended from outside, perhaps because memory ran "
-            "out (see dmesg); run again, with fewer loader.workers if need be\n"
-        )
+    if isinstance(fault, LostLoaderError):
+        return f"error: {fault}\n"
     return "".join(traceback.format_exception(fault))
 
 

@@ -5,6 +5,8 @@ the seed and on the sample's place in the run alone: not on the number of worker
 not on where a run was interrupted.
 """
 
+import re
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -22,7 +24,7 @@ from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
-from semask.errors import InputError
+from semask.errors import InputError, LostLoaderError
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
 # streams that have nothing in common
@@ -191,15 +193,45 @@ def _parts(length: int, count: int) -> list[range]:
 
 
 def _loaded(loader: DataLoader[_Item]) -> Iterator[_Item]:
-    """What a loader yields; a fault in a worker arrives as the one line that it was there."""
+    """What a loader yields; a fault in a worker arrives as the one line that it was there.
+
+    Raises:
+        LostLoaderError: a worker is gone.
+    """
     try:
-        yield from loader
+        yield from _begun(loader)
         return
+    except (RuntimeError, ConnectionError, EOFError) as fault:
+        if not _worker_is_gone(fault):
+            raise
+        # from within, so that its traceback keeps the loader: its end may wait for a lock that the
+        # worker held
+        raise LostLoaderError from fault
     except InputError as fault:
         # DataLoader raises it again with the worker's traceback as its message
         message = str(fault).rpartition("InputError: ")[2].strip()
     # not from within: the first one's traceback would keep the loader, and so the workers, alive
     raise InputError(message)
+
+
+def _begun(loader: DataLoader[_Item]) -> Iterator[_Item]:
+    """Start the workers, and leave it to the next batch to find one gone.
+
+    torch sets a handler that raises for each lost worker at once, wherever the program is: while a
+    checkpoint is written, or a second time while the first loss is told.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _worker_is_gone(fault: Exception) -> bool:
+    if isinstance(fault, RuntimeError):
+        # how torch says so, also of the thread that takes from the workers
+        return bool(re.match(r"DataLoader worker \(pid|Pin memory thread exited", str(fault)))
+    # a lost connection: to a worker, unless it was raised in one
+    return "in DataLoader worker process" not in str(fault)
 
 
 class View(NamedTuple):

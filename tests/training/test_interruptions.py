@@ -206,12 +206,14 @@ def test_whose_work_it_is_must_be_known(trainer: Trainers, unfinished: Trainer) 
 
 def test_a_lost_loader_is_one_line(trainer: Trainers) -> None:
     run = trainer("a")
-    started = run.start(iterations=400, evaluate_every=400)
+    parts = {"loader": {"workers": 2}}
+    started = run.start(iterations=400, evaluate_every=400, parts=parts)
     run.wait_for(started, lambda: run.reached(2))
     for child in run.children(started):
         psutil.Process(child).kill()
-    [line] = finish(started, ok=False).splitlines()
-    assert line.startswith("error: a process that loads data was ended from outside")
+    printed = finish(started, ok=False)
+    assert printed.startswith("error: a process that loads data was ended from outside"), printed
+    assert printed.count("\n") == 1, printed
 
 
 def test_another_label_is_not_trained_on(trainer: Trainers, tmp_path: Path) -> None:
