@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,14 @@ def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
         key: dotted name of the part.
         leave_out: keys of it that need not be there.
     """
-    whole = yaml.safe_load(_SCHEMA.read_text())
+    whole = _whole_schema()
     part = whole
     for name in key.split("."):
         part = part["properties"][name]
     required = [name for name in part.get("required", ()) if name not in leave_out]
     return {**part, "required": required, "$defs": whole["$defs"]}
+
+
+@cache  # read for several options, a tenth of a second each
+def _whole_schema() -> Any:
+    return yaml.safe_load(_SCHEMA.read_text())
