@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import psutil
 
+from semask import startup
 from semask.errors import (
     INTERRUPTED,
     GivenUpError,
@@ -75,6 +76,7 @@ def run(main: Callable[[], None]) -> None:
     The status is 75 (`semask.errors.INTERRUPTED`) where the script was asked to leave, 130 after
     Ctrl-C where it could not keep anything, and 1 for all else.
     """
+    startup.end_quickly()
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--error-log", type=Path)
     log: Path | None = shared.parse_known_args()[0].error_log

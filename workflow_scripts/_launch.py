@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from semask import progress, slurm
+from semask import progress, slurm, startup
 from semask.errors import InputError
 from workflow_scripts import _guard
 
@@ -61,7 +61,8 @@ def launch(
         command += [device, str(each), str(_free_port()), asked_by]
     else:
         if device != "cpu":
-            from semask.device import reserve  # torch takes seconds to import
+            with startup.imports():  # torch takes seconds to import
+                from semask.device import reserve
 
             reserve(device, processes, asked_by)
             # what reserve has made visible

@@ -25,17 +25,20 @@ from pathlib import Path
 from types import FrameType
 
 import psutil
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from semask import progress
+from semask import progress, startup
 from semask.errors import INTERRUPTED, report, report_to
 from semask.signals import LEAVE
+
+with startup.imports():
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 _asked: list[int] = []
 
 
 def main() -> None:
+    startup.end_quickly()
     here, node, nodes = map(int, sys.argv[1:4])
     meeting, module, *arguments = sys.argv[4:]
     shared = argparse.ArgumentParser(add_help=False)

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from semask import provenance
-from semask.baselines import constant_prediction, nearest_colour
+from semask import provenance, startup
 from semask.data.classes import IGNORE
 from semask.data.manifest import check_classes, read_manifest
 from semask.data.reading import check_manifest_size, read_image, read_label
@@ -15,6 +14,9 @@ from semask.errors import InputError
 from semask.records import write_record
 from workflow_scripts import _guard
 from workflow_scripts._options import new_file, whole_number
+
+with startup.imports():
+    from semask.baselines import constant_prediction, nearest_colour
 
 # images that the classifiers by colour see of a large split, evenly spread
 _MOST_IMAGES = 300

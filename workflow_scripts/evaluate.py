@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from semask import startup
 from semask.data.manifest import read_manifest
 from semask.predictions import prediction_names
 from semask.recipe import execution_on
@@ -34,7 +35,8 @@ def main() -> None:
     )
 
     # torch takes seconds to import: only now that the input is known to be right
-    from semask.scoring import score_run
+    with startup.imports():
+        from semask.scoring import score_run
 
     score_run(
         trained,

@@ -1,11 +1,13 @@
 """Count parameters and multiply-accumulates of a model, or print those of docs/model.md."""
 
-from semask import provenance
-from semask.facts import model_facts, variants_tables
+from semask import provenance, startup
 from semask.records import write_record
 from workflow_scripts import _guard
 from workflow_scripts._json_options import MODEL, json_value
 from workflow_scripts._options import new_file
+
+with startup.imports():
+    from semask.facts import model_facts, variants_tables
 
 
 def main() -> None:

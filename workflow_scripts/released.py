@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from semask import startup
 from semask.data.manifest import check_classes, read_manifest
 from workflow_scripts import _guard
 from workflow_scripts._json_options import MODEL, config_schema, json_value
@@ -40,7 +41,8 @@ def main() -> None:
         stall_minutes=arguments.stall_minutes,
     )
 
-    from semask.released import score_released
+    with startup.imports():
+        from semask.released import score_released
 
     score_released(
         config,

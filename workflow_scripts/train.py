@@ -4,7 +4,7 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
-from semask import signals, workdir
+from semask import signals, startup, workdir
 from semask.data.manifest import check_classes, check_crop, read_manifest
 from semask.errors import InputError
 from semask.files import sha256
@@ -59,7 +59,8 @@ def main() -> None:
             signals.listen()
 
             # torch takes seconds to import: only now that the input is known to be right
-            from semask.training import train
+            with startup.imports():
+                from semask.training import train
 
             train(run)
         if not arguments.keep_work:
