@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from semask.config import assemble
 
@@ -79,8 +80,15 @@ class Checkout:
         """A copy that a test may change."""
         # the modification times tell snakemake what is new
         shutil.copytree(self.folder, target, copy_function=shutil.copy2, symlinks=True)
+        made = Checkout.in_folder(target)
+        made.surroundings = self.surroundings
+        return made
+
+    @staticmethod
+    def in_folder(folder: Path) -> "Checkout":
+        """The checkout that is in a folder."""
         made = object.__new__(Checkout)
-        made.folder, made.surroundings = target, self.surroundings
+        made.folder = folder
         return made
 
     def configure(self, overlay: Mapping[str, Any]) -> None:
@@ -128,11 +136,21 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout with a finished table; not to be changed by a test."""
-    made = Checkout(tmp_path_factory.mktemp("finished") / ODD)
-    made.umask = 0o027
-    made.snakemake()
-    return made
+    """A checkout with a finished table; not to be changed by a test.
+
+    The first of the processes that run the tests makes it for all of them.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / "finished", shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if done.exists():
+            return Checkout.in_folder(folder / ODD)
+        made = Checkout(folder / ODD)
+        made.umask = 0o027
+        made.snakemake()
+        done.touch()
+        return made
 
 
 @pytest.fixture

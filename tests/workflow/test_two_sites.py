@@ -24,17 +24,16 @@ NPU_ROWS: list[dict[str, Any]] = [
     {"device": "npu", "processes": 1, "threads": 1, "modes": ["full", "performance"], "seeds": [0]},
     {"device": "npu", "processes": 2, "threads": 1, "modes": ["full", "performance"], "seeds": [0]},
 ]
-CPU_ROW = {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0]}
 
 
 @pytest.fixture(scope="module")
 def npu_site(
     tmp_path_factory: pytest.TempPathFactory, simulated_npu: Callable[[], dict[str, str]]
 ) -> Checkout:
-    """A checkout with a table of NPU rows beside a CPU row; not to be changed by a test."""
+    """A checkout with a table of NPU rows; not to be changed by a test."""
     made = Checkout(tmp_path_factory.mktemp("npu") / "NPU site")
     made.surroundings = simulated_npu()
-    made.configure({"rows": [*NPU_ROWS, CPU_ROW], "npu": {"forbid_fallbacks": True}})
+    made.configure({"rows": NPU_ROWS, "npu": {"forbid_fallbacks": True}})
     made.snakemake()
     return made
 
@@ -53,17 +52,19 @@ def measured(site: Checkout) -> dict[str, Any]:
     return {row["name"]: row for row in rows if row["kind"] == "measured" and not row["apart"]}
 
 
-def test_npu_rows_from_the_data_to_the_table(npu_site: Checkout) -> None:
+def test_npu_rows_from_the_data_to_the_table(npu_site: Checkout, finished: Checkout) -> None:
     rows = measured(npu_site)
-    assert list(rows) == ["NPU-1P", "NPU-2P", "CPU-1P"]
+    assert list(rows) == ["NPU-1P", "NPU-2P"]
     for name in ("NPU-1P", "NPU-2P"):
         assert rows[name]["fps"]["value"] > 0
         assert rows[name]["acc1"]["value"] >= 0
     # one code path: the first losses are those of the CPU
-    results = npu_site.folder / "results"
-    on_npu, on_cpu = (losses(results / f"{row}-1p/full/seed0/log.jsonl") for row in ("npu", "cpu"))
+    on_npu, on_cpu = (
+        losses(site.folder / f"results/{row}-1p/full/seed0/log.jsonl")
+        for site, row in ((npu_site, "npu"), (finished, "cpu"))
+    )
     assert on_npu == pytest.approx(on_cpu, rel=1e-5)
-    origins = read_json(results / "table.json")["records"].values()
+    origins = read_json(npu_site.folder / "results/table.json")["records"].values()
     assert [origin["device"] for origin in origins].count("Simulated NPU") == 6
     assert not npu_site.planned()
 
@@ -81,7 +82,6 @@ def sites(
 ) -> tuple[Checkout, Checkout]:
     """The CPU site, with all bundles of the NPU site in its config; and the NPU site."""
     here, there = copy_of_finished(), npu_site.copy(tmp_path / "there")
-    there.configure({"rows": NPU_ROWS})
     digest = packed(there, here.folder / "the NPUs' bundle.zip")
     # the same machine, another time, with another learning rate
     there.configure({"training": {"learning_rate": 0.002}})
