@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 # pip's scripts name their python with the whole path, which breaks where that has quotes in it
 RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
-# a file of tests at a time on each core, those that take long first (tests/conftest.py)
+# tests: a file at a time on each core, those that take long first (tests/conftest.py)
 PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder \
     --durations 40 --durations-min 10
 SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs
@@ -36,7 +36,7 @@ test: $(VENV)/installed-dev
 	$(PYTEST)
 
 slow-test: $(VENV)/installed-dev
-	$(RUN) pytest -m slow
+	$(PYTEST) -m slow
 
 # as root, on a machine with Debian's slurmctld, slurmd, slurm-client and munge, and no other Slurm
 slurm-test: $(VENV)/installed-dev

@@ -9,7 +9,7 @@ from .conftest import Trainer, finish
 DETERMINISTIC = {"numerics": {"deterministic": True}}
 
 
-@pytest.mark.parametrize("device", ["cpu", "npu"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("npu", marks=pytest.mark.slow)])
 def test_two_runs_give_the_same_bits(
     trainer: Callable[[str], Trainer], device: str, request: pytest.FixtureRequest
 ) -> None:

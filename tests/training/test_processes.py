@@ -49,7 +49,7 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     return made
 
 
-@pytest.mark.parametrize("processes", [2, 3, 8])
+@pytest.mark.parametrize("processes", [2, 3, pytest.param(8, marks=pytest.mark.slow)])
 def test_processes_together_train_as_one_does(
     trainer: Callable[[str], Trainer], alone: Trainer, processes: int
 ) -> None:
@@ -67,7 +67,9 @@ def test_processes_together_train_as_one_does(
     assert found[-1]["miou"] == pytest.approx(expected[-1]["miou"], abs=0.5)
 
 
-@pytest.mark.parametrize(("micro_batch", "processes"), [(4, 2), (3, 3)])
+@pytest.mark.parametrize(
+    ("micro_batch", "processes"), [(4, 2), pytest.param(3, 3, marks=pytest.mark.slow)]
+)
 def test_passes_add_up_to_the_batch(
     trainer: Callable[[str], Trainer], micro_batch: int, processes: int
 ) -> None:

@@ -30,7 +30,7 @@ def manifest(checkout: Checkout, split: str) -> dict[str, Any]:
     ("name", "make", "classes", "parts"),
     [
         ("ade20k", miniatures.ade20k, 150, 2),
-        ("coco_stuff10k", miniatures.coco_stuff10k, 171, 4),
+        pytest.param("coco_stuff10k", miniatures.coco_stuff10k, 171, 4, marks=pytest.mark.slow),
     ],
 )
 def test_labels_of_a_data_set(
