@@ -1,4 +1,5 @@
 import json
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from .simulated_npu.build import CannotBuildError, environment
 ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
 
+
+# Of a command in a script's background the shell lets SIGINT be ignored, as would then whatever the
+# tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # what takes long comes first, so that no core waits for a long file at the end
 SLOWEST_FIRST = ("workflow", "training", "bad_input", "model")
