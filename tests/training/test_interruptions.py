@@ -75,7 +75,11 @@ def test_killed_again_and_again(
 
 @pytest.mark.parametrize(
     ("processes", "number"),
-    [(1, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGUSR1)],
+    [
+        (1, signal.SIGTERM),
+        (1, signal.SIGINT),
+        pytest.param(2, signal.SIGUSR1, marks=pytest.mark.slow),
+    ],
 )
 def test_asked_to_leave(
     trainer: Trainers,
