@@ -213,6 +213,18 @@ def test_an_unreadable_image_is_one_line_from_a_worker_too(data: Any, workers: i
     assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_other_faults_are_not_taken_for_a_lost_worker(
+    data: Any, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any) -> None:
+        raise EOFError("the file ends")
+
+    monkeypatch.setattr("semask.data.loading.read_image", read)
+    with pytest.raises(EOFError, match="the file ends"):
+        batches(data, workers=workers)
+
+
 @pytest.mark.parametrize("size", [(16, 30), (16, 34), (8, 32)])
 def test_an_image_of_another_size_than_its_label_is_named(data: Any, size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), np.uint8)

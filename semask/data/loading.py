@@ -202,7 +202,7 @@ def _loaded(loader: DataLoader[_Item]) -> Iterator[_Item]:
         yield from _begun(loader)
         return
     except (RuntimeError, ConnectionError, EOFError) as fault:
-        if not _worker_is_gone(fault):
+        if not (loader.num_workers and _worker_is_gone(fault)):
             raise
         # from within, so that its traceback keeps the loader: its end may wait for a lock that the
         # worker held
