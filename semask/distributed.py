@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from semask.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -53,6 +55,20 @@ def gather_objects(own: T) -> list[T]:
     found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, own)
     return found
+
+
+def check_processes(expected: int, device: torch.device) -> None:
+    """Check by a collective that as many processes take part as a record is going to say.
+
+    Raises:
+        InputError: they are more or fewer.
+    """
+    found = int(all_reduce_counts(torch.ones(1, dtype=torch.int64, device=device), device))
+    if found != expected:
+        raise InputError(
+            f"{found} process{'es take' if found > 1 else ' takes'} part, and the row has "
+            f"{expected}; start it by its workflow_scripts command, which launches as many"
+        )
 
 
 def barrier() -> None:

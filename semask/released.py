@@ -64,6 +64,7 @@ def score_released(
     report = load_weights(model, weights, load_reference)
     numerics = Numerics(**config["numerics"])
     device = devices.set_up(row["device"], row["threads"], numerics, config["forbid_fallbacks"])
+    distributed.check_processes(row["processes"], device)
     devices.place(model.eval(), device)
     settings = evaluation_recipe(config["evaluation"])
     multi_scale = config["evaluation"]["multi_scale"]

@@ -84,6 +84,7 @@ def score_run(
     device = devices.set_up(
         row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
     )
+    distributed.check_processes(row["processes"], device)
     settings = evaluation_recipe(recipe["evaluation"])
     if len({(file["width"], file["height"]) for file in val["files"]}) > 1:
         execution = replace(execution, compile=False)

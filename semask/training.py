@@ -47,6 +47,7 @@ def train(run: Run) -> None:
         OSError: something cannot be written; what was kept before is intact.
     """
     device = devices.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
+    distributed.check_processes(run.processes, device)
     devices.check_precision(device, run.recipe.training.precision)
     if distributed.rank() == 0:
         lock = workdir.open_workdir(run.work, run.identity)
@@ -70,6 +71,7 @@ def _train_and_write(run: Run, device: torch.device) -> None:
     # those of the last iterations, too
     found = [*keeper.fallbacks, *fallbacks()]
     operators = devices.allowed_fallbacks(found, run.forbid_fallbacks)
+    distributed.check_processes(run.processes, device)
     if distributed.rank() == 0:
         write_run_record(
             run,

@@ -24,6 +24,7 @@ from semask.errors import (
     report,
     report_to,
 )
+from semask.launched import is_one_of_several
 from semask.signals import JOB, asked_to_leave, end_with_parent
 
 FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
@@ -65,11 +66,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def is_one_of_several() -> bool:
-    """Whether this is one of the processes that torchrun started."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
 def run(main: Callable[[], None]) -> None:
     """Run a script's main function and exit with 0, or with a message and another status.
 
@@ -85,7 +81,8 @@ def run(main: Callable[[], None]) -> None:
         log.touch()
     # with a log, snakemake shows it when the rule has failed: once is enough
     report_to(log)
-    if JOB in os.environ or is_one_of_several():
+    several = is_one_of_several()
+    if several or JOB in os.environ:
         end_with_parent()
         _end_without_workflow()
     fault: BaseException
@@ -94,7 +91,7 @@ def run(main: Callable[[], None]) -> None:
         return
     except (Exception, KeyboardInterrupt) as raised:
         fault = raised
-    if is_one_of_several():
+    if several:
         _wait_for_the_first(fault)
     report(_message(fault))
     _leave(_status(fault))

@@ -8,14 +8,8 @@ from pathlib import Path
 
 from semask import progress, slurm, startup
 from semask.errors import InputError
+from semask.launched import MARK, is_launched, shed
 from workflow_scripts import _guard
-
-_LAUNCHED = "SEMASK_LAUNCHED"
-
-
-def is_launched() -> bool:
-    """Whether this is a process that does the work, as opposed to the one that starts it."""
-    return _guard.is_one_of_several() or _LAUNCHED in os.environ
 
 
 def launch(
@@ -45,6 +39,9 @@ def launch(
     Raises:
         InputError: the devices are not there, or the nodes.
     """
+    if not is_launched():
+        # of another launcher, in whose process this command was typed
+        shed(os.environ)
     if is_launched() or (device == "cpu" and processes == 1):
         progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
         return
@@ -68,9 +65,10 @@ def launch(
             # what reserve has made visible
             environment = dict(os.environ)
         if processes > 1:
-            command += ["workflow_scripts._supervise", str(processes), "0", "1", "localhost:0"]
+            command += ["workflow_scripts._supervise", str(processes), "0", "1", "-"]
         # a library that has counted the devices may not look at the variables again: start afresh
-        environment[_LAUNCHED] = "1"
+        # by which the new start, or the supervisor's processes, know who launched them
+        environment[MARK] = str(os.getpid())
     sys.stdout.flush()
     os.execvpe(command[0], [*command, module, *sys.argv[1:]], environment)
 

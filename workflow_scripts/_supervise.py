@@ -1,9 +1,10 @@
 """Start a script in several processes by torchrun's own agent, and say how they ended.
 
-    python -m workflow_scripts._supervise PROCESSES NODE NODES HOST:PORT MODULE [ARGUMENT ...]
+    python -m workflow_scripts._supervise PROCESSES NODE NODES MEETING MODULE [ARGUMENT ...]
 
 PROCESSES are started here, on node NODE of NODES, and as many on each other node by an agent there;
-the agents meet at HOST:PORT, which is on node 0. The processes of node 0 come first.
+the agents meet at MEETING: ADDRESS:PORT on node 0, or - where there is one node. The processes of
+node 0 come first.
 
 Signals to leave are passed on to the processes, which keep what they have and leave; when one of
 them fails, the agent ends the others. The exit status is theirs (`workflow_scripts._guard`).
@@ -27,7 +28,9 @@ from types import FrameType
 import psutil
 
 from semask import progress, startup
+from semask.addresses import address_towards, bind_collectives, loopback
 from semask.errors import INTERRUPTED, report, report_to
+from semask.launched import MARK
 from semask.signals import LEAVE
 
 with startup.imports():
@@ -50,6 +53,10 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for number in LEAVE:
         signal.signal(number, _pass_on)
+    # the processes know by it that they are this run's
+    os.environ[MARK] = str(os.getpid())
+    address = loopback() if nodes == 1 else address_towards(meeting.rpartition(":")[0])
+    bind_collectives(address)
     config = LaunchConfig(
         min_nodes=nodes,
         max_nodes=nodes,
@@ -58,8 +65,10 @@ def main() -> None:
         run_id=os.environ.get("SLURM_JOB_ID", "") if nodes > 1 else uuid.uuid4().hex,
         # among several nodes the ranks are to be in the nodes' order
         rdzv_backend="static" if nodes > 1 else "c10d",
-        rdzv_endpoint=meeting,
+        rdzv_endpoint=meeting if nodes > 1 else f"{address}:0",
         rdzv_configs={"rank": node} if nodes > 1 else {},
+        # else torch publishes this machine's name, which need not have an address
+        local_addr=address,
         max_restarts=0,
         # of these the agent would end the processes itself, within 30 seconds
         signals_to_handle="SIGQUIT",

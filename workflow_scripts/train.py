@@ -8,12 +8,13 @@ from semask import signals, startup, workdir
 from semask.data.manifest import check_classes, check_crop, read_manifest
 from semask.errors import InputError
 from semask.files import sha256
+from semask.launched import is_launched
 from semask.provenance import source_digest
 from semask.recipe import execution_on, resolve
 from semask.run import FaultTolerance, Run
 from workflow_scripts import _guard
 from workflow_scripts._json_options import MODEL, config_schema, json_value
-from workflow_scripts._launch import is_launched, launch
+from workflow_scripts._launch import launch
 from workflow_scripts._options import new_file, new_folder, whole_number
 
 # parts of the config that training reads as they are

@@ -160,9 +160,12 @@ class Trainer:
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
 
-    def run(self, ok: bool = True, **arguments: Any) -> str:
+    def run(
+        self, ok: bool = True, variables: Mapping[str, str] | None = None, **arguments: Any
+    ) -> str:
         """Run to the end and give back what was printed.
 
+        `variables` are added to the environment once Python has started.
         A run that nothing was kept of keeps nothing but what its evaluations do: checkpoints take
         as long as iterations, and whoever interrupts a run says so by `start`.
         """
@@ -173,7 +176,12 @@ class Trainer:
         self.folder.mkdir(exist_ok=True)
         options = self.options(**arguments)
         done = warm_trainer().run(
-            "workflow_scripts.train", options, self.folder, timeout=300, together=True
+            "workflow_scripts.train",
+            options,
+            self.folder,
+            environment={**os.environ, **(variables or {})},
+            timeout=300,
+            together=True,
         )
         assert (done.status == 0) == ok, done.stdout
         return done.stdout

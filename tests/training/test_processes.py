@@ -19,11 +19,12 @@ EQUAL: dict[str, Any] = {
 
 
 def start(processes: int) -> dict[str, Any]:
-    script = [str(Path(__file__).with_name("without_dropout.py"))]
+    script = ["-m", "without_dropout"]
     if processes > 1:
-        torchrun = ["-m", "torch.distributed.run", "--standalone"]
-        script = [*torchrun, "--nproc-per-node", str(processes), *script]
-    return {"script": script, "processes": processes, **EQUAL}
+        supervisor = "workflow_scripts._supervise"
+        script = ["-m", supervisor, str(processes), "0", "1", "-", "without_dropout"]
+    environment = {"PYTHONPATH": str(Path(__file__).parent)}
+    return {"script": script, "environment": environment, "processes": processes, **EQUAL}
 
 
 def losses(made: Trainer) -> list[float]:

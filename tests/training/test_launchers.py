@@ -1,0 +1,128 @@
+"""Runs that are started where another launcher's variables stand, or where no name resolves."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from semask.files import sha256
+
+from .conftest import Trainer
+
+# what a process of each finds in its surroundings
+LAUNCHERS: dict[str, Mapping[str, str]] = {
+    "a notebook under torchrun": {
+        "TORCHELASTIC_RUN_ID": "none",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_MAX_RESTARTS": "0",
+        **{f"{of}RANK": "0" for of in ("", "LOCAL_", "GROUP_", "ROLE_")},
+        **{f"{of}WORLD_SIZE": "1" for of in ("", "LOCAL_", "GROUP_", "ROLE_")},
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "29500",
+    },
+    "a pod of a PyTorchJob": {
+        "PYTHONUNBUFFERED": "1",
+        "MASTER_ADDR": "job-master-0",
+        "MASTER_PORT": "23456",
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "PET_NPROC_PER_NODE": "4",
+        "PET_NNODES": "2",
+        "PET_RDZV_ENDPOINT": "job-master-0:23456",
+    },
+    "a ModelArts pod": {
+        "RANK_TABLE_FILE": "/no/such/table.json",
+        "RANK_ID": "1",
+        "RANK_SIZE": "8",
+        "DEVICE_ID": "5",
+        "VC_WORKER_NUM": "2",
+        "VC_TASK_INDEX": "1",
+    },
+    "a task of mpirun": {
+        "OMPI_COMM_WORLD_RANK": "1",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+        "PMI_RANK": "1",
+        "PMI_SIZE": "2",
+        "LOCAL_RANK": "1",
+    },
+    "a process of DeepSpeed": {
+        "RANK": "3",
+        "LOCAL_RANK": "3",
+        "LOCAL_SIZE": "4",
+        "WORLD_SIZE": "4",
+        "CROSS_RANK": "0",
+        "CROSS_SIZE": "1",
+        "MASTER_ADDR": "10.255.255.1",
+        "MASTER_PORT": "29500",
+    },
+    "a run of ours": {"SEMASK_LAUNCHER": "1", "RANK": "1", "WORLD_SIZE": "2"},
+}
+SHORT = {"iterations": 2, "evaluate_every": 2}
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Trainer]:
+    """Runs with some processes and nothing in the surroundings, made when they are asked for."""
+    made: dict[int, Trainer] = {}
+
+    def run(processes: int) -> Trainer:
+        if processes not in made:
+            made[processes] = Trainer(data, tmp_path_factory.mktemp("alone") / "run")
+            made[processes].run(processes=processes, **SHORT)
+        return made[processes]
+
+    return run
+
+
+ALL = {name: value for variables in LAUNCHERS.values() for name, value in variables.items()}
+
+
+@pytest.mark.parametrize(
+    ("processes", "variables"),
+    [
+        *(pytest.param(1, variables, id=f"1: {name}") for name, variables in LAUNCHERS.items()),
+        pytest.param(2, LAUNCHERS["a notebook under torchrun"], id="2: torchrun"),
+        pytest.param(2, LAUNCHERS["a pod of a PyTorchJob"], id="2: PyTorchJob"),
+        pytest.param(2, ALL, id="2: all at once"),
+    ],
+)
+def test_variables_of_another_launcher_change_nothing(
+    trainer: Callable[[str], Trainer],
+    alone: Callable[[int], Trainer],
+    processes: int,
+    variables: Mapping[str, str],
+) -> None:
+    run = trainer("a")
+    run.run(processes=processes, variables=variables, **SHORT)
+    assert run.curve() == alone(processes).curve()
+    weights = [made.folder / "last.safetensors" for made in (run, alone(processes))]
+    assert sha256(weights[0]) == sha256(weights[1])
+
+
+def test_no_record_says_more_processes_than_there_were(trainer: Callable[[str], Trainer]) -> None:
+    """The supervisor is told of another number than the run."""
+    run = trainer("a")
+    script = ("-m", "workflow_scripts._supervise", "2", "0", "1", "-", "workflow_scripts.train")
+    printed = run.run(ok=False, script=script, processes=3)
+    assert "error: 2 processes take part, and the row has 3" in printed
+    assert "Traceback" not in printed
+    assert not (run.folder / "train.json").exists()
+
+
+def test_a_machine_whose_name_nobody_knows(trainer: Callable[[str], Trainer]) -> None:
+    """Nothing resolves the name, and torch and gloo, left alone, wait for its address or warn."""
+    if shutil.which("unshare") is None:
+        pytest.skip("needs util-linux's unshare, which gives a process another host name")
+    inside = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    named = ["unshare", *inside, "--uts", "sh", "-c", 'hostname no-such-host && exec "$@"', "sh"]
+    if subprocess.run([*named, "true"], capture_output=True).returncode:
+        pytest.skip("unshare may not give a process another host name here")
+    run = trainer("a")
+    printed = run.run(processes=2, wrapper=named, mode="performance")
+    assert run.record()["run"]["host"] == "no-such-host"
+    assert "resolve" not in printed
