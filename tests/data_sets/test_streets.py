@@ -158,8 +158,8 @@ def test_colours_do_not_change_where_labels_do_not(splits: dict[str, Any]) -> No
 def test_label_polygon_matches_picture_within_a_pixel() -> None:
     camera = Camera(300.0, 1.8, 256.0, 110.0, 0.02, False)
     canvas = Canvas(256, 128, camera, (0, 0, 0), 1e9)
-    shape = canvas.fill(board(0.5, 8).at([(-1, 0), (1, 0), (1.4, 1.5), (0, 2.2)]), (255, 255, 255))
-    canvas.label("car", [shape])
+    outline = board(0.5, 8).at([(-1, 0), (1, 0), (1.4, 1.5), (0, 2.2)])
+    canvas.fill(outline, (255, 255, 255), label="car")
     drawn = (canvas.pixels[::2, ::2, 0] > 0).astype(np.uint8)
     labelled = (label_image(canvas.objects, 256, 128) == 13).astype(np.uint8)
     assert labelled.sum() > 1000

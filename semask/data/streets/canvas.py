@@ -11,7 +11,7 @@ transcendental array functions), so that a scene is the same on every machine.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,16 +19,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Colour = tuple[int, int, int]
+from semask.data.streets.materials import PLAIN
+from semask.data.streets.palette import Colour
+
 Points = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.int32]
+Rectangle = tuple[float, float, float, float]  # on a face: u0, v0, u1, v1
+# on a face: a rectangle or the corners ((u, v), ...) of a polygon, and its colour
+Part = tuple[Rectangle | Sequence[tuple[float, float]], Colour]
 
 SUPERSAMPLING = 2
-REFERENCE_HEIGHT = 128  # textures are defined in pixels of a picture this high
 FARTHEST = 16000  # pixels from the picture's corner: OpenCV rasterises in 16.16 fixed point
 NEAREST = 0.6  # metres; points closer to the camera's plane are moved there
-
-PLAIN, ASPHALT, PAVING, FOLIAGE, GRASS, PLASTER, STONE, CLOTH, CLOUD = range(9)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,103 @@ class Camera:
     centre_y: float
     roll: float  # radians
     mirrored: bool  # left-hand traffic: the same world, seen in a mirror
+
+
+@cache
+def _circle(corners: int) -> Points:
+    turn = [2 * math.pi * (i + 0.5) / corners for i in range(corners)]
+    return np.array([(math.cos(a), math.sin(a)) for a in turn])
+
+
+class Face:
+    """A four-cornered surface in the world; (u, v) runs over it as seen from outside.
+
+    Args:
+        corners: four points (X, Y, Z): bottom left, bottom right, top right, top left, which have
+            (u, v) = (0, 0), (1, 0), (1, 1), (0, 1); in between, bilinear.
+    """
+
+    def __init__(self, *corners: Sequence[float]) -> None:
+        (x, y, z), right, opposite, top = corners
+        u = (right[0] - x, right[1] - y, right[2] - z)
+        v = (top[0] - x, top[1] - y, top[2] - z)
+        # what a corner lies off the parallelogram of the others
+        twist = [o - r - d for o, r, d in zip(opposite, right, v, strict=True)]
+        self.basis = np.array(((x, y, z), u, v), np.float64)
+        self.twist = np.array(twist) if max(map(abs, twist)) > 1e-9 else None
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Lengths of the lower and of the left edge in metres."""
+        _, u, v = self.basis.tolist()
+        return math.hypot(*u), math.hypot(*v)
+
+    def at(self, uv: npt.ArrayLike) -> Points:
+        """World points (..., 3) of surface coordinates (..., 2)."""
+        uv = np.asarray(uv, np.float64)
+        u, v = uv[..., :1], uv[..., 1:]
+        points: Points = self.basis[0] + self.basis[1] * u + self.basis[2] * v
+        return points if self.twist is None else points + self.twist * (u * v)
+
+    @property
+    def quad(self) -> Points:
+        """World points (1, 4, 3) of the whole surface."""
+        return self.box(0, 0, 1, 1)
+
+    def box(self, u0: float, v0: float, u1: float, v1: float) -> Points:
+        """World points (1, 4, 3) of an upright rectangle on the surface."""
+        return self.boxes((u0, v0, u1, v1))
+
+    def boxes(self, rectangles: npt.ArrayLike) -> Points:
+        """World points (M, 4, 3) of rectangles (u0, v0, u1, v1)."""
+        r = np.asarray(rectangles, np.float64).reshape(-1, 4)
+        return self.at(r[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+
+    def disc(self, u: float, v: float, ru: float, rv: float, corners: int = 14) -> Points:
+        """World points (1, corners, 3) of an ellipse on the surface."""
+        return self.discs((u, v, ru, rv), corners)
+
+    def discs(self, ellipses: npt.ArrayLike, corners: int = 10) -> Points:
+        """World points (M, corners, 3) of ellipses (u, v, ru, rv)."""
+        e = np.asarray(ellipses, np.float64).reshape(-1, 1, 4)
+        return self.at(_circle(corners) * e[..., 2:] + e[..., :2])
+
+    def faces(self, camera: Camera) -> bool:
+        """Whether the outside is turned towards the camera."""
+        o, u, v = self.basis.tolist()
+        normal = (
+            u[1] * v[2] - u[2] * v[1],
+            u[2] * v[0] - u[0] * v[2],
+            u[0] * v[1] - u[1] * v[0],
+        )
+        view = (o[0], o[1] - camera.height, o[2])
+        return sum(n * w for n, w in zip(normal, view, strict=True)) > 0
+
+
+GROUND = Face((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1))  # u is X, v is Z
+
+
+def upright(x0: float, z0: float, x1: float, z1: float, top: float, bottom: float = 0.0) -> Face:
+    """A vertical surface over the line from (x0, z0) to (x1, z1), between two heights."""
+    return Face((x0, bottom, z0), (x1, bottom, z1), (x1, top, z1), (x0, top, z0))
+
+
+def board(x: float, z: float, yaw: float = 0.0) -> Face:
+    """An upright surface standing on the ground at (x, z); u and v are metres.
+
+    `yaw` is the angle in radians by which the direction of u is turned from +X towards +Z.
+    """
+    return upright(x, z, x + math.cos(yaw), z + math.sin(yaw), 1)
+
+
+def row(count: int, u0: float, v0: float, u1: float, v1: float) -> list[Rectangle]:
+    """A rectangle in each of `count` equal columns of a face; u0 and u1 are parts of a column."""
+    return [((i + u0) / count, v0, (i + u1) / count, v1) for i in range(count)]
+
+
+def screen_polygon(corners: Sequence[Sequence[float]]) -> list[Pixels]:
+    """A polygon given by its corners in supersampled pixels, as `Canvas.paint` takes it."""
+    return [np.rint(np.asarray(corners)).astype(np.int32)]
 
 
 class Canvas:
@@ -90,50 +189,43 @@ class Canvas:
         x = (fraction * self.pixels.shape[1] - camera.centre_x) / camera.focal * z
         return -x if camera.mirrored else x
 
-    def fill(self, points: Points, colour: Colour, material: int = PLAIN) -> Pixels:
-        """Fill one polygon (N, 3); return its pixels for `label`."""
-        pixels = self.project(points)
-        self._paint([pixels], self.hazy(colour, points), material)
-        return pixels
+    def paint(self, polygons: list[Pixels], colour: Colour, material: int = PLAIN) -> None:
+        """Fill polygons in supersampled pixels; where two of them overlap, a hole is left."""
+        cv2.fillPoly(self.pixels, polygons, (*colour, material))
 
-    def fill_many(self, points: Points, colour: Colour, material: int = PLAIN) -> list[Pixels]:
-        """Fill polygons (M, N, 3) that do not overlap with one colour."""
-        pixels = list(self.project(points))
-        if pixels:
-            self._paint(pixels, self.hazy(colour, points[0]), material)
-        return pixels
+    def fill(
+        self, points: Points, colour: Colour, material: int = PLAIN, label: str | None = None
+    ) -> list[Pixels]:
+        """Fill one polygon (N, 3), or several (M, N, 3) that do not overlap, with one colour.
+
+        Returns their pixels for `label`, which is called at once where a name is given.
+        """
+        polygons = points.reshape(-1, *points.shape[-2:])
+        shapes = list(self.project(polygons))
+        if shapes:
+            self.paint(shapes, self.hazy(colour, polygons[0]), material)
+        if label:
+            self.label(label, shapes)
+        return shapes
 
     def fill_each(
         self, points: Points, colours: Sequence[Colour], material: int = PLAIN
     ) -> list[Pixels]:
         """Fill polygons (M, N, 3) one after the other, each with its own colour."""
-        pixels = list(self.project(points))
-        for polygon, colour, where in zip(pixels, colours, points, strict=True):
-            self._paint([polygon], self.hazy(colour, where), material)
-        return pixels
+        pairs = zip(points, colours, strict=True)
+        return [shape for p, colour in pairs for shape in self.fill(p, colour, material)]
 
-    def ring(self, outer: Points, inner: Points, colour: Colour) -> Pixels:
-        """Fill what lies between two polygons; return the outer one's pixels."""
-        pixels = self.project(outer)
-        self._paint([pixels, self.project(inner)], self.hazy(colour, outer), PLAIN)
-        return pixels
-
-    def fill_screen(
-        self, name: str | None, corners: Sequence[Sequence[float]], colour: Colour | None
-    ) -> None:
-        """Fill and label a polygon given in supersampled pixels; without either where None."""
-        polygon = np.rint(np.asarray(corners)).astype(np.int32)
-        if colour is not None:
-            self._paint([polygon], colour, PLAIN)
-        if name is not None:
-            self.label(name, [polygon])
-
-    def _paint(self, polygons: list[Pixels], colour: Colour, material: int) -> None:
-        cv2.fillPoly(self.pixels, polygons, (*colour, material))
+    def fill_parts(self, face: Face, parts: Iterable[Part], material: int = PLAIN) -> list[Pixels]:
+        """Fill parts of a face one after the other; return their pixels."""
+        shapes = []
+        for outline, colour in parts:
+            points = face.boxes(outline) if np.ndim(outline) == 1 else face.at(outline)
+            shapes += self.fill(points, colour, material)
+        return shapes
 
     def shade(self, points: Points, strength: float) -> None:
-        """Darken what lies under a polygon (N, 3): a shadow."""
-        polygon = self.project(points)
+        """Darken what lies under one polygon (..., N, 3): a shadow."""
+        polygon = self.project(points).reshape(-1, 2)
         x0, y0 = np.maximum(polygon.min(0), 0).tolist()
         x1, y1 = (polygon.max(0) + 1).tolist()
         region = self.pixels[y0 : max(y1, 0), x0 : max(x1, 0), :3]
@@ -169,72 +261,3 @@ class Canvas:
             outline = cv2.approxPolyDP(contour, 0.6, True)[:, 0].tolist()
             if len(outline) >= 3:
                 self.objects.append({"label": name, "polygon": outline})
-
-
-@cache
-def _circle(corners: int) -> Points:
-    turn = [2 * math.pi * (i + 0.5) / corners for i in range(corners)]
-    return np.array([(math.cos(a), math.sin(a)) for a in turn])
-
-
-class Face:
-    """A four-cornered surface in the world; (u, v) runs over it as seen from outside.
-
-    Args:
-        corners: four points (X, Y, Z): bottom left, bottom right, top right, top left, which have
-            (u, v) = (0, 0), (1, 0), (1, 1), (0, 1); in between, bilinear.
-    """
-
-    def __init__(self, *corners: Sequence[float]) -> None:
-        (x, y, z), right, opposite, top = corners
-        u = (right[0] - x, right[1] - y, right[2] - z)
-        v = (top[0] - x, top[1] - y, top[2] - z)
-        # what a corner lies off the parallelogram of the others
-        twist = [o - r - d for o, r, d in zip(opposite, right, v, strict=True)]
-        self.basis = np.array(((x, y, z), u, v), np.float64)
-        self.twist = np.array(twist) if max(map(abs, twist)) > 1e-9 else None
-
-    def at(self, uv: npt.ArrayLike) -> Points:
-        """World points (..., 3) of surface coordinates (..., 2)."""
-        uv = np.asarray(uv, np.float64)
-        u, v = uv[..., :1], uv[..., 1:]
-        points: Points = self.basis[0] + self.basis[1] * u + self.basis[2] * v
-        return points if self.twist is None else points + self.twist * (u * v)
-
-    def box(self, u0: float, v0: float, u1: float, v1: float) -> Points:
-        """World points (4, 3) of an upright rectangle on the surface."""
-        return self.at([(u0, v0), (u1, v0), (u1, v1), (u0, v1)])
-
-    def boxes(self, rectangles: npt.ArrayLike) -> Points:
-        """World points (M, 4, 3) of rectangles (u0, v0, u1, v1)."""
-        r = np.asarray(rectangles, np.float64).reshape(-1, 4)
-        return self.at(r[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
-
-    def disc(self, u: float, v: float, ru: float, rv: float, corners: int = 14) -> Points:
-        """World points (corners, 3) of an ellipse on the surface."""
-        return self.at(_circle(corners) * np.array((ru, rv)) + np.array((u, v)))
-
-    def discs(self, ellipses: npt.ArrayLike, corners: int = 10) -> Points:
-        """World points (M, corners, 3) of ellipses (u, v, ru, rv)."""
-        e = np.asarray(ellipses, np.float64)[:, None]
-        return self.at(_circle(corners) * e[..., 2:] + e[..., :2])
-
-    def faces(self, camera: Camera) -> bool:
-        """Whether the outside is turned towards the camera."""
-        o, u, v = self.basis.tolist()
-        normal = (
-            u[1] * v[2] - u[2] * v[1],
-            u[2] * v[0] - u[0] * v[2],
-            u[0] * v[1] - u[1] * v[0],
-        )
-        view = (o[0], o[1] - camera.height, o[2])
-        return sum(n * w for n, w in zip(normal, view, strict=True)) > 0
-
-
-def board(x: float, z: float, yaw: float = 0.0) -> Face:
-    """An upright surface standing on the ground at (x, z); u and v are metres.
-
-    `yaw` is the angle in radians by which the direction of u is turned from +X towards +Z.
-    """
-    dx, dz = math.cos(yaw), math.sin(yaw)
-    return Face((x, 0, z), (x + dx, 0, z + dz), (x + dx, 1, z + dz), (x, 1, z))

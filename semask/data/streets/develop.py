@@ -7,21 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from semask.data.streets.canvas import REFERENCE_HEIGHT, SUPERSAMPLING, Canvas
-
-# Per material: layers of noise as (cell width, cell height, amplitude), cells in pixels of a
-# picture REFERENCE_HEIGHT high. The coarse layers are what survives a small picture.
-TEXTURES = (
-    ((24.0, 24.0, 2),),  # plain
-    ((1.2, 0.9, 16), (20.0, 8.0, 9)),  # asphalt
-    ((5.0, 3.0, 8),),  # paving
-    ((2.6, 2.6, 52), (7.0, 6.0, 30)),  # foliage
-    ((1.3, 5.0, 64), (14.0, 4.0, 12)),  # grass
-    ((12.0, 1.6, 22), (16.0, 20.0, 6)),  # plaster
-    ((4.0, 3.0, 22), (1.5, 1.5, 12)),  # stone
-    ((2.2, 2.2, 20),),  # cloth
-    ((50.0, 16.0, 8),),  # cloud
-)
+from semask.data.streets.canvas import SUPERSAMPLING, Canvas
+from semask.data.streets.materials import REFERENCE_HEIGHT, TEXTURES
 
 
 def noise(stream: np.random.PCG64, rows: int, columns: int) -> npt.NDArray[np.uint8]:

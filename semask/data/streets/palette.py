@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
-from semask.data.streets.canvas import Colour
-
+Colour = tuple[int, int, int]  # RGB, 0 to 255
 T = TypeVar("T")
 
 EARTHS = (
@@ -22,15 +21,11 @@ LEAVES = (
 )  # fmt: skip
 GRASSES = ((150, 160, 72), (165, 165, 84), (142, 150, 64), (172, 158, 88))
 SKIES = (  # zenith, horizon
-    ((105, 150, 210), (190, 210, 228)),
-    ((135, 170, 215), (222, 226, 232)),
-    ((180, 185, 190), (218, 218, 218)),
-    ((150, 156, 166), (192, 194, 197)),
-    ((225, 228, 232), (245, 245, 243)),
-    ((150, 145, 180), (240, 185, 145)),
-    ((120, 135, 175), (215, 180, 165)),
-    ((200, 192, 172), (232, 220, 198)),
-)
+    ((105, 150, 210), (190, 210, 228)), ((135, 170, 215), (222, 226, 232)),
+    ((180, 185, 190), (218, 218, 218)), ((150, 156, 166), (192, 194, 197)),
+    ((225, 228, 232), (245, 245, 243)), ((150, 145, 180), (240, 185, 145)),
+    ((120, 135, 175), (215, 180, 165)), ((200, 192, 172), (232, 220, 198)),
+)  # fmt: skip
 FACADES = ((205, 172, 132), (188, 150, 112), (215, 192, 152), (176, 128, 96))
 SLABS = ((208, 186, 176), (192, 168, 158), (220, 200, 190))
 CARS = ((30, 33, 42), (45, 60, 110), (110, 30, 38), (58, 64, 78))
@@ -40,19 +35,8 @@ TRAINS = ((70, 165, 165), (60, 140, 150), (105, 190, 190))
 CLOTHES = ((110, 60, 130), (140, 75, 125), (82, 52, 110), (125, 90, 160))
 CYCLES = ((70, 205, 95), (95, 220, 75), (55, 175, 120))
 MOTORS = ((200, 45, 70), (215, 60, 120), (175, 35, 60))
-FENCES = ((205, 220, 238), (180, 200, 225), (225, 235, 245))
 STEELS = ((150, 168, 178), (170, 186, 194), (130, 150, 160))
 SKINS = ((225, 185, 160), (200, 150, 120), (150, 105, 80), (95, 65, 50))
-
-
-def pick(rng: Random, choices: Sequence[T]) -> T:
-    """One of the choices; built on `random()`, whose sequence Python promises to keep."""
-    return choices[int(rng.random() * len(choices))]
-
-
-def chance(rng: Random, probability: float) -> bool:
-    """True with the given probability."""
-    return rng.random() < probability
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
@@ -61,37 +45,50 @@ def scaled(colour: Colour, factor: float) -> Colour:
     return min(int(r * factor), 255), min(int(g * factor), 255), min(int(b * factor), 255)
 
 
-def jittered(rng: Random, colour: Colour, amount: float = 14) -> Colour:
-    """A colour near the given one."""
-    light = rng.uniform(-2, 2) * amount
-    r, g, b = (min(max(int(c + light + rng.uniform(-1, 1) * amount), 0), 255) for c in colour)
-    return r, g, b
+class Rng(Random):
+    """Random choices and colours, from `random()` alone: Python promises to keep its sequence."""
 
+    def pick(self, choices: Sequence[T]) -> T:
+        """One of the choices."""
+        return choices[int(self.random() * len(choices))]
 
-def grey(rng: Random, low: float, high: float) -> Colour:
-    """A grey with a slight tint."""
-    level = rng.uniform(low, high)
-    return jittered(rng, (int(level), int(level), int(level)), 5)
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+        return self.random() < probability
 
+    def side(self) -> int:
+        """1, the right side of the street, or -1, the left."""
+        return 1 if self.chance(0.5) else -1
 
-def paint(rng: Random) -> Colour:
-    """Bodywork, cloth, doors: greys, earth colours and bright ones."""
-    kind = rng.random()
-    if kind < 0.42:
-        return grey(rng, 35, 225)
-    if kind < 0.72:
-        return jittered(rng, pick(rng, EARTHS), 18)
-    return jittered(rng, pick(rng, BRIGHTS), 18)
+    def count(self, low: float, high: float) -> int:
+        """A number of things: what is drawn between the limits, rounded down."""
+        return int(self.uniform(low, high))
 
+    def near(self, colour: Colour, amount: float = 14) -> Colour:
+        """A colour near the given one."""
+        light = self.uniform(-2, 2) * amount
+        r, g, b = (min(max(int(c + light + self.uniform(-1, 1) * amount), 0), 255) for c in colour)
+        return r, g, b
 
-def usual(rng: Random, colours: Sequence[Colour]) -> Colour:
-    """Mostly one of the colours that are usual for a kind of thing, else any paint."""
-    return jittered(rng, pick(rng, colours), 12) if chance(rng, 0.9) else paint(rng)
+    def grey(self, low: float, high: float) -> Colour:
+        """A grey with a slight tint."""
+        level = int(self.uniform(low, high))
+        return self.near((level, level, level), 5)
 
+    def paint(self) -> Colour:
+        """Bodywork, cloth, doors: greys, earth colours and bright ones."""
+        kind = self.random()
+        if kind < 0.42:
+            return self.grey(35, 225)
+        return self.near(self.pick(EARTHS if kind < 0.72 else BRIGHTS), 18)
 
-def contrasting(rng: Random, colour: Colour) -> Colour:
-    """A paint that stands out from the given one in brightness."""
-    dark = sum(colour) > 330
-    other = paint(rng)
-    factor = rng.uniform(25, 70) if dark else rng.uniform(170, 225)
-    return scaled(other, 3 * factor / max(sum(other), 60))
+    def usual(self, colours: Sequence[Colour]) -> Colour:
+        """Mostly one of the colours that are usual for a kind of thing, else any paint."""
+        return self.near(self.pick(colours), 12) if self.chance(0.9) else self.paint()
+
+    def contrasting(self, colour: Colour) -> Colour:
+        """A paint that stands out from the given one in brightness."""
+        dark = sum(colour) > 330
+        other = self.paint()
+        factor = self.uniform(25, 70) if dark else self.uniform(170, 225)
+        return scaled(other, 3 * factor / max(sum(other), 60))

@@ -1,16 +1,17 @@
 """Where the vehicles, the people and the street furniture of a scene stand."""
 
 import math
-from collections.abc import Callable
-from functools import partial
-from random import Random
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from semask.data.streets import furniture, people, roadside, vehicles
-from semask.data.streets.canvas import Canvas, Face
-from semask.data.streets.palette import chance, pick
+from semask.data.streets.canvas import Canvas
+from semask.data.streets.palette import Rng
 
 ACROSS = math.pi / 2
+
+Draw = Callable[..., object]
+Thing = tuple[float, Draw, tuple[object, ...]]  # Z of the far edge, what draws it, its place
 
 
 class Street(NamedTuple):
@@ -26,101 +27,86 @@ class Street(NamedTuple):
     end: float  # how far the street runs
 
 
-Draw = Callable[..., object]
-Thing = tuple[float, Callable[[], object]]  # distance of the far edge, and what draws it
-
-
-def traffic(canvas: Canvas, rng: Random, street: Street, turn: int) -> list[Thing]:
+def traffic(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
     """Vehicles on the road, each in a place of its own so that they stay visible."""
-    things: list[Thing] = []
-
-    def add(far: float, draw: Draw, *args: float) -> None:
-        things.append((far, partial(draw, canvas, rng, *args)))
-
-    heavy = (vehicles.bus, vehicles.truck, vehicles.train)[turn % 3]
+    car, train = vehicles.car, vehicles.train
+    heavy = (vehicles.bus, vehicles.truck, train)[turn % 3]
     centre = (street.left + street.right) / 2
     mine, theirs = (centre + street.right) / 2, (centre + street.left) / 2
-    if heavy is vehicles.train:
+    if heavy is train:
         track = street.left + 1.6
         if street.junction:
             z = street.junction
-            add(z + 2, vehicles.train, rng.uniform(-16, -6), z, ACROSS)
-        elif chance(rng, 0.6):
+            yield z + 2, train, (rng.uniform(-16, -6), z, ACROSS)
+        elif rng.chance(0.6):
             z = rng.uniform(8, 12)
-            add(z + 10, vehicles.train, track, z + 20, math.pi)
+            yield z + 10, train, (track, z + 20, math.pi)
         else:
             z = rng.uniform(7, 11)
-            add(z + 10, vehicles.train, track, z, 0.0)
-        add(8, vehicles.car, mine, rng.uniform(6.5, 9), rng.uniform(-0.15, 0.15))
+            yield z + 10, train, (track, z, 0.0)
+        yield 8, car, (mine, rng.uniform(6.5, 9), rng.uniform(-0.15, 0.15))
     elif street.junction:  # crosses in front of us
         z = street.junction
-        heading = ACROSS if chance(rng, 0.5) else -ACROSS
-        x = rng.uniform(-7, -2) if heading > 0 else rng.uniform(2, 7)
-        add(z + 1.5, heavy, x, z, heading + rng.uniform(-0.1, 0.1))
-        add(7, vehicles.car, *pick(rng, ((mine, 7.5, 0.0), (theirs, z - 2.5, math.pi))))
-    elif chance(rng, 0.55):  # ahead of us
+        side = rng.side()
+        x = rng.uniform(-7, -2) if side > 0 else rng.uniform(2, 7)
+        yield z + 1.5, heavy, (x, z, side * ACROSS + rng.uniform(-0.1, 0.1))
+        yield 7, car, rng.pick(((mine, 7.5, 0.0), (theirs, z - 2.5, math.pi)))
+    elif rng.chance(0.55):  # ahead of us
         z = rng.uniform(7, 11)
-        add(z + 5, heavy, mine, z, rng.uniform(-0.12, 0.12))
-        add(8, vehicles.car, theirs, rng.uniform(11, 14), math.pi)
+        yield z + 5, heavy, (mine, z, rng.uniform(-0.12, 0.12))
+        yield 8, car, (theirs, rng.uniform(11, 14), math.pi)
     else:  # comes towards us
         z = rng.uniform(8, 11)
-        add(z + 5, heavy, theirs, z + 9, math.pi + rng.uniform(-0.1, 0.1))
-        add(8, vehicles.car, mine, rng.uniform(6.5, 9), rng.uniform(-0.1, 0.1))
+        yield z + 5, heavy, (theirs, z + 9, math.pi + rng.uniform(-0.1, 0.1))
+        yield 8, car, (mine, rng.uniform(6.5, 9), rng.uniform(-0.1, 0.1))
     for x, heading in ((mine, 0.0), (theirs, math.pi)):
-        if chance(rng, 0.5):
+        if rng.chance(0.5):
             z = rng.uniform(24, 45)
-            add(z + 4, vehicles.car, x, z, heading)
-    if chance(rng, 0.35):  # parked along the right kerb
+            yield z + 4, car, (x, z, heading)
+    if rng.chance(0.35):  # parked along the right kerb
         z = rng.uniform(7, 10)
-        for _ in range(int(rng.uniform(1, 5))):
-            kind: Draw = vehicles.car
-            if chance(rng, 0.1):
-                kind = pick(rng, (vehicles.caravan, vehicles.trailer))
-            add(z + 4, kind, street.right + 0.9, z, math.pi if chance(rng, 0.2) else 0.0)
+        for _ in range(rng.count(1, 5)):
+            parked = rng.pick((vehicles.caravan, vehicles.trailer)) if rng.chance(0.1) else car
+            yield z + 4, parked, (street.right + 0.9, z, math.pi if rng.chance(0.2) else 0.0)
             z += rng.uniform(5.2, 7)
-    if chance(rng, 0.3):
+    if rng.chance(0.3):
         z = rng.uniform(8, 16)
-        for _ in range(int(rng.uniform(1, 4))):
-            add(z, vehicles.car, street.left - 0.8, z + 4.4, math.pi)
+        for _ in range(rng.count(1, 4)):
+            yield z, car, (street.left - 0.8, z + 4.4, math.pi)
             z += rng.uniform(5.2, 7)
-    if chance(rng, 0.12):
+    if rng.chance(0.12):
         z = rng.uniform(40, 60)
         for i in range(4):
-            far = partial(vehicles.car, canvas, rng, centre + 2 * i - 3, z, 0.0, "cargroup")
-            things.append((z + i, far))
-    return things
+            yield z + i, car, (centre + 2 * i - 3, z, 0.0, "cargroup")
 
 
-def foreground(canvas: Canvas, rng: Random, turn: int) -> list[Thing]:
+def foreground(canvas: Canvas, rng: Rng, turn: int) -> Iterator[Thing]:
     """People and two-wheelers near the camera, side by side so that few hide each other."""
     ridden, parked = (
         (people.cyclist, people.motorcycle),
         (people.motorcyclist, people.bicycle),
     )[turn // 3 % 2]
     wanted: list[Draw] = [ridden, parked, people.person]
-    if chance(rng, 0.3):
+    if rng.chance(0.3):
         wanted.append(people.person)
     slots = sorted(range(5), key=lambda _: rng.random())
-    things: list[Thing] = []
     for slot, draw in zip(slots, wanted, strict=False):
         z = rng.uniform(4.4, 6.8)
         x = canvas.across((slot + rng.uniform(0.3, 0.7)) / 5, z)
         if draw is people.person:
-            things.append((z, partial(draw, canvas, rng, x, z)))
+            yield z, draw, (x, z)
             continue
-        yaw = rng.uniform(-0.5, 0.5) + (math.pi if chance(rng, 0.5) else 0.0)
-        if chance(rng, 0.15):
+        yaw = rng.uniform(-0.5, 0.5) + (math.pi if rng.chance(0.5) else 0.0)
+        if rng.chance(0.15):
             yaw = ACROSS
-        things.append((z, partial(draw, canvas, rng, x - math.cos(yaw), z, yaw)))
-    return things
+        yield z, draw, (x - math.cos(yaw), z, yaw)
 
 
-def pavement(canvas: Canvas, rng: Random, street: Street, turn: int) -> list[Thing]:
+def pavement(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
     """Poles, lights, signs, trees, passers-by and small things."""
-    things: list[Thing] = []
 
-    def add(z: float, draw: Draw, x: float, *more: object) -> None:
-        things.append((z, partial(draw, canvas, rng, x, z, *more)))
+    def at(z: float, draw: Draw, x: float, *more: object) -> Thing:
+        return z, draw, (x, z, *more)
 
     def walk(side: int) -> float:
         inner, outer = street.right, street.verge_right
@@ -128,45 +114,41 @@ def pavement(canvas: Canvas, rng: Random, street: Street, turn: int) -> list[Thi
             inner, outer = street.left, street.verge_left
         return inner + (outer - inner) * rng.uniform(0.2, 0.9)
 
-    def kerb(side: int) -> float:
-        return street.left - 0.3 if side < 0 else street.right + 0.3
+    def kerb(side: int, gap: float = 0.3) -> float:
+        return street.left - gap if side < 0 else street.right + gap
 
-    near = 1 if chance(rng, 0.5) else -1
+    near = rng.side()
     for side in (near, -near):  # close enough to be seen well
         z = rng.uniform(6, 8) if side > 0 else rng.uniform(8, 11)
         masted = (turn + (side == near)) % 2
-        add(z, furniture.signal_mast if masted else furniture.sign_post, kerb(side))
-        if chance(rng, 0.35):
-            other = pick(rng, (furniture.lamp, furniture.sign_post, furniture.signal_mast))
-            add(rng.uniform(12, 22), other, kerb(side))
-    if chance(rng, 0.5):
-        for i in range(int(rng.uniform(2, 5))):
-            side = 1 if chance(rng, 0.5) else -1
-            x = street.front_right - 0.5 if side > 0 else street.front_left + 0.5
-            add(rng.uniform(9, 14) + 7 * i, roadside.tree, x)
-    for _ in range(int(rng.uniform(0, 2.5))):
-        add(rng.uniform(8, 13), people.person, walk(1 if chance(rng, 0.5) else -1))
-    if chance(rng, 0.15):
+        yield at(z, furniture.signal_mast if masted else furniture.sign_post, kerb(side))
+        if rng.chance(0.35):
+            other = rng.pick((furniture.lamp, furniture.sign_post, furniture.signal_mast))
+            yield at(rng.uniform(12, 22), other, kerb(side))
+    if rng.chance(0.5):
+        for i in range(rng.count(2, 5)):
+            x = street.front_right - 0.5 if rng.side() > 0 else street.front_left + 0.5
+            yield at(rng.uniform(9, 14) + 7 * i, roadside.tree, x)
+    for _ in range(rng.count(0, 2.5)):
+        yield at(rng.uniform(8, 13), people.person, walk(rng.side()))
+    if rng.chance(0.15):
         z = rng.uniform(7, 9)
-        x = street.left - 0.1 if near < 0 else street.right + 0.1
-        face = Face((x, 0, z), (x, 0, z + 12), (x, 0.8, z + 12), (x, 0.8, z))
-        things.append((z + 12, partial(roadside.guard_rail, canvas, rng, face, 12)))
+        yield z + 12, roadside.guard_rail, (kerb(near, 0.1), z)
     for draw, probability in (
         (furniture.static, 0.4), (furniture.dynamic, 0.15), (furniture.bollards, 0.12),
         (furniture.pole_group, 0.08),
     ):  # fmt: skip
-        if chance(rng, probability):
-            add(rng.uniform(7, 16), draw, walk(1 if chance(rng, 0.5) else -1))
-    if chance(rng, 0.12):
+        if rng.chance(probability):
+            yield at(rng.uniform(7, 16), draw, walk(rng.side()))
+    if rng.chance(0.12):
         z, x = rng.uniform(22, 32), walk(-near)
         for i in range(4):
-            add(z + i, people.person, x + 0.4 * i, "persongroup")
-    if chance(rng, 0.12):
+            yield at(z + i, people.person, x + 0.4 * i, "persongroup")
+    if rng.chance(0.12):
         z, x = rng.uniform(10, 14), walk(near)
         for i in range(3):
-            add(z + 0.5 * i, people.bicycle, x + 0.3 * i, 0.3, "bicyclegroup")
-    if chance(rng, 0.08):
+            yield at(z + 0.5 * i, people.bicycle, x + 0.3 * i, 0.3, "bicyclegroup")
+    if rng.chance(0.08):
         z = rng.uniform(24, 34)
         for i in range(3):
-            add(z + i, people.cyclist, street.left + 0.5 + 0.8 * i, ACROSS, "group")
-    return things
+            yield at(z + i, people.cyclist, street.left + 0.5 + 0.8 * i, ACROSS, "group")

@@ -6,137 +6,115 @@ camera, a quarter turn drives to the right.
 """
 
 import math
-from collections.abc import Callable
-from random import Random
+from collections.abc import Sequence
 
-from semask.data.streets.canvas import PLAIN, Canvas, Colour, Face, Pixels
-from semask.data.streets.palette import (
-    BUSES,
-    CARS,
-    LOADS,
-    TRAINS,
-    chance,
-    contrasting,
-    grey,
-    jittered,
-    paint,
-    pick,
-    scaled,
-    usual,
-)
-
-Place = Callable[[float, float, float], tuple[float, float, float]]
+from semask.data.streets.canvas import Canvas, Face, Pixels, Rectangle, row
+from semask.data.streets.palette import BUSES, CARS, LOADS, TRAINS, Colour, Rng, scaled
 
 GLASS: Colour = (42, 50, 58)
 TYRE: Colour = (26, 26, 28)
 LIVERIES = ((40, 110, 70), (45, 75, 150), (180, 45, 45), (60, 60, 65))
+# in the order in which they are painted: colours are darker where less light falls
+SHADES = {"top": 1.12, "left": 1.0, "right": 0.78, "rear": 0.88, "front": 0.92}
+
+Box = dict[str, Face]
 
 
-def placed(x: float, z: float, yaw: float) -> Place:
-    """World coordinates (X, Y, Z) of a vehicle's (a, b, y)."""
-    sin, cos = math.sin(yaw), math.cos(yaw)
+class Vehicle:
+    """A vehicle under construction, above its shadow; `shapes` is what its label will join.
 
-    def place(a: float, b: float, y: float) -> tuple[float, float, float]:
-        return x + a * sin + b * cos, y, z + a * cos - b * sin
+    It is `length` and `width` metres, and its rear edge has its centre at (x, z).
+    """
 
-    return place
+    def __init__(
+        self, canvas: Canvas, x: float, z: float, yaw: float, length: float, width: float
+    ) -> None:
+        self.canvas, self.x, self.z = canvas, x, z
+        self.sin, self.cos = math.sin(yaw), math.cos(yaw)
+        self.length, self.width = length, width
+        self.shapes: list[Pixels] = []
+        canvas.shade(Face(*self.level(-0.3, length + 0.3, width / 2 + 0.3, 0)).quad, 0.5)
 
+    def place(self, a: float, b: float, y: float) -> tuple[float, float, float]:
+        """World coordinates (X, Y, Z) of the vehicle's (a, b, y)."""
+        return self.x + a * self.sin + b * self.cos, y, self.z + a * self.cos - b * self.sin
 
-def box(
-    place: Place,
-    a: tuple[float, float],
-    b: tuple[float, float],
-    y: tuple[float, float],
-    lean: tuple[float, float, float] = (0, 0, 0),
-) -> dict[str, Face]:
-    """The five outer faces of a box, u from left to right as seen from outside.
+    def level(self, a0: float, a1: float, half: float, y: float) -> list[tuple[float, ...]]:
+        """The corners of a rectangle at height y: rear left, rear right, front right, front left.
 
-    `a`, `b` and `y` say where the box begins and ends; `lean` how far the rear, the front and the
-    sides lean in at the top, all in metres.
-    """  # fmt: skip
-    (a0, a1), (b0, b1), (y0, y1) = a, b, y
-    rear, front, side = lean
-    low = {k: place(*k, y0) for k in ((a0, b0), (a0, b1), (a1, b0), (a1, b1))}
-    high = {
-        (a0, b0): place(a0 + rear, b0 + side, y1),
-        (a0, b1): place(a0 + rear, b1 - side, y1),
-        (a1, b0): place(a1 - front, b0 + side, y1),
-        (a1, b1): place(a1 - front, b1 - side, y1),
-    }
+        It reaches from a0 to a1 and `half` to either side.
+        """
+        return [self.place(a, b, y) for a, b in ((a0, -half), (a0, half), (a1, half), (a1, -half))]
 
-    def upright(left: tuple[float, float], right: tuple[float, float]) -> Face:
-        return Face(low[left], low[right], high[right], high[left])
+    def box(
+        self,
+        y0: float,
+        y1: float,
+        lean: tuple[float, float, float] = (0, 0, 0),
+        span: tuple[float, float] | None = None,
+        inset: float = 0.0,
+    ) -> Box:
+        """The five outer faces of a box, u from left to right as seen from outside.
 
-    return {
-        "rear": upright((a0, b0), (a0, b1)),
-        "front": upright((a1, b1), (a1, b0)),
-        "left": upright((a1, b0), (a0, b0)),
-        "right": upright((a0, b1), (a1, b1)),
-        "top": Face(high[a0, b0], high[a0, b1], high[a1, b1], high[a1, b0]),
-    }
+        It reaches from y0 to y1, over the whole length or a span of it, and over the width but for
+        an inset on both sides. `lean` is how far the rear, the front and the sides lean in at the
+        top. All in metres.
+        """
+        a0, a1 = span or (0, self.length)
+        half = self.width / 2 - inset
+        rear, front, side = lean
+        low = self.level(a0, a1, half, y0)
+        high = self.level(a0 + rear, a1 - front, half - side, y1)
+        edges = {"rear": (0, 1), "right": (1, 2), "front": (2, 3), "left": (3, 0)}
+        walls = {name: Face(low[i], low[j], high[j], high[i]) for name, (i, j) in edges.items()}
+        return {**walls, "top": Face(*high)}
 
+    def paint(self, box: Box, colour: Colour) -> tuple[list[str], list[str]]:
+        """Fill the faces of a box that can be seen; return the names of those ends and sides."""
+        seen = [name for name in SHADES if box[name].faces(self.canvas.camera)]
+        for name in seen:
+            self.shapes += self.canvas.fill(box[name].quad, scaled(colour, SHADES[name]))
+        ends = [name for name in seen if name in ("rear", "front")]
+        return ends, [name for name in seen if name in ("left", "right")]
 
-SHADES = {"rear": 0.88, "front": 0.92, "left": 1.0, "right": 0.78, "top": 1.12}
+    def wheels(self, side: str, axles: Sequence[float], radius: float) -> None:
+        """Wheels on a side; `axles` are at these distances from the rear."""
+        face, length = self.box(0, 1)[side], self.length
+        for a in axles if side == "right" else [length - a for a in reversed(axles)]:
+            u = a / length
+            rings = (1, 14, TYRE), (0.52, 10, (165, 165, 168)), (0.2, 6, (70, 70, 72))
+            for part, corners, colour in rings:
+                disc = face.disc(u, radius, radius * part / length, radius * part, corners)
+                shape = self.canvas.fill(disc, colour)
+                self.shapes += shape if colour is TYRE else []
 
+    def tyres(self, end: str) -> None:
+        """Wheels seen from an end, below the body."""
+        a, flip = (0, 1) if end == "rear" else (self.length, -1)
+        for b in (-self.width / 2 + 0.05, self.width / 2 - 0.3):
+            b0, b1 = flip * b, flip * (b + 0.25)
+            corners = (self.place(a, *by) for by in ((b0, 0), (b1, 0), (b1, 0.4), (b0, 0.4)))
+            self.shapes += self.canvas.fill(Face(*corners).quad, TYRE)
 
-def paint_box(
-    canvas: Canvas, faces: dict[str, Face], colour: Colour, material: int = PLAIN
-) -> tuple[list[Pixels], list[str]]:
-    """Fill the faces that can be seen; return their pixels and names."""
-    seen = [name for name, face in faces.items() if face.faces(canvas.camera)]
-    shapes = [
-        canvas.fill(faces[n].box(0, 0, 1, 1), scaled(colour, SHADES[n]), material)
-        for n in sorted(seen, key=["top", "left", "right", "rear", "front"].index)
-    ]
-    return shapes, seen
+    def lights(self, box: Box, end: str, v0: float, v1: float, w: float = 0.17) -> None:
+        """Two lamps at the corners of an end: red behind, white in front."""
+        colour = (205, 40, 35) if end == "rear" else (245, 242, 215)
+        lamps = [(0.04, v0, 0.04 + w, v1), (0.96 - w, v0, 0.96, v1)]
+        self.canvas.fill(box[end].boxes(lamps), colour)
 
-
-def shadow(canvas: Canvas, place: Place, length: float, width: float) -> None:
-    """Darken the ground under and beside a vehicle."""
-    ground = Face(
-        place(-0.3, -width / 2 - 0.3, 0), place(-0.3, width / 2 + 0.3, 0),
-        place(length + 0.3, width / 2 + 0.3, 0), place(length + 0.3, -width / 2 - 0.3, 0),
-    )  # fmt: skip
-    canvas.shade(ground.box(0, 0, 1, 1), 0.5)
-
-
-def wheels(
-    canvas: Canvas, side: Face, length: float, height: float, at: list[float], radius: float
-) -> list[Pixels]:
-    """Wheels on a side; `at` counts metres from the left edge of the face, whose base is at 0."""
-    shapes = []
-    for metres in at:
-        u, v = metres / length, radius / height
-        shapes.append(canvas.fill(side.disc(u, v, radius / length, v), TYRE))
-        canvas.fill(side.disc(u, v, radius * 0.52 / length, v * 0.52, 10), (165, 165, 168))
-        canvas.fill(side.disc(u, v, radius * 0.2 / length, v * 0.2, 6), (70, 70, 72))
-    return shapes
-
-
-def lights(canvas: Canvas, face: Face, rear: bool, v0: float, v1: float, w: float = 0.17) -> None:
-    """Two lamps at the corners of an end face: red behind, white in front."""
-    colour = (205, 40, 35) if rear else (245, 242, 215)
-    canvas.fill_many(face.boxes([(0.04, v0, 0.04 + w, v1), (0.96 - w, v0, 0.96, v1)]), colour)
-
-
-def tyres(canvas: Canvas, place: Place, a: float, width: float, turned: bool) -> list[Pixels]:
-    """Wheels seen from an end, below the body."""
-    flip = -1 if turned else 1
-    shapes = []
-    for b in (-width / 2 + 0.05, width / 2 - 0.3):
-        corners = [place(a, flip * b, 0), place(a, flip * (b + 0.25), 0)]
-        corners += [place(a, flip * (b + 0.25), 0.4), place(a, flip * b, 0.4)]
-        shapes.append(canvas.fill(Face(*corners).box(0, 0, 1, 1), TYRE))
-    return shapes
+    def plate(self, face: Face, v: float, height: float) -> None:
+        """A license plate on an end face of the given height."""
+        where = face.box(0.37, v, 0.63, v + 0.14 / height)
+        self.canvas.fill(where, (232, 230, 215), label="license plate")
 
 
-def plate(canvas: Canvas, face: Face, v: float, height: float) -> None:
-    """A license plate."""
-    shape = canvas.fill(face.box(0.37, v, 0.63, v + 0.14 / height), (232, 230, 215))
-    canvas.label("license plate", [shape])
+def from_rear(side: str, rectangle: Rectangle) -> Rectangle:
+    """A rectangle on a side face whose u was counted from the rear, which is right on the left."""
+    u0, v0, u1, v1 = rectangle
+    return rectangle if side == "right" else (1 - u1, v0, 1 - u0, v1)
 
 
-def car(canvas: Canvas, rng: Random, x: float, z: float, yaw: float, name: str = "car") -> None:
+def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "car") -> None:
     """A saloon, estate, hatchback, sports utility vehicle or van."""
     kind = int(rng.random() * 4)
     length, width = rng.uniform(4.0, 4.7), rng.uniform(1.75, 1.9)
@@ -151,217 +129,161 @@ def car(canvas: Canvas, rng: Random, x: float, z: float, yaw: float, name: str =
         waist, roof = waist + 0.12, roof + 0.2
     if kind == 3:
         length, waist, roof, width = length + 0.4, waist + 0.15, roof + 0.55, width + 0.1
-    place, colour = placed(x, z, yaw), usual(rng, CARS)
-    half = width / 2
-    shadow(canvas, place, length, width)
-    seat = box(place, (0, length), (-half, half), (0.14, 0.42))
-    shapes, seen = paint_box(canvas, seat, (30, 30, 32))
-    body = box(place, (0, length), (-half, half), (0.28, waist), (0.03, 0.05, 0.02))
-    shapes += paint_box(canvas, body, colour)[0]
-    cabin = box(place, (trunk, length - bonnet), (-half + 0.04, half - 0.04), (waist, roof), lean)
-    shapes += paint_box(canvas, cabin, colour)[0]
-    ground = box(place, (0, length), (-half, half), (0, 1))
-    tall = waist - 0.28
-    for end in ("rear", "front"):
-        if end not in seen:
-            continue
-        shapes += tyres(canvas, place, 0 if end == "rear" else length, width, end == "front")
+    colour = rng.usual(CARS)
+    v = Vehicle(canvas, x, z, yaw, length, width)
+    ends, sides = v.paint(v.box(0.14, 0.42), (30, 30, 32))
+    body = v.box(0.28, waist, (0.03, 0.05, 0.02))
+    cabin = v.box(waist, roof, lean, (trunk, length - bonnet), 0.04)
+    v.paint(body, colour)
+    v.paint(cabin, colour)
+    for end in ends:
+        v.tyres(end)
         canvas.fill(cabin[end].box(0.05, 0.1, 0.95, 0.88), GLASS)
-        lights(canvas, body[end], end == "rear", 0.5, 0.86)
+        v.lights(body, end, 0.5, 0.86)
         if end == "front":
             canvas.fill(body[end].box(0.28, 0.42, 0.72, 0.72), (40, 40, 44))
         canvas.fill(body[end].box(0, 0, 1, 0.2), scaled(colour, 0.5))
-    for side in ("left", "right"):
-        if side not in seen:
-            continue
+    for side in sides:
         panes = [(0.1, 0.14, 0.5, 0.9), (0.54, 0.14, 0.9, 0.9)]
-        if kind == 3 and chance(rng, 0.5):
-            panes = [(0.6, 0.2, 0.95, 0.9)] if side == "right" else [(0.05, 0.2, 0.4, 0.9)]
-        canvas.fill_many(cabin[side].boxes(panes), GLASS)
+        if kind == 3 and rng.chance(0.5):
+            panes = [from_rear(side, (0.6, 0.2, 0.95, 0.9))]
+        canvas.fill(cabin[side].boxes(panes), GLASS)
         canvas.fill(body[side].box(0.0, 0.62, 1.0, 0.7), scaled(colour, 0.75))
-        axles = [0.8, length - 0.85] if side == "right" else [0.85, length - 0.8]
-        shapes += wheels(canvas, ground[side], length, 1.0, axles, 0.34)
-    canvas.label(name, shapes)
-    for end in ("rear", "front"):
-        if end in seen and name == "car":
-            plate(canvas, body[end], 0.22, tall)
+        v.wheels(side, (0.8, length - 0.85), 0.34)
+    canvas.label(name, v.shapes)
+    for end in ends if name == "car" else ():
+        v.plate(body[end], 0.22, waist - 0.28)
 
 
-def truck(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
+def truck(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A lorry: a cab in front of a load that is a ribbed box, a tarpaulin or a tipper."""
-    length, half, high = rng.uniform(6, 9), 1.22, rng.uniform(3.1, 3.7)
-    place, cab_colour = placed(x, z, yaw), usual(rng, LOADS)
-    load_colour = usual(rng, LOADS)
-    cab_at = length - 1.9
-    tipper = chance(rng, 0.25)
-    top = rng.uniform(2.1, 2.5) if tipper else high
-    shadow(canvas, place, length, 2 * half)
-    frame = box(place, (0, length), (-half, half), (0.3, 0.95))
-    shapes, seen = paint_box(canvas, frame, (38, 38, 40))
-    load = box(place, (0, cab_at - 0.2), (-half, half), (0.95, top))
-    cab = box(
-        place, (cab_at, length), (-half, half), (0.45, rng.uniform(2.5, 2.9)), (0, 0.25, 0.05)
-    )
+    length, high = rng.uniform(6, 9), rng.uniform(3.1, 3.7)
+    cab_colour, load_colour = rng.usual(LOADS), rng.usual(LOADS)
+    top = rng.uniform(2.1, 2.5) if rng.chance(0.25) else high  # a tipper is lower
+    v, cab_at = Vehicle(canvas, x, z, yaw, length, 2.44), length - 1.9
+    frame = v.box(0.3, 0.95)
+    ends, sides = v.paint(frame, (38, 38, 40))
+    load = v.box(0.95, top, span=(0, cab_at - 0.2))
+    cab = v.box(0.45, rng.uniform(2.5, 2.9), (0, 0.25, 0.05), (cab_at, length))
     parts = [(cab, cab_colour), (load, load_colour)]
     # the nearer part hides the other
-    if math.cos(yaw) < -0.1:
-        parts.reverse()
-    for part, colour in parts:
-        shapes += paint_box(canvas, part, colour)[0]
+    for part, colour in reversed(parts) if math.cos(yaw) < -0.1 else parts:
+        v.paint(part, colour)
     rib = scaled(load_colour, rng.uniform(0.55, 0.7) if sum(load_colour) > 150 else 1.9)
-    for side in ("left", "right"):
-        if side in seen:
-            count = int(cab_at / 0.75)
-            ribs = [((i + 0.32) / count, 0.06, (i + 0.68) / count, 0.94) for i in range(count)]
-            canvas.fill_many(load[side].boxes(ribs), rib)
-            pane = (0.3, 0.52, 0.85, 0.88) if side == "right" else (0.15, 0.52, 0.7, 0.88)
-            canvas.fill(cab[side].box(*pane), GLASS)
-            ground = box(place, (0, length), (-half, half), (0, 1))[side]
-            axles = (
-                [1.0, 2.2, length - 1.0] if side == "right" else [1.0, length - 2.2, length - 1.0]
-            )
-            shapes += wheels(canvas, ground, length, 1.0, axles, 0.5)
-    if "rear" in seen:
-        shapes += tyres(canvas, place, 0, 2 * half, False)
-        ribs = [(u, 0.04, u + 0.1, 0.96) for u in (0.05, 0.25, 0.45, 0.65, 0.85)]
-        canvas.fill_many(load["rear"].boxes(ribs), rib)
-        lights(canvas, frame["rear"], True, 0.3, 0.9)
-    if "front" in seen:
-        shapes += tyres(canvas, place, length, 2 * half, True)
-        canvas.fill(cab["front"].box(0.06, 0.52, 0.94, 0.92), GLASS)
-        canvas.fill_many(
-            cab["front"].boxes([(0.2, v, 0.8, v + 0.06) for v in (0.2, 0.32)]), (45, 45, 48)
-        )
-        lights(canvas, cab["front"], False, 0.06, 0.16)
-    canvas.label("truck", shapes)
-    if "rear" in seen:
-        plate(canvas, frame["rear"], 0.3, 0.65)
+    for side in sides:
+        canvas.fill(load[side].boxes(row(int(cab_at / 0.75), 0.32, 0.06, 0.68, 0.94)), rib)
+        canvas.fill(cab[side].box(*from_rear(side, (0.3, 0.52, 0.85, 0.88))), GLASS)
+        v.wheels(side, (1.0, 2.2, length - 1.0), 0.5)
+    for end in ends:
+        v.tyres(end)
+        if end == "rear":
+            ribs = [(u, 0.04, u + 0.1, 0.96) for u in (0.05, 0.25, 0.45, 0.65, 0.85)]
+            canvas.fill(load[end].boxes(ribs), rib)
+            v.lights(frame, end, 0.3, 0.9)
+        else:
+            canvas.fill(cab[end].box(0.06, 0.52, 0.94, 0.92), GLASS)
+            grille = [(0.2, low, 0.8, low + 0.06) for low in (0.2, 0.32)]
+            canvas.fill(cab[end].boxes(grille), (45, 45, 48))
+            v.lights(cab, end, 0.06, 0.16)
+    canvas.label("truck", v.shapes)
+    if "rear" in ends:
+        v.plate(frame["rear"], 0.3, 0.65)
 
 
-def bus(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
+def bus(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A city bus: a long box with a continuous band of windows and a lit destination."""
-    length, half, high = rng.uniform(9, 12), 1.25, rng.uniform(2.9, 3.2)
-    place, colour = placed(x, z, yaw), usual(rng, BUSES)
-    stripe = contrasting(rng, colour)
-    shadow(canvas, place, length, 2 * half)
-    body = box(place, (0, length), (-half, half), (0.32, high), (0.05, 0.1, 0.03))
-    ground = box(place, (0, length), (-half, half), (0, 1))
-    shapes, seen = paint_box(
-        canvas, box(place, (0, length), (-half, half), (0.15, 0.4)), (32, 32, 34)
-    )
-    shapes += paint_box(canvas, body, colour)[0]
-    for side in ("left", "right"):
-        if side not in seen:
-            continue
-        canvas.fill(body[side].box(0.01, 0.42, 0.99, 0.86), GLASS)
-        count = max(int(length / 1.5), 4)
-        posts = [((i - 0.07) / count, 0.42, (i + 0.07) / count, 0.86) for i in range(1, count)]
-        canvas.fill_many(body[side].boxes(posts), scaled(colour, SHADES[side]))
-        pins = [(0, v, 1, v + 0.05) for v in (0.08, 0.19, 0.3)]
-        canvas.fill_many(body[side].boxes(pins), stripe)
+    length, high = rng.uniform(9, 12), rng.uniform(2.9, 3.2)
+    colour = rng.usual(BUSES)
+    stripe = rng.contrasting(colour)
+    v = Vehicle(canvas, x, z, yaw, length, 2.5)
+    ends, sides = v.paint(v.box(0.15, 0.4), (32, 32, 34))
+    body = v.box(0.32, high, (0.05, 0.1, 0.03))
+    v.paint(body, colour)
+    for side in sides:
+        face, count = body[side], max(int(length / 1.5), 4)
+        canvas.fill(face.box(0.01, 0.42, 0.99, 0.86), GLASS)
+        posts = row(count, -0.07, 0.42, 0.07, 0.86)[1:]
+        canvas.fill(face.boxes(posts), scaled(colour, SHADES[side]))
+        canvas.fill(face.boxes([(0, low, 1, low + 0.05) for low in (0.08, 0.19, 0.3)]), stripe)
         if side == "right":
             doors = [(u, 0.02, u + 1.2 / length, 0.84) for u in (0.35, 0.86)]
-            canvas.fill_many(body[side].boxes(doors), (60, 68, 76))
-            leaves = [(u + 0.55 / length, 0.02, u + 0.65 / length, 0.84) for u in (0.35, 0.86)]
-            canvas.fill_many(body[side].boxes(leaves), (20, 20, 22))
-        axles = [2.6, length - 2.4] if side == "right" else [2.4, length - 2.6]
-        shapes += wheels(canvas, ground[side], length, 1.0, axles, 0.48)
-    for end in ("rear", "front"):
-        if end not in seen:
-            continue
-        shapes += tyres(canvas, place, 0 if end == "rear" else length, 2 * half, end == "front")
-        face = body[end]
-        canvas.fill(face.box(0.06, 0.36 if end == "front" else 0.52, 0.94, 0.82), GLASS)
+            gaps = [(u + 0.55 / length, 0.02, u + 0.65 / length, 0.84) for u in (0.35, 0.86)]
+            canvas.fill(face.boxes(doors), (60, 68, 76))
+            canvas.fill(face.boxes(gaps), (20, 20, 22))
+        v.wheels(side, (2.6, length - 2.4), 0.48)
+    for end in ends:
+        face, rear = body[end], end == "rear"
+        v.tyres(end)
+        canvas.fill(face.box(0.06, 0.52 if rear else 0.36, 0.94, 0.82), GLASS)
         canvas.fill(face.box(0.12, 0.86, 0.88, 0.97), (25, 25, 25))
         canvas.fill(face.box(0.2, 0.885, 0.8, 0.945), (250, 170, 50))
-        if end == "rear":
-            slats = [(0.22, v, 0.78, v + 0.04) for v in (0.16, 0.25, 0.34)]
-            canvas.fill_many(face.boxes(slats), scaled(colour, 0.5))
-        lights(canvas, face, end == "rear", 0.1, 0.24 if end == "front" else 0.36, 0.13)
-    canvas.label("bus", shapes)
-    if "rear" in seen:
-        plate(canvas, body["rear"], 0.05, high)
+        if rear:
+            slats = [(0.22, low, 0.78, low + 0.04) for low in (0.16, 0.25, 0.34)]
+            canvas.fill(face.boxes(slats), scaled(colour, 0.5))
+        v.lights(body, end, 0.1, 0.36 if rear else 0.24, 0.13)
+    canvas.label("bus", v.shapes)
+    if "rear" in ends:
+        v.plate(body["rear"], 0.05, high)
 
 
-def train(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
+def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A tram or a train: long, high, striped, with a pointed nose and a pantograph."""
-    length, half, high = rng.uniform(16, 26), 1.3, rng.uniform(3.5, 3.9)
-    place, colour = placed(x, z, yaw), usual(rng, TRAINS)
-    stripe = jittered(rng, pick(rng, LIVERIES), 12)
-    shadow(canvas, place, length, 2 * half)
-    skirt = box(place, (0.6, length - 0.6), (-half + 0.1, half - 0.1), (0.05, 0.5))
-    shapes, _ = paint_box(canvas, skirt, (34, 34, 36))
-    body = box(place, (0, length), (-half, half), (0.4, high), (0.7, 0.7, 0.12))
-    more, seen = paint_box(canvas, body, colour)
-    shapes += more
-    for side in ("left", "right"):
-        if side not in seen:
-            continue
-        face = body[side]
+    length, high = rng.uniform(16, 26), rng.uniform(3.5, 3.9)
+    colour = rng.usual(TRAINS)
+    stripe = rng.near(rng.pick(LIVERIES), 12)
+    v = Vehicle(canvas, x, z, yaw, length, 2.6)
+    v.paint(v.box(0.05, 0.5, span=(0.6, length - 0.6), inset=0.1), (34, 34, 36))
+    body = v.box(0.4, high, (0.7, 0.7, 0.12))
+    ends, sides = v.paint(body, colour)
+    for side in sides:
+        face, count = body[side], int(length / 2.2)
         pitch = 1.5 / length  # slanted stripes, the livery of the line
         slanted = [
             [(u, 0.02), (u + pitch / 2, 0.02), (u + pitch * 1.1, 0.42), (u + pitch * 0.6, 0.42)]
             for u in (i * pitch for i in range(int(1 / pitch) - 1))
         ]
-        canvas.fill_many(face.at(slanted), stripe)
+        canvas.fill(face.at(slanted), stripe)
         canvas.fill(face.box(0, 0.9, 1, 1), stripe)
-        count = int(length / 2.2)
-        panes = [((i + 0.16) / count, 0.5, (i + 0.84) / count, 0.84) for i in range(count)]
-        canvas.fill_many(face.boxes(panes), GLASS)
-        doors = [((i + 0.1) / count, 0.04, (i + 0.9) / count, 0.86) for i in range(1, count, 3)]
-        canvas.fill_many(face.boxes(doors), scaled(stripe, 0.8))
-        leaves = [
-            ((i + u) / count, 0.36, (i + u + 0.26) / count, 0.82)
-            for i in range(1, count, 3) for u in (0.2, 0.54)
-        ]  # fmt: skip
-        canvas.fill_many(face.boxes(leaves), GLASS)
-    for end in ("rear", "front"):
-        if end not in seen:
-            continue
-        face = body[end]
+        canvas.fill(face.boxes(row(count, 0.16, 0.5, 0.84, 0.84)), GLASS)
+        doors = row(count, 0.1, 0.04, 0.9, 0.86)[1::3]
+        canvas.fill(face.boxes(doors), scaled(stripe, 0.8))
+        leaves = row(count, 0.2, 0.36, 0.46, 0.82)[1::3] + row(count, 0.54, 0.36, 0.8, 0.82)[1::3]
+        canvas.fill(face.boxes(leaves), GLASS)
+    for end in ends:
+        face, lamp = body[end], (215, 45, 40) if end == "rear" else (250, 248, 225)
         slanted = [
             [(u, 0.02), (u + 0.14, 0.02), (u + 0.3, 0.42), (u + 0.16, 0.42)]
             for u in (0.0, 0.28, 0.56)
         ]
-        canvas.fill_many(face.at(slanted), stripe)
+        canvas.fill(face.at(slanted), stripe)
         canvas.fill(face.at([(0.1, 0.46), (0.9, 0.46), (0.84, 0.82), (0.16, 0.82)]), GLASS)
         canvas.fill(face.box(0.3, 0.87, 0.7, 0.95), (250, 190, 60))
-        lamp = (215, 45, 40) if end == "rear" else (250, 248, 225)
         for u in (0.16, 0.84):
             canvas.fill(face.disc(u, 0.25, 0.08, 0.05, 10), lamp)
         canvas.fill(face.disc(0.5, 0.98, 0.06, 0.035, 8), lamp)
-    a = length * 0.5
-    arm = [
-        place(a, -0.08, high),
-        place(a, 0.08, high),
-        place(a + 0.9, 0.08, high + 0.9),
-        place(a + 0.9, -0.08, high + 0.9),
-    ]
-    shapes.append(canvas.fill(Face(*arm).box(0, 0, 1, 1), (40, 40, 42)))
-    canvas.label("train", shapes)
+    raised = (0, -0.08), (0, 0.08), (0.9, 0.08), (0.9, -0.08)
+    arm = Face(*(v.place(length * 0.5 + d, b, high + d) for d, b in raised))
+    canvas.label("train", v.shapes + canvas.fill(arm.quad, (40, 40, 42)))
 
 
-def caravan(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
+def caravan(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A caravan."""
-    place, colour = placed(x, z, yaw), grey(rng, 190, 235)
-    shadow(canvas, place, 4.5, 2.2)
-    body = box(place, (0, 4.5), (-1.1, 1.1), (0.4, 2.5), (0.2, 0.5, 0.05))
-    shapes, seen = paint_box(canvas, body, colour)
-    for name in seen:
-        if name != "top":
-            canvas.fill(body[name].box(0.2, 0.5, 0.8, 0.8), GLASS)
-            canvas.fill(body[name].box(0, 0.2, 1, 0.28), paint(rng))
-    for end, a in (("rear", 0.0), ("front", 4.5)):
-        if end in seen:
-            shapes += tyres(canvas, place, a, 2.2, end == "front")
-    canvas.label("caravan", shapes)
+    colour = rng.grey(190, 235)
+    v = Vehicle(canvas, x, z, yaw, 4.5, 2.2)
+    body = v.box(0.4, 2.5, (0.2, 0.5, 0.05))
+    ends, sides = v.paint(body, colour)
+    for name in ends + sides:
+        canvas.fill(body[name].box(0.2, 0.5, 0.8, 0.8), GLASS)
+        canvas.fill(body[name].box(0, 0.2, 1, 0.28), rng.paint())
+    for end in ends:
+        v.tyres(end)
+    canvas.label("caravan", v.shapes)
 
 
-def trailer(canvas: Canvas, rng: Random, x: float, z: float, yaw: float) -> None:
+def trailer(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A low open trailer."""
-    place = placed(x, z, yaw)
-    shadow(canvas, place, 3, 1.7)
-    shapes, seen = paint_box(canvas, box(place, (0, 3), (-0.85, 0.85), (0.35, 1.1)), paint(rng))
-    if "rear" in seen:
-        shapes += tyres(canvas, place, 0, 1.7, False)
-    canvas.label("trailer", shapes)
+    v = Vehicle(canvas, x, z, yaw, 3, 1.7)
+    ends, _ = v.paint(v.box(0.35, 1.1), rng.paint())
+    if "rear" in ends:
+        v.tyres("rear")
+    canvas.label("trailer", v.shapes)
