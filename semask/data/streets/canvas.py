@@ -71,8 +71,7 @@ class Face:
     @property
     def size(self) -> tuple[float, float]:
         """Lengths of the lower and of the left edge in metres."""
-        _, u, v = self.basis.tolist()
-        return math.hypot(*u), math.hypot(*v)
+        return math.hypot(*self.basis[1]), math.hypot(*self.basis[2])
 
     def at(self, uv: npt.ArrayLike) -> Points:
         """World points (..., 3) of surface coordinates (..., 2)."""
@@ -106,14 +105,9 @@ class Face:
 
     def faces(self, camera: Camera) -> bool:
         """Whether the outside is turned towards the camera."""
-        o, u, v = self.basis.tolist()
-        normal = (
-            u[1] * v[2] - u[2] * v[1],
-            u[2] * v[0] - u[0] * v[2],
-            u[0] * v[1] - u[1] * v[0],
-        )
-        view = (o[0], o[1] - camera.height, o[2])
-        return sum(n * w for n, w in zip(normal, view, strict=True)) > 0
+        o, u, v = self.basis
+        view = o - (0, camera.height, 0)
+        return float((np.cross(u, v) * view).sum()) > 0
 
 
 GROUND = Face((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1))  # u is X, v is Z
@@ -243,17 +237,15 @@ class Canvas:
         """
         # the supersampled pixel i has its centre at i/2 - 1/4 label pixels: in quarters, 2i - 1
         corners = np.concatenate(shapes) * (4 // SUPERSAMPLING) - 1
-        x0, y0 = (max(low // 4, 0) for low in corners.min(0).tolist())
-        x1, y1 = (high // 4 + 1 for high in corners.max(0).tolist())
-        x1, y1 = min(x1, self.width - 1), min(y1, self.height - 1)
+        x0, y0 = np.maximum(corners.min(0) // 4, 0).tolist()
+        x1, y1 = np.minimum(corners.max(0) // 4 + 1, (self.width - 1, self.height - 1)).tolist()
         if x1 <= x0 or y1 <= y0:
             return
         mask = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.uint8)
         corners -= np.array([x0 * 4, y0 * 4], np.int32)
-        start = 0
-        for shape in shapes:
-            cv2.fillPoly(mask, [corners[start : start + len(shape)]], 1, shift=2)
-            start += len(shape)
+        ends = np.cumsum([len(shape) for shape in shapes])
+        for polygon in np.split(corners, ends[:-1]):  # one by one: no holes where they overlap
+            cv2.fillPoly(mask, [polygon], 1, shift=2)
         contours, _ = cv2.findContours(
             mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0)
         )

@@ -13,9 +13,10 @@ BAND: Colour = (225, 228, 230)  # reflective
 Bar = tuple[float, float, float, float, float, float]  # u0, v0, u1, v1, half widths w0, w1
 
 
-def end_on(yaw: float) -> bool:
-    """Whether a two-wheeler is drawn as seen from an end."""
-    return abs(math.cos(yaw)) < 0.45
+def stand(x: float, z: float, yaw: float) -> tuple[Face, bool]:
+    """The plane that a two-wheeler is drawn on, and whether that is as seen from an end."""
+    end_on = abs(math.cos(yaw)) < 0.45
+    return board(x, z, 0.0 if end_on else yaw), end_on
 
 
 def limb(u0: float, v0: float, u1: float, v1: float, w0: float, w1: float) -> list[list[float]]:
@@ -83,18 +84,16 @@ def wheel(canvas: Canvas, plane: Face, u: float, radius: float, tyre: float) -> 
 
 def bicycle(
     canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "bicycle"
-) -> Face:
-    """A bicycle from the side, or from behind where it is seen end on; return its plane."""
+) -> None:
+    """A bicycle from the side, or from behind where it is seen end on."""
     colour = rng.usual(CYCLES)
-    if end_on(yaw):
-        plane = board(x, z)
+    plane, end_on = stand(x, z, yaw)
+    if end_on:
         wheel_and_frame = ((-0.08, 0, 0.08, 0.74), TYRE), ((-0.1, 0.6, 0.1, 0.92), colour)
         handlebar = ((-0.34, 0.95, 0.34, 1.05), (60, 60, 62))
-        shapes = canvas.fill_parts(plane, (*wheel_and_frame, handlebar))
+        canvas.label(name, canvas.fill_parts(plane, (*wheel_and_frame, handlebar)))
         canvas.fill(plane.box(-0.06, 0.5, 0.06, 0.6), (215, 45, 40))
-        canvas.label(name, shapes)
-        return plane
-    plane = board(x, z, yaw)
+        return
     r = rng.uniform(0.36, 0.4)
     shapes = [shape for u in (0.4, 1.5) for shape in wheel(canvas, plane, u, r, 0.1)]
     bars = [
@@ -105,33 +104,30 @@ def bicycle(
     shapes += limbs(canvas, plane, [(bar, colour) for bar in bars], PLAIN)
     saddle_and_grip = ((0.56, 0.96, 0.86, 1.04), TYRE), ((1.18, 1.02, 1.42, 1.1), TYRE)
     canvas.label(name, shapes + canvas.fill_parts(plane, saddle_and_grip))
-    return plane
 
 
-def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> Face:
-    """A motorcycle or scooter from the side, or from behind; return its plane."""
+def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
+    """A motorcycle or scooter from the side, or from behind."""
     colour = rng.usual(MOTORS)
-    dark = scaled(colour, 0.55)
-    if end_on(yaw):
-        plane = board(x, z)
-        behind: tuple[Part, ...] = (
+    plane, end_on = stand(x, z, yaw)
+    parts: tuple[Part, ...]
+    if end_on:
+        parts = (
             ((-0.14, 0, 0.14, 0.7), TYRE),
             ([(-0.28, 0.55), (0.28, 0.55), (0.2, 0.98), (-0.2, 0.98)], colour),
             ((-0.46, 1.02, 0.46, 1.14), (50, 50, 52)),
             ((-0.36, 0.4, -0.2, 0.62), (150, 150, 150)),
         )
-        shapes = canvas.fill_parts(plane, behind)
+        canvas.label("motorcycle", canvas.fill_parts(plane, parts))
         canvas.fill(plane.box(-0.14, 0.74, 0.14, 0.86), (225, 40, 35))
-        canvas.label("motorcycle", shapes)
-        return plane
-    plane = board(x, z, yaw)
+        return
     shapes = []
     for u in (0.36, 1.66):
         shapes += canvas.fill(plane.disc(u, 0.34, 0.34, 0.34), TYRE)
         canvas.fill(plane.disc(u, 0.34, 0.2, 0.2, 10), (205, 205, 208))
         canvas.fill(plane.disc(u, 0.34, 0.1, 0.1, 8), TYRE)
-    parts: tuple[Part, ...] = (
-        ([(0.3, 0.45), (1.2, 0.3), (1.42, 0.62), (1.3, 0.8), (0.3, 0.72)], dark),
+    parts = (
+        ([(0.3, 0.45), (1.2, 0.3), (1.42, 0.62), (1.3, 0.8), (0.3, 0.72)], scaled(colour, 0.55)),
         ([(0.62, 0.28), (1.2, 0.24), (1.22, 0.52), (0.7, 0.52)], (110, 110, 112)),
         ([(0.02, 0.74), (0.9, 0.76), (0.86, 0.9), (0.0, 0.94)], TYRE),
         ([(0.82, 0.72), (1.36, 0.7), (1.4, 0.98), (0.95, 1.04)], colour),
@@ -144,19 +140,19 @@ def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> Face
     canvas.fill(plane.boxes(fins), (215, 215, 218))
     canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, 8), (250, 245, 215))
     canvas.label("motorcycle", shapes)
-    return plane
 
 
 def rider(
-    canvas: Canvas, rng: Rng, plane: Face, yaw: float, motor: bool, name: str = "rider"
+    canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, motor: bool, name: str = "rider"
 ) -> None:
-    """Someone on a two-wheeler drawn before on `plane`: bent forward, helmet, foot on pedal."""
+    """Someone on a two-wheeler drawn before: bent forward, helmet, foot on pedal."""
+    plane, end_on = stand(x, z, yaw)
     skin, top, bottom = rng.near(rng.pick(SKINS)), rng.paint(), rng.paint()
     helmet, vest = rng.paint(), rng.chance(0.85)
     if vest:  # high visibility
         top = rng.near((225, 120, 35) if rng.chance(0.4) else (205, 215, 50))
         bottom = top if rng.chance(0.7) else bottom
-    if end_on(yaw):
+    if end_on:
         wide = 0.34 if motor else 0.26
         parts: tuple[tuple[Bar, Colour], ...] = (
             ((-0.12, 0.95, -wide, 0.35, 0.12, 0.09), bottom),
@@ -166,10 +162,9 @@ def rider(
             ((0, 1.52, 0, 0.85, 0.27, 0.22), top),
         )
         shapes = limbs(canvas, plane, parts)
-        shapes += canvas.fill(plane.disc(0, 1.68, 0.17, 0.2, 10), helmet)
+        canvas.label(name, shapes + canvas.fill(plane.disc(0, 1.68, 0.17, 0.2, 10), helmet))
         if vest:
             canvas.fill(plane.boxes([(-0.22, v, 0.22, v + 0.09) for v in (1.0, 1.2)]), BAND)
-        canvas.label(name, shapes)
         return
     if motor:
         hip, neck, hand = (0.5, 0.98), (0.86, 1.5), (1.36, 1.1)
@@ -197,11 +192,11 @@ def rider(
 
 def cyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, group: str = "") -> None:
     """A rider on a bicycle; with group="group", one of many that are labelled as such."""
-    plane = bicycle(canvas, rng, x, z, yaw, f"bicycle{group}")
-    rider(canvas, rng, plane, yaw, False, f"rider{group}")
+    bicycle(canvas, rng, x, z, yaw, f"bicycle{group}")
+    rider(canvas, rng, x, z, yaw, False, f"rider{group}")
 
 
 def motorcyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A rider on a motorcycle."""
-    plane = motorcycle(canvas, rng, x, z, yaw)
-    rider(canvas, rng, plane, yaw, True)
+    motorcycle(canvas, rng, x, z, yaw)
+    rider(canvas, rng, x, z, yaw, True)

@@ -9,8 +9,8 @@ import struct
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,20 +22,10 @@ from semask.files import read_json, sha256, write_atomically
 
 LIST = "streets.json"
 STAGING = ".streets-unfinished"
-SMALLEST, LARGEST = (64, 32), (4096, 4096)  # width, height
+WIDTHS, HEIGHTS = (64, 4096), (32, 4096)  # from, to
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _OURS = re.compile(r"(leftImg8bit|gtFine)/[A-Za-z0-9-]+/[A-Za-z0-9-]+/[A-Za-z0-9_-]+\.(png|json)")
-
-
-class _Job(NamedTuple):
-    folder: Path
-    seed: int
-    split: str
-    city: str
-    number: int
-    width: int
-    height: int
 
 
 def generate(
@@ -78,8 +68,9 @@ def generate(
     staging = root / STAGING
     if staging.exists():
         shutil.rmtree(staging)
+    write = partial(_write_scene, staging, seed, (width, height))
     jobs = [
-        _Job(staging, seed, split, city, index, width, height)
+        (split, city, index)
         for split, counts in cities.items()
         for city, count in counts.items()
         for index in range(count)
@@ -87,12 +78,12 @@ def generate(
     new: dict[str, str] = {}
     try:
         if processes == 1 or len(jobs) == 1:
-            for job in jobs:
-                new.update(_write_scene(job))
+            for written in map(write, jobs):
+                new.update(written)
         else:
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
-                for written in pool.map(_write_scene, jobs, chunksize=4):
+                for written in pool.map(write, jobs, chunksize=4):
                     new.update(written)
         _move_in(root, old, new, {"seed": seed, "width": width, "height": height, "cities": cities})
     finally:
@@ -110,8 +101,8 @@ def _check(
             raise InputError(f"streets: {name} is {value!r}; give an integer, {span}")
 
     integer("seed", seed, 0)
-    integer("width", width, SMALLEST[0], LARGEST[0])
-    integer("height", height, SMALLEST[1], LARGEST[1])
+    integer("width", width, *WIDTHS)
+    integer("height", height, *HEIGHTS)
     integer("processes", processes, 1)
     if not isinstance(cities, Mapping) or not cities:
         raise InputError("streets: cities is empty; give {split: {city: number of scenes}}")
@@ -127,19 +118,21 @@ def _check(
             integer(f"cities.{split}.{city}", count, 1, 999_999)
 
 
-def _write_scene(job: _Job) -> dict[str, str]:
-    """Draws one scene into its folder; gives {relative path: SHA-256}."""
-    key = f"streets {job.seed} {job.split} {job.city}"
-    picture, objects = scene(key, job.number, job.width, job.height)
-    polygons = {"imgHeight": job.height, "imgWidth": job.width, "objects": objects}
-    stem = f"{job.split}/{job.city}/{job.city}_{job.number:06d}_000019"
+def _write_scene(
+    folder: Path, seed: int, size: tuple[int, int], job: tuple[str, str, int]
+) -> dict[str, str]:
+    """Draws scene (split, city, number) into a folder; gives {relative path: SHA-256}."""
+    (width, height), (split, city, number) = size, job
+    picture, objects = scene(f"streets {seed} {split} {city}", number, width, height)
+    polygons = {"imgHeight": height, "imgWidth": width, "objects": objects}
+    stem = f"{split}/{city}/{city}_{number:06d}_000019"
     files = {
         f"leftImg8bit/{stem}_leftImg8bit.png": encode_png(picture),
         f"gtFine/{stem}_gtFine_polygons.json": json.dumps(polygons).encode() + b"\n",
     }
     for path, data in files.items():
-        (job.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (job.folder / path).write_bytes(data)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
     return {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
 
 
@@ -161,17 +154,11 @@ def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
     parts.append(struct.pack(">I", zlib.adler32(raw)))
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", b"".join(parts))
-        + chunk(b"IEND", b"")
-    )
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"".join(parts)) + chunk(b"IEND", b"")
 
 
 def _read_list(root: Path) -> dict[str, str]:
