@@ -131,7 +131,12 @@ def row(count: int, u0: float, v0: float, u1: float, v1: float) -> list[Rectangl
     return [((i + u0) / count, v0, (i + u1) / count, v1) for i in range(count)]
 
 
-def screen_polygon(corners: Sequence[Sequence[float]]) -> list[Pixels]:
+def stack(u0: float, u1: float, height: float, *bottoms: float) -> list[Rectangle]:
+    """Equal rectangles of a face above each other, from u0 to u1."""
+    return [(u0, v, u1, v + height) for v in bottoms]
+
+
+def screen_polygon(*corners: Sequence[float]) -> list[Pixels]:
     """A polygon given by its corners in supersampled pixels, as `Canvas.paint` takes it."""
     return [np.rint(np.asarray(corners)).astype(np.int32)]
 

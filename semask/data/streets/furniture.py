@@ -1,6 +1,6 @@
 """Poles and what hangs on them, and the small things of a street."""
 
-from semask.data.streets.canvas import Canvas, board, screen_polygon
+from semask.data.streets.canvas import Canvas, board, screen_polygon, stack
 from semask.data.streets.materials import PLASTER
 from semask.data.streets.palette import STEELS, Colour, Rng, scaled
 
@@ -72,7 +72,7 @@ def traffic_sign(canvas: Canvas, rng: Rng, x: float, z: float, y: float) -> None
     canvas.fill(inner, field)
     mark = [(-size * 0.16, y - size * 0.4, size * 0.16, y + size * 0.35)]
     if kind == "rectangle":
-        mark = [(-0.6 * size, y + d, 0.6 * size, y + d + 0.14) for d in (-0.25, 0.12)]
+        mark = stack(-0.6 * size, 0.6 * size, 0.14, y - 0.25, y + 0.12)
     canvas.fill(plane.boxes(mark), ink)
 
 
@@ -99,7 +99,7 @@ def sign_post(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
 
 def bollards(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     """A row of bollards."""
-    for i in range(3, -1, -1):
+    for i in (3, 2, 1, 0):  # from the far end
         pole(canvas, rng, x, z + 1.8 * i, 0.95)
 
 
@@ -118,8 +118,8 @@ def static(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     trim = scaled(colour, 0.7)
     kind = int(rng.random() * 3)
     if kind == 0:
-        bin_ = ((-0.3, 0), (0.3, 0), (0.36, 1.0), (-0.36, 1.0))
-        shapes = canvas.fill_parts(plane, ((bin_, colour), ((-0.42, 1.0, 0.42, 1.15), trim)))
+        basket = ((-0.3, 0), (0.3, 0), (0.36, 1.0), (-0.36, 1.0))
+        shapes = canvas.fill_parts(plane, ((basket, colour), ((-0.42, 1.0, 0.42, 1.15), trim)))
     elif kind == 1:
         seat, back = (-0.9, 0.4, 0.9, 0.55), (-0.9, 0.7, 0.9, 1.0)
         legs = (-0.8, 0, -0.65, 0.4), (0.65, 0, 0.8, 0.4)
@@ -151,11 +151,11 @@ def ego_vehicle(canvas: Canvas, rng: Rng) -> None:
     for i in range(13):
         t = i / 6 - 1
         points.append((width * (0.5 + 0.53 * t), height * (1 - rise * (1 - 0.6 * t**4))))
-    bonnet = screen_polygon([(0, height), *points, (width, height)])
+    bonnet = screen_polygon((0, height), *points, (width, height))
     canvas.paint(bonnet, colour)
     canvas.label("ego vehicle", bonnet)
     crest = [(x, y + 0.02 * height) for x, y in points[3:6]]
-    gleam = screen_polygon([*crest, (width * 0.45, height), (width * 0.2, height)])
+    gleam = screen_polygon(*crest, (width * 0.45, height), (width * 0.2, height))
     canvas.paint(gleam, scaled(colour, 1.3))
 
 
@@ -164,9 +164,9 @@ def borders(canvas: Canvas, rng: Rng) -> None:
     height, width = canvas.pixels.shape[:2]
     rim = rng.uniform(0.008, 0.016) * width
     if rng.chance(0.5):
-        edge = screen_polygon([(0, 0), (rim, 0), (rim * 0.5, height), (0, height)])
+        edge = screen_polygon((0, 0), (rim, 0), (rim * 0.5, height), (0, height))
         canvas.paint(edge, (4, 4, 4))
         canvas.label("rectification border", edge)
     top = height * (1 - rng.uniform(0.02, 0.03))
-    strip = [(0, top), (width, top), (width, height), (0, height)]
-    canvas.label("out of roi", screen_polygon(strip))
+    strip = screen_polygon((0, top), (width, top), (width, height), (0, height))
+    canvas.label("out of roi", strip)

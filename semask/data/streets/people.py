@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from semask.data.streets.canvas import GROUND, Canvas, Face, Part, Pixels, board, upright
+from semask.data.streets.canvas import GROUND, Canvas, Face, Part, Pixels, board, stack, upright
 from semask.data.streets.materials import CLOTH, PLAIN
 from semask.data.streets.palette import CLOTHES, CYCLES, MOTORS, SKINS, Colour, Rng, scaled
 
@@ -57,7 +57,7 @@ def person(canvas: Canvas, rng: Rng, x: float, z: float, name: str = "person") -
     ]
     shapes = limbs(canvas, plane, parts)
     if rng.chance(0.75):  # striped shirt
-        stripes = [(-0.22, v, 0.22, v + 0.09) for v in (0.84, 1.02, 1.2, 1.38)]
+        stripes = stack(-0.22, 0.22, 0.09, 0.84, 1.02, 1.2, 1.38)
         canvas.fill(plane.boxes(stripes), rng.contrasting(top))
     if skirt or rng.chance(0.1):  # skirt or coat
         shapes += limbs(canvas, plane, [((0, 0.95, 0, 0.45, 0.19, 0.3), bottom if skirt else top)])
@@ -136,8 +136,7 @@ def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None
         ([(0.1, 0.3), (0.8, 0.26), (0.8, 0.36), (0.1, 0.42)], (175, 175, 178)),
     )
     shapes += canvas.fill_parts(plane, parts)
-    fins = [(0.62, v, 1.2, v + 0.06) for v in (0.28, 0.4)]
-    canvas.fill(plane.boxes(fins), (215, 215, 218))
+    canvas.fill(plane.boxes(stack(0.62, 1.2, 0.06, 0.28, 0.4)), (215, 215, 218))
     canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, 8), (250, 245, 215))
     canvas.label("motorcycle", shapes)
 
@@ -164,7 +163,7 @@ def rider(
         shapes = limbs(canvas, plane, parts)
         canvas.label(name, shapes + canvas.fill(plane.disc(0, 1.68, 0.17, 0.2, 10), helmet))
         if vest:
-            canvas.fill(plane.boxes([(-0.22, v, 0.22, v + 0.09) for v in (1.0, 1.2)]), BAND)
+            canvas.fill(plane.boxes(stack(-0.22, 0.22, 0.09, 1.0, 1.2)), BAND)
         return
     if motor:
         hip, neck, hand = (0.5, 0.98), (0.86, 1.5), (1.36, 1.1)

@@ -15,14 +15,11 @@ Thing = tuple[float, Draw, tuple[object, ...]]  # Z of the far edge, what draws 
 
 
 class Street(NamedTuple):
-    """The cross-section of a street, X in metres."""
+    """A street: X in metres of what lies on its left (-1) and on its right (1), and its run."""
 
-    left: float  # the road's edges
-    right: float
-    verge_left: float  # outer edges of the sidewalks
-    verge_right: float
-    front_left: float  # where walls, fences and facades stand
-    front_right: float
+    edge: dict[int, float]  # of the road
+    verge: dict[int, float]  # the outer edge of the sidewalk
+    front: dict[int, float]  # where walls, fences and facades stand
     junction: float | None  # distance of the middle of a crossing road
     end: float  # how far the street runs
 
@@ -31,19 +28,19 @@ def traffic(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
     """Vehicles on the road, each in a place of its own so that they stay visible."""
     car, train = vehicles.car, vehicles.train
     heavy = (vehicles.bus, vehicles.truck, train)[turn % 3]
-    centre = (street.left + street.right) / 2
-    mine, theirs = (centre + street.right) / 2, (centre + street.left) / 2
+    left, right = street.edge[-1], street.edge[1]
+    centre = (left + right) / 2
+    mine, theirs = (centre + right) / 2, (centre + left) / 2
     if heavy is train:
-        track = street.left + 1.6
         if street.junction:
             z = street.junction
             yield z + 2, train, (rng.uniform(-16, -6), z, ACROSS)
         elif rng.chance(0.6):
             z = rng.uniform(8, 12)
-            yield z + 10, train, (track, z + 20, math.pi)
+            yield z + 10, train, (left + 1.6, z + 20, math.pi)
         else:
             z = rng.uniform(7, 11)
-            yield z + 10, train, (track, z, 0.0)
+            yield z + 10, train, (left + 1.6, z, 0.0)
         yield 8, car, (mine, rng.uniform(6.5, 9), rng.uniform(-0.15, 0.15))
     elif street.junction:  # crosses in front of us
         z = street.junction
@@ -67,12 +64,12 @@ def traffic(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
         z = rng.uniform(7, 10)
         for _ in range(rng.count(1, 5)):
             parked = rng.pick((vehicles.caravan, vehicles.trailer)) if rng.chance(0.1) else car
-            yield z + 4, parked, (street.right + 0.9, z, math.pi if rng.chance(0.2) else 0.0)
+            yield z + 4, parked, (right + 0.9, z, math.pi if rng.chance(0.2) else 0.0)
             z += rng.uniform(5.2, 7)
     if rng.chance(0.3):
         z = rng.uniform(8, 16)
         for _ in range(rng.count(1, 4)):
-            yield z, car, (street.left - 0.8, z + 4.4, math.pi)
+            yield z, car, (left - 0.8, z + 4.4, math.pi)
             z += rng.uniform(5.2, 7)
     if rng.chance(0.12):
         z = rng.uniform(40, 60)
@@ -82,11 +79,9 @@ def traffic(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
 
 def foreground(canvas: Canvas, rng: Rng, turn: int) -> Iterator[Thing]:
     """People and two-wheelers near the camera, side by side so that few hide each other."""
-    ridden, parked = (
-        (people.cyclist, people.motorcycle),
-        (people.motorcyclist, people.bicycle),
-    )[turn // 3 % 2]
-    wanted: list[Draw] = [ridden, parked, people.person]
+    wanted: list[Draw] = [people.cyclist, people.motorcycle, people.person]
+    if turn // 3 % 2:
+        wanted[:2] = people.motorcyclist, people.bicycle
     if rng.chance(0.3):
         wanted.append(people.person)
     slots = sorted(range(5), key=lambda _: rng.random())
@@ -109,13 +104,11 @@ def pavement(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
         return z, draw, (x, z, *more)
 
     def walk(side: int) -> float:
-        inner, outer = street.right, street.verge_right
-        if side < 0:
-            inner, outer = street.left, street.verge_left
+        inner, outer = street.edge[side], street.verge[side]
         return inner + (outer - inner) * rng.uniform(0.2, 0.9)
 
     def kerb(side: int, gap: float = 0.3) -> float:
-        return street.left - gap if side < 0 else street.right + gap
+        return street.edge[side] + side * gap
 
     near = rng.side()
     for side in (near, -near):  # close enough to be seen well
@@ -127,7 +120,8 @@ def pavement(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
             yield at(rng.uniform(12, 22), other, kerb(side))
     if rng.chance(0.5):
         for i in range(rng.count(2, 5)):
-            x = street.front_right - 0.5 if rng.side() > 0 else street.front_left + 0.5
+            side = rng.side()
+            x = street.front[side] - side * 0.5
             yield at(rng.uniform(9, 14) + 7 * i, roadside.tree, x)
     for _ in range(rng.count(0, 2.5)):
         yield at(rng.uniform(8, 13), people.person, walk(rng.side()))
@@ -151,4 +145,4 @@ def pavement(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
     if rng.chance(0.08):
         z = rng.uniform(24, 34)
         for i in range(3):
-            yield at(z + i, people.cyclist, street.left + 0.5 + 0.8 * i, ACROSS, "group")
+            yield at(z + i, people.cyclist, street.edge[-1] + 0.5 + 0.8 * i, ACROSS, "group")

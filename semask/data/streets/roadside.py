@@ -6,16 +6,9 @@ import numpy as np
 
 from semask.data.streets.canvas import Canvas, Face, Rectangle, board, row, upright
 from semask.data.streets.materials import FOLIAGE, GRASS, PLASTER, STONE
-from semask.data.streets.palette import (
-    EARTHS,
-    FACADES,
-    GRASSES,
-    LEAVES,
-    STONES,
-    Colour,
-    Rng,
-    scaled,
-)
+from semask.data.streets.palette import EARTHS, FACADES, GRASSES, LEAVES, Colour, Rng, scaled
+
+STONES = ((158, 88, 68), (140, 78, 62), (172, 104, 80))
 
 
 def windows(canvas: Canvas, rng: Rng, facade: Face, colour: Colour) -> None:
@@ -234,9 +227,8 @@ def hedge(canvas: Canvas, rng: Rng, face: Face) -> None:
     top = [(1 - i / steps, 1 + rng.uniform(-0.12, 0.12)) for i in range(steps + 1)]
     canvas.fill(face.at([(0, 0), (1, 0), *top]), colour, FOLIAGE, "vegetation")
     for tone in (0.6, 1.4):
-        spots = [
-            (rng.uniform(0.03, 0.97), rng.uniform(0.1, 0.85), 0.4 / length, 0.12) for _ in range(12)
-        ]
+        at = [(rng.uniform(0.03, 0.97), rng.uniform(0.1, 0.85)) for _ in range(12)]
+        spots = [(u, v, 0.4 / length, 0.12) for u, v in at]
         canvas.fill(face.discs(spots, 6), scaled(colour, tone), FOLIAGE)
 
 

@@ -43,7 +43,7 @@ def scene(
     things += foreground(canvas, rng, turn)
     if rng.chance(0.1):
         z = rng.uniform(22, 40)
-        things.append((z, roadside.bridge, (z, street.front_left, street.front_right)))
+        things.append((z, roadside.bridge, (z, street.front[-1], street.front[1])))
     for _, draw, where in sorted(things, key=lambda thing: -thing[0]):
         draw(canvas, rng, *where)
     if rng.chance(0.4):
@@ -67,16 +67,16 @@ def camera(rng: Rng, width: int, height: int) -> Camera:
 
 def street_plan(rng: Rng) -> Street:
     """Widths drawn at random; traffic keeps right and the camera is in the right lane."""
-    right, left = rng.uniform(1.1, 1.9), -rng.uniform(3.2, 5.0)
-    verge_right, verge_left = right + rng.uniform(1.8, 3.2), left - rng.uniform(1.6, 3.0)
-    front_right = verge_right + (rng.uniform(1, 2.5) if rng.chance(0.4) else 0)
-    front_left = verge_left - (rng.uniform(1, 2.5) if rng.chance(0.4) else 0)
+    edge = {1: rng.uniform(1.1, 1.9), -1: -rng.uniform(3.2, 5.0)}
+    verge = {1: edge[1] + rng.uniform(1.8, 3.2), -1: edge[-1] - rng.uniform(1.6, 3.0)}
+    greens = {side: rng.uniform(1, 2.5) if rng.chance(0.4) else 0 for side in (1, -1)}
+    front = {side: verge[side] + side * green for side, green in greens.items()}
     junction = rng.uniform(9.5, 13) if rng.chance(0.45) else None
     if junction and rng.chance(0.7):  # the street ends there
         end = junction + 3
     else:
         end = rng.uniform(24, 34) if rng.chance(0.3) else rng.uniform(45, 90)
-    return Street(left, right, verge_left, verge_right, front_left, front_right, junction, end)
+    return Street(edge, verge, front, junction, end)
 
 
 def backdrop(canvas: Canvas, rng: Rng, street: Street, turn: int) -> None:
@@ -88,27 +88,26 @@ def backdrop(canvas: Canvas, rng: Rng, street: Street, turn: int) -> None:
         return
     z = street.end + rng.uniform(1, 4)
     reach = canvas.reach(z)
-    kind = turn // 2 % 3
-    if kind == 0 or rng.chance(0.4):
-        roadside.row_of_houses(canvas, rng, z + (0 if kind == 0 else 8), reach)
+    barrier = (None, roadside.wall, roadside.fence)[turn // 2 % 3]
+    if barrier is None or rng.chance(0.4):
+        roadside.row_of_houses(canvas, rng, z + (8 if barrier else 0), reach)
     else:
         for _ in range(3):
             roadside.tree(canvas, rng, rng.uniform(-reach, reach), z + 3)
-    if kind:
-        draw = roadside.wall if kind == 1 else roadside.fence
-        draw(canvas, rng, upright(-reach, z, reach, z, rng.uniform(3.2, 4.6)))
+    if barrier:
+        barrier(canvas, rng, upright(-reach, z, reach, z, rng.uniform(3.2, 4.6)))
 
 
 def lanes(canvas: Canvas, rng: Rng, street: Street, turn: int) -> None:
     """The ground from facade to facade."""
-    left, right, end = street.left, street.right, street.end
-    if street.front_left != street.verge_left:
-        ground.terrain(canvas, rng, street.front_left, street.verge_left, end)
-    if street.front_right != street.verge_right:
-        ground.terrain(canvas, rng, street.verge_right, street.front_right, end)
+    left, right, end = street.edge[-1], street.edge[1], street.end
+    for side in (-1, 1):
+        x0, x1 = sorted((street.front[side], street.verge[side]))
+        if x0 != x1:
+            ground.terrain(canvas, rng, x0, x1, end)
     ground.road(canvas, rng, left, right, end)
-    ground.sidewalk(canvas, rng, street.verge_left, left, end)
-    ground.sidewalk(canvas, rng, right, street.verge_right, end)
+    ground.sidewalk(canvas, rng, street.verge[-1], left, end)
+    ground.sidewalk(canvas, rng, right, street.verge[1], end)
     ground.markings(canvas, rng, left, right, end)
     if rng.chance(0.2):
         ground.parking(canvas, rng, right, right + 2.0, end)
@@ -139,7 +138,7 @@ def plots(rng: Rng, street: Street) -> list[tuple[float, float]]:
 
 def frontage(canvas: Canvas, rng: Rng, street: Street, side: int, turn: int) -> None:
     """One side of the street, from far to near: mostly houses, a wall, a fence or a green."""
-    x = street.front_left if side < 0 else street.front_right
+    x = street.front[side]
     kinds = ("houses", "wall", "green", "fence")
     main = kinds[(turn + (1 + turn // 4 % 3 if side < 0 else 0)) % 4]
     light = rng.uniform(0.82, 1.15)

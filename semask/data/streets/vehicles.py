@@ -8,7 +8,7 @@ camera, a quarter turn drives to the right.
 import math
 from collections.abc import Sequence
 
-from semask.data.streets.canvas import Canvas, Face, Pixels, Rectangle, row
+from semask.data.streets.canvas import Canvas, Face, Pixels, Rectangle, row, stack
 from semask.data.streets.palette import BUSES, CARS, LOADS, TRAINS, Colour, Rng, scaled
 
 GLASS: Colour = (42, 50, 58)
@@ -18,6 +18,8 @@ LIVERIES = ((40, 110, 70), (45, 75, 150), (180, 45, 45), (60, 60, 65))
 SHADES = {"top": 1.12, "left": 1.0, "right": 0.78, "rear": 0.88, "front": 0.92}
 
 Box = dict[str, Face]
+Span = tuple[float, float]
+Lean = tuple[float, float, float]  # how far the rear, the front, the sides lean in at the top
 
 
 class Vehicle:
@@ -47,24 +49,17 @@ class Vehicle:
         return [self.place(a, b, y) for a, b in ((a0, -half), (a0, half), (a1, half), (a1, -half))]
 
     def box(
-        self,
-        y0: float,
-        y1: float,
-        lean: tuple[float, float, float] = (0, 0, 0),
-        span: tuple[float, float] | None = None,
-        inset: float = 0.0,
+        self, y: Span, lean: Lean = (0, 0, 0), a: Span | None = None, inset: float = 0.0
     ) -> Box:
         """The five outer faces of a box, u from left to right as seen from outside.
 
-        It reaches from y0 to y1, over the whole length or a span of it, and over the width but for
-        an inset on both sides. `lean` is how far the rear, the front and the sides lean in at the
-        top. All in metres.
+        `y` and `a` say where it begins and ends; without `a` it is as long as the vehicle. It is
+        as wide as the vehicle but for an inset on both sides.
         """
-        a0, a1 = span or (0, self.length)
-        half = self.width / 2 - inset
+        (a0, a1), half = a or (0, self.length), self.width / 2 - inset
         rear, front, side = lean
-        low = self.level(a0, a1, half, y0)
-        high = self.level(a0 + rear, a1 - front, half - side, y1)
+        low = self.level(a0, a1, half, y[0])
+        high = self.level(a0 + rear, a1 - front, half - side, y[1])
         edges = {"rear": (0, 1), "right": (1, 2), "front": (2, 3), "left": (3, 0)}
         walls = {name: Face(low[i], low[j], high[j], high[i]) for name, (i, j) in edges.items()}
         return {**walls, "top": Face(*high)}
@@ -79,7 +74,7 @@ class Vehicle:
 
     def wheels(self, side: str, axles: Sequence[float], radius: float) -> None:
         """Wheels on a side; `axles` are at these distances from the rear."""
-        face, length = self.box(0, 1)[side], self.length
+        face, length = self.box((0, 1))[side], self.length
         for a in axles if side == "right" else [length - a for a in reversed(axles)]:
             u = a / length
             rings = (1, 14, TYRE), (0.52, 10, (165, 165, 168)), (0.2, 6, (70, 70, 72))
@@ -131,9 +126,9 @@ def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "c
         length, waist, roof, width = length + 0.4, waist + 0.15, roof + 0.55, width + 0.1
     colour = rng.usual(CARS)
     v = Vehicle(canvas, x, z, yaw, length, width)
-    ends, sides = v.paint(v.box(0.14, 0.42), (30, 30, 32))
-    body = v.box(0.28, waist, (0.03, 0.05, 0.02))
-    cabin = v.box(waist, roof, lean, (trunk, length - bonnet), 0.04)
+    ends, sides = v.paint(v.box((0.14, 0.42)), (30, 30, 32))
+    body = v.box((0.28, waist), (0.03, 0.05, 0.02))
+    cabin = v.box((waist, roof), lean, (trunk, length - bonnet), 0.04)
     v.paint(body, colour)
     v.paint(cabin, colour)
     for end in ends:
@@ -161,10 +156,10 @@ def truck(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     cab_colour, load_colour = rng.usual(LOADS), rng.usual(LOADS)
     top = rng.uniform(2.1, 2.5) if rng.chance(0.25) else high  # a tipper is lower
     v, cab_at = Vehicle(canvas, x, z, yaw, length, 2.44), length - 1.9
-    frame = v.box(0.3, 0.95)
+    frame = v.box((0.3, 0.95))
     ends, sides = v.paint(frame, (38, 38, 40))
-    load = v.box(0.95, top, span=(0, cab_at - 0.2))
-    cab = v.box(0.45, rng.uniform(2.5, 2.9), (0, 0.25, 0.05), (cab_at, length))
+    load = v.box((0.95, top), a=(0, cab_at - 0.2))
+    cab = v.box((0.45, rng.uniform(2.5, 2.9)), (0, 0.25, 0.05), (cab_at, length))
     parts = [(cab, cab_colour), (load, load_colour)]
     # the nearer part hides the other
     for part, colour in reversed(parts) if math.cos(yaw) < -0.1 else parts:
@@ -182,8 +177,7 @@ def truck(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
             v.lights(frame, end, 0.3, 0.9)
         else:
             canvas.fill(cab[end].box(0.06, 0.52, 0.94, 0.92), GLASS)
-            grille = [(0.2, low, 0.8, low + 0.06) for low in (0.2, 0.32)]
-            canvas.fill(cab[end].boxes(grille), (45, 45, 48))
+            canvas.fill(cab[end].boxes(stack(0.2, 0.8, 0.06, 0.2, 0.32)), (45, 45, 48))
             v.lights(cab, end, 0.06, 0.16)
     canvas.label("truck", v.shapes)
     if "rear" in ends:
@@ -196,15 +190,15 @@ def bus(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     colour = rng.usual(BUSES)
     stripe = rng.contrasting(colour)
     v = Vehicle(canvas, x, z, yaw, length, 2.5)
-    ends, sides = v.paint(v.box(0.15, 0.4), (32, 32, 34))
-    body = v.box(0.32, high, (0.05, 0.1, 0.03))
+    ends, sides = v.paint(v.box((0.15, 0.4)), (32, 32, 34))
+    body = v.box((0.32, high), (0.05, 0.1, 0.03))
     v.paint(body, colour)
     for side in sides:
-        face, count = body[side], max(int(length / 1.5), 4)
+        face = body[side]
         canvas.fill(face.box(0.01, 0.42, 0.99, 0.86), GLASS)
-        posts = row(count, -0.07, 0.42, 0.07, 0.86)[1:]
+        posts = row(int(length / 1.5), -0.07, 0.42, 0.07, 0.86)[1:]
         canvas.fill(face.boxes(posts), scaled(colour, SHADES[side]))
-        canvas.fill(face.boxes([(0, low, 1, low + 0.05) for low in (0.08, 0.19, 0.3)]), stripe)
+        canvas.fill(face.boxes(stack(0, 1, 0.05, 0.08, 0.19, 0.3)), stripe)
         if side == "right":
             doors = [(u, 0.02, u + 1.2 / length, 0.84) for u in (0.35, 0.86)]
             gaps = [(u + 0.55 / length, 0.02, u + 0.65 / length, 0.84) for u in (0.35, 0.86)]
@@ -218,7 +212,7 @@ def bus(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         canvas.fill(face.box(0.12, 0.86, 0.88, 0.97), (25, 25, 25))
         canvas.fill(face.box(0.2, 0.885, 0.8, 0.945), (250, 170, 50))
         if rear:
-            slats = [(0.22, low, 0.78, low + 0.04) for low in (0.16, 0.25, 0.34)]
+            slats = stack(0.22, 0.78, 0.04, 0.16, 0.25, 0.34)
             canvas.fill(face.boxes(slats), scaled(colour, 0.5))
         v.lights(body, end, 0.1, 0.36 if rear else 0.24, 0.13)
     canvas.label("bus", v.shapes)
@@ -232,8 +226,8 @@ def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     colour = rng.usual(TRAINS)
     stripe = rng.near(rng.pick(LIVERIES), 12)
     v = Vehicle(canvas, x, z, yaw, length, 2.6)
-    v.paint(v.box(0.05, 0.5, span=(0.6, length - 0.6), inset=0.1), (34, 34, 36))
-    body = v.box(0.4, high, (0.7, 0.7, 0.12))
+    v.paint(v.box((0.05, 0.5), a=(0.6, length - 0.6), inset=0.1), (34, 34, 36))
+    body = v.box((0.4, high), (0.7, 0.7, 0.12))
     ends, sides = v.paint(body, colour)
     for side in sides:
         face, count = body[side], int(length / 2.2)
@@ -270,7 +264,7 @@ def caravan(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A caravan."""
     colour = rng.grey(190, 235)
     v = Vehicle(canvas, x, z, yaw, 4.5, 2.2)
-    body = v.box(0.4, 2.5, (0.2, 0.5, 0.05))
+    body = v.box((0.4, 2.5), (0.2, 0.5, 0.05))
     ends, sides = v.paint(body, colour)
     for name in ends + sides:
         canvas.fill(body[name].box(0.2, 0.5, 0.8, 0.8), GLASS)
@@ -283,7 +277,7 @@ def caravan(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
 def trailer(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A low open trailer."""
     v = Vehicle(canvas, x, z, yaw, 3, 1.7)
-    ends, _ = v.paint(v.box(0.35, 1.1), rng.paint())
+    ends, _ = v.paint(v.box((0.35, 1.1)), rng.paint())
     if "rear" in ends:
         v.tyres("rear")
     canvas.label("trailer", v.shapes)
