@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from semask.data.streets.canvas import Canvas, Face, Rectangle, board, row, upright
+from semask.data.streets.canvas import Canvas, Face, Rectangle, board, row, stack, upright
 from semask.data.streets.materials import FOLIAGE, GRASS, PLASTER, STONE
 from semask.data.streets.palette import EARTHS, FACADES, GRASSES, LEAVES, Colour, Rng, scaled
 
@@ -106,10 +106,10 @@ def skyline(canvas: Canvas, rng: Rng, distance: float) -> None:
         if rng.chance(0.5):
             height = rng.uniform(4, 16) * unit
             blocks.append((x, -2, x + width, height))
+            lows = [(1 + 2.6 * j) * unit for j in range(int(height / unit / 2.6))]
             for i in range(1, int(width / unit / 2.4)):
-                for j in range(int(height / unit / 2.6)):
-                    u, v = x + 2.4 * i * unit, (1 + 2.6 * j) * unit
-                    panes.append((u - 0.6 * unit, v, u + 0.6 * unit, v + 1.3 * unit))
+                u = x + 2.4 * i * unit
+                panes += stack(u - 0.6 * unit, u + 0.6 * unit, 1.3 * unit, *lows)
         else:
             for u, v in ((0.2, 1.0), (0.8, 0.6), (0.5, 2.2)):
                 size = rng.uniform(0.35, 0.5) * width

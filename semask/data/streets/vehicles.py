@@ -11,15 +11,23 @@ from collections.abc import Sequence
 from semask.data.streets.canvas import Canvas, Face, Pixels, Rectangle, row, stack
 from semask.data.streets.palette import BUSES, CARS, LOADS, TRAINS, Colour, Rng, scaled
 
-GLASS: Colour = (42, 50, 58)
-TYRE: Colour = (26, 26, 28)
-LIVERIES = ((40, 110, 70), (45, 75, 150), (180, 45, 45), (60, 60, 65))
-# in the order in which they are painted: colours are darker where less light falls
-SHADES = {"top": 1.12, "left": 1.0, "right": 0.78, "rear": 0.88, "front": 0.92}
-
 Box = dict[str, Face]
 Span = tuple[float, float]
 Lean = tuple[float, float, float]  # how far the rear, the front, the sides lean in at the top
+
+GLASS: Colour = (42, 50, 58)
+TYRE: Colour = (26, 26, 28)
+LIVERIES = ((40, 110, 70), (45, 75, 150), (180, 45, 45), (60, 60, 65))
+# lengths of trunk and bonnet, lean of the cabin, and what is added to the length, the width, the
+# height of the waist and that of the roof
+CAR_KINDS: dict[str, tuple[float, float, Lean, float, float, float, float]] = {
+    "saloon": (0.7, 1.3, (0.5, 0.8, 0.14), 0, 0, 0, 0),
+    "hatchback": (0.05, 1.15, (0.3, 0.75, 0.13), 0, 0, 0, 0),
+    "sports utility vehicle": (0.05, 1.0, (0.15, 0.6, 0.1), 0, 0, 0.12, 0.2),
+    "van": (0.0, 0.6, (0.05, 0.6, 0.08), 0.4, 0.1, 0.15, 0.55),
+}
+# in the order in which they are painted: colours are darker where less light falls
+SHADES = {"top": 1.12, "left": 1.0, "right": 0.78, "rear": 0.88, "front": 0.92}
 
 
 class Vehicle:
@@ -110,20 +118,11 @@ def from_rear(side: str, rectangle: Rectangle) -> Rectangle:
 
 
 def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "car") -> None:
-    """A saloon, estate, hatchback, sports utility vehicle or van."""
-    kind = int(rng.random() * 4)
-    length, width = rng.uniform(4.0, 4.7), rng.uniform(1.75, 1.9)
-    waist, roof = rng.uniform(0.88, 1.0), rng.uniform(1.42, 1.55)
-    trunk, bonnet, lean = (
-        (0.7, 1.3, (0.5, 0.8, 0.14)),
-        (0.05, 1.15, (0.3, 0.75, 0.13)),
-        (0.05, 1.0, (0.15, 0.6, 0.1)),
-        (0.0, 0.6, (0.05, 0.6, 0.08)),
-    )[kind]
-    if kind == 2:
-        waist, roof = waist + 0.12, roof + 0.2
-    if kind == 3:
-        length, waist, roof, width = length + 0.4, waist + 0.15, roof + 0.55, width + 0.1
+    """A saloon, hatchback, sports utility vehicle or van."""
+    kind = rng.pick(tuple(CAR_KINDS))
+    trunk, bonnet, lean, longer, wider, higher, taller = CAR_KINDS[kind]
+    length, width = rng.uniform(4.0, 4.7) + longer, rng.uniform(1.75, 1.9) + wider
+    waist, roof = rng.uniform(0.88, 1.0) + higher, rng.uniform(1.42, 1.55) + taller
     colour = rng.usual(CARS)
     v = Vehicle(canvas, x, z, yaw, length, width)
     ends, sides = v.paint(v.box((0.14, 0.42)), (30, 30, 32))
@@ -140,7 +139,7 @@ def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "c
         canvas.fill(body[end].box(0, 0, 1, 0.2), scaled(colour, 0.5))
     for side in sides:
         panes = [(0.1, 0.14, 0.5, 0.9), (0.54, 0.14, 0.9, 0.9)]
-        if kind == 3 and rng.chance(0.5):
+        if kind == "van" and rng.chance(0.5):
             panes = [from_rear(side, (0.6, 0.2, 0.95, 0.9))]
         canvas.fill(cabin[side].boxes(panes), GLASS)
         canvas.fill(body[side].box(0.0, 0.62, 1.0, 0.7), scaled(colour, 0.75))
@@ -220,6 +219,13 @@ def bus(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         v.plate(body["rear"], 0.05, high)
 
 
+def slanted(starts: Sequence[float], width: float, shift: float) -> list[list[Sequence[float]]]:
+    """Corners (u, v) of stripes on the lower half of a face that move by `shift` as they rise."""
+    return [
+        [(u, 0.02), (u + width, 0.02), (u + width + shift, 0.42), (u + shift, 0.42)] for u in starts
+    ]
+
+
 def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     """A tram or a train: long, high, striped, with a pointed nose and a pantograph."""
     length, high = rng.uniform(16, 26), rng.uniform(3.5, 3.9)
@@ -232,11 +238,8 @@ def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     for side in sides:
         face, count = body[side], int(length / 2.2)
         pitch = 1.5 / length  # slanted stripes, the livery of the line
-        slanted = [
-            [(u, 0.02), (u + pitch / 2, 0.02), (u + pitch * 1.1, 0.42), (u + pitch * 0.6, 0.42)]
-            for u in (i * pitch for i in range(int(1 / pitch) - 1))
-        ]
-        canvas.fill(face.at(slanted), stripe)
+        starts = [i * pitch for i in range(int(1 / pitch) - 1)]
+        canvas.fill(face.at(slanted(starts, pitch / 2, pitch * 0.6)), stripe)
         canvas.fill(face.box(0, 0.9, 1, 1), stripe)
         canvas.fill(face.boxes(row(count, 0.16, 0.5, 0.84, 0.84)), GLASS)
         doors = row(count, 0.1, 0.04, 0.9, 0.86)[1::3]
@@ -245,11 +248,7 @@ def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         canvas.fill(face.boxes(leaves), GLASS)
     for end in ends:
         face, lamp = body[end], (215, 45, 40) if end == "rear" else (250, 248, 225)
-        slanted = [
-            [(u, 0.02), (u + 0.14, 0.02), (u + 0.3, 0.42), (u + 0.16, 0.42)]
-            for u in (0.0, 0.28, 0.56)
-        ]
-        canvas.fill(face.at(slanted), stripe)
+        canvas.fill(face.at(slanted((0.0, 0.28, 0.56), 0.14, 0.16)), stripe)
         canvas.fill(face.at([(0.1, 0.46), (0.9, 0.46), (0.84, 0.82), (0.16, 0.82)]), GLASS)
         canvas.fill(face.box(0.3, 0.87, 0.7, 0.95), (250, 190, 60))
         for u in (0.16, 0.84):
