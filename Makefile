@@ -69,6 +69,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(RUN) mypy
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 	$(RUN) snakefmt --check Snakefile rules
 	$(RUN) snakemake --lint
 

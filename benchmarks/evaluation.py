@@ -12,7 +12,9 @@ from benchmarks.model import made
 from benchmarks.original import OriginalModel, original_areas, original_predict
 from benchmarks.pairing import Case
 from semask.data.loading import SINGLE_SCALE, Example
-from semask.evaluation import confusion_matrix, evaluate, predict
+from semask.evaluation.metrics import confusion_matrix
+from semask.evaluation.prediction import predict
+from semask.evaluation.split import evaluate
 from semask.model.compiling import compile_for_scoring
 
 

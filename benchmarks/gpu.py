@@ -17,10 +17,10 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks import pairing
 from benchmarks.pairing import Case
 from benchmarks.train_step import batch, original_step, step
-from semask import device as devices
-from semask.errors import InputError
-from semask.facts import gmac, on_meta
-from semask.recipe import Numerics
+from semask.base.errors import InputError
+from semask.config.recipe import Numerics
+from semask.devices import setup
+from semask.model.facts import gmac, on_meta
 
 # forward, and backward for inputs and for weights; two operations per multiply-accumulate
 _FLOP_PER_MAC = 3 * 2
@@ -38,7 +38,7 @@ def main() -> None:
         arguments.variant, arguments.crop, arguments.batches = "nano", 64, [2]
     numerics = Numerics("exact", False, False, False)
     try:
-        device = devices.set_up(arguments.device, arguments.threads, numerics)
+        device = setup.set_up(arguments.device, arguments.threads, numerics)
     except InputError as fault:
         raise SystemExit(f"error: {fault}") from None
     ceilings = {name: ceiling(device, dtype, arguments) for name, dtype in _PRECISIONS.items()}

@@ -14,9 +14,9 @@ import psutil
 import torch
 from prettytable import PrettyTable, TableStyle
 
-from semask import device as devices
-from semask.files import write_atomically
-from semask.provenance import describe_run, now
+from semask.base.files import write_atomically
+from semask.base.provenance import describe_run, now
+from semask.devices import description
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -144,7 +144,7 @@ def keep(
     content = {
         "benchmark": name,
         "settings": settings,
-        "machine": devices.describe(device),
+        "machine": description.describe(device),
         "run": describe_run(f"benchmarks.{name}", now()),
         "results": results,
     }

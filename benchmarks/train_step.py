@@ -8,10 +8,10 @@ import torch
 from benchmarks import pairing
 from benchmarks.original import OriginalModel, original_losses
 from benchmarks.pairing import Case
-from semask import device as devices
+from semask.devices import computing
 from semask.model import build, segmentation_losses
 from semask.model.compiling import compile_for_training
-from semask.optimization import build_optimizer
+from semask.training.optimization import build_optimizer
 
 
 def main() -> None:
@@ -71,11 +71,11 @@ def step(
     fused: bool = True,
     **settings: bool,
 ) -> Callable[[], Any]:
-    """Our step, as `semask.training` takes it."""
+    """Our step, as `semask.training.loop` takes it."""
     images, labels = data
     torch.manual_seed(0)
     model = build(variant, 19, **settings)
-    devices.place(model, images.device)
+    computing.place(model, images.device)
     optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.05, fused=fused)
     losses_of: Callable[..., Any] = segmentation_losses
     if compiled:
@@ -83,7 +83,7 @@ def step(
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with devices.autocast(images.device, precision):
+        with computing.autocast(images.device, precision):
             main, semantic = model(images)
         losses_of(main, semantic, labels).total.backward()
         optimizer.step()

@@ -23,13 +23,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import data, pairing
 from benchmarks.original import OriginalModel, original_losses, original_sample
-from semask.config import assemble
+from semask.base.records import read_record
+from semask.config.layers import assemble
 from semask.data.manifest import write_manifest
 from semask.data.preparing import prepare
 from semask.data.transforms import Augmentation
 from semask.model import build
-from semask.optimization import build_optimizer
-from semask.records import read_record
+from semask.training.optimization import build_optimizer
 
 REPOSITORY = Path(__file__).parents[1]
 

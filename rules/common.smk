@@ -12,16 +12,17 @@ from snakemake.common.configfile import load_configfile
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
-from semask.bundle import outline
-from semask.config import assemble, check_all, typed
+from semask.comparison.bundle import outline
+from semask.config.layers import assemble, typed
+from semask.config.checks import check_all
 from semask.data import sets
-from semask.errors import InputError
-from semask.provenance import source_digest
-from semask.published import read_sources
-from semask.sections import CAPTIONS, PLOTS
-from semask.slurm import share
-from semask.workdir import clear as clear_workdir
-from workflow_scripts import _guard, _head, _results, _view
+from semask.base.errors import InputError
+from semask.base.provenance import source_digest
+from semask.comparison.published import read_sources
+from semask.report.sections import CAPTIONS, PLOTS
+from semask.devices.slurm import share
+from semask.training.workdir import clear as clear_workdir
+from semask.workflow import guard, head, results, view
 
 SCHEMA = Path(workflow.basedir, "schemas", "config.schema.yaml")
 for path in workflow.config_settings.configfiles:
@@ -68,14 +69,14 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 # jobs end with the workflow that started them, so that none writes after the next one has begun
-os.environ[_guard.JOB] = str(os.getpid())
+os.environ[guard.JOB] = str(os.getpid())
 QUIET = {str(about) for about in workflow.output_settings.quiet or ()}
 if not workflow.dryrun:
     # also the Snakemakes that a cluster's jobs consist of
-    _head.heed_warnings()
+    head.heed_warnings()
     if workflow.is_main_process:
-        _head.take(Path(".snakemake"))
-        _view.let_errors_through(QUIET, logger)
+        head.take(Path(".snakemake"))
+        view.let_errors_through(QUIET, logger)
 
 RESULTS = config["results"]
 if config["variant"] is not None:
@@ -248,7 +249,7 @@ def check_present(row, record, asked_by):
         and not workflow.non_local_exec_or_dryrun
     )
     if row["device"] != "cpu" and runs_here and not exists(record):
-        from semask.device import require
+        from semask.devices.presence import require
 
         try:
             require(row["device"], row["processes"], asked_by)
@@ -378,9 +379,9 @@ def show_results():
         html = Path(RESULTS, "report.html")
         # from a storage it would bring copies that Snakemake then takes for protected outputs
         stored = workflow.storage_settings.default_storage_provider is not None
-        fault = None if stored else _results.put_together(workflow, html)
+        fault = None if stored else results.put_together(workflow, html)
         if not workflow.output_settings.quiet:
-            print(_results.shown(made[0], html), flush=True)
+            print(results.shown(made[0], html), flush=True)
         if fault is not None:
             print(
                 f"error: {html}: not made ({fault}); its first page is {made[0].page}",
@@ -392,13 +393,13 @@ def show_results():
 def wait_for_jobs_left():
     """Wait for what a Snakemake that was killed has left running on a cluster."""
     if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
-        _head.wait_for_jobs_left()
+        head.wait_for_jobs_left()
 
 
 def show_view():
     """Show how far the workflow is, while it runs."""
     if workflow.is_main_process and not QUIET & {"progress", "all"}:
-        _view.start(workflow, config, RESULTS, logger.info)
+        view.start(workflow, config, RESULTS, logger.info)
 
 
 def get_cores_of(wildcards):

@@ -8,7 +8,9 @@ from there.
 
 # The scores during training come from the evaluation code, but what is trained does not: the
 # evaluation stage scores the kept weights again.
-EVALUATION_CODE = ["semask.evaluation"]
+EVALUATION_CODE = [
+    f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")
+]
 TRAIN = (
     "exec python -m workflow_scripts.train --config {params.config:q}"
     " --device {wildcards.device} --processes {params.processes} --nodes {params.nodes}"

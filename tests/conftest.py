@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from semask.config import assemble
+from semask.config.layers import assemble
 
 from .server import Server, serving
 from .simulated_npu.build import CannotBuildError, environment

@@ -9,19 +9,19 @@ import sys
 
 import torch
 
-from semask import device as devices
+from semask.config.recipe import Numerics
 from semask.data.loading import Example, multi_scale_views
-from semask.evaluation import evaluate
+from semask.devices import computing, setup
+from semask.evaluation.split import evaluate
 from semask.model import build
-from semask.recipe import Numerics
 
 HEIGHT, WIDTH, CLASSES = 1024, 2048, 150
 
 variant, attention, *ratios = sys.argv[1:]
-device = devices.set_up("cpu", 1, Numerics("exact", False, False, False))
+device = setup.set_up("cpu", 1, Numerics("exact", False, False, False))
 kinds = ("windowed", "windowed", attention, attention)
 model = build(variant, CLASSES, semantic_attention=kinds)
-devices.place(model, device)
+computing.place(model, device)
 views = multi_scale_views([float(ratio) for ratio in ratios] or [1.0], flip=bool(ratios))
 shown = {
     view.ratio: torch.randint(

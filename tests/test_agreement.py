@@ -11,14 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
+from semask.base.errors import InputError
+from semask.base.records import write_record
 from semask.data.classes import CITYSCAPES_TRAIN_IDS
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
-from semask.errors import InputError
-from semask.evaluation import confusion_matrix, scores
-from semask.predictions import label_ids_of, prediction_names, save_prediction, write_predictions
-from semask.records import write_record
+from semask.evaluation.metrics import confusion_matrix, scores
+from semask.evaluation.predictions import (
+    label_ids_of,
+    prediction_names,
+    save_prediction,
+    write_predictions,
+)
 from workflow_scripts import agreement
 
 ROAD, CAR, BUS, SKY = 7, 26, 28, 23  # label ids

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semask import archives
-from semask.archives import check_archive, common_folder, extract
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.fetching import archives
+from semask.fetching.archives import check_archive, common_folder, extract
 
 NOISE = random.Random(0).randbytes(300_000)
 ADE = {
@@ -355,7 +355,7 @@ def test_killed_and_done_again(tmp_path: Path) -> None:
     members = {f"folder/{n:03}": NOISE[n : n + 200_000] for n in range(200)}
     archive = pack(tmp_path / "a.zip", members)
     folder = tmp_path / "root"
-    program = "import sys; from pathlib import Path; from semask.archives import extract; "
+    program = "import sys; from pathlib import Path; from semask.fetching.archives import extract; "
     program += "extract(Path(sys.argv[1]), Path(sys.argv[2]))"
     running = subprocess.Popen([sys.executable, "-c", program, str(archive), str(folder)])
     while not list(folder.glob("folder/*")) and running.poll() is None:

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from semask.baselines import constant_prediction, nearest_colour
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.evaluation.baselines import constant_prediction, nearest_colour
 
 
 def flat(colour: tuple[int, int, int], label: int, size: int = 8) -> tuple[np.ndarray, np.ndarray]:

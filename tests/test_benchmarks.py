@@ -21,7 +21,8 @@ from benchmarks.original import (
 from semask.data.inputs import network_input
 from semask.data.reading import read_image, read_label
 from semask.data.transforms import Augmentation, augment
-from semask.evaluation import confusion_matrix, predict
+from semask.evaluation.metrics import confusion_matrix
+from semask.evaluation.prediction import predict
 from semask.model import build, segmentation_losses
 
 REPOSITORY = Path(__file__).parents[1]

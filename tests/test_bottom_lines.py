@@ -6,7 +6,7 @@ import pyte
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask.bottom_lines import Reserved, draw, release
+from semask.workflow.bottom_lines import Reserved, draw, release
 
 SIZE = os.terminal_size((20, 10))
 

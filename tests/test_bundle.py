@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from semask.bundle import MANIFEST, outline, pack, unpack
-from semask.errors import InputError
-from semask.files import digest_of
-from semask.records import write_record
+from semask.base.errors import InputError
+from semask.base.files import digest_of
+from semask.base.records import write_record
+from semask.comparison.bundle import MANIFEST, outline, pack, unpack
 
 RUN = "npu-8p/full/seed0"
 FILES = [

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask.checkpoint_files import read_checkpoint, write_checkpoint
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.training.checkpoint_files import read_checkpoint, write_checkpoint
 
 STATE = {"iteration": 7, "model": {"a": torch.arange(100.0), "b": torch.tensor(True)}, "best": None}
 

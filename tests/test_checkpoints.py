@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from semask.checkpoints import read_state_dict, write_reference_checkpoint
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.evaluation.weight_files import read_state_dict, write_reference_checkpoint
 
 
 def refusal(path: Path) -> str:

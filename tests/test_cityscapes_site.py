@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from semask import cityscapes_site
-from semask.errors import InputError
-from semask.fetch import Source, fetch
+from semask.base.errors import InputError
+from semask.fetching import cityscapes_site
+from semask.fetching.fetch import Source, fetch
 
 from .server import Server
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from semask.config import assemble, check_all, check_config
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.config.checks import check_all, check_config
+from semask.config.layers import assemble
 from semask.model import VARIANTS
 
 REPOSITORY = Path(__file__).parents[1]
@@ -196,7 +197,7 @@ def test_the_schema_names_the_variants_there_are() -> None:
 
 
 def test_nested_values_of_the_command_line_are_not_texts() -> None:
-    from semask.config import typed
+    from semask.config.layers import typed
 
     given = {
         "variant": "large",

@@ -1,4 +1,4 @@
-"""That the names of torch_npu which semask.device uses are in the real package.
+"""That the names of torch_npu which semask.devices.backends uses are in the real package.
 
 The wheel is read, not run: it needs CANN. Where it cannot be fetched the tests are skipped.
 """
@@ -19,7 +19,9 @@ from filelock import FileLock
 REPOSITORY = Path(__file__).parents[1]
 # the one that the NPU environment pins, and the one of this torch
 VERSIONS = ("2.12.0.post2", "2.13.0")
-SOURCE = (REPOSITORY / "semask" / "device.py").read_text()
+SOURCE = "\n".join(
+    path.read_text() for path in sorted((REPOSITORY / "semask" / "devices").glob("*.py"))
+)
 MODULES = {"npu": "torch_npu/npu/__init__.py", "npu.utils": "torch_npu/npu/utils.py"}
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 
-from semask.config import assemble
-from semask.cost import (
+from semask.base.errors import InputError
+from semask.base.records import write_record
+from semask.comparison.cost import (
     BYTES_PER_PARAMETER,
     Autocast,
     gmac_of,
@@ -21,14 +22,13 @@ from semask.cost import (
     saved_bytes,
     training_memory,
 )
+from semask.config.layers import assemble
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.data.sets import cityscapes
 from semask.data.streets import generate
-from semask.errors import InputError
-from semask.facts import on_meta
 from semask.model import build
-from semask.records import write_record
+from semask.model.facts import on_meta
 from workflow_scripts.cost import configs_of
 
 from .conftest import REPOSITORY
@@ -249,7 +249,7 @@ def test_documented_tables_are_the_computed_ones(arguments: list[str]) -> None:
 STEPS = """
 import sys, torch
 from semask.model import build, segmentation_losses
-from semask.optimization import build_optimizer
+from semask.training.optimization import build_optimizer
 torch.set_num_threads(1)
 batch = int(sys.argv[1])
 model = build("tiny", 19)

@@ -9,25 +9,25 @@ from typing import Any
 import pytest
 import torch
 
-from semask import device as devices
-from semask import distributed
-from semask.errors import InputError
-from semask.recipe import Numerics
-from semask.timeline import Timeline
+from semask.base.errors import InputError
+from semask.config.recipe import Numerics
+from semask.devices import computing, cpu_fallbacks, description, distributed, presence, setup
+from semask.devices.backends import AbsentError
+from semask.devices.timeline import Timeline
 
 PLAIN = Numerics(gelu="exact", reduced_matmul=False, reduced_convolution=False, deterministic=False)
 
 
 def test_the_cpu_is_always_there_and_may_be_shared() -> None:
-    devices.require("cpu", 1000, "rows: cpu-1000p")
+    presence.require("cpu", 1000, "rows: cpu-1000p")
 
 
 def test_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     for device in ("gpu", "npu"):
-        monkeypatch.setattr(devices, "_count", _none_because("of a reason"))
-        assert devices.count(device) == 0
+        monkeypatch.setattr(presence, "counted", _none_because("of a reason"))
+        assert presence.count(device) == 0
         with pytest.raises(InputError) as caught:
-            devices.require(device, 1, f"rows: {device}-1p")
+            presence.require(device, 1, f"rows: {device}-1p")
         assert str(caught.value) == (
             f"rows: {device}-1p: device {device} is not present on this machine: of a reason; or "
             "run this where the device is"
@@ -36,7 +36,7 @@ def test_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _none_because(reason: str) -> object:
     def count(device: str) -> int:
-        raise devices._AbsentError(reason)
+        raise AbsentError(reason)
 
     return count
 
@@ -44,7 +44,7 @@ def _none_because(reason: str) -> object:
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
 def test_a_torch_without_cuda() -> None:
     with pytest.raises(InputError, match="is built without CUDA; install"):
-        devices.require("gpu", 1, "released")
+        presence.require("gpu", 1, "released")
 
 
 def test_a_torch_with_cuda_and_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_a_torch_with_cuda_and_no_driver(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError) as caught:
-        devices.require("gpu", 1, "rows: gpu-1p")
+        presence.require("gpu", 1, "rows: gpu-1p")
     assert (
         "torch is built for CUDA 13.0 but finds no usable driver or device with "
         "CUDA_VISIBLE_DEVICES='': Found no NVIDIA driver on your system." in str(caught.value)
@@ -69,15 +69,15 @@ def test_a_torch_with_cuda_and_no_driver(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_no_torch_npu() -> None:
     with pytest.raises(InputError, match=r"device npu .* torch_npu is not installed"):
-        devices.require("npu", 8, "rows: npu-8p")
+        presence.require("npu", 8, "rows: npu-8p")
 
 
 def test_more_processes_than_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_count", lambda device: 4)
+    monkeypatch.setattr(presence, "counted", lambda device: 4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
-    devices.require("gpu", 4, "rows: gpu-4p")
+    presence.require("gpu", 4, "rows: gpu-4p")
     with pytest.raises(InputError) as caught:
-        devices.require("gpu", 8, "rows: gpu-8p")
+        presence.require("gpu", 8, "rows: gpu-8p")
     assert str(caught.value) == (
         "rows: gpu-8p: asks for 8 gpu devices and 4 are here with "
         "CUDA_VISIBLE_DEVICES='0,1,2,3'; lower `processes`, or run this where they are"
@@ -90,16 +90,16 @@ def test_devices_are_taken_from_those_that_are_visible(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(devices, "_count", lambda device: 0 if listed == "" else 3)
+    monkeypatch.setattr(presence, "counted", lambda device: 0 if listed == "" else 3)
     if listed is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     if taken is None:
         with pytest.raises(InputError):
-            devices.reserve("gpu", 2, "rows: gpu-2p")
+            presence.reserve("gpu", 2, "rows: gpu-2p")
     else:
-        devices.reserve("gpu", 2, "rows: gpu-2p")
+        presence.reserve("gpu", 2, "rows: gpu-2p")
         assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
@@ -124,7 +124,7 @@ def test_devices_are_those_that_slurm_gave(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(devices, "_count", lambda device: 8)
+    monkeypatch.setattr(presence, "counted", lambda device: 8)
     variable = {"gpu": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}[device]
     # restored, with what reserve makes of it
     monkeypatch.setenv(variable, listed or "")
@@ -134,8 +134,8 @@ def test_devices_are_those_that_slurm_gave(
             raise InputError("Slurm job 12: was given no npu")
         return given
 
-    monkeypatch.setattr("semask.slurm.own_devices", own)
-    devices.reserve(device, len(taken.split(",")), "rows: of a test")
+    monkeypatch.setattr("semask.devices.slurm.own_devices", own)
+    presence.reserve(device, len(taken.split(",")), "rows: of a test")
     assert os.environ[variable] == taken
 
 
@@ -153,10 +153,11 @@ def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
         "[torch.backends]\ntorch_npu = torch_npu:_start\n"
     )
     program = (
-        "from semask import device\n"
-        "device.set_up('cpu', 1, device.Numerics('exact', False, False, False))\n"
-        "from semask.errors import InputError\n"
-        "try: device.require('npu', 1, 'rows: npu-1p')\n"
+        "from semask.config.recipe import Numerics\n"
+        "from semask.devices import presence, setup\n"
+        "setup.set_up('cpu', 1, Numerics('exact', False, False, False))\n"
+        "from semask.base.errors import InputError\n"
+        "try: presence.require('npu', 1, 'rows: npu-1p')\n"
         "except InputError as fault: print(fault)\n"
     )
     done = subprocess.run(
@@ -183,7 +184,7 @@ WARNINGS = (
 
 def test_operators_that_fall_back_are_noted(capfd: pytest.CaptureFixture[str]) -> None:
     npu: Any = SimpleNamespace(type="npu")
-    with devices.noted_fallbacks(npu) as operators:
+    with cpu_fallbacks.noted_fallbacks(npu) as operators:
         for warning in WARNINGS:
             os.write(2, warning.encode())
         print("from Python", file=sys.stderr)
@@ -195,7 +196,7 @@ def test_operators_that_fall_back_are_noted(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_nothing_falls_back_elsewhere() -> None:
-    with devices.noted_fallbacks(torch.device("cpu")) as operators:
+    with cpu_fallbacks.noted_fallbacks(torch.device("cpu")) as operators:
         os.write(2, WARNINGS[0].encode())
     assert operators() == []
 
@@ -204,7 +205,7 @@ def test_the_description_names_what_changes_results(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("HCCL_DETERMINISTIC", "true")
     monkeypatch.setenv("A_TOKEN", "secret")
-    found = devices.describe("cpu")
+    found = description.describe("cpu")
     assert found["name"]
     assert found["torch"] == torch.__version__
     assert found["driver"] is None
@@ -225,14 +226,14 @@ def test_what_is_here_is_said_of_every_device() -> None:
 
 
 def test_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = devices.set_up("cpu", 1, PLAIN)
+    device = setup.set_up("cpu", 1, PLAIN)
     x = torch.ones(2, 2)
     for precision, dtype in (
         ("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)
     ):  # fmt: skip
-        with devices.autocast(device, precision):
+        with computing.autocast(device, precision):
             assert (x @ x).dtype == dtype
-        assert devices.grad_scaler(device, precision).is_enabled() == (precision == "fp16")
+        assert computing.grad_scaler(device, precision).is_enabled() == (precision == "fp16")
 
 
 def test_the_timeline_leaves_out_what_comes_before_a_restart() -> None:
@@ -256,8 +257,8 @@ def test_counts_survive_the_sum_over_one_process() -> None:
 
 def test_generators_go_on_from_their_saved_state() -> None:
     device = torch.device("cpu")
-    devices.seed_everything(3)
-    state = devices.generator_state(device)
+    setup.seed_everything(3)
+    state = setup.generator_state(device)
     first = torch.rand(4)
-    devices.restore_generator_state(device, state)
+    setup.restore_generator_state(device, state)
     assert torch.equal(torch.rand(4), first)

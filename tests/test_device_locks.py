@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from semask import device_locks
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.devices import locks
 
 HOLD = """
 import sys, time
-from semask import device_locks
-device_locks._PAUSE = 0.05
-taken = device_locks.take(
+from semask.devices import locks
+locks._PAUSE = 0.05
+taken = locks.take(
     "gpu", sys.argv[2].split(","), int(sys.argv[1]), lambda: print("waiting", flush=True)
 )
 print("took", *taken, flush=True)
@@ -25,8 +25,8 @@ sys.stdin.readline()
 # what the launcher does: take devices, then become another program
 BECOME = """
 import os, sys
-from semask import device_locks
-device_locks.take("gpu", ["0"], 1)
+from semask.devices import locks
+locks.take("gpu", ["0"], 1)
 os.execv(sys.executable, [sys.executable, "-c", "print('took', flush=True); input()"])
 """
 Holder = Callable[..., "subprocess.Popen[str]"]
@@ -107,5 +107,5 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"semask-devices-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="not a folder of this user"):
-        device_locks.take("gpu", ["0"], 1)
+        locks.take("gpu", ["0"], 1)
     assert not list((tmp_path / "elsewhere").iterdir())

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from semask.base.errors import InputError
 from semask.data import sets
-from semask.download import download
-from semask.errors import InputError
-from semask.fetch import Source
-from semask.pins import read_pins
+from semask.fetching.download import download
+from semask.fetching.fetch import Source
+from semask.fetching.pins import read_pins
 
 from .server import Server
 from .test_archives import ADE, pack, tree

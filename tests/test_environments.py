@@ -94,7 +94,7 @@ def test_the_settings_for_npus_can_be_sourced(tmp_path: Path) -> None:
     exported = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     names = re.findall(r"^export (\w+)=", script.read_text(), re.MULTILINE)
     assert len(names) >= 6
-    from semask.device import _TELLING
+    from semask.devices.description import _TELLING
 
     for name in names:
         assert exported[name]

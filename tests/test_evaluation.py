@@ -10,17 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from semask import evaluation
-from semask.errors import InputError
-from semask.evaluation import (
-    check_counted,
-    confusion_matrix,
-    evaluate,
-    predict,
-    predict_average,
-    scores,
-)
-from semask.recipe import SlidingWindow
+from semask.base.errors import InputError
+from semask.config.recipe import SlidingWindow
+from semask.evaluation.metrics import confusion_matrix, scores
+from semask.evaluation.prediction import predict, predict_average
+from semask.evaluation.split import check_counted, evaluate
+
+CHUNK_BYTES = "semask.evaluation.prediction._CHUNK_BYTES"
 
 
 def test_scores_equal_the_original(oracle: Path) -> None:
@@ -190,7 +186,7 @@ def test_classes_in_parts_give_the_labels_of_all_at_once(
         model.register_forward_hook(lambda module, inputs, logits: logits.round())
     shown = random_image(*image, seed)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(evaluation, "_CHUNK_BYTES", at_a_time * 4 * size[0] * size[1])
+        patch.setattr(CHUNK_BYTES, at_a_time * 4 * size[0] * size[1])
         found = predict(model, shown, size)
         whole = model(shown).contiguous()
         of_each_class = [resized(whole[:, k : k + 1], size) for k in range(classes)]
@@ -235,7 +231,7 @@ def test_multi_scale_and_flip(
         for mirrored in (False, True)
     ]
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(evaluation, "_CHUNK_BYTES", at_a_time * 4 * size[0] * size[1])
+        patch.setattr(CHUNK_BYTES, at_a_time * 4 * size[0] * size[1])
         found = predict_average(model, iter(views), size)
         assert_same_where_clear(found, plain_average(model, views, size))
         # the flips are undone: without that, the labels are others
@@ -306,7 +302,7 @@ def test_sliding_window(data: st.DataObject) -> None:
     window = SlidingWindow(size, stride)
     model, image = Quarter(5).eval(), random_image(height, width)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(evaluation, "_CHUNK_BYTES", 2 * 4 * of_label[0] * of_label[1])
+        patch.setattr(CHUNK_BYTES, 2 * 4 * of_label[0] * of_label[1])
         found = predict(model, image, of_label, window)
         windows = list(model.shapes)
         logits, count = plain_windows(model, image, window)

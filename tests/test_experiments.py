@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from semask.config import assemble, check_config
-from semask.recipe import resolve
+from semask.config.checks import check_config
+from semask.config.layers import assemble
+from semask.config.recipe import resolve
 from tests.conftest import ORACLE, REPOSITORY
 
 PUBLISHED = json.loads((ORACLE / "configs.json").read_text())
@@ -137,7 +138,7 @@ def test_a_later_layer_has_the_last_word_over_a_variant() -> None:
 
 @pytest.mark.parametrize("known", [{}, {"x": {}, "y": {}}])
 def test_a_variant_that_is_not_there(known: dict[str, Any]) -> None:
-    from semask.errors import InputError
+    from semask.base.errors import InputError
 
     with pytest.raises(InputError, match="config: variant: 'z' is not a name under variants"):
         assemble([{"variant": "z", "variants": known}])
@@ -150,7 +151,7 @@ def test_experiments_are_found() -> None:
 
 @pytest.mark.parametrize("wrong", [{"variant": ["a"]}, {"variants": 5}, {"variants": {"small": 5}}])
 def test_variants_of_the_wrong_type(wrong: dict[str, Any]) -> None:
-    from semask.errors import InputError
+    from semask.base.errors import InputError
 
     with pytest.raises(InputError, match="config: variant"):
         assemble([*layers("cityscapes"), wrong])

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from semask.checkpoints import read_state_dict
-from semask.errors import InputError
-from semask.files import sha256
+from semask.base.errors import InputError
+from semask.base.files import sha256
+from semask.base.records import write_record
+from semask.evaluation.weight_files import read_state_dict
 from semask.model import build, load_reference
-from semask.records import write_record
 from workflow_scripts import export_weights
 
 from .conftest import REPOSITORY, recipe

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from semask.errors import InputError
-from semask.facts import SIZES, model_facts, variants_tables
+from semask.base.errors import InputError
+from semask.base.records import read_record
 from semask.model import VARIANTS
-from semask.records import read_record
+from semask.model.facts import SIZES, model_facts, variants_tables
 
 from .conftest import REPOSITORY
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from semask.errors import InputError
-from semask.fetch import ALGORITHMS, Source, fetch
-from semask.pins import read_pins
+from semask.base.errors import InputError
+from semask.fetching.fetch import ALGORITHMS, Source, fetch
+from semask.fetching.pins import read_pins
 
 from .server import LOGIN_PAGE, Server
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from semask.base.files import write_atomically
 from semask.data.streets import generate
-from semask.files import write_atomically
-from semask.table import build_table, write_table
+from semask.report.table import build_table, write_table
 
 
 @contextmanager

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semask.health import LossWatch, first_not_finite
+from semask.training.health import LossWatch, first_not_finite
 
 
 def lines(losses: list[float], first: int = 1) -> list[dict[str, float]]:

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from semask.bundle import pack, unpack
-from semask.errors import InputError
-from semask.imported import Imported, read_imported
-from semask.published import read_published
-from semask.records import read_record, write_record
-from semask.table import build_table, write_table
+from semask.base.errors import InputError
+from semask.base.records import read_record, write_record
+from semask.comparison.bundle import pack, unpack
+from semask.comparison.imported import Imported, read_imported
+from semask.comparison.published import read_published
+from semask.report.table import build_table, write_table
 
 from .conftest import REPOSITORY, recipe
 

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from semask.config import assemble
+from semask.config.layers import assemble
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / "profiles/kubernetes"

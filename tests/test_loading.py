@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from semask.base.errors import InputError
 from semask.data.inputs import network_input
 from semask.data.loading import (
     Batch,
@@ -17,7 +18,6 @@ from semask.data.loading import (
 )
 from semask.data.reading import read_image
 from semask.data.transforms import Augmentation
-from semask.errors import InputError
 
 AUGMENTATION = Augmentation((32, 16), (0.8, 1.2), None, (16, 16))
 IMAGES = 7

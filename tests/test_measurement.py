@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semask.measurement import speed
+from semask.training.measurement import speed
 
 SECONDS = st.floats(1e-3, 1e3)
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from semask.model import build
-from semask.optimization import build_optimizer, learning_rate
+from semask.training.optimization import build_optimizer, learning_rate
 
 
 @pytest.mark.parametrize(

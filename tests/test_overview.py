@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semask.overview import Job, duration, overview, runs_below
-from semask.run_progress import Plan, Progress
+from semask.training.run_progress import Plan, Progress
+from semask.workflow.overview import Job, duration, overview, runs_below
 
 NOW = 1_000_000.0
 PLAN = Plan(iterations=400, evaluate_every=100, global_batch=8)

@@ -1,6 +1,6 @@
 """Which process a run waits for. That runs are really ended is tested with real ones."""
 
-from semask.progress import PHASES, Point, verdict
+from semask.devices.progress import PHASES, Point, verdict
 
 LOADING, COMPUTING, EVALUATING = (
     PHASES.index(phase) for phase in ("waiting for data", "computing gradients", "evaluating")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semask.provenance import code_version, describe_run, now, source_digest
+from semask.base.provenance import code_version, describe_run, now, source_digest
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -17,9 +17,12 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+EVALUATION = [f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")]
+
+
 def digest(copy: Path, call: str) -> str:
     """The digest as a fresh process computes it in a copy of the sources."""
-    code = f"from semask.provenance import source_digest; print(source_digest({call}))"
+    code = f"from semask.base.provenance import source_digest; print(source_digest({call}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True
     )
@@ -28,7 +31,7 @@ def digest(copy: Path, call: str) -> str:
 
 def test_only_what_a_script_imports_counts(copy: Path) -> None:
     calls = {
-        "train": "'workflow_scripts.train', ['semask.evaluation']",
+        "train": f"'workflow_scripts.train', {EVALUATION}",
         "evaluate": "'workflow_scripts.evaluate'",
         "labels": "'workflow_scripts.labels'",
         "labels of ADE20K": "'workflow_scripts.labels', also=['semask.data.sets.ade20k']",
@@ -41,14 +44,14 @@ def test_only_what_a_script_imports_counts(copy: Path) -> None:
             source.write("\n# a comment\n")
         return {name for name, call in calls.items() if digest(copy, call) != before[name]}
 
-    assert changed_by("semask/evaluation.py") == {"evaluate"}
-    assert changed_by("semask/optimization.py") == {"train"}
+    assert changed_by("semask/evaluation/split.py") == {"evaluate"}
+    assert changed_by("semask/training/optimization.py") == {"train"}
     assert changed_by("semask/model/backbone.py") == {"train", "evaluate"}
     assert changed_by("semask/data/labels.py") == {"labels", "labels of ADE20K"}
     assert changed_by("semask/data/sets/ade20k.py") == {"labels of ADE20K"}
     assert changed_by("semask/data/sets/coco_stuff10k.py") == set()
-    assert changed_by("semask/table.py") == {"table"}
-    assert changed_by("semask/errors.py") == set(calls)
+    assert changed_by("semask/report/table.py") == {"table"}
+    assert changed_by("semask/base/errors.py") == set(calls)
 
 
 def test_the_digest_is_that_of_the_source() -> None:

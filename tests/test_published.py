@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from semask.errors import InputError
-from semask.fetch import ALGORITHMS
-from semask.published import read_sources
+from semask.base.errors import InputError
+from semask.comparison.published import read_sources
+from semask.fetching.fetch import ALGORITHMS
 
 WEIGHTS = Path(__file__).parents[1] / "published" / "weights.csv"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask.errors import InputError
-from semask.records import SCHEMA, read_record, write_record
+from semask.base.errors import InputError
+from semask.base.records import SCHEMA, read_record, write_record
 
 KINDS = ("train", "evaluate", "baselines", "facts")
 

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
+from semask.base.records import read_record
+from semask.comparison.published import published_accuracy
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
 from semask.data.streets import generate
 from semask.model import build
 from semask.model.weights import export_reference
-from semask.published import published_accuracy
-from semask.records import read_record
-from semask.released import build_released_table, write_released_table
+from semask.report.released_table import build_released_table, write_released_table
 
 from .conftest import REPOSITORY
 

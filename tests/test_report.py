@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semask.base.errors import InputError
+from semask.base.files import digest_of
+from semask.comparison.imported import Imported
+from semask.comparison.published import read_published
 from semask.data.classes import CITYSCAPES_CLASSES
-from semask.errors import InputError
-from semask.files import digest_of
-from semask.imported import Imported
-from semask.published import read_published
-from semask.report import write_report
-from semask.sections import PLOTS, TITLES
-from semask.table import build_table
+from semask.report.page import write_report
+from semask.report.sections import PLOTS, TITLES
+from semask.report.table import build_table
 
 from .conftest import REPOSITORY, recipe
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from semask import signals
-from semask.errors import InputError
-from semask.log_file import read_log
-from semask.run_log import Position, RunLog
+from semask.base import signals
+from semask.base.errors import InputError
+from semask.training.log_file import read_log
+from semask.training.run_log import Position, RunLog
 
 BATCH = 4
 

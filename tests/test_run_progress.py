@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semask.recipe import resolve
-from semask.run_progress import Plan, read_plan, read_progress
-from semask.workdir import open_workdir
-from workflow_scripts._view import planned
+from semask.config.recipe import resolve
+from semask.training.run_progress import Plan, read_plan, read_progress
+from semask.training.workdir import open_workdir
+from semask.workflow.view import planned
 
 Writer = Callable[[bytes], Path]
 NAMES = st.sampled_from(["iteration", "evaluation", "loss", "seconds", "data_seconds"])
@@ -85,7 +85,7 @@ def test_the_last_evaluation_is_remembered(write: Writer, monkeypatch: pytest.Mo
     lines = lines_of(300, 300)
     first = read_progress(write(as_log(lines)))
     assert first is not None
-    monkeypatch.setattr("semask.run_progress._FURTHER", 0)  # it is not looked for again
+    monkeypatch.setattr("semask.training.run_progress._FURTHER", 0)  # it is not looked for again
     step = {"loss": 0.1, "seconds": 0.5, "data_seconds": 0.1}
     lines += [{"iteration": n, **step} for n in range(301, 900)]
     second = read_progress(write(as_log(lines)), first)

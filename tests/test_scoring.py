@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from semask.base.files import sha256
+from semask.base.records import write_record
+from semask.config.recipe import build_settings, resolve
 from semask.data.classes import CITYSCAPES_LABELS
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
 from semask.data.streets import generate
-from semask.files import sha256
 from semask.model import build
-from semask.recipe import build_settings, resolve
-from semask.records import write_record
 
 IMAGES = 3
 

@@ -16,7 +16,7 @@ START = """
 import io
 import torch
 import torch_npu
-from semask import device as devices
+from semask.devices import computing, setup
 
 npu = torch.device("npu", 0)
 
@@ -73,10 +73,10 @@ assert torch.load(file, map_location="npu:0", weights_only=True)["a"].device == 
 assert torch.equal(x.pin_memory().to(npu, non_blocking=True).cpu(), x)
 
 # random numbers go on from a saved state
-devices.seed_everything(5)
-state = devices.generator_state(npu)
+setup.seed_everything(5)
+state = setup.generator_state(npu)
 first = torch.rand(4, device=npu)
-devices.restore_generator_state(npu, state)
+setup.restore_generator_state(npu, state)
 assert torch.equal(torch.rand(4, device=npu), first)
 
 # memory is given back, and counted while it is held
@@ -85,7 +85,7 @@ held = torch.empty(1000, device=npu) + 1
 assert torch.accelerator.memory_allocated() - before == 4000
 del held
 assert torch.accelerator.memory_allocated() == before
-assert devices.peak_memory(npu) > before
+assert computing.peak_memory(npu) > before
 """
     run(simulated_npu(), program)
 
@@ -97,16 +97,16 @@ def test_checkpoints_move_between_devices(
     program = f"""
 from pathlib import Path
 from types import SimpleNamespace
-from semask.keeping import Keeper
+from semask.training.keeping import Keeper
 from semask.model import build, segmentation_losses
-from semask.run_log import Position
+from semask.training.run_log import Position
 import hashlib
 
 def start(kind):
     device = torch.device(kind, 0) if kind == "npu" else torch.device("cpu")
     model = build("nano", 4, drop_path=0.0, dropout=0.0, semantic_dropout=0.0).to(device)
     return device, {{"model": model, "optimizer": torch.optim.AdamW(model.parameters()),
-                    "scaler": devices.grad_scaler(device, "fp16")}}
+                    "scaler": computing.grad_scaler(device, "fp16")}}
 
 def step(device, parts):
     g = torch.Generator().manual_seed(0)
@@ -118,7 +118,7 @@ def step(device, parts):
     parts["scaler"].update()
     return loss.item()
 
-devices.seed_everything(0)
+setup.seed_everything(0)
 run = SimpleNamespace(
     work=Path({str(tmp_path)!r}), mode="full", device="cpu", name="run",
     fault_tolerance=SimpleNamespace(keep_checkpoints=1),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from semask import slurm
-from semask.errors import InputError
+from semask.base.errors import InputError
+from semask.devices import slurm
 
 JOB = (
     "JobId=12 JobName=semask JobState=RUNNING NumNodes=3 NumCPUs=128 NumTasks=3 "

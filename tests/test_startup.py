@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from semask.startup import imports
+from semask.base.startup import imports
 
 
 def test_garbage_is_looked_for_again_after_imports() -> None:

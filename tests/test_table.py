@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from semask.cells import COLUMNS
-from semask.errors import InputError
-from semask.published import read_published, same_experiment, schedule_differences
-from semask.records import read_record, write_record
-from semask.table import build_table, write_table
+from semask.base.errors import InputError
+from semask.base.records import read_record, write_record
+from semask.comparison.published import read_published, same_experiment, schedule_differences
+from semask.report.cells import COLUMNS
+from semask.report.table import build_table, write_table
 
 from .conftest import REPOSITORY, recipe
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts import _view
+from semask.workflow import view
 
 
 def test_a_fault_is_said_once(monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]) -> None:
     """For example that a later Snakemake has its jobs elsewhere."""
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    monkeypatch.setattr(_view, "_LINE_SECONDS", 0.01)
+    monkeypatch.setattr(view, "_LINE_SECONDS", 0.01)
     said: list[str] = []
     later = SimpleNamespace(resource_settings=SimpleNamespace(cores=2))
-    _view.start(later, config, "results", said.append)
+    view.start(later, config, "results", said.append)
     deadline = time.monotonic() + 60
     while not said and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -37,7 +37,7 @@ def test_errors_are_let_through(quiet: set[str], shown: list[str]) -> None:
     handler = logging.StreamHandler(stream)
     handler.addFilter(lambda record: not quiet and record.levelno < logging.ERROR)
     log.addHandler(handler)
-    _view.let_errors_through(quiet, log)
+    view.let_errors_through(quiet, log)
     log.info("started")
     log.error("failed")
     assert stream.getvalue().split() == shown
@@ -63,7 +63,7 @@ def test_a_checkpoint_is_done_when_the_plan_is_made_anew(config: dict[str, Any])
     scheduler = SimpleNamespace(running=[making], failed=[])
     resources = SimpleNamespace(cores=2)
     workflow = SimpleNamespace(dag=dag, scheduler=scheduler, resource_settings=resources)
-    look = _view._looker(workflow, config, "results")
+    look = view._looker(workflow, config, "results")
     states = {job.name: job.state for job in look()}
     assert states == {"dataset": "running", "labels never": "waiting"}
     plan[:], scheduler.running[:] = [elm], []

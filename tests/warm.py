@@ -95,4 +95,4 @@ def warm_trainer() -> Warm:
     """The trainer with all that it imports; it is never edited."""
     path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-    return Warm(["semask.scoring", "semask.training"], environment)
+    return Warm(["semask.evaluation.scoring", "semask.training.loop"], environment)

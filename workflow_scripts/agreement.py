@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from semask import provenance
-from semask.agreement import cityscapes_iou, compare, label_id_files
+from semask.base import provenance
+from semask.base.records import read_record, write_record
 from semask.data.manifest import read_manifest
-from semask.predictions import read_predictions
-from semask.records import read_record, write_record
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file
+from semask.evaluation.agreement import cityscapes_iou, compare, label_id_files
+from semask.evaluation.predictions import read_predictions
+from semask.workflow import guard
+from semask.workflow.options import new_file
 
 _SAME = ("experiment", "row", "mode", "seed", "recipe", "data_fingerprint", "weights_digest",
          "device")  # fmt: skip
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--evaluate-record", type=Path, required=True)
     parser.add_argument("--saved-predictions", type=Path, required=True, help="their manifest")
     parser.add_argument("--val-manifest", type=Path, required=True)
@@ -48,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from semask import provenance, startup
+from semask.base import provenance, startup
+from semask.base.errors import InputError
+from semask.base.records import write_record
 from semask.data.classes import IGNORE
 from semask.data.manifest import check_classes, read_manifest
 from semask.data.reading import check_manifest_size, read_image, read_label
-from semask.errors import InputError
-from semask.records import write_record
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file, whole_number
+from semask.workflow import guard
+from semask.workflow.options import new_file, whole_number
 
 with startup.imports():
-    from semask.baselines import constant_prediction, nearest_colour
+    from semask.evaluation.baselines import constant_prediction, nearest_colour
 
 # images that the classifiers by colour see of a large split, evenly spread
 _MOST_IMAGES = 300
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--num-classes", type=whole_number("--num-classes", 1), required=True)
     parser.add_argument("--train-manifest", type=Path, required=True)
@@ -83,4 +83,4 @@ def _samples(
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

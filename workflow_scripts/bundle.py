@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from semask.bundle import pack
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file
+from semask.comparison.bundle import pack
+from semask.workflow import guard
+from semask.workflow.options import new_file
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--experiment", required=True, help="name of the experiment")
     parser.add_argument("--results", type=Path, required=True, help="folder that the files are in")
     parser.add_argument("--bundle", type=new_file, required=True, help="file to write")
@@ -20,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semask.config import assemble, check_config, read_layer
-from semask.cost import (
+from semask.base.files import GIB
+from semask.comparison.cost import (
     FORWARDS_PER_STEP,
     Memory,
     Rate,
@@ -20,10 +20,11 @@ from semask.cost import (
     row_work,
     training_memory,
 )
-from semask.facts import markdown
-from semask.files import GIB
-from semask.recipe import build_settings
-from workflow_scripts import _guard
+from semask.config.checks import check_config
+from semask.config.layers import assemble, read_layer
+from semask.config.recipe import build_settings
+from semask.model.facts import markdown
+from semask.workflow import guard
 
 _REPOSITORY = Path(__file__).parents[1]
 _SHIPPED = ("cityscapes", "ade20k", "coco_stuff10k", "ascend")
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--experiment", type=Path, nargs="+", action="append",
         help="overlays over config.yaml, in their order; may be given several times",
@@ -117,7 +118,7 @@ def experiments_table(configs: Sequence[Mapping[str, Any]], rates: Sequence[Rate
     """Markdown table of all rows: work, memory and, with rates, hours.
 
     Raises:
-        InputError: see `semask.cost.recipe_of`.
+        InputError: see `semask.comparison.cost.recipe_of`.
     """
     head = ["experiment, row", "training", "evaluation", "performance", "10¹⁵ MAC", "GiB"]
     rows = [[*head, *(["device-hours", "hours"] if rates else [])]]
@@ -182,4 +183,4 @@ def memory_table(variants: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from semask.base.errors import InputError
+from semask.base.files import write_atomically
 from semask.data import sets
-from semask.errors import InputError
-from semask.files import write_atomically
-from workflow_scripts import _guard
-from workflow_scripts._json_options import config_schema, json_value
-from workflow_scripts._options import new_file, new_folder, whole_number
+from semask.workflow import guard
+from semask.workflow.json_options import config_schema, json_value
+from semask.workflow.options import new_file, new_folder, whole_number
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--config",
         type=json_value("--config", _config_schema()),
@@ -51,4 +51,4 @@ def _config_schema() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

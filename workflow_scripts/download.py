@@ -2,16 +2,16 @@
 
 import json
 
-from semask.download import download
-from semask.fetch import Source
-from semask.files import write_atomically
-from workflow_scripts import _guard
-from workflow_scripts._json_options import SOURCE, add_download_options, json_value
-from workflow_scripts._options import new_file, new_folder
+from semask.base.files import write_atomically
+from semask.fetching.download import download
+from semask.fetching.fetch import Source
+from semask.workflow import guard
+from semask.workflow.json_options import SOURCE, add_download_options, json_value
+from semask.workflow.options import new_file, new_folder
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--archives",
         type=json_value("--archives", {"type": "array", "items": SOURCE}),
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

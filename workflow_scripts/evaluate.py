@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from semask import startup
+from semask.base import startup
+from semask.base.records import check_weights, kept_weights, read_record
+from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
-from semask.predictions import prediction_names
-from semask.recipe import execution_on
-from semask.records import check_weights, kept_weights, read_record
-from workflow_scripts import _guard
-from workflow_scripts._json_options import config_schema, json_value
-from workflow_scripts._launch import launch
-from workflow_scripts._options import new_file, whole_number
+from semask.evaluation.predictions import prediction_names
+from semask.workflow import guard
+from semask.workflow.json_options import config_schema, json_value
+from semask.workflow.launching import launch
+from semask.workflow.options import new_file, whole_number
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():
-        from semask.scoring import score_run
+        from semask.evaluation.scoring import score_run
 
     score_run(
         trained,
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--train-record", type=Path, required=True)
     parser.add_argument("--best", type=Path, required=True, help="weights of the best evaluation")
     parser.add_argument("--last", type=Path, required=True, help="weights of the last iteration")
@@ -70,7 +70,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
     )
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=_guard.NODES)
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
     parser.add_argument(
         "--multi-scale",
         type=json_value("--multi-scale", config_schema("evaluation.multi_scale")),
@@ -93,10 +93,10 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", type=new_file, required=True, help="the drawing, PNG")
     parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
-    parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
+    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
+    parser.add_argument("--forbid-fallbacks", action="store_true", help=guard.FORBID_FALLBACKS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -7,20 +7,20 @@ that it speaks of. Makes a checkpoint with `state_dict` and `meta`, as mmcv save
 from pathlib import Path
 from typing import Any
 
-from semask.checkpoints import load_weights, write_reference_checkpoint
+from semask.base.errors import InputError
+from semask.base.provenance import code_version
+from semask.base.records import check_weights, kept_weights, read_record
 from semask.data import sets
-from semask.errors import InputError
+from semask.evaluation.weight_files import load_weights, write_reference_checkpoint
 from semask.model import build, export_reference, load_reference
-from semask.provenance import code_version
-from semask.records import check_weights, kept_weights, read_record
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file
+from semask.workflow import guard
+from semask.workflow.options import new_file
 
 _SUFFIXES = (".pth", ".pt")
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--train-record", type=Path, required=True, help="the run's train.json")
     parser.add_argument("--which", choices=("best", "last"), default="best", help="(best)")
     parser.add_argument("--weights", type=Path, help="if they do not lie beside the record")
@@ -56,4 +56,4 @@ def _meta(record: dict[str, Any], which: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

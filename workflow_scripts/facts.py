@@ -1,17 +1,17 @@
 """Count parameters and multiply-accumulates of a model, or print those of docs/model.md."""
 
-from semask import provenance, startup
-from semask.records import write_record
-from workflow_scripts import _guard
-from workflow_scripts._json_options import MODEL, json_value
-from workflow_scripts._options import new_file
+from semask.base import provenance, startup
+from semask.base.records import write_record
+from semask.workflow import guard
+from semask.workflow.json_options import MODEL, json_value
+from semask.workflow.options import new_file
 
 with startup.imports():
-    from semask.facts import model_facts, variants_tables
+    from semask.model.facts import model_facts, variants_tables
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--variants", action="store_true", help="print tables of all variants")
     what.add_argument(
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -4,18 +4,18 @@ import os
 import shutil
 from pathlib import Path
 
-from semask.errors import InputError
-from semask.fetch import Source, fetch
-from semask.files import atomically
-from workflow_scripts import _guard
-from workflow_scripts._json_options import SOURCE, add_download_options, json_value
-from workflow_scripts._options import new_file
+from semask.base.errors import InputError
+from semask.base.files import atomically
+from semask.fetching.fetch import Source, fetch
+from semask.workflow import guard
+from semask.workflow.json_options import SOURCE, add_download_options, json_value
+from semask.workflow.options import new_file
 
 _WEIGHTS = (".pth", ".pt", ".safetensors")
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--source", type=json_value("--source", SOURCE), required=True, help="the source, JSON"
     )
@@ -42,11 +42,11 @@ def main() -> None:
 
 def _check_weights(path: Path) -> None:
     # torch takes seconds to import: only where a file has come
-    from semask.checkpoints import read_state_dict
+    from semask.evaluation.weight_files import read_state_dict
 
     if not read_state_dict(path):
         raise InputError(f"{path}: holds nothing; fetch it again")
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

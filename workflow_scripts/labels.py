@@ -5,12 +5,12 @@ from pathlib import Path
 from semask.data import sets
 from semask.data.labels import convert_part
 from semask.data.manifest import write_manifest
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file, new_folder, whole_number
+from semask.workflow import guard
+from semask.workflow.options import new_file, new_folder, whole_number
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--split", required=True)
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

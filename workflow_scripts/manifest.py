@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from semask.data.manifest import merge, read_part, write_manifest
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file
+from semask.workflow import guard
+from semask.workflow.options import new_file
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--parts", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--output", type=new_file, required=True, help="the split's manifest, JSON")
     arguments = parser.parse_args()
@@ -16,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -3,15 +3,15 @@
 import json
 from pathlib import Path
 
+from semask.base.files import write_atomically
 from semask.data.manifest import read_manifest
 from semask.data.preparing import prepare
-from semask.files import write_atomically
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file, new_folder, whole_number
+from semask.workflow import guard
+from semask.workflow.options import new_file, new_folder, whole_number
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -7,16 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-from semask.errors import InputError
-from semask.overview import overview, runs_below
-from workflow_scripts import _guard
+from semask.base.errors import InputError
+from semask.workflow import guard
+from semask.workflow.overview import overview, runs_below
 
 _BETWEEN_LOOKS = 2.0
 _FROM_THE_TOP = "\x1b[H\x1b[J"
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "results", type=Path, nargs="*", default=[Path("results")], help="default: results"
     )
@@ -42,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

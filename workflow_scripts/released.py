@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from semask import startup
+from semask.base import startup
 from semask.data.manifest import check_classes, read_manifest
-from workflow_scripts import _guard
-from workflow_scripts._json_options import MODEL, config_schema, json_value
-from workflow_scripts._launch import launch
-from workflow_scripts._options import new_file, whole_number
+from semask.workflow import guard
+from semask.workflow.json_options import MODEL, config_schema, json_value
+from semask.workflow.launching import launch
+from semask.workflow.options import new_file, whole_number
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--config",
         type=json_value("--config", _config_schema()),
@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
     parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=_guard.NODES)
-    parser.add_argument("--stall-minutes", type=float, default=30, help=_guard.STALL_MINUTES)
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
+    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     arguments = parser.parse_args()
     config = arguments.config
     val = read_manifest(arguments.val_manifest)
@@ -42,7 +42,7 @@ def main() -> None:
     )
 
     with startup.imports():
-        from semask.released import score_released
+        from semask.evaluation.released import score_released
 
     score_released(
         config,
@@ -78,4 +78,4 @@ def _config_schema() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from semask.published import published_accuracy
-from semask.records import read_record
-from semask.released import build_released_table, write_released_table
-from workflow_scripts import _guard
-from workflow_scripts._options import new_file
+from semask.base.records import read_record
+from semask.comparison.published import published_accuracy
+from semask.report.released_table import build_released_table, write_released_table
+from semask.workflow import guard
+from semask.workflow.options import new_file
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--records", type=Path, nargs="+", required=True)
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--dataset", required=True)
@@ -26,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from semask.comparison import Record, check_same_runs
-from semask.imported import read_imported
-from semask.log_file import read_log
-from semask.published import read_published
-from semask.records import read_record
-from semask.report import write_report
-from semask.table import build_table, write_table
-from workflow_scripts import _guard
-from workflow_scripts._json_options import config_schema, json_value
-from workflow_scripts._options import new_file
+from semask.base.records import read_record
+from semask.comparison.imported import read_imported
+from semask.comparison.published import read_published
+from semask.comparison.rows import Record, check_same_runs
+from semask.report.page import write_report
+from semask.report.table import build_table, write_table
+from semask.training.log_file import read_log
+from semask.workflow import guard
+from semask.workflow.json_options import config_schema, json_value
+from semask.workflow.options import new_file
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--rows",
         type=json_value("--rows", config_schema("rows")),
@@ -91,4 +91,4 @@ def _name(path: Path, copies: Path) -> str:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

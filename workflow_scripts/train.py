@@ -4,18 +4,19 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
-from semask import signals, startup, workdir
+from semask.base import signals, startup
+from semask.base.errors import InputError
+from semask.base.files import sha256
+from semask.base.provenance import source_digest
+from semask.config.recipe import execution_on, resolve
 from semask.data.manifest import check_classes, check_crop, read_manifest
-from semask.errors import InputError
-from semask.files import sha256
-from semask.launched import is_launched
-from semask.provenance import source_digest
-from semask.recipe import execution_on, resolve
-from semask.run import FaultTolerance, Run
-from workflow_scripts import _guard
-from workflow_scripts._json_options import MODEL, config_schema, json_value
-from workflow_scripts._launch import launch
-from workflow_scripts._options import new_file, new_folder, whole_number
+from semask.devices.launched import is_launched
+from semask.training import workdir
+from semask.training.run import FaultTolerance, Run
+from semask.workflow import guard
+from semask.workflow.json_options import MODEL, config_schema, json_value
+from semask.workflow.launching import launch
+from semask.workflow.options import new_file, new_folder, whole_number
 
 # parts of the config that training reads as they are
 _PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
@@ -61,7 +62,7 @@ def main() -> None:
 
             # torch takes seconds to import: only now that the input is known to be right
             with startup.imports():
-                from semask.training import train
+                from semask.training.loop import train
 
             train(run)
         if not arguments.keep_work:
@@ -129,7 +130,7 @@ def digest_of_weights(path: Path | None) -> str | None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument(
         "--config",
         type=json_value("--config", _CONFIG),
@@ -140,7 +141,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
     )
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=_guard.NODES)
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
     parser.add_argument(
         "--threads",
         type=whole_number("--threads", 1),
@@ -176,9 +177,9 @@ def _parse() -> argparse.Namespace:
         action="store_true",
         help="leave the complete run in the work directory; the same command then only copies it",
     )
-    parser.add_argument("--forbid-fallbacks", action="store_true", help=_guard.FORBID_FALLBACKS)
+    parser.add_argument("--forbid-fallbacks", action="store_true", help=guard.FORBID_FALLBACKS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from semask.bundle import MANIFEST, unpack
-from workflow_scripts import _guard
+from semask.comparison.bundle import MANIFEST, unpack
+from semask.workflow import guard
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--bundle", type=Path, required=True, help="file that was packed elsewhere")
     parser.add_argument("--digest", help="the bundle's digest, as the other machine printed it")
     parser.add_argument("--manifest", type=Path, required=True, help=f"FOLDER/{MANIFEST} to make")
@@ -16,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

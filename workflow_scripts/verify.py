@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
+from semask.base.errors import InputError
+from semask.base.files import write_atomically
 from semask.data.manifest import check_complete, check_disjoint, read_manifest
-from semask.errors import InputError
-from semask.files import write_atomically
-from workflow_scripts import _guard
-from workflow_scripts._json_options import json_value
-from workflow_scripts._options import new_file
+from semask.workflow import guard
+from semask.workflow.json_options import json_value
+from semask.workflow.options import new_file
 
 _SIDE = {"type": "integer", "minimum": 1}
 _PUBLISHED = {
@@ -27,7 +27,7 @@ _PUBLISHED = {
 
 
 def main() -> None:
-    parser = _guard.parser(__doc__)
+    parser = guard.parser(__doc__)
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument(
@@ -58,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _guard.run(main)
+    guard.run(main)

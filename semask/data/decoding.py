@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.png import whole_png_size
-from semask.errors import InputError
 
 
 def decode_png(data: bytes, path: Path, mode: str) -> Image.Image:

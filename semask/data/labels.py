@@ -14,14 +14,14 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from semask.base.errors import InputError
+from semask.base.files import atomically, digest_of, read_json, sha256, write_atomically
+from semask.base.provenance import source_digest
 from semask.data.classes import IGNORE
 from semask.data.decoding import check_image, check_size
 from semask.data.pairs import Pair
 from semask.data.png import grey_png
 from semask.data.sets import NO_LABEL_CODE, DataSet
-from semask.errors import InputError
-from semask.files import atomically, digest_of, read_json, sha256, write_atomically
-from semask.provenance import source_digest
 
 STATE: Final = ".converted.json"
 
@@ -219,6 +219,6 @@ def _version(dataset: DataSet) -> list[str]:
     sources = source_digest(
         "semask.data.labels",
         also=[dataset.__name__],
-        leave_out=[*NO_LABEL_CODE, "semask.files", "semask.errors"],
+        leave_out=[*NO_LABEL_CODE, "semask.base.files", "semask.base.errors"],
     )
     return [PIL.__version__, sources]

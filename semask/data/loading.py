@@ -19,12 +19,12 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from semask import signals
+from semask.base import signals
+from semask.base.errors import InputError, LostLoaderError
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
-from semask.errors import InputError, LostLoaderError
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
 # streams that have nothing in common

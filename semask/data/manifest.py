@@ -11,10 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from semask.base.errors import InputError
+from semask.base.files import digest_of, is_inside, read_json, write_atomically
 from semask.data.transforms import scaled_size
-from semask.errors import InputError
-from semask.files import digest_of, read_json, write_atomically
-from semask.inside import is_inside
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _FILE_KEYS: dict[str, type] = {

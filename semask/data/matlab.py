@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from semask.errors import InputError
+from semask.base.errors import InputError
 
 _HEADER: Final = 128  # bytes before the first variable; the last two tell the byte order
 _ORDERS: Final = {b"IM": "<", b"MI": ">"}

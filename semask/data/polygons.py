@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple
 
 from PIL import Image, ImageDraw
 
+from semask.base.errors import InputError
+from semask.base.files import parse_json
 from semask.data.classes import CITYSCAPES_LABELS
-from semask.errors import InputError
-from semask.files import parse_json
 
 _ID_OF: Final = {label.name: label.id for label in CITYSCAPES_LABELS}
 # Pillow computes polygon edges in single precision: beyond this, whole pixels get lost.

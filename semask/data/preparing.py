@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from semask.base.errors import InputError
+from semask.base.files import GIB, atomically, require_disk
 from semask.data.reading import check_manifest_size, read_image, read_label
-from semask.errors import InputError
-from semask.files import GIB, atomically, require_disk
 
 _HEADER = 128  # bytes of a .npy file before its numbers
 _CHANNELS = {"image": 3, "label": 1}

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semask.base.errors import InputError
 from semask.data.decoding import check_png
 from semask.data.png import inflated_png
-from semask.errors import InputError
 
 # what is wrong with an image is said once, with its file
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from semask import compat  # noqa: F401  (before timm)
+from semask.base import compat  # noqa: F401  (before timm)
 from semask.model.semantic import SemanticLayer
 from semask.model.windows import (
     pad_to_multiple,

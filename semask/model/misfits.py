@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from semask.errors import InputError
+from semask.base.errors import InputError
 
 BACKBONE = "backbone."
 BIAS_TABLE = ".relative_position_bias_table"

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from semask.errors import InputError
+from semask.base.errors import InputError
 from semask.model.backbone import FastGELU, SeMaskSwin
 from semask.model.decoder import FPNHead
 from semask.model.norm import SyncBatchNorm

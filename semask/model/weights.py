@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semask.errors import InputError
+from semask.base.errors import InputError
 from semask.model.misfits import BACKBONE, BIAS_TABLE, refuse_misfits
 from semask.model.segmentor import SeMaskFPN
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semask import compat  # noqa: F401  (before timm)
+from semask.base import compat  # noqa: F401  (before timm)
 
 from timm.models.swin_transformer import window_partition, window_reverse  # isort: skip
 

@@ -18,14 +18,14 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from semask.config import assemble
+from semask.base.files import sha256
+from semask.base.records import write_record
+from semask.config.layers import assemble
+from semask.config.recipe import resolve
 from semask.data import sets
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
-from semask.files import sha256
 from semask.model import build, export_reference
-from semask.recipe import resolve
-from semask.records import write_record
 
 from ..warm import Ended, Warm
 
@@ -43,7 +43,8 @@ class Commands:
 
     def __init__(self) -> None:
         self.environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "*"}
-        imports = [f"semask.{name}" for name in ("cost", "released", "scoring", "training")]
+        stages = ("comparison.cost", "evaluation.released", "evaluation.scoring", "training.loop")
+        imports = [f"semask.{name}" for name in stages]
         self.warm = Warm(imports, self.environment)
 
     def run(self, name: str, arguments: Sequence[str], folder: Path) -> Ended:

@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from semask.checkpoints import load_weights, read_state_dict
-from semask.config import check_all
+from semask.base.errors import InputError
+from semask.base.records import read_record, write_record
+from semask.config.checks import check_all
 from semask.data.classes import CITYSCAPES_LABELS
 from semask.data.polygons import Polygons, read_polygons
-from semask.errors import InputError
+from semask.evaluation.weight_files import load_weights, read_state_dict
 from semask.model import SeMaskFPN, build, load_pretrained_swin
 from semask.model.weights import LoadReport
-from semask.records import read_record, write_record
 
 from .conftest import REPOSITORY
 

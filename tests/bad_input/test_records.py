@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from semask.files import digest_of
+from semask.base.files import digest_of
 
 from .conftest import Case, Place, named, nothing
 

@@ -12,8 +12,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from semask.config import assemble
-from semask.files import digest_of, sha256
+from semask.base.files import digest_of, sha256
+from semask.config.layers import assemble
 
 from .conftest import HEIGHT, REPOSITORY, WIDTH, Case, Place, named, nothing
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semask.errors import InputError
-from semask.files import atomically, digest_of, parse_json, read_json, sha256, write_atomically
+from semask.base.errors import InputError
+from semask.base.files import atomically, digest_of, parse_json, read_json, sha256, write_atomically
 
 
 def test_writes_bytes_and_text_into_new_folders(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semask.base.errors import InputError
+from semask.base.files import sha256
 from semask.data import labels
 from semask.data.classes import CITYSCAPES_TRAIN_IDS
 from semask.data.labels import convert_part
 from semask.data.sets import cityscapes
-from semask.errors import InputError
-from semask.files import sha256
 
 TRAIN_IDS = "_gtFine_labelTrainIds.png"
 LABEL_IDS = "_gtFine_labelIds.png"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semask.base.errors import InputError
 from semask.data.labels import convert_part
 from semask.data.manifest import (
     check_classes,
@@ -19,7 +20,6 @@ from semask.data.manifest import (
     write_manifest,
 )
 from semask.data.sets import cityscapes
-from semask.errors import InputError
 
 PATH = Path("results/train.json")
 

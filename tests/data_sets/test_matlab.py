@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.io import loadmat, savemat
 
+from semask.base.errors import InputError
 from semask.data.matlab import read_table
-from semask.errors import InputError
 
 PATH = Path("COCO_train2014_000000000077.mat")
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124)

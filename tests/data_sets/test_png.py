@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.png import grey_png, inflated_png, whole_png_size
 from semask.data.reading import read_image, read_label
-from semask.errors import InputError
 
 
 def picture(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:

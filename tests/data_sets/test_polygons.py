@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semask.base.errors import InputError
 from semask.data.classes import (
     CITYSCAPES_CLASSES,
     CITYSCAPES_LABELS,
@@ -16,7 +17,6 @@ from semask.data.classes import (
 )
 from semask.data.polygons import draw_polygons, read_polygons
 from semask.data.sets.cityscapes import to_train_ids
-from semask.errors import InputError
 
 PATH = Path("ulm_000000_000019_gtFine_polygons.json")
 NAMES = [label.name for label in CITYSCAPES_LABELS]

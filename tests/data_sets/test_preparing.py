@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from semask.base.errors import InputError
 from semask.data import sets
 from semask.data.labels import convert_part
 from semask.data.loading import TrainingSet
@@ -14,7 +15,6 @@ from semask.data.manifest import merge
 from semask.data.preparing import prepare, stored
 from semask.data.reading import read_prepared
 from semask.data.transforms import Augmentation
-from semask.errors import InputError
 
 SETTINGS = Augmentation((32, 16), (0.6, 2.0), None, (12, 12), 0.75)
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from semask.base.errors import InputError
 from semask.data import sets
 from semask.data.classes import COCO_STUFF_UNUSED
 from semask.data.labels import convert_part
@@ -20,7 +21,6 @@ from semask.data.manifest import (
     read_part,
     write_manifest,
 )
-from semask.errors import InputError
 
 from . import miniatures
 

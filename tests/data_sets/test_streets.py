@@ -13,12 +13,12 @@ from cityscapesscripts.helpers.labels import name2label
 from cityscapesscripts.preparation.json2labelImg import createLabelImage
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.classes import CITYSCAPES_CLASSES
 from semask.data.streets import generate
 from semask.data.streets.canvas import Camera, Canvas, Face, board
 from semask.data.streets.scene import scene
 from semask.data.streets.writing import encode_png
-from semask.errors import InputError
 
 CITIES = {"train": {"alder": 2, "birch": 1}, "val": {"elm": 2}}
 

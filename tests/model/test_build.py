@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from semask.errors import InputError
+from semask.base.errors import InputError
 from semask.model import build, export_reference
 
 ALL = ["tiny_c19", "small_c19", "base_c19", "large_c19", "tiny_c150_1x128x160"]

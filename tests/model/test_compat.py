@@ -29,7 +29,7 @@ def stand_in(folder, source):
 
 
 def test_timm_imports_after_it(tmp_path):
-    result = run("import semask.compat; import timm.models; import torchvision", tmp_path)
+    result = run("import semask.base.compat; import timm.models; import torchvision", tmp_path)
 
     assert result.returncode == 0, result.stderr
 
@@ -37,7 +37,7 @@ def test_timm_imports_after_it(tmp_path):
 def test_operators_are_declared_where_torchvision_lacks_them(tmp_path):
     stand_in(tmp_path, "import torch\n@torch.library.register_fake('torchvision::nms')\ndef f(): 0")
 
-    result = run(f"import semask.compat; import torchvision; {DECLARED}", tmp_path)
+    result = run(f"import semask.base.compat; import torchvision; {DECLARED}", tmp_path)
 
     assert result.stdout == "True\n", result.stderr
 
@@ -46,7 +46,7 @@ def test_operators_are_declared_where_torchvision_lacks_them(tmp_path):
 def test_nothing_is_declared_where_torchvision_is_sound_or_absent(tmp_path, source):
     stand_in(tmp_path, source)
 
-    result = run(f"import semask.compat; {DECLARED}", tmp_path)
+    result = run(f"import semask.base.compat; {DECLARED}", tmp_path)
 
     assert result.stdout == "False\n", result.stderr
 
@@ -54,7 +54,7 @@ def test_nothing_is_declared_where_torchvision_is_sound_or_absent(tmp_path, sour
 def test_another_fault_of_torchvision_is_not_hidden(tmp_path):
     stand_in(tmp_path, "raise RuntimeError('compiled for another CUDA')")
 
-    result = run("import semask.compat", tmp_path)
+    result = run("import semask.base.compat", tmp_path)
 
     assert result.returncode != 0
     assert "compiled for another CUDA" in result.stderr

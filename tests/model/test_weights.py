@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from semask.errors import InputError
+from semask.base.errors import InputError
 from semask.model import build, export_reference, load_pretrained_swin, load_reference
 
 from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn  # isort: skip

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from semask.errors import INTERRUPTED
+from semask.base.errors import INTERRUPTED
 
 from .conftest import LONG, Trainer, finish
 

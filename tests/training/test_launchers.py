@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from semask.files import sha256
+from semask.base.files import sha256
 
 from .conftest import Trainer
 
@@ -107,7 +107,7 @@ def test_variables_of_another_launcher_change_nothing(
 def test_no_record_says_more_processes_than_there_were(trainer: Callable[[str], Trainer]) -> None:
     """The supervisor is told of another number than the run."""
     run = trainer("a")
-    script = ("-m", "workflow_scripts._supervise", "2", "0", "1", "-", "workflow_scripts.train")
+    script = ("-m", "semask.workflow.supervise", "2", "0", "1", "-", "workflow_scripts.train")
     printed = run.run(ok=False, script=script, processes=3)
     assert "error: 2 processes take part, and the row has 3" in printed
     assert "Traceback" not in printed

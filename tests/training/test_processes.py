@@ -21,7 +21,7 @@ EQUAL: dict[str, Any] = {
 def start(processes: int) -> dict[str, Any]:
     script = ["-m", "without_dropout"]
     if processes > 1:
-        supervisor = "workflow_scripts._supervise"
+        supervisor = "semask.workflow.supervise"
         script = ["-m", supervisor, str(processes), "0", "1", "-", "without_dropout"]
     environment = {"PYTHONPATH": str(Path(__file__).parent)}
     return {"script": script, "environment": environment, "processes": processes, **EQUAL}

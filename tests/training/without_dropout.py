@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from workflow_scripts import _guard, train
+from semask.workflow import guard
+from workflow_scripts import train
 
 
 def _keep(self: nn.Module, x: Tensor) -> Tensor:
@@ -11,4 +12,4 @@ def _keep(self: nn.Module, x: Tensor) -> Tensor:
 
 for kind in (nn.Dropout, nn.Dropout2d):
     kind.forward = _keep
-_guard.run(train.main)
+guard.run(train.main)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from semask.config import assemble
+from semask.config.layers import assemble
 
 from ..warm import warm_snakemake
 

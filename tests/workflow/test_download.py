@@ -145,7 +145,7 @@ def test_weights_are_pinned(online: Checkout, server: Server) -> None:
     assert weights.read_bytes() == torch_file(1.0)
     # edited code runs the rule again, which fetches nothing
     server.asked.clear()
-    online.edit("semask/fetch.py", '"""Files', '"""The files')
+    online.edit("semask/fetching/fetch.py", '"""Files', '"""The files')
     online.snakemake(f"weights/{WEIGHTS}")
     assert weights.read_bytes() == torch_file(1.0)
     assert not server.asked

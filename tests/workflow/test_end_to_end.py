@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from semask.run_progress import read_progress
+from semask.training.run_progress import read_progress
 
 from .conftest import PARTS, Checkout
 

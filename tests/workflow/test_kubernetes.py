@@ -20,9 +20,9 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from semask.bundle import MANIFEST, pack, unpack
-from semask.checkpoints import read_state_dict
-from semask.records import check_weights, read_record, write_record
+from semask.base.records import check_weights, read_record, write_record
+from semask.comparison.bundle import MANIFEST, pack, unpack
+from semask.evaluation.weight_files import read_state_dict
 
 from .conftest import REPOSITORY, Checkout
 

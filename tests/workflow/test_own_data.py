@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from semask.config import assemble
+from semask.config.layers import assemble
 from semask.data.streets import generate
 
 from .conftest import REPOSITORY, Checkout

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.pairs import Pair, Unpaired
-from semask.errors import InputError
-from semask.fetch import Source
+from semask.fetching.fetch import Source
 
 SPLITS: Final = ("train", "val")
 """The splits of every data set, whatever it calls them itself."""
 
-NO_LABEL_CODE: Final = ("semask.fetch", "semask.provenance", "semask.data.streets")
+NO_LABEL_CODE: Final = ("semask.fetching.fetch", "semask.base.provenance", "semask.data.streets")
 """Modules that conversion and data sets import but that do not decide what the labels are."""
 
 

@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.classes import ADE20K_CLASSES, ADE20K_PALETTE, IGNORE
 from semask.data.decoding import check_size, decode_png
 from semask.data.pairs import Pair, Unpaired, by_stem, of_part, pair_up
 from semask.data.pairs import parts_of as parts_of_stems
-from semask.errors import InputError
-from semask.fetch import Source
+from semask.fetching.fetch import Source
 
 CLASSES: Final = ADE20K_CLASSES
 PALETTE: Final = ADE20K_PALETTE

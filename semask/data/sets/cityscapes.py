@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.classes import (
     CITYSCAPES_CLASSES,
     CITYSCAPES_LABELS,
@@ -22,8 +23,7 @@ from semask.data.classes import (
 from semask.data.decoding import check_size, decode_png
 from semask.data.pairs import Pair, Unpaired, by_stem, pair_up
 from semask.data.polygons import draw_polygons, read_polygons
-from semask.errors import InputError
-from semask.fetch import Source
+from semask.fetching.fetch import Source
 
 CLASSES: Final = CITYSCAPES_CLASSES
 PALETTE: Final = CITYSCAPES_PALETTE

@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from semask.base.errors import InputError
 from semask.data.classes import COCO_STUFF_CLASSES, COCO_STUFF_PALETTE, COCO_STUFF_UNUSED, IGNORE
 from semask.data.decoding import check_size
 from semask.data.matlab import read_table
 from semask.data.pairs import Pair, Unpaired, by_stem, pair_up, part_of
 from semask.data.pairs import parts_of as parts_of_stems
-from semask.errors import InputError
-from semask.fetch import Source
+from semask.fetching.fetch import Source
 
 CLASSES: Final = COCO_STUFF_CLASSES
 PALETTE: Final = COCO_STUFF_PALETTE

@@ -13,7 +13,7 @@ from semask.data.sets.cityscapes import (
     pairs_of,
     parts_of,
 )
-from semask.fetch import Source
+from semask.fetching.fetch import Source
 
 __all__ = ["CLASSES", "LABEL_IDS", "PALETTE", "SUFFIXES", "label_images", "pairs_of", "parts_of"]
 

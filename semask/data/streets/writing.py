@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semask.base.errors import InputError
+from semask.base.files import read_json, sha256, write_atomically
 from semask.data.streets.scene import scene
-from semask.errors import InputError
-from semask.files import read_json, sha256, write_atomically
 
 LIST = "streets.json"
 STAGING = ".streets-unfinished"

@@ -1,7 +1,7 @@
 """A stand-in for torch_npu: the device type `npu` on the host's memory, `hccl` over gloo.
 
-For tests. The module has the names that semask.device uses and those that torch asks of a device's
-module. Environment variables, read when the package is imported:
+For tests. The module has the names that semask.devices.backends uses and those that torch asks of a
+device's module. Environment variables, read when the package is imported:
 
 - SIMULATED_NPU_DEVICES: number of devices, 8 unless set; ASCEND_RT_VISIBLE_DEVICES restricts them.
 - SIMULATED_NPU_MEMORY: bytes of each device; beyond them torch.OutOfMemoryError is raised.

@@ -1,0 +1,238 @@
+"""Bundles: the records of one machine's rows in one verified file, for a table made elsewhere.
+
+A bundle is a zip archive, nothing in it compressed, of `bundle.json` and of files named as under
+the folder of the results, such as `gpu-1p/full/seed0/train.json`. `bundle.json` has `schema` (its
+version), `experiment`, `host`, `made` (UTC), `code_version`, `files` (SHA-256 and bytes by name)
+and `digest`, a SHA-256 over all the rest: whoever was told that digest by another way knows that
+the bundle is the one that was packed.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semask.base.errors import InputError
+from semask.base.files import atomically, digest_of, read_json, sha256
+from semask.base.provenance import code_version, now
+from semask.base.records import DIGEST, SAME_RUN, TEXT, kept_weights, read_record
+from semask.base.schema_faults import first_fault
+from semask.fetching.archives import DAMAGE, extract
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+KINDS = {"train.json": "train", "evaluate.json": "evaluate", "agreement.json": "agreement"}
+"""Kind of the records in a bundle, by the name of their file."""
+OTHERS = ("log.jsonl", "predictions.png", "best.safetensors", "last.safetensors")
+
+_RUN = r"(cpu|gpu|npu)-[1-9][0-9]*p/(full|performance)/seed[0-9]+"
+_FILE = re.compile(f"{_RUN}/({'|'.join(re.escape(name) for name in (*KINDS, *OTHERS))})")
+_MANIFEST: dict[str, Any] = {
+    "type": "object",
+    "required": ["schema", "experiment", "host", "made", "code_version", "files", "digest"],
+    "properties": {
+        "schema": {"const": SCHEMA},
+        **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
+        "files": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["sha256", "bytes"],
+                "properties": {"sha256": DIGEST, "bytes": {"type": "integer", "minimum": 0}},
+            },
+        },
+        "digest": DIGEST,
+    },
+}
+_REMEDY = "ask for the bundle again where it was made"
+# the same bytes from the same files: the time of a member says nothing
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(bundle: Path, experiment: str, results: Path, files: Sequence[str]) -> str:
+    """Pack files of a folder of results, after a look whether they belong together.
+
+    Args:
+        bundle: file to write.
+        experiment: name of the experiment.
+        results: folder of the results.
+        files: names of the files below it.
+
+    Returns:
+        The bundle's digest, 64 hexadecimal digits.
+
+    Raises:
+        InputError: a record is damaged, weights are not those of their record, or a file is
+            missing or none that a bundle has.
+    """
+    for name in files:
+        if not _FILE.fullmatch(name):
+            raise InputError(f"{name}: not a file that a bundle has; leave it out")
+        if not (results / name).is_file():
+            raise InputError(f"{results / name}: no such file; run the stage that makes it first")
+    found = {
+        name: {"sha256": sha256(results / name), "bytes": (results / name).stat().st_size}
+        for name in sorted(files)
+    }
+    _check_content(results, found)
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        "host": socket.gethostname(),
+        "made": now(),
+        "code_version": code_version(),
+        "files": found,
+    }
+    manifest["digest"] = digest_of(manifest)
+    with atomically(bundle) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1) + "\n")
+        for name in found:
+            with (
+                open(results / name, "rb") as source,
+                archive.open(_member(name), "w", force_zip64=True) as target,
+            ):
+                shutil.copyfileobj(source, target, 2**20)
+    return str(manifest["digest"])
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _TIME)
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, Any]:
+    """Unpack a bundle into a folder of its own, all of it or nothing, and look at every file.
+
+    What was in the folder is replaced.
+
+    Args:
+        bundle: file that `pack` wrote, perhaps elsewhere.
+        folder: where to.
+        digest: the bundle's digest as its maker told it, if it is known.
+
+    Returns:
+        What `bundle.json` says.
+
+    Raises:
+        InputError: the bundle is damaged, was edited, is another one than `digest` says, or holds
+            records that do not belong together.
+    """
+    if not bundle.is_file():
+        raise InputError(f"{bundle}: no such file; {_REMEDY}")
+    # always the same name: what a killed one leaves behind, the next one removes
+    temporary = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        extract(bundle, temporary, remedy=_REMEDY)
+        try:
+            if not (temporary / MANIFEST).is_file():
+                raise InputError(f"has no {MANIFEST}, so it is no bundle")
+            manifest = read_manifest(temporary / MANIFEST)
+            if digest is not None and manifest["digest"] != digest:
+                raise InputError(f"is the one with digest {manifest['digest']}, not {digest}")
+            _check_files(temporary, manifest["files"])
+            _check_content(temporary, manifest["files"])
+        except InputError as fault:
+            said = str(fault).replace(f"{temporary}/", "").partition("; ")[0]
+            raise InputError(f"{bundle}: {said}; {_REMEDY}") from None
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+def outline(bundle: Path) -> str:
+    """Digest of the names, sizes and checksums in a bundle's list of members, read in no time.
+
+    It tells one bundle from another whatever their times are; whether a bundle is intact is known
+    when it was unpacked.
+    """
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            members = [(i.orig_filename, i.file_size, i.CRC) for i in archive.infolist()]
+    except (*DAMAGE, OSError):
+        return "not a zip archive"
+    return digest_of(members)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read a bundle's list of what is in it.
+
+    Raises:
+        InputError: it is missing, of another schema version, lacks a key, or was edited.
+    """
+    manifest: Any = read_json(path)
+    remedy = "unpack the bundle anew"
+    if isinstance(manifest, dict) and manifest.get("schema", SCHEMA) != SCHEMA:
+        raise InputError(
+            f"{path}: bundle of schema version {manifest['schema']!r}, this code reads {SCHEMA}; "
+            f"{remedy}"
+        )
+    fault = first_fault(manifest, _MANIFEST)
+    if fault is not None:
+        raise InputError(f"{path}: {fault}; {remedy}")
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    if digest_of(content) != manifest["digest"]:
+        raise InputError(f"{path}: was edited (its digest differs); {remedy}")
+    return dict(manifest)
+
+
+def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare the files that came with those that the manifest lists."""
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    there.remove(MANIFEST)
+    for name in sorted(there ^ {*listed}):
+        raise InputError(f"{name} was {'added' if name in there else 'taken out'}")
+    for name, known in listed.items():
+        if not _FILE.fullmatch(name):
+            raise InputError(f"{name} is not a file that a bundle has")
+        size = (folder / name).stat().st_size
+        if size != known["bytes"]:
+            raise InputError(f"{name} was edited (it has {size} bytes, not {known['bytes']})")
+        if sha256(folder / name) != known["sha256"]:
+            raise InputError(f"{name} was edited (its digest differs)")
+
+
+def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Read all records, and compare them with their places, with each other and with weights.
+
+    Args:
+        folder: where the files are.
+        files: their SHA-256 by name, as in a manifest.
+    """
+    remedy = "delete it and run snakemake again to make it anew"
+    records = {
+        name: read_record(folder / name, KINDS[Path(name).name])
+        for name in files
+        if Path(name).name in KINDS
+    }
+    for name, record in records.items():
+        place = f"{run_folder(record)}/{Path(name).name}"
+        if place != name:
+            raise InputError(f"{name}: is the record of another run, that of {place}; {remedy}")
+    for name in files:
+        train = str(Path(name).with_name("train.json"))
+        if train not in records:
+            raise InputError(f"{name}: without {train}, the record of its training; give it, too")
+        kept = records[train]
+        if name in records and any(records[name][key] != kept[key] for key in SAME_RUN):
+            raise InputError(f"{name}: not of the same run as {train}; {remedy}")
+        if name.endswith(".safetensors"):
+            digest = kept_weights(folder / train, kept, Path(name).stem)
+            if files[name]["sha256"] != digest:
+                raise InputError(f"{name}: not the weights that {train} speaks of; {remedy}")
+
+
+def run_folder(record: Mapping[str, Any]) -> str:
+    """Folder of a run below that of the results: gpu-8p/full/seed0."""
+    row = record["row"]
+    return f"{row['device']}-{row['processes']}p/{record['mode']}/seed{record['seed']}"

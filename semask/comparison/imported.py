@@ -1,0 +1,111 @@
+"""Rows that were measured on another machine and came in a bundle."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semask.base.errors import InputError
+from semask.base.files import sha256
+from semask.base.records import read_record
+from semask.comparison.bundle import KINDS, MANIFEST, read_manifest
+from semask.comparison.ratios import code_differences, differing_records, unexplained
+from semask.comparison.rows import Record, hosts_and_day, measured_row, records_of, row_name
+
+
+class Imported(NamedTuple):
+    """What a bundle brought: who made it, and its records by path."""
+
+    manifest: Mapping[str, Any]
+    trained: Mapping[str, Record]
+    evaluated: Mapping[str, Record]
+
+
+def read_imported(folder: Path) -> Imported:
+    """Read the records of a bundle from the folder that it was unpacked into.
+
+    Raises:
+        InputError: one of them is missing, or was edited or exchanged since.
+    """
+    remedy = f"delete {folder} and run snakemake again to unpack the bundle anew"
+    found: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS.values()}
+    try:
+        manifest = read_manifest(folder / MANIFEST)
+        for name, known in manifest["files"].items():
+            kind = KINDS.get(Path(name).name)
+            if kind is not None:
+                found[kind][str(folder / name)] = read_record(folder / name, kind)
+                if sha256(folder / name) != known["sha256"]:
+                    raise InputError(f"{folder / name}: is not the record that was unpacked")
+    except InputError as fault:
+        # a record's own advice is to measure again, which cannot be done here
+        raise InputError(f"{str(fault).rpartition('; ')[0] or fault}; {remedy}") from None
+    return Imported(manifest, found["train"], found["evaluate"])
+
+
+def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:
+    """Check that no measurement stands in the table twice, as if it had been repeated.
+
+    Args:
+        trained: this machine's training records by path.
+        imported: what bundles brought.
+
+    Raises:
+        InputError: a record is in two bundles, or is this machine's own.
+    """
+    seen: dict[str, str] = {}
+    for path, record in _each([trained, *(bundle.trained for bundle in imported)]):
+        other = seen.setdefault(record["digest"], path)
+        if other != path:
+            raise InputError(
+                f"{path}: is the same record as {other}: one measurement is no two; take one of "
+                "their bundles out of imports, or have it packed without that row"
+            )
+
+
+def _each(groups: Sequence[Mapping[str, Record]]) -> Iterator[tuple[str, Record]]:
+    return ((path, record) for group in groups for path, record in group.items())
+
+
+def imported_rows(
+    imported: Imported,
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    published: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """The rows of a bundle, as `semask.comparison.rows.measured_row` gives those of this machine.
+
+    Args:
+        imported: a bundle's records.
+        trained: this machine's training records by path, which those of the bundle are held
+            against.
+        evaluated: the same of evaluations.
+        published: published rows.
+
+    Returns:
+        Rows whose `source` names the machine and the day, and whose `apart` names what differs from
+        this machine's records: recipe keys, data, version of torch, code. Such a row is shown, and
+        not compared with this machine's rows. What must differ between modes and between numbers
+        of processes does not count.
+    """
+    rows = {row_name(record["row"]): record["row"] for record in imported.trained.values()}
+    lines = []
+    for row in rows.values():
+        own, scored = (records_of(row, r) for r in (imported.trained, imported.evaluated))
+        line = measured_row(row, own, scored, published)
+        differing = {
+            key
+            for records, others in ((own, trained), (scored, evaluated))
+            for record in records.values()
+            for other in others.values()
+            for key in _differing(record, other)
+        }
+        source = f"measured on {hosts_and_day(own, scored)}"
+        lines.append({**line, "source": source, "apart": sorted(differing)})
+    return lines
+
+
+def _differing(record: Record, other: Record) -> list[str]:
+    return [
+        *unexplained(differing_records(record, other), record, other),
+        *code_differences(record, other),
+    ]

@@ -1,0 +1,146 @@
+"""NPU rows against GPU rows, and what keeps records from being compared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from semask.comparison.beside_published import points
+from semask.comparison.rows import Record
+from semask.config.recipe import differing_keys
+
+_Line = Mapping[str, Any]
+
+
+def npu_over_gpu(
+    lines: Sequence[_Line], trained: Mapping[str, Record], evaluated: Mapping[str, Record]
+) -> list[dict[str, Any]]:
+    """NPU rows against the GPU rows with as many processes.
+
+    Measured rows are compared with measured ones, published rows with rows of the same source and
+    experiment. Records whose recipes or data differ are not compared: `differing` names the keys.
+    Two rows that are both kept apart from this machine's are compared if they agree.
+
+    Returns:
+        npu, gpu (names), rows (their places in `lines`), kind, sources (of both), fps_ratio,
+        acc1_difference (points), differing, executed_differently (settings of `execution`).
+    """
+    found = []
+    for place, npu in enumerate(lines):
+        for other, gpu in enumerate(lines):
+            same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
+            if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
+                continue
+            if npu["kind"] == "measured":
+                pairs = [*_pairs(npu, gpu, trained), *_pairs(npu, gpu, evaluated)]
+                differing = _differing(npu, gpu, pairs)
+            else:
+                pairs = []
+                differing = differing_keys(npu["experiment"], gpu["experiment"])
+            found.append(
+                {
+                    "npu": npu["name"],
+                    "gpu": gpu["name"],
+                    "rows": [place, other],
+                    "kind": npu["kind"],
+                    "sources": [npu["source"], gpu["source"]],
+                    "fps_ratio": None if differing else _ratio(npu["fps"], gpu["fps"]),
+                    "acc1_difference": None
+                    if differing
+                    else points(npu["acc1"]["value"], gpu["acc1"]["value"]),
+                    "differing": differing,
+                    "executed_differently": _executed_differently(pairs),
+                }
+            )
+    return found
+
+
+def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
+    return None if None in (a["value"], b["value"]) else a["value"] / b["value"]
+
+
+def _pairs(
+    npu: _Line, gpu: _Line, records: Mapping[str, Record]
+) -> Iterator[tuple[Record, Record]]:
+    """Records of two rows, of the same mode, from among records of one kind."""
+    for a in _paths(npu, records):
+        for b in _paths(gpu, records):
+            if records[a]["mode"] == records[b]["mode"]:
+                yield records[a], records[b]
+
+
+def _paths(line: _Line, records: Mapping[str, Record]) -> list[str]:
+    """Those of some records that a row's figures are from."""
+    return [p for p in (*line["pytorch"]["from"], *line["acc1"].get("from", ())) if p in records]
+
+
+def _differing(npu: _Line, gpu: _Line, pairs: Sequence[tuple[Record, Record]]) -> list[str]:
+    keys = {key for a, b in pairs for key in differing_records(a, b)}
+    if npu["source"] != gpu["source"]:
+        # on one machine Snakemake sees to it that the code is the same
+        keys |= {key for a, b in pairs for key in code_differences(a, b)}
+    return sorted(keys)
+
+
+def _executed_differently(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
+    """Settings of `execution` that two rows do not share: no other recipe, yet worth a word."""
+    return sorted({key for a, b in pairs for key in differing_keys(a["execution"], b["execution"])})
+
+
+def differing_records(a: Record, b: Record) -> list[str]:
+    """What keeps two records of a kind from being compared.
+
+    That is: keys of the recipe, how it was measured or scored, data, torch's minor version.
+    The data of training records are the training images, those of evaluations the validation
+    images.
+    """
+    keys = differing_keys(a["recipe"], b["recipe"])
+    views = [record.get("evaluation", {}).get("multi_scale") for record in (a, b)]
+    if None not in views and views[0] != views[1]:
+        keys.append("evaluation.multi_scale")
+    if a["kind"] == "train" and a["mode"] == b["mode"] == "performance":
+        windows = [record["figures"]["speed"]["warmup_iterations"] for record in (a, b)]
+        if windows[0] != windows[1]:
+            keys.append("performance.warmup_iterations")
+    if a["data_fingerprint"] != b["data_fingerprint"]:
+        keys.append("data_fingerprint")
+    versions = [_minor(record["device"]["torch"]) for record in (a, b)]
+    if versions[0] != versions[1]:
+        keys.append(f"torch ({versions[0]} and {versions[1]})")
+    return keys
+
+
+def unexplained(keys: Sequence[str], a: Record, b: Record) -> list[str]:
+    """Differing keys of two records, less those that follow from their modes and processes."""
+    explained: set[str] = set()
+    if a["mode"] != b["mode"]:
+        explained |= {"training.iterations", "training.evaluate_every"}
+    if a["row"]["processes"] != b["row"]["processes"]:
+        explained |= {"training.global_batch", "training.accumulation"}
+        if _same_images(a["recipe"]["training"], b["recipe"]["training"]):
+            explained.add("training.iterations")
+    return [key for key in keys if key not in explained]
+
+
+def _same_images(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two trainings see as many images, but for the last batch of their epochs."""
+    batches = a["global_batch"], b["global_batch"]
+    images = a["iterations"] * batches[0] - b["iterations"] * batches[1]
+    return batches[0] != batches[1] and abs(images) < max(batches)
+
+
+def code_differences(a: Record, b: Record) -> list[str]:
+    """The versions of the code, if two records were made by different code."""
+    versions = [record["run"]["code_version"] for record in (a, b)]
+    # the source itself, where the version says nothing of changes or of other files
+    digests = [
+        record["run"].get("code_digest", version)
+        for record, version in zip((a, b), versions, strict=True)
+    ]
+    if digests[0] == digests[1]:
+        return []
+    if versions[0] == versions[1]:
+        return [f"code ({versions[0]}, of other sources: {digests[0][:12]} and {digests[1][:12]})"]
+    return [f"code ({versions[0]} and {versions[1]})"]
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])

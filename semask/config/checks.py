@@ -1,0 +1,249 @@
+"""Checks of the merged configuration: the schema, then what one key says about another."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from semask.base.errors import InputError
+from semask.base.schema_faults import first_fault
+from semask.config.layers import assemble
+from semask.data import sets
+
+
+def check_all(layers: Sequence[Mapping[str, Any]], schema_file: Path) -> dict[str, Any]:
+    """The chosen configuration, after a check of it and of those of the other variants.
+
+    Raises:
+        InputError: one line that names the variant, the key, and what is wrong.
+    """
+    config = assemble(layers)
+    check_config(config, schema_file)
+    names = {name: None for layer in layers for name in layer.get("variants") or {}}
+    for name in names:
+        try:
+            check_config(assemble(layers, name), schema_file)
+        except InputError as fault:
+            raise InputError(
+                str(fault).replace("config: ", f"config: with variant {name}: ", 1)
+            ) from None
+    return config
+
+
+def _check_mirrors(config: Mapping[str, Any]) -> None:
+    """Looks for logins before anything is said of the values, recorded, or put on a command line.
+
+    `semask.fetching.transfer.mirrored` refuses them, too, but that is read after all of this has
+    happened.
+    """
+    downloads = config.get("downloads")
+    mirrors = downloads.get("mirrors") if isinstance(downloads, Mapping) else None
+    for start, mirror in mirrors.items() if isinstance(mirrors, Mapping) else ():
+        if any("@" in str(url).partition("://")[2].partition("/")[0] for url in (start, mirror)):
+            raise InputError(
+                "config: downloads.mirrors: a URL with a login in it; put the login into ~/.netrc"
+            )
+
+
+def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
+    """Check a merged configuration.
+
+    Raises:
+        InputError: one line that names the key, what is wrong and what is allowed.
+    """
+    _check_mirrors(config)
+    fault = first_fault(dict(config), yaml.safe_load(schema_file.read_text()))
+    if fault is not None:
+        raise InputError(f"config: {fault}")
+    _check_dataset(config["dataset"], config["model"]["num_classes"])
+    _check_rows(config["rows"])
+    _check_performance(config["performance"])
+    _check_ratios(config["training"]["augmentation"])
+    _check_crop(config["training"]["augmentation"])
+    _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
+    _check_evaluation(config["evaluation"], config["dataset"]["name"])
+    _check_paths(config)
+    _check_folders(
+        config["dataset"]["root"],
+        config["dataset"]["prepared"],
+        {
+            "dataset.labels": config["dataset"]["labels"],
+            "results": config["results"],
+            "downloads.weights": config["downloads"]["weights"],
+        },
+    )
+
+
+def _resolved(key: str, folder: str) -> Path:
+    try:
+        return Path(folder).resolve()
+    except (OSError, RuntimeError) as fault:  # too long, or a link to itself
+        raise InputError(f"config: {key}: {folder} is no folder ({fault}); give another") from None
+
+
+def _check_paths(config: Mapping[str, Any]) -> None:
+    """Refuses names of files and folders that Snakemake or a command line cannot bear."""
+    dataset, downloads = config["dataset"], config["downloads"]
+    released = (config["released"] or {}).get("weights", {})
+    paths = {
+        "results": config["results"],
+        "dataset.root": dataset["root"],
+        "dataset.labels": dataset["labels"],
+        "dataset.prepared": dataset["prepared"],
+        "downloads.lock": downloads["lock"],
+        "downloads.weights": downloads["weights"],
+        "model.pretrained": config["model"]["pretrained"],
+        **{f"released.weights.{name}": path for name, path in released.items()},
+        **{f"imports.{name}.file": bundle["file"] for name, bundle in config["imports"].items()},
+    }
+    for key, path in paths.items():
+        fault = _fault_of(path) if path is not None else None
+        if fault is not None:
+            raise InputError(f"config: {key}: {path!r} {fault}")
+    # Snakemake looks for a file by the shortest form of its name
+    for key in ("results", "dataset.labels", "dataset.prepared", "downloads.weights"):
+        if (
+            paths[key] is not None
+            and os.path.normpath(f"{paths[key]}/file") != f"{paths[key]}/file"
+        ):
+            shortest = os.path.normpath(paths[key])
+            advice = "give a folder of its own" if shortest == "." else f"write it as {shortest!r}"
+            raise InputError(f"config: {key}: {paths[key]!r}: {advice}")
+
+
+def _fault_of(path: str) -> str | None:
+    """What is wrong with a path, and what to do."""
+    if "{" in path or "}" in path:
+        return "has braces in it, which Snakemake takes for wildcards; use another name"
+    if path.startswith("~"):
+        return "starts with ~, which only a shell knows; write the folder's whole name"
+    if path.startswith("-"):
+        return "starts like an option of a command; write its whole name, from / on"
+    if "://" in path:
+        return "is a URL; give a path on this machine"
+    try:
+        unfit = b"\0" in path.encode()
+    except UnicodeEncodeError:
+        unfit = True
+    return "cannot be the name of a file; use another one" if unfit else None
+
+
+def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:
+    in_use = {"dataset.root": root, **written}
+    if prepared is not None:
+        for key, folder in in_use.items():
+            if _resolved(key, folder).is_relative_to(_resolved("dataset.prepared", prepared)):
+                raise InputError(
+                    f"config: dataset.prepared: {prepared} is or holds {key}, {folder}; give a "
+                    "folder of its own"
+                )
+        written = {**written, "dataset.prepared": prepared}
+    for key, folder in written.items():
+        if _resolved(key, folder).is_relative_to(_resolved("dataset.root", root)):
+            raise InputError(
+                f"config: {key}: {folder} lies within dataset.root, which is never written to; "
+                "give a folder outside of it"
+            )
+
+
+def _check_dataset(dataset: Mapping[str, Any], num_classes: int) -> None:
+    name = dataset["name"]
+    try:
+        found = sets.load(name)
+    except InputError as fault:
+        raise InputError(f"config: {fault}") from None
+    if num_classes != len(found.CLASSES):
+        raise InputError(
+            f"config: model.num_classes: {num_classes}, but {name} has {len(found.CLASSES)} "
+            f"classes; set it to {len(found.CLASSES)}"
+        )
+    if dataset["complete"] and not found.IMAGES:
+        raise InputError(
+            f"config: dataset.complete: nothing is published of {name} to compare it with; "
+            "set it to false"
+        )
+
+
+def _check_rows(rows: list[dict[str, Any]]) -> None:
+    seen: set[tuple[str, int]] = set()
+    for number, row in enumerate(rows):
+        name = (row["device"], row["processes"])
+        if name in seen:
+            raise InputError(
+                f"config: rows.{number}: {row['device']}-{row['processes']}p is there twice; "
+                "give one row all its modes and seeds"
+            )
+        seen.add(name)
+
+
+def _check_performance(performance: Mapping[str, Any]) -> None:
+    length, warmup = performance["iterations"], performance["warmup_iterations"]
+    if warmup >= length:
+        raise InputError(
+            f"config: performance.warmup_iterations: {warmup} leaves nothing of "
+            f"performance.iterations: {length}; use fewer"
+        )
+    window = performance["log_window"]
+    if window["ends_at"] > length or window["length"] > window["ends_at"]:
+        raise InputError(
+            f"config: performance.log_window: {window['length']} iterations that end at "
+            f"{window['ends_at']} do not lie in a run of {length}"
+        )
+
+
+def _check_ratios(augmentation: Mapping[str, Any]) -> None:
+    key = "config: training.augmentation"
+    between = augmentation["ratio_range"]
+    if (between is None) == (augmentation["ratios"] is None):
+        raise InputError(f"{key}: one of ratio_range and ratios must be given, the other null")
+    if between is not None and between[0] > between[1]:
+        raise InputError(f"{key}.ratio_range: {between[0]} is above {between[1]}")
+
+
+def _check_crop(augmentation: Mapping[str, Any]) -> None:
+    """Refuses a crop that no image can hold, before anything of an earlier run is replaced.
+
+    Images are fitted into the scale, whatever their orientation; the trainer looks at their sizes.
+    """
+    crop, scale = augmentation["crop"], augmentation["scale"]
+    if min(crop) > min(scale) or max(crop) > max(scale):
+        raise InputError(
+            f"config: training.augmentation.crop: {crop} (height, width) is larger than any image "
+            f"that is fitted into training.augmentation.scale, {scale} (width, height); use a "
+            "smaller crop or a larger scale"
+        )
+
+
+def _check_loss_scale(precision: str, fixed: float | None) -> None:
+    if fixed is not None and precision != "fp16":
+        raise InputError(
+            f"config: port_faults.fixed_loss_scale: {fixed} is for precision fp16; "
+            f"with {precision} set it to null"
+        )
+
+
+# data sets in the label format that cityscapesscripts evaluates
+_CITYSCAPES_FORMAT = ("streets", "cityscapes")
+
+
+def _check_evaluation(evaluation: Mapping[str, Any], dataset: str) -> None:
+    window = evaluation["sliding_window"]
+    if window is not None and any(
+        s > w for s, w in zip(window["stride"], window["size"], strict=True)
+    ):
+        raise InputError(
+            f"config: evaluation.sliding_window.stride: {window['stride']} leaves gaps between "
+            f"windows of size {window['size']}; use at most the size"
+        )
+    if evaluation["agreement"] and not evaluation["save_predictions"]:
+        raise InputError(
+            "config: evaluation.agreement: checks the saved predictions; set "
+            "evaluation.save_predictions to true, too"
+        )
+    if evaluation["agreement"] and dataset not in _CITYSCAPES_FORMAT:
+        raise InputError(
+            f"config: evaluation.agreement: cityscapesscripts cannot evaluate {dataset}; one of: "
+            f"{', '.join(_CITYSCAPES_FORMAT)}, or set it to false"
+        )

@@ -1,0 +1,152 @@
+"""The layers of a configuration, merged: config.yaml, overlays, the command line, a variant."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from semask.base.errors import InputError
+
+_DEEPEST = 20  # levels of a config
+
+
+def read_layer(path: Path) -> dict[str, Any]:
+    """A layer of a configuration from its file.
+
+    Raises:
+        InputError: the file cannot be read, is not YAML, or holds no mapping.
+    """
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise InputError(f"{path}: cannot be read ({fault.strerror}); give an overlay") from fault
+    # ValueError: encoding, and dates that there are not
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        said = " ".join(str(fault).split())
+        raise InputError(f"{path}: not YAML ({said}); correct it") from fault
+    if not isinstance(read, dict):
+        raise InputError(f"{path}: not a mapping of keys; give an overlay such as experiments/*")
+    return read
+
+
+def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) -> dict[str, Any]:
+    """Merge the layers of a configuration, later ones over earlier ones, and choose its variant.
+
+    What a layer says of the chosen variant, under `variants`, is merged right after that layer:
+    over the layers before it, and under those that come later.
+
+    Args:
+        layers: config.yaml, the overlays in their order, what the command line sets.
+        variant: which one to choose; None for what the key `variant` says.
+
+    Returns:
+        The merged configuration, without `variants`.
+
+    Raises:
+        InputError: the chosen variant is not there.
+    """
+    for layer in layers:
+        _check_plain(layer)
+        _check_variants(layer)
+    whole: dict[str, Any] = {}
+    for layer in layers:
+        whole = _merged(whole, layer)
+    chosen = variant if variant is not None else whole.get("variant")
+    known = whole.pop("variants", None) or {}
+    _check_released(whole, known)
+    if chosen is None:
+        if known:
+            raise InputError(
+                f"config: variant: null, but this experiment has several; one of: "
+                f"{', '.join(map(str, known))}"
+            )
+        return whole
+    if chosen not in known:
+        there = f"one of: {', '.join(map(str, known))}" if known else "this experiment has none"
+        raise InputError(f"config: variant: {chosen!r} is not a name under variants; {there}")
+    made: dict[str, Any] = {}
+    for layer in layers:
+        made = _merged(made, layer)
+        made = _merged(made, (layer.get("variants") or {}).get(chosen) or {})
+    made.pop("variants")
+    return {**made, "variant": chosen}
+
+
+def _check_released(whole: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
+    released = whole.get("released")
+    weights = released.get("weights") if isinstance(released, Mapping) else None
+    for name in weights if isinstance(weights, Mapping) else ():
+        if name not in variants:
+            raise InputError(
+                f"config: released.weights.{name}: not a name under variants; one of: "
+                f"{', '.join(map(str, variants)) or 'none'}"
+            )
+
+
+def _check_plain(value: Any, keys: tuple[str, ...] = ()) -> None:
+    """Refuses what no config needs and what would break paths, messages and merging."""
+    if len(keys) > _DEEPEST:
+        raise InputError(
+            f"config: {'.'.join(keys[:3])}: nested more than {_DEEPEST} deep, or within itself by "
+            "an alias; write out what is meant"
+        )
+    if isinstance(value, str) and not _is_plain(value.replace("\n", "").replace("\t", "")):
+        # names of folders may have line breaks in them, and do
+        raise InputError(
+            f"config: {'.'.join(keys)}: {value!a} has a control character in it; take it out"
+        )
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not _is_plain(str(name)):
+                raise InputError(f"config: {name!a}: a key with a control character in it")
+            _check_plain(inner, (*keys, str(name)))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_plain(inner, (*keys, str(number)))
+
+
+def _is_plain(text: str) -> bool:
+    # control characters, halves of characters, separators of lines and of paragraphs
+    return all(unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") for letter in text)
+
+
+def _check_variants(layer: Mapping[str, Any]) -> None:
+    if not isinstance(layer.get("variant"), str | None):
+        raise InputError(f"config: variant: {layer['variant']!r} is not a name")
+    variants = layer.get("variants") or {}
+    if not isinstance(variants, Mapping):
+        raise InputError(f"config: variants: {variants!r} is not a mapping of names to keys")
+    for name, keys in variants.items():
+        if not isinstance(keys, Mapping | None):
+            raise InputError(f"config: variants.{name}: {keys!r} is not a mapping of keys")
+
+
+def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of Snakemake's --config, with numbers and truth values in braces made such.
+
+    Snakemake takes `--config dataset="{download: true}"` for a mapping to the text "true".
+    """
+    return {key: _typed(value) if _is_nested(value) else value for key, value in settings.items()}
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner) for inner in value]
+    return yaml.safe_load(value) if isinstance(value, str) and value else value
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping | list)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(base[key], value)
+        for key, value in over.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **over, **both}

@@ -1,0 +1,9 @@
+"""The only package that knows CUDA from CANN: everything else says cpu, gpu or npu.
+
+Modules: `presence` (which devices there are, and taking some), `setup` (binding a process to its
+device), `computing` (precision, memory, placement), `cpu_fallbacks` (operators that an NPU lacks),
+`description` (names and versions), `distributed` (the processes of a run), `progress` (where they
+are, and an end to runs that stand still), `launched` (which launcher's they are), `addresses`
+(where they meet), `slurm` (what a job was given), `locks`, `timeline`, and `backends`, the table of
+what is behind the three names.
+"""

@@ -1,0 +1,65 @@
+"""What a training or evaluation step asks of its device: precision, memory, placement."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from semask.base.errors import InputError
+from semask.devices.backends import REDUCED
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Context of the forward pass: nothing for fp32, autocast for bf16 and fp16."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=REDUCED[precision])
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """Check that a device can compute in a precision.
+
+    Raises:
+        InputError: it has no bfloat16 (NPUs before the 910B, GPUs before Ampere).
+    """
+    if device.type == "cpu" or precision != "bf16":
+        return
+    module = torch.get_device_module(device.type)
+    if not module.is_bf16_supported(including_emulation=False):
+        raise InputError(
+            f"training.precision: bf16: {module.get_device_name(device.index)} has no bfloat16; "
+            "use fp16 or fp32, on all devices that are to be compared"
+        )
+
+
+def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """Dynamic loss scaling for fp16; for other precisions one that changes nothing."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+
+def has_fused_optimizer(device: torch.device) -> bool:
+    """Whether torch's AdamW has a kernel here that updates all parameters in one pass."""
+    return device.type in ("cpu", "cuda")
+
+
+def wants_pinned_memory(device: torch.device) -> bool:
+    """Whether batches for this device are copied faster from page-locked memory."""
+    return device.type != "cpu"
+
+
+def place(model: nn.Module, device: torch.device) -> None:
+    """Move a model to its device, convolutions in the memory format that runs fastest there."""
+    model.to(device)
+    if device.type != "npu":  # which refuses channels_last
+        to: Any = model.to  # whose annotations lack memory_format in some versions of torch
+        to(memory_format=torch.channels_last)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes held so far: allocated on an accelerator, resident on a CPU."""
+    if device.type == "cpu":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(torch.accelerator.max_memory_allocated(device))

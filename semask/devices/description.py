@@ -1,0 +1,95 @@
+"""What a device is, in words and for records: its name and what drives it."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+from typing import Any
+
+import psutil
+import torch
+
+from semask.devices import setup
+from semask.devices.backends import BACKENDS, AbsentError, counted, visible_devices
+from semask.devices.distributed import local_rank
+
+# Variables that change what a device computes or how fast; their values go into the records.
+_TELLING = re.compile(
+    r"(ASCEND|HCCL|TORCH_NPU|PYTORCH|TORCH_NCCL|NCCL|CUDA|CUBLAS|OMP|MKL|KMP|ACL)_"
+    r"|(TASK_QUEUE_ENABLE|COMBINED_ENABLE|CPU_AFFINITY_CONF|INF_NAN_MODE_ENABLE)$"
+)
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Provenance of a device: its name and the versions of what drives it.
+
+    Keys: name, cores, memory_bytes (the host's), ids (of the visible devices, None where nothing
+    restricts them), nodes (host and ids of each machine of a run on several), environment
+    (variables that change what is computed or how fast), driver, cann, cuda, torch, torch_npu;
+    None where a thing is not there.
+    """
+    facts: dict[str, Any] = {
+        "name": _cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "ids": visible_devices(device),
+        "nodes": setup.nodes(),
+        "environment": {k: v for k, v in sorted(os.environ.items()) if _TELLING.match(k)},
+        "driver": None,
+        "cann": None,
+        "cuda": torch.version.cuda,
+        "torch": str(torch.__version__),
+        "torch_npu": None,
+    }
+    if device == "gpu":
+        facts["name"] = torch.cuda.get_device_name(local_rank())
+        facts["driver"] = _first_line(
+            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        )
+    elif device == "npu":
+        torch_npu = importlib.import_module("torch_npu")
+        facts["name"] = torch_npu.npu.get_device_name(local_rank())
+        facts["torch_npu"] = torch_npu.__version__
+        facts["cann"] = torch_npu.npu.utils.get_cann_version("CANN")
+        facts["driver"] = torch_npu.npu.utils.get_cann_version("DRIVER")
+    return facts
+
+
+def found_here() -> dict[str, str]:
+    """What there is of each kind of device on this machine, in words."""
+    found = {}
+    for device in BACKENDS:
+        try:
+            number = counted(device)
+            names = describe(device)
+            versions = ", ".join(
+                f"{key} {names[key]}" for key in ("torch", "torch_npu", "cann", "cuda", "driver")
+                if names[key]
+            )  # fmt: skip
+            number_of = f"{number} core{'s' if number > 1 else ''}" if device == "cpu" else number
+            found[device] = f"{number_of}, {names['name']} ({versions})"
+        except AbsentError as why:
+            found[device] = f"none: {why}"
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _first_line(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None

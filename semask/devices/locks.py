@@ -1,0 +1,90 @@
+"""One lock per device, so that runs on one machine never share one.
+
+A lock is a file in a folder of this user and, under a scheduler, of its job: each job counts its
+devices from 0, so the same number means another device in another job.
+"""
+
+import fcntl
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from semask.base.errors import InputError
+
+_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+_PAUSE = 1.0  # seconds between two looks for free devices
+
+
+def take(
+    device: str, ids: Sequence[str], count: int, waiting: Callable[[], None] = lambda: None
+) -> list[str]:
+    """Take `count` of the devices `ids`, waiting until so many are free at once.
+
+    The locks are held by open files that programs started with exec inherit: they last until this
+    process, or the program that it has become, ends, however it ends.
+
+    Args:
+        device: kind of the devices, part of the locks' names.
+        ids: by which the devices are known, in the order of preference.
+        count: how many, at most as many as there are ids.
+        waiting: called once if there is something to wait for.
+
+    Returns:
+        The devices taken, in the order of `ids`.
+
+    Raises:
+        InputError: somebody else made the folder of the locks.
+    """
+    folder = _folder()
+    told = False
+    while True:
+        held: dict[str, int] = {}
+        for name in ids:
+            if len(held) < count:
+                file = _lock(folder / f"{device}-{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock")
+                if file is not None:
+                    held[name] = file
+        if len(held) == count:
+            for file in held.values():
+                os.set_inheritable(file, True)
+            return list(held)
+        # all or none: two runs that each hold a part of what they need would wait for ever
+        for file in held.values():
+            os.close(file)
+        if not told:
+            waiting()
+            told = True
+        time.sleep(_PAUSE)
+
+
+def _folder() -> Path:
+    job = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), "machine")
+    # a machine may be several of Slurm's nodes
+    node = os.environ.get("SLURMD_NODENAME", "")
+    safe = re.sub(r"[^A-Za-z0-9-]", "_", f"{job}-{node}" if node else job)
+    own = Path(tempfile.gettempdir()) / f"semask-devices-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise InputError(
+            f"{own}: is not a folder of this user, whose locks of devices are kept there; remove "
+            "it, or set TMPDIR to a folder of your own"
+        )
+    folder = own / safe
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _lock(path: Path) -> int | None:
+    """The locked file's descriptor; None where another process holds the lock."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file

@@ -1,0 +1,129 @@
+"""Where the processes of a run are, and an end to runs that stand still.
+
+Each process marks what it does. A thread writes that down every second for the others to read, and
+ends the run when nothing has moved for too long, with a word on which process the others wait for.
+"""
+
+import faulthandler
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semask.base.errors import INTERRUPTED, report
+
+FOLDER = "SEMASK_PROGRESS"
+"""Environment variable: folder in which the processes of this machine write where they are."""
+
+PHASES = ("starting", "waiting for data", "computing gradients", "taking a step", "evaluating",
+          "writing a checkpoint")  # fmt: skip
+"""In the order in which a process comes to them within an iteration."""
+
+# a process whose thread is not heard of for so many seconds is stopped, or holds Python's lock
+_SILENT = 10.0
+
+
+class Point(NamedTuple):
+    """How far a process is; earlier points compare as less."""
+
+    iteration: int
+    phase: int
+    part: int
+
+    def __str__(self) -> str:
+        part = f" image {self.part}" if PHASES[self.phase] == "evaluating" and self.part else ""
+        return f"iteration {self.iteration}, {PHASES[self.phase]}{part}"
+
+
+_point = Point(0, 0, 0)
+_moved = time.monotonic()
+
+
+def mark(phase: str, iteration: int | None = None, part: int = 0) -> None:
+    """Say what this process does from now on.
+
+    Args:
+        phase: one of PHASES.
+        iteration: counted from 1; the last one that was given if None.
+        part: of the phase, for example the number of an image.
+    """
+    global _point, _moved
+    number = _point.iteration if iteration is None else iteration
+    _point = Point(number, PHASES.index(phase), part)
+    _moved = time.monotonic()
+
+
+def watch(rank: int, processes: int, minutes: float) -> None:
+    """Start the thread that ends this process when it has not moved for so many minutes."""
+    given = os.environ.get(FOLDER)
+    folder = None if given is None else Path(given)
+    mark("starting")
+    arguments = (rank, processes, minutes * 60, folder)
+    threading.Thread(target=_watch, args=arguments, daemon=True).start()
+
+
+def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None:
+    pause = min(1.0, limit / 5)
+    while True:
+        time.sleep(pause)
+        still = time.monotonic() - _moved
+        if folder is not None:
+            try:
+                written = folder / f".{rank}"
+                written.write_text(json.dumps({"point": _point, "heard": time.time()}))
+                written.replace(folder / str(rank))
+            except OSError:
+                pass  # a full disk is for those to report who have something to lose
+        if still < limit:
+            continue
+        places = _read(folder, processes) if folder is not None else {}
+        places[rank] = (_point, time.time())
+        if rank == min(_heard(places)):
+            report(f"error: {verdict(places, processes, still)}\n")
+            faulthandler.dump_traceback(sys.stderr)
+        else:
+            time.sleep(_SILENT)  # the one that reports ends the others
+        os._exit(INTERRUPTED)
+
+
+def _read(folder: Path, processes: int) -> dict[int, tuple[Point, float]]:
+    found = {}
+    for rank in range(processes):
+        try:
+            place: Any = json.loads((folder / str(rank)).read_text())
+        except (OSError, ValueError):
+            continue  # not there yet, or on another machine
+        found[rank] = (Point(*place["point"]), float(place["heard"]))
+    return found
+
+
+def _heard(places: Mapping[int, tuple[Point, float]]) -> list[int]:
+    latest = max(heard for _, heard in places.values())
+    return [rank for rank, (_, heard) in places.items() if latest - heard < _SILENT]
+
+
+def verdict(places: Mapping[int, tuple[Point, float]], processes: int, still: float) -> str:
+    """Which process a run waits for, in one line.
+
+    Args:
+        places: where each process that is known of is, and when that was written, in seconds.
+        processes: of the run.
+        still: seconds for which nothing has moved.
+    """
+    silent = sorted(set(places) - set(_heard(places)))
+    least = min(point for point, _ in places.values())
+    last = silent or sorted(rank for rank, (point, _) in places.items() if point == least)
+    which = "process " + " and ".join(f"{rank} of {processes}" for rank in last)
+    at = places[last[0]][0]
+    if len(last) == processes > 1:
+        which = f"every one of {processes} processes"
+    does = "has not answered" if silent else "has not moved"
+    others = "; the others wait" if len(last) < processes else ""
+    return (
+        f"{which} {does} for {still / 60:.1f} minutes ({at}){others}; ended: run again to go on "
+        "from the last checkpoint, or raise fault_tolerance.stall_minutes"
+    )

@@ -1,0 +1,8 @@
+"""Predictions and their scores.
+
+Modules: `prediction` (of one image), `metrics` (the confusion matrix and what follows from it),
+`split` (a whole split, by all processes), `scoring` (the stage, over a run's kept weights),
+`released` (the authors' checkpoints), `baselines` (what can be scored without shapes),
+`predictions` (saved ones), `agreement` (with cityscapesscripts), `weight_files` (read without
+running them), `drawing` (pictures).
+"""

@@ -1,0 +1,167 @@
+"""What can be scored without looking at shapes: one class everywhere, or the colour alone.
+
+A model that has learnt something scores well above both. They are scored as models are
+(`semask.evaluation.metrics.scores`): one confusion matrix over the set, pixels labelled 255
+dropped, IoU = I / (P + L − I), mIoU the mean over the classes with P + L − I > 0.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from semask.base.errors import InputError
+from semask.data.classes import IGNORE
+from semask.evaluation.metrics import Scores, scores
+
+Sample = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+"""An RGB image uint8 (H, W, 3) and its train ids uint8 (H, W), 255 where not labelled."""
+
+# Bits of each colour channel: the tables of a count per colour and class stay below 1 GB together.
+_BITS: Final = 6
+_BITS_OF_MANY: Final = 5
+_MANY: Final = 50  # classes
+_RADII: Final = (1, 3)  # of the neighbourhood that votes, in levels
+_BALANCES: Final = (0.0, 0.5, 1.0)  # votes of a class weigh (its number of pixels) ** -balance
+
+
+@dataclass(frozen=True)
+class NearestColour:
+    """Scores of classifiers that see one pixel's colour and nothing else.
+
+    Attributes:
+        class_means: the class whose mean training colour is nearest.
+        votes: the best of the votes among training pixels of similar colour.
+        voting: which vote that is: (radius in levels, balance).
+        bits: of each colour channel that the classifiers see.
+    """
+
+    class_means: Scores
+    votes: Scores
+    voting: tuple[int, float]
+    bits: int
+
+    @property
+    def best(self) -> Scores:
+        """The scores with the higher mIoU."""
+        return max(self.class_means, self.votes, key=lambda found: found.miou)
+
+
+def constant_prediction(pixels: Sequence[int]) -> tuple[int, float]:
+    """The class that scores best when predicted everywhere, and its mIoU in percent.
+
+    Args:
+        pixels: number of pixels per class of the evaluation set, pixels labelled 255 left out.
+
+    Returns:
+        (class, mIoU): with one class everywhere, its IoU is its share of the pixels, that of every
+        other class in the set is 0.
+
+    Raises:
+        InputError: there are no pixels, or a count is negative.
+    """
+    counts = np.asarray(pixels, np.int64)
+    if counts.ndim != 1 or counts.size == 0 or counts.min() < 0 or counts.sum() == 0:
+        raise InputError(f"pixels per class are {list(pixels)}; give a set with labelled pixels")
+    best = int(counts.argmax())
+    return best, float(100 * counts[best] / counts.sum() / np.count_nonzero(counts))
+
+
+def nearest_colour(
+    training: Iterable[Sample], evaluation: Iterable[Sample], *, num_classes: int
+) -> NearestColour:
+    """Fits per-pixel colour classifiers on one set and scores them on another.
+
+    Colours are rounded to 6 bits per channel, to 5 for more than 50 classes, and every labelled
+    training pixel counts. Two kinds of classifier: the class whose mean colour is nearest in RGB;
+    and a vote of the training pixels within a cube of 3 or 7 levels around the colour, by number or
+    with rare classes weighing more (number ** -0.5, number ** -1), the nearest mean where nobody
+    votes. The best vote is chosen by its score on the evaluation set, which favours the baseline.
+
+    Args:
+        training: pairs of image uint8 (H, W, 3) RGB and train ids uint8 (H, W).
+        evaluation: the same, of the set to score.
+        num_classes: number of classes.
+
+    Raises:
+        InputError: a set holds no labelled pixel, a pair does not fit together, or a label is
+            neither a class nor 255.
+    """
+    bits = _BITS if num_classes <= _MANY else _BITS_OF_MANY
+    fitted = _colour_counts(training, num_classes, bits, "training")
+    judged = _colour_counts(evaluation, num_classes, bits, "evaluation")
+    means = _nearest_mean(fitted, bits)
+    best: tuple[Scores, tuple[int, float]] | None = None
+    totals = np.maximum(fitted.sum(0), 1)
+    for radius in _RADII:
+        near = _blur(fitted, radius, bits)
+        nobody = near.sum(1) == 0
+        for balance in _BALANCES:
+            table = np.where(nobody, means, (near / totals**balance).argmax(1))
+            found = _score(table, judged)
+            if best is None or found.miou > best[0].miou:
+                best = found, (radius, balance)
+    assert best is not None
+    return NearestColour(_score(means, judged), *best, bits)
+
+
+def _colour_counts(
+    samples: Iterable[Sample], num_classes: int, bits: int, name: str
+) -> npt.NDArray[np.float64]:
+    """Number of pixels (colours, classes) by colour and label."""
+    counts = np.zeros((1 << 3 * bits) * num_classes, np.int64)
+    for image, label in samples:
+        if image.ndim != 3 or image.shape[2] != 3 or image.shape[:2] != label.shape:
+            raise InputError(
+                f"{name} set: image {image.shape} and label {label.shape} do not fit together; "
+                "give (H, W, 3) and (H, W)"
+            )
+        labelled = label != IGNORE
+        classes = label[labelled].astype(np.int64)
+        if classes.size and classes.max() >= num_classes:
+            raise InputError(
+                f"{name} set: label {classes.max()} is neither below {num_classes} nor 255; "
+                "give train ids"
+            )
+        r, g, b = (image[labelled] >> (8 - bits)).astype(np.int64).T
+        cell = ((r << 2 * bits) + (g << bits) + b) * num_classes + classes
+        counts += np.bincount(cell, minlength=counts.size)
+    if not counts.any():
+        raise InputError(f"{name} set: no labelled pixel; give at least one labelled image")
+    return counts.reshape(-1, num_classes).astype(np.float64)
+
+
+def _nearest_mean(counts: npt.NDArray[np.float64], bits: int) -> npt.NDArray[np.int64]:
+    """For every colour the class with the nearest mean colour."""
+    colours = np.indices((1 << bits,) * 3).reshape(3, -1).T.astype(np.float64)
+    totals = counts.sum(0)
+    distance = np.full((len(colours), len(totals)), np.inf)
+    for c in np.flatnonzero(totals):
+        mean = (colours * counts[:, c, None]).sum(0) / totals[c]
+        distance[:, c] = ((colours - mean) ** 2).sum(1)
+    return distance.argmin(1)
+
+
+def _blur(counts: npt.NDArray[np.float64], radius: int, bits: int) -> npt.NDArray[np.float64]:
+    """Sums over cubes of 2·radius + 1 levels around every colour."""
+    levels = 1 << bits
+    cube = counts.reshape(levels, levels, levels, -1)
+    for axis in range(3):
+        sums = np.cumsum(np.moveaxis(cube, axis, 0), 0)
+        sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+        high = np.minimum(np.arange(levels) + radius + 1, levels)
+        low = np.maximum(np.arange(levels) - radius, 0)
+        cube = np.moveaxis(sums[high] - sums[low], 0, axis)
+    return cube.reshape(counts.shape)
+
+
+def _score(table: npt.NDArray[np.int64], judged: npt.NDArray[np.float64]) -> Scores:
+    """Scores of a classifier, given as the class of every colour."""
+    num_classes = judged.shape[1]
+    confusion = np.zeros((num_classes, num_classes))
+    for c in range(num_classes):
+        confusion[:, c] = judged[table == c].sum(0)
+    return scores(torch.from_numpy(confusion))

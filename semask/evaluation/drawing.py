@@ -1,0 +1,120 @@
+"""Pictures of predictions."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from semask.base.files import atomically
+from semask.data.classes import IGNORE
+
+_GAP = 8
+_HEADING = 26
+_TITLES = ("image", "label", "prediction over image", "errors")
+# vermilion of Okabe and Ito: wrong for all who see colours, whatever they see of red and green
+_WRONG = np.array([213, 94, 0], np.uint8)
+# a small picture is enlarged to about this width, a large one shrunk to it
+_WIDTH = 512
+_LEGEND_COLUMNS = 10
+
+
+def colour_of(train_ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Colours of train ids.
+
+    Args:
+        train_ids: uint8 (H, W); 255 is black.
+        palette: RGB of the classes, uint8 (K, 3).
+
+    Returns:
+        RGB uint8 (H, W, 3).
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    table[IGNORE] = 0
+    return table[train_ids]
+
+
+def contact_sheet(
+    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    path: Path,
+    classes: Sequence[str],
+    palette: np.ndarray,
+) -> None:
+    """Draw images, their labels, the predictions over them and what is wrong, one row each.
+
+    Below stands a legend of the classes that are in the labels or the predictions.
+
+    Args:
+        rows: image RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids.
+        path: PNG to write.
+        classes: names by train id.
+        palette: their RGB colours, uint8 (K, 3).
+    """
+    cells = []
+    for image, label, prediction in rows:
+        overlay = 0.35 * image + 0.65 * colour_of(prediction, palette)
+        cells.append(
+            [
+                _scaled(image, Image.Resampling.LANCZOS),
+                _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
+                _scaled(overlay.astype(np.uint8), Image.Resampling.NEAREST),
+                _scaled(errors(image, label, prediction), Image.Resampling.NEAREST),
+            ]
+        )
+    shown = sorted({int(i) for _, *ids in rows for of in ids for i in np.unique(of)} - {IGNORE})
+    legend = _HEADING * math.ceil(len(shown) / _LEGEND_COLUMNS)
+    width = (_WIDTH + _GAP) * len(_TITLES) + _GAP
+    height = _HEADING + sum(row[0].height + _GAP for row in cells) + legend
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(14)
+    for column, title in enumerate(_TITLES):
+        draw.text((_GAP + column * (_WIDTH + _GAP), 5), title, "black", font)
+    top = _HEADING
+    for row in cells:
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (_GAP + column * (_WIDTH + _GAP), top))
+        top += row[0].height + _GAP
+    _draw_legend(draw, font, top, width, [(classes[i], palette[i]) for i in shown])
+    with atomically(path) as temporary:
+        sheet.save(temporary)
+
+
+def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """A map of the pixels that are wrong.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        label: uint8 (H, W) of train ids.
+        prediction: likewise.
+
+    Returns:
+        RGB uint8 (H, W, 3): the image in grey, wrong pixels vermilion, ignored ones black.
+    """
+    grey = image.mean(axis=2, keepdims=True) * 0.5 + 96
+    made = np.broadcast_to(grey, image.shape).astype(np.uint8)
+    made[(label != prediction) & (label != IGNORE)] = _WRONG
+    made[label == IGNORE] = 0
+    return made
+
+
+def _scaled(array: np.ndarray, resampling: Image.Resampling) -> Image.Image:
+    height = round(array.shape[0] * _WIDTH / array.shape[1])
+    return Image.fromarray(np.ascontiguousarray(array)).resize((_WIDTH, height), resampling)
+
+
+def _draw_legend(
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    top: int,
+    width: int,
+    classes: Sequence[tuple[str, np.ndarray]],
+) -> None:
+    step = (width - 2 * _GAP) / _LEGEND_COLUMNS
+    for index, (name, colour) in enumerate(classes):
+        left = _GAP + int(index % _LEGEND_COLUMNS * step)
+        line = top + index // _LEGEND_COLUMNS * _HEADING
+        draw.rectangle((left, line + 4, left + 14, line + 18), tuple(int(x) for x in colour))
+        draw.text((left + 20, line + 3), name, "black", font)

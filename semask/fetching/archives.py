@@ -1,0 +1,278 @@
+"""Unpacking of archives that are not trusted: nothing outside the folder, no file half-written."""
+
+import contextlib
+import os
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from semask.base.errors import InputError
+from semask.base.files import GIB, require_disk
+
+MOST_RATIO = 100
+"""Archives that claim to grow more than this are refused; images and labels hardly grow."""
+
+_CHUNK = 2**20
+_BLOCK = 4096
+_ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# what zipfile raises for a damaged archive, as tests with damaged bytes found
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error,
+           OverflowError, RuntimeError)  # fmt: skip
+
+
+def extract(
+    archive: Path,
+    folder: Path,
+    *,
+    strip: str | None = None,
+    only: Collection[str] = (),
+    remedy: str = "fetch it again",
+) -> int:
+    """Unpacks a zip archive below a folder.
+
+    All members are looked at before the first one is written. A file appears whole or not at all.
+    One that is there with the content of the archive is left alone, so that unpacking goes on
+    after an interruption. Permissions and owners in the archive count for nothing.
+
+    Args:
+        archive: zip file.
+        folder: where to; made if need be.
+        strip: leading folder to leave out; every member must be below it.
+        only: leading folders of what is wanted; empty for everything.
+        remedy: what to do about an archive that is damaged.
+
+    Returns:
+        Number of files of the archive that were wanted, all of which are then on the disk.
+
+    Raises:
+        InputError: the archive is damaged (names the member), wants to write outside `folder` or
+            over a link, holds links, devices or encrypted members, would grow beyond reason or
+            beyond the free disk space (in GiB), or a file with other content is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(
+            f"{folder}: {fault.strerror}; give {archive.name} another folder"
+        ) from None
+    with _opened(archive, remedy) as opened:
+        members = [
+            (info, path)
+            for info, path in _members(opened, archive, strip)
+            if not only or path[0] in only
+        ]
+        _check_growth(opened, archive)
+        # a file takes whole blocks
+        blocks = sum(-(-info.file_size // _BLOCK) * _BLOCK for info in opened.infolist())
+        require_disk(folder, blocks, archive)
+        # always the same name: what an interrupted run leaves behind, the next one removes
+        temporary = folder / f".{archive.name}.unpacking"
+        files = [(info, path) for info, path in members if not info.is_dir()]
+        for info, path in members:
+            if path == (temporary.name,):
+                raise InputError(f"{archive}: refused: member {info.filename!r} has a name of ours")
+            _check_way(folder, path, archive, is_dir=info.is_dir())
+        try:
+            for info, path in files:
+                _write(opened, info, archive, folder, path, temporary, remedy)
+        except OSError as fault:
+            raise InputError(
+                f"{archive}: unpacking into {folder} failed ({fault.strerror or fault}); set it "
+                "right and run again to go on"
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    # one for all files: one for each takes minutes for a data set
+    os.sync()
+    return len(files)
+
+
+def check_archive(archive: Path) -> None:
+    """Reads a zip archive to its end without writing anything.
+
+    Raises:
+        InputError: as `extract` for what can be seen without a folder to unpack to.
+    """
+    with _opened(archive) as opened:
+        _members(opened, archive, None)
+        _check_growth(opened, archive)
+        try:
+            damaged = opened.testzip()
+        except DAMAGE as fault:
+            raise InputError(f"{archive}: damaged ({fault}); fetch it again") from None
+    if damaged is not None:
+        raise InputError(f"{archive}: member {damaged!r} is damaged; fetch it again")
+
+
+def common_folder(archive: Path) -> str | None:
+    """Name of the folder that all members of a zip archive are in, None if there is none.
+
+    Raises:
+        InputError: the archive is damaged.
+    """
+    with _opened(archive) as opened:
+        tops = {name.removeprefix("./").partition("/") for name in opened.namelist()}
+    names = {top for top, _, _ in tops}
+    return names.pop() if len(names) == 1 and all(slash for _, slash, _ in tops) else None
+
+
+@contextlib.contextmanager
+def _opened(archive: Path, remedy: str = "fetch it again") -> Iterator[zipfile.ZipFile]:
+    try:
+        opened = zipfile.ZipFile(archive)
+    except FileNotFoundError:
+        raise InputError(f"{archive}: no such file; fetch it first") from None
+    except (*DAMAGE, OSError) as fault:
+        raise InputError(f"{archive}: not a whole zip archive ({fault}); {remedy}") from None
+    with opened:
+        yield opened
+
+
+def _members(
+    opened: zipfile.ZipFile, archive: Path, strip: str | None
+) -> list[tuple[zipfile.ZipInfo, tuple[str, ...]]]:
+    """Members with the parts of their paths below the folder, all found harmless."""
+    members = []
+    kinds: dict[tuple[str, ...], bool] = {}
+    for info in opened.infolist():
+        fault = _fault_of(info)
+        if fault:
+            raise InputError(f"{archive}: refused: member {info.orig_filename!r} {fault}")
+        path = tuple(part for part in info.filename.split("/") if part not in ("", "."))
+        if strip is not None and path:
+            if path[0] != strip:
+                raise InputError(
+                    f"{archive}: member {info.filename!r} is not in {strip}/ as all should be; "
+                    "this is another archive than expected"
+                )
+            path = path[1:]
+        if not path:
+            if info.is_dir():
+                continue
+            raise InputError(f"{archive}: refused: member {info.orig_filename!r} has no name")
+        if kinds.get(path) is not None and not (info.is_dir() and kinds[path]):
+            raise InputError(f"{archive}: refused: member {info.filename!r} is in it twice")
+        kinds[path] = info.is_dir()
+        members.append((info, path))
+    for path in kinds:
+        for length in range(1, len(path)):
+            if kinds.get(path[:length]) is False:
+                raise InputError(
+                    f"{archive}: refused: {'/'.join(path[:length])!r} is both a file and a folder"
+                )
+    return members
+
+
+def _fault_of(info: zipfile.ZipInfo) -> str | None:
+    """What is wrong with a member as its header describes it."""
+    name = info.orig_filename
+    if not info.filename:
+        return "has no name"
+    if "\0" in name:
+        return "has a NUL in its name"
+    if "\\" in name:
+        return "has a backslash in its name"
+    if name.startswith("/") or re.match("[A-Za-z]:", name):
+        return "has an absolute path"
+    if ".." in name.split("/"):
+        return "leads outside the folder"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link" if kind == stat.S_IFLNK else "is neither a file nor a folder"
+    if info.is_dir() != (kind == stat.S_IFDIR) and kind:
+        return "is a file by its name and a folder by its mode, or the reverse"
+    if info.compress_type not in _METHODS:
+        return f"is packed by method {info.compress_type}, which is not known here"
+    return None
+
+
+def _check_growth(opened: zipfile.ZipFile, archive: Path) -> None:
+    infos = opened.infolist()
+    packed = archive.stat().st_size
+    total = sum(info.file_size for info in infos)
+    if sum(info.compress_size for info in infos) > packed:
+        raise InputError(
+            f"{archive}: refused: its members overlap, as in archives made to fill a disk"
+        )
+    if total > MOST_RATIO * packed:
+        raise InputError(
+            f"{archive}: refused: would grow from {packed / GIB:.2f} to {total / GIB:.2f} GiB, "
+            f"more than {MOST_RATIO}-fold, as archives made to fill a disk do"
+        )
+
+
+def _check_way(folder: Path, path: tuple[str, ...], archive: Path, *, is_dir: bool) -> None:
+    """Looks for links and for things of the wrong kind on the way to a member."""
+    for length in range(1, len(path) + 1):
+        place = folder.joinpath(*path[:length])
+        try:
+            mode = place.lstat().st_mode
+        except FileNotFoundError:
+            return
+        except OSError as fault:
+            raise InputError(
+                f"{archive}: cannot unpack to {str(place)!r} ({fault.strerror})"
+            ) from None
+        if stat.S_ISLNK(mode):
+            raise InputError(
+                f"{place}: a link is in the way of {archive.name}; it is not followed: remove it "
+                "or unpack elsewhere"
+            )
+        wanted = stat.S_ISDIR if length < len(path) or is_dir else stat.S_ISREG
+        if not wanted(mode):
+            kind = "folder" if wanted is stat.S_ISDIR else "file"
+            raise InputError(
+                f"{place}: {archive.name} has a {kind} here, but this is something else; move it"
+            )
+
+
+def _write(
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, archive: Path, folder: Path,
+    path: tuple[str, ...], temporary: Path, remedy: str,
+) -> None:  # fmt: skip
+    target = folder.joinpath(*path)
+    _check_way(folder, path, archive, is_dir=False)
+    if target.exists():
+        if _same(target, info):
+            return
+        raise InputError(
+            f"{target}: is there with other content than in {archive.name}; move it away, or "
+            "unpack elsewhere"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.unlink(missing_ok=True)
+    written = 0
+    try:
+        with opened.open(info) as member, open(temporary, "xb") as file:
+            while chunk := member.read(_CHUNK):
+                written += len(chunk)
+                if written > info.file_size:
+                    raise zipfile.BadZipFile("longer than it says")
+                file.write(chunk)
+            if written != info.file_size:
+                raise zipfile.BadZipFile("shorter than it says")
+    except DAMAGE as fault:
+        raise InputError(
+            f"{archive}: member {info.filename!r} is damaged ({fault}); {remedy}"
+        ) from None
+    os.replace(temporary, target)
+
+
+def _same(target: Path, info: zipfile.ZipInfo) -> bool:
+    """Whether a file has the size and the checksum of a member."""
+    if target.stat().st_size != info.file_size:
+        return False
+    checksum = 0
+    with open(target, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum == info.CRC

@@ -1,0 +1,271 @@
+"""The report: the table as a page, with plots of what the runs did."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from semask.base.files import write_atomically
+from semask.comparison.rows import Record
+from semask.report import findings, plots
+from semask.report.cells import (
+    BESIDE,
+    COLUMNS,
+    FIRST,
+    MORE,
+    NOT_THE_SAME,
+    NOTHING_PUBLISHED,
+    PUBLISHED,
+    Line,
+    baselines_text,
+    cells_of,
+    is_beside_published,
+    kept_apart,
+    notes,
+    origin_text,
+    ratio_texts,
+    shown_columns,
+    together_and_apart,
+)
+from semask.report.pictures import embedded
+from semask.report.sections import PLOTS, TITLES
+
+
+def write_report(
+    table: Mapping[str, Any],
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    logs: Callable[[str], Sequence[Mapping[str, Any]]],
+    pictures: Mapping[str, Path],
+    captions: Mapping[str, str],
+    template: Path,
+    style: Path,
+    folder: Path,
+) -> None:
+    """Draw the plots and write the page.
+
+    Args:
+        table: as `semask.report.table.build_table` gives it.
+        trained: its training records, those that bundles brought among them.
+        evaluated: likewise of the evaluations.
+        logs: gives the lines of a run's log, by the name of its training record; long ones need not
+            be in memory together.
+        pictures: pictures of predictions, by the names of the evaluation records.
+        captions: of every section and of the environments.
+        template: of the page, Jinja.
+        style: of the page, CSS.
+        folder: gets `page.html` and an SVG for each of PLOTS.
+    """
+    rows = findings.rows_of(table["rows"])
+    shown_pictures = _pictures(rows, pictures)
+    drawn = {
+        "curves": findings.curves(rows, trained, logs),
+        "classes": findings.classes(rows, evaluated),
+        "difference": findings.difference(rows, table["npu_over_gpu"], evaluated),
+        "confusion": findings.confusion(rows, evaluated),
+        "speed": findings.speed(rows),
+        "time": findings.time(rows, trained),
+        "scaling": findings.scaling(rows, trained),
+        "memory": findings.memory(rows, trained),
+    }
+    for name in PLOTS:
+        svg, said = drawn[name]
+        write_atomically(folder / f"{name}.svg", svg or plots.sentence(said))
+    sections = [
+        {
+            "id": name,
+            "title": title,
+            "caption": captions[name],
+            "svg": drawn[name][0] if name in drawn else None,
+            "finding": drawn[name][1] if name in drawn else None,
+            "pictures": shown_pictures if name == "predictions" else [],
+            "table": _facts(table["facts"]) if name == "facts" else None,
+        }
+        for name, title in TITLES.items()
+    ]
+    sources = _sources(table)
+    numbers = {source["name"]: number for number, source in enumerate(sources, 1)}
+    texts = {source["name"]: source["text"] for source in sources}
+
+    def shown(found: Sequence[Line]) -> list[dict[str, Any]]:
+        return [_shown(row, numbers, texts) for row in found]
+
+    together, apart = together_and_apart(table["rows"])
+    measured = [row for row in together if row["kind"] == "measured"]
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(template.read_text()).render(
+        experiment=table["experiment"],
+        css=style.read_text(),
+        definitions={column: COLUMNS[column] for column in shown_columns(together)},
+        titles=COLUMNS,
+        not_the_same=NOT_THE_SAME if any(row["kind"] == "published" for row in together) else "",
+        nothing_published=NOTHING_PUBLISHED,
+        first=FIRST,
+        more=MORE,
+        beside_columns=BESIDE,
+        rows=shown(together),
+        beside=shown(measured) if is_beside_published(together) else [],
+        apart=shown(apart),
+        reasons=[kept_apart(row) for row in apart],
+        pairs=[
+            _side_by_side(pair, table["rows"], numbers, texts) for pair in table["npu_over_gpu"]
+        ],
+        notes=list(notes(table["rows"])),
+        baselines=baselines_text(table["baselines"]),
+        sections=sections,
+        captions=captions,
+        environment=_environments(rows, trained),
+        recipes=_recipes(trained),
+        commands=[{"path": p, "text": r["run"]["command"]} for p, r in sorted(trained.items())],
+        sources=sources,
+    )
+    write_atomically(folder / "page.html", page)
+
+
+def _sources(table: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What the cells' figures are from, each with a sentence."""
+    found = [
+        {"name": path, "text": f"{origin_text(origin)}, record {origin['digest'][:12]}"}
+        for path, origin in table["records"].items()
+    ]
+    lines: dict[str, str] = {}
+    for row in table["rows"]:
+        if row["kind"] == "published":
+            name = f"{PUBLISHED}, line {row['line']}"
+            lines[name] = f"{row['source']}{'; ' + row['note'] if row['note'] else ''}"
+        elif row["published"]:
+            other = row["published"]
+            lines.setdefault(f"{PUBLISHED}, line {other['line']}", f"by {other['source']}")
+    return found + [{"name": name, "text": text} for name, text in lines.items()]
+
+
+def _cell(
+    text: str, origins: Sequence[str], numbers: Mapping[str, int], texts: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "text": text,
+        "numbers": sorted({numbers[name] for name in origins}),
+        "title": "\n".join(f"{name}: {texts[name]}" for name in dict.fromkeys(origins)),
+    }
+
+
+def _shown(row: Line, numbers: Mapping[str, int], texts: Mapping[str, str]) -> dict[str, Any]:
+    cells = cells_of(row)
+    return {
+        "name": row["name"],
+        "cells": {c: _cell(cell.text, cell.origins, numbers, texts) for c, cell in cells.items()},
+    }
+
+
+def _side_by_side(
+    pair: Line, rows: Sequence[Line], numbers: Mapping[str, int], texts: Mapping[str, str]
+) -> dict[str, Any]:
+    """An NPU row beside its GPU row, figure by figure."""
+    npu_cells, gpu_cells = (cells_of(rows[place]) for place in pair["rows"])
+    _, ratio, points, which = ratio_texts(pair)
+    compared = {
+        "Acc@1": f"{points} points" if pair["acc1_difference"] is not None else points,
+        "FPS": f"× {ratio}" if pair["fps_ratio"] is not None else ratio,
+    }
+    lines = []
+    for column in ("Acc@1", "Last mIoU", "FPS", "FPS p10 to p90", "PyTorch_version", "Device"):
+        gpu, npu = gpu_cells[column], npu_cells[column]
+        if not gpu.origins and not npu.origins:
+            continue
+        both = (*gpu.origins, *npu.origins)
+        line = [_cell(cell.text, cell.origins, numbers, texts) for cell in (gpu, npu)]
+        told = compared.get(column, "")
+        line.append(_cell(told, both if told not in ("", "none") else (), numbers, texts))
+        lines.append({"name": column, "cells": line})
+    return {"npu": pair["npu"], "gpu": pair["gpu"], "lines": lines, "which": which}
+
+
+def _pictures(rows: findings.Rows, pictures: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """The pictures of the first seed of every row."""
+    found = []
+    for row, line in rows.items():
+        path = pictures.get(next(iter(line["acc1"].get("from", ())), ""))
+        # a bundle may have been packed without it
+        if path is not None and path.is_file():
+            found.append({"name": row.name, **embedded(path)})
+    return found
+
+
+def _facts(facts: Line) -> list[list[str]]:
+    parts = facts["parameters"]
+    table = [["", "whole model", "backbone", "of it semantic layers", "decoder"]]
+    keys = ("total", "backbone", "semantic_layers", "decoder")
+    table.append(["parameters (millions)", *(f"{parts[key] / 1e6:.3f}" for key in keys)])
+    for size, work in facts["gmac"].items():
+        decoder = work["total"] - work["backbone"]
+        figures = (work["total"], work["backbone"], work["semantic_layers"], decoder)
+        name = f"GMAC at {size.replace('x', '×')}"
+        table.append([name, *(f"{figure:.2f}" for figure in figures)])
+    return table
+
+
+def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[list[str]]:
+    """What ran each row, a row of the table in a column."""
+    columns = {
+        row: [trained[path] for path in line["pytorch"]["from"]]
+        for row, line in rows.items()
+        if line["kind"] == "measured"
+    }
+    lines: dict[str, Any] = {
+        "device": lambda r: r["device"]["name"],
+        "processes × threads": lambda r: f"{r['row']['processes']} × {r['row']['threads']}",
+        "devices used": lambda r: r["device"].get("ids"),
+        "nodes": lambda r: r["device"].get("nodes"),
+        "driver": lambda r: r["device"].get("driver"),
+        "CUDA": lambda r: r["device"].get("cuda"),
+        "CANN": lambda r: r["device"].get("cann"),
+        "torch": lambda r: r["device"]["torch"],
+        "torch_npu": lambda r: r["device"].get("torch_npu"),
+        "Python": lambda r: r["run"].get("python"),
+        "packages": lambda r: r["run"].get("versions"),
+        "platform": lambda r: r["run"].get("platform"),
+        "host": lambda r: r["run"]["host"],
+        "code": lambda r: r["run"]["code_version"],
+        "run as": lambda r: r["execution"],
+        "variables": lambda r: r["device"].get("environment"),
+        "from": lambda r: r["run"]["started"],
+        "to": lambda r: r["run"]["ended"],
+    }
+    table = [["", *(row.name for row in columns)]]
+    for name, value in lines.items():
+        texts = [
+            "; ".join(dict.fromkeys(filter(None, (_plain(value(r)) for r in records))))
+            for records in columns.values()
+        ]
+        if any(texts):
+            table.append([name, *texts])
+    return table
+
+
+def _plain(value: Any) -> str:
+    if value is None or value in ({}, []):
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(of)}" for key, of in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _recipes(trained: Mapping[str, Record]) -> list[dict[str, str]]:
+    """The recipes, each with the runs that were trained by it."""
+    runs: dict[str, list[str]] = {}
+    for path, record in sorted(trained.items()):
+        runs.setdefault(record["recipe_digest"], []).append(path)
+    return [
+        {
+            "digest": digest[:12],
+            "runs": ", ".join(paths),
+            "text": json.dumps(trained[paths[0]]["recipe"], indent=1),
+        }
+        for digest, paths in runs.items()
+    ]

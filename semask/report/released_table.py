@@ -1,0 +1,156 @@
+"""The table of the released checkpoints: measured accuracy beside the published one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from semask.base.files import write_atomically
+from semask.comparison.published import scoring_differences
+from semask.report.markdown import markdown_table
+
+Record = Mapping[str, Any]
+_COLUMNS = (
+    "Variant",
+    "Crop",
+    "mIoU",
+    "Published mIoU (difference)",
+    "mIoU ms+flip",
+    "Published ms+flip (difference)",
+    "Parameters, M",
+    "Published, M",
+    "Weights",
+)
+
+
+def build_released_table(
+    records: Mapping[str, Record], published: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Measured beside published accuracy, by variant.
+
+    Args:
+        records: of `score_released`, by path, in the order of the table.
+        published: rows of published/published.csv for the same data set, by variant.
+
+    Returns:
+        experiment, rows: variant, crop, and miou, miou_multi_scale (percent), parameters_m, each
+        with published_… and, for the mIoUs, difference_… in points (None where `differing` says
+        what was scored otherwise); weights (file, SHA-256),
+        record (path, digest, host, ended, code_version, data_fingerprint).
+    """
+    rows = []
+    for path, record in records.items():
+        figures, variant = record["figures"], record["model"]["variant"]
+        theirs = published.get(variant, {})
+        several = figures["multi_scale"]
+        found = {
+            "miou": figures["single_scale"]["miou"],
+            "miou_multi_scale": several["miou"] if several else None,
+        }
+        said = {
+            "miou": theirs.get("miou_single_scale"),
+            "miou_multi_scale": theirs.get("miou_multi_scale_flip"),
+        }
+        single, multi = (
+            scoring_differences(theirs, record["evaluation"], figures["images"])
+            if theirs
+            else ([], [])
+        )
+        differing = {"miou": single, "miou_multi_scale": multi}
+        [(file, digest)] = record["weights_digest"].items()
+        rows.append(
+            {
+                "variant": variant,
+                "crop": theirs.get("crop"),
+                **found,
+                **{f"published_{key}": value for key, value in said.items()},
+                **{
+                    f"difference_{key}": None
+                    if None in (found[key], said[key]) or differing[key]
+                    else found[key] - said[key]
+                    for key in found
+                },
+                "differing": differing,
+                "parameters_m": figures["parameters"] / 1e6,
+                "published_parameters_m": theirs.get("params_m"),
+                "published_line": theirs.get("line"),
+                "images": figures["images"],
+                "scale": list(record["evaluation"]["scale"]),
+                "weights": {"file": file, "sha256": digest},
+                "record": {
+                    "path": path,
+                    "digest": record["digest"],
+                    "data_fingerprint": record["data_fingerprint"],
+                    "device": record["device"]["name"],
+                    **{key: record["run"][key] for key in ("host", "ended", "code_version")},
+                },
+            }
+        )
+    return {"experiment": next(iter(records.values()))["experiment"], "rows": rows}
+
+
+def write_released_table(
+    table: Mapping[str, Any], markdown: Path, csv: Path, json_file: Path
+) -> None:
+    """Write what `build_released_table` gave in three forms."""
+    write_atomically(json_file, json.dumps(table, indent=1) + "\n")
+    flat = [
+        {key: value for key, value in row.items() if not isinstance(value, dict)}
+        for row in table["rows"]
+    ]
+    write_atomically(csv, pd.DataFrame(flat).to_csv(index=False))
+    write_atomically(markdown, _markdown(table))
+
+
+def _markdown(table: Mapping[str, Any]) -> str:
+    lines, origins = [], []
+    for row in table["rows"]:
+        lines.append(
+            [
+                row["variant"],
+                row["crop"] or "not published",
+                _percent(row["miou"]),
+                _beside(row, "miou"),
+                _percent(row["miou_multi_scale"]),
+                _beside(row, "miou_multi_scale"),
+                f"{row['parameters_m']:.2f}",
+                "not published"
+                if row["published_parameters_m"] is None
+                else f"{row['published_parameters_m']:g}",
+                row["weights"]["file"],
+            ]
+        )
+        record = row["record"]
+        origins.append(
+            f"- {row['variant']}: `{record['path']}`: {record['device']} on {record['host']}, "
+            f"{record['ended']}, code {record['code_version']}, data "
+            f"{record['data_fingerprint'][:12]} ({row['images']} images, fitted into "
+            f"{row['scale'][0]}×{row['scale'][1]}), weights sha256 "
+            f"{row['weights']['sha256'][:12]}; "
+            f"published: `published/published.csv`, line {row['published_line']}"
+        )
+    return "\n\n".join(
+        [
+            f"# {table['experiment']}: the released checkpoints",
+            markdown_table(_COLUMNS, lines),
+            "mIoU on the validation split in percent, differences in points: measured here with "
+            "the files named, beside what the authors published for the whole validation split.",
+            "## Where the figures come from",
+            "\n".join(origins) + "\n",
+        ]
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f}"
+
+
+def _beside(row: Mapping[str, Any], key: str) -> str:
+    said, difference = row[f"published_{key}"], row[f"difference_{key}"]
+    if said is None:
+        return "not published"
+    if row[key] is not None and row["differing"][key]:
+        return f"{said:.2f} (not the same: {', '.join(row['differing'][key])})"
+    return f"{said:.2f}" if difference is None else f"{said:.2f} ({difference:+.2f})"

@@ -1,0 +1,136 @@
+"""The table: Markdown for people, CSV for pandas, JSON for the rest."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from semask.base.files import write_atomically
+from semask.comparison.beside_published import published_rows
+from semask.comparison.imported import Imported, check_once, imported_rows
+from semask.comparison.ratios import npu_over_gpu
+from semask.comparison.rows import Record, measured_rows
+from semask.report.markdown import to_markdown
+
+
+def build_table(
+    rows: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Record],
+    evaluated: Mapping[str, Record],
+    baselines: Record,
+    published: Sequence[Mapping[str, Any]],
+    facts: Record,
+    imported: Sequence[Imported] = (),
+) -> dict[str, Any]:
+    """Everything that the table says, with where each figure comes from.
+
+    Args:
+        rows: the config's rows.
+        trained: training records by path.
+        evaluated: evaluation records by path.
+        baselines: the baselines' record.
+        published: rows as `semask.comparison.published.read_published` gives them.
+        facts: the record of the model's facts.
+        imported: what bundles from other machines brought.
+
+    Returns:
+        experiment, rows (see `semask.comparison.rows.measured_row`), npu_over_gpu, baselines, facts
+        (see `semask.model.facts.model_facts`), records.
+
+    Raises:
+        InputError: a row has no record, or a record is there twice.
+    """
+    lines = measured_rows(rows, trained, evaluated, published)
+    check_once(trained, imported)
+    for bundle in imported:
+        lines += imported_rows(bundle, trained, evaluated, published)
+    lines += published_rows(lines, published)
+    trained = {**trained, **{k: v for bundle in imported for k, v in bundle.trained.items()}}
+    evaluated = {**evaluated, **{k: v for bundle in imported for k, v in bundle.evaluated.items()}}
+    of_baselines = {
+        name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
+    }
+    _warn_of_useless(lines, of_baselines)
+    return {
+        "experiment": baselines["experiment"],
+        "rows": lines,
+        "npu_over_gpu": npu_over_gpu(lines, trained, evaluated),
+        "baselines": of_baselines,
+        "facts": facts["figures"],
+        "records": {path: _origin(r) for path, r in sorted({**trained, **evaluated}.items())},
+    }
+
+
+def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, float]) -> None:
+    constant, by_colour = baselines["constant"], baselines["nearest_colour"]
+    for row in rows:
+        acc1 = row["acc1"]["value"]
+        # of the same images; the baseline is of this machine's
+        of_same = row["kind"] == "measured" and "data_fingerprint" not in row["apart"]
+        if not of_same or acc1 is None:
+            continue
+        if acc1 < constant:
+            row["warnings"].append(
+                f"Acc@1 of {acc1:.2f} is below the {constant:.2f} of the best constant prediction: "
+                "this model has learnt nothing"
+            )
+        elif acc1 < by_colour:
+            row["warnings"].append(
+                f"Acc@1 of {acc1:.2f} is below the {by_colour:.2f} of the best classifier by "
+                "colour: this model has learnt little"
+            )
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    return {
+        "digest": record["digest"],
+        "split": "training" if record["kind"] == "train" else "validation",
+        "recipe_digest": record["recipe_digest"],
+        "data_fingerprint": record["data_fingerprint"],
+        "weights_digest": record["weights_digest"],
+        "code_version": record["run"]["code_version"],
+        "host": record["run"]["host"],
+        "device": record["device"]["name"],
+        "ended": record["run"]["ended"],
+    }
+
+
+def write_table(table: Mapping[str, Any], markdown: Path, csv: Path, json_file: Path) -> None:
+    """Write what `build_table` gave in three forms."""
+    write_atomically(json_file, json.dumps(table, indent=1) + "\n")
+    write_atomically(csv, _frame(table["rows"]).to_csv(index=False))
+    write_atomically(markdown, to_markdown(table, markdown.parent))
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One typed line per row of the table; figures in full precision."""
+    numbers = ("acc1", "fps", "last_miou", "multi_scale_miou", "fps_p10", "fps_p90",
+               "fps_log_window", "data_wait_share")  # fmt: skip
+    lines = []
+    for row in rows:
+        line = {"name": row["name"], "kind": row["kind"], "source": row["source"]}
+        line["apart"] = ", ".join(row["apart"])
+        for key in numbers:
+            line[key] = row[key]["value"]
+        for key in ("acc1", "fps"):
+            line[f"{key}_sd"] = row[key].get("sd")
+            line[f"{key}_seeds"] = row[key].get("seeds")
+            line[f"{key}_state"] = row[key]["state"]
+        line["pytorch_version"] = row["pytorch"]["value"]
+        line["device"] = row["device"]["value"]
+        line["skipped_steps"] = row["skipped_steps"]
+        line["cpu_fallbacks"] = None if row["cpu_fallbacks"] is None else len(row["cpu_fallbacks"])
+        line["warnings"] = len(row["warnings"])
+        for key in ("acc1", "multi_scale_miou", "fps"):
+            line[f"published_{key}"] = (row["published"] or {}).get(key)
+        for key in ("acc1", "multi_scale_miou"):
+            line[f"{key}_difference"] = (row["difference"] or {}).get(key)
+        line["fps_ratio"] = (row["difference"] or {}).get("fps")
+        lines.append(line)
+    frame = pd.DataFrame(lines)
+    for key in frame.columns:
+        if key.endswith("_seeds") or key in ("skipped_steps", "cpu_fallbacks"):
+            frame[key] = frame[key].astype("Int64")
+    return frame

@@ -1,0 +1,260 @@
+"""Training of SeMask-FPN: one loop for every device and any number of processes."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+import torch.distributed as dist
+
+from semask.base import signals
+from semask.base.errors import Interrupted
+from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
+from semask.devices import computing, cpu_fallbacks, distributed, setup
+from semask.devices.timeline import Timeline
+from semask.evaluation.metrics import scores
+from semask.evaluation.split import evaluate_split
+from semask.model import SeMaskFPN
+from semask.training import workdir
+from semask.training.health import LossWatch, diverged, first_not_finite
+from semask.training.keeping import Keeper
+from semask.training.log_file import read_log
+from semask.training.run import Run
+from semask.training.run_log import RunLog, Step, log_lines
+from semask.training.run_record import write_run_record
+from semask.training.stepping import Stepper
+
+# Each look at the losses waits for the device, so there are this many iterations between two of
+# them, or as many as take so many seconds: looks are also when the processes agree to stop.
+_LOOK_EVERY = 10
+_LOOK_SECONDS = 5.0
+
+
+def train(run: Run) -> None:
+    """Train, log, evaluate on the way and keep the best and the last weights.
+
+    With several processes every one of them calls this; the first one writes. An interrupted full
+    run goes on from the newest intact checkpoint in its work directory; a performance run, whose
+    speed an interruption would disturb, starts anew. A signal to leave (`semask.base.signals`) is
+    answered with a checkpoint.
+
+    When it returns, the outputs and the record are in place and the work directory holds a complete
+    run (`semask.training.workdir`).
+
+    Raises:
+        InputError: the device is not there, or the work directory belongs to another run or
+            trainer.
+        DivergenceError: the loss or a parameter is not finite.
+        Interrupted: the run was asked to leave.
+        OSError: something cannot be written; what was kept before is intact.
+    """
+    device = setup.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
+    distributed.check_processes(run.processes, device)
+    computing.check_precision(device, run.recipe.training.precision)
+    if distributed.rank() == 0:
+        lock = workdir.open_workdir(run.work, run.identity)
+        with workdir.running(run.work) as killed:
+            if killed:
+                print(
+                    f"{run.name}: the try before was ended from outside (kill -9, memory that ran "
+                    "out, or the machine)",
+                    flush=True,
+                )
+            _train_and_write(run, device)
+        lock.release()
+    else:
+        _train_and_write(run, device)
+    distributed.tear_down()
+
+
+def _train_and_write(run: Run, device: torch.device) -> None:
+    with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
+        stepper, keeper = _train(run, device, fallbacks)
+    # those of the last iterations, too
+    found = [*keeper.fallbacks, *fallbacks()]
+    operators = cpu_fallbacks.allowed_fallbacks(found, run.forbid_fallbacks)
+    distributed.check_processes(run.processes, device)
+    if distributed.rank() == 0:
+        write_run_record(
+            run,
+            keeper,
+            pretrained=stepper.pretrained,
+            loss_scale=stepper.loss_scale,
+            fallbacks=operators,
+            peak_memory=computing.peak_memory(device),
+            communication=stepper.communication if distributed.world_size() > 1 else None,
+        )
+        workdir.complete(run.work, keeper.files(), run.outputs, run.record)
+
+
+def _train(
+    run: Run, device: torch.device, fallbacks: Callable[[], list[str]]
+) -> tuple[Stepper, Keeper]:
+    setup.seed_everything(run.seed)
+    stepper = Stepper(run, device)
+    keeper = Keeper(
+        run, device, model=stepper.model, optimizer=stepper.optimizer, scaler=stepper.scaler
+    )
+    keeper.restore()
+    log = _open_log(run, keeper)
+    watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
+    samples = _samples(run)
+    last = run.recipe.training.iterations
+    with signals.deferred():
+        if _is_to_be_evaluated(run, keeper, keeper.iteration):
+            paused = time.perf_counter()
+            _evaluate_and_keep(run, stepper.model, device, keeper, keeper.iteration, log, paused)
+        timeline = Timeline(device)
+        pending: list[Step] = []
+        look_every, looked = 1, time.perf_counter()
+        timeline.mark()
+        batches = iter(_batches(run, samples, device, keeper.iteration))
+        for done in range(keeper.iteration + 1, last + 1):
+            pending.append(stepper.step(done, batches))
+            timeline.mark()
+            evaluating = _is_to_be_evaluated(run, keeper, done)
+            keeping = evaluating or _is_to_be_kept(run, done)
+            if len(pending) < look_every and not keeping and done < last:
+                continue
+
+            lines = log_lines(pending, timeline.intervals(), partial(_images_of, run, samples))
+            if log is not None:
+                log.iterations(lines)
+                for message in watch.see(lines):
+                    keeper.warnings.append(message)
+                    log.say(f"{run.name}: {message}")
+            paused = time.perf_counter()
+            pace = (paused - looked) / len(pending)
+            leaving, late, pace = _agreed(device, keeper.is_late(), pace)
+            if run.mode == "full" and (keeping or leaving or late):
+                broken = first_not_finite(stepper.model.state_dict())
+                if broken is not None:
+                    images = _images_of(run, samples, done)
+                    raise diverged(f"{broken} is not finite", done, lines[-1]["lr"], images)
+                found = [*keeper.fallbacks, *fallbacks()]
+                keeper.fallbacks = cpu_fallbacks.allowed_fallbacks(found, run.forbid_fallbacks)
+                keeper.checkpoint(done, None if log is None else log.position())
+                timeline.restart()
+            if leaving:
+                raise Interrupted(f"{leaving} after iteration {done}")
+            if evaluating:
+                _evaluate_and_keep(run, stepper.model, device, keeper, done, log, paused)
+                timeline.restart()
+            pending, looked = [], time.perf_counter()
+            look_every = max(1, min(_LOOK_EVERY, int(_LOOK_SECONDS / pace)))
+    if log is not None:
+        log.close()
+    return stepper, keeper
+
+
+def _agreed(device: torch.device, late: bool, pace: float) -> tuple[str | None, bool, float]:
+    """What the processes agree on at a look.
+
+    Returns:
+        The signal if any process was asked to leave, whether a checkpoint is due in any, and the
+        mean of the seconds that an iteration took.
+    """
+    own = torch.tensor([signals.asked_to_leave() is not None, late, pace], device=device)
+    asked, any_late, mean_pace = distributed.all_reduce_mean(own).tolist()
+    leaving = (signals.asked_to_leave() or "another process's signal") if asked else None
+    return leaving, bool(any_late), mean_pace
+
+
+def _open_log(run: Run, keeper: Keeper) -> RunLog | None:
+    if distributed.rank() != 0:
+        return None
+    return RunLog(
+        run.work / workdir.LOG,
+        run.record.parent / "tensorboard",
+        run.name,
+        keeper.position,
+        keeper.iteration,
+        run.recipe.training.iterations,
+        run.recipe.training.global_batch,
+    )
+
+
+def _samples(run: Run) -> TrainingSet:
+    return TrainingSet(
+        run.train,
+        run.root,
+        run.labels,
+        run.recipe.training.augmentation,
+        run.seed,
+        shuffle_labels=run.recipe.training.shuffle_labels,
+        prepared=run.prepared,
+    )
+
+
+def _batches(run: Run, samples: TrainingSet, device: torch.device, first: int) -> Iterator[Batch]:
+    settings = run.recipe.training
+    return training_batches(
+        samples,
+        iterations=range(first, settings.iterations),
+        global_batch=settings.global_batch,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        passes=settings.accumulation,
+        workers=run.workers,
+        pin_memory=computing.wants_pinned_memory(device),
+    )
+
+
+def _images_of(run: Run, samples: TrainingSet, iteration: int) -> list[str]:
+    """Images of an iteration, counted from 1, over all processes."""
+    batch = run.recipe.training.global_batch
+    return [samples.image_of(n) for n in range((iteration - 1) * batch, iteration * batch)]
+
+
+def _is_to_be_kept(run: Run, iteration: int) -> bool:
+    every = run.fault_tolerance.checkpoint_iterations
+    return every is not None and iteration % every == 0
+
+
+def _is_to_be_evaluated(run: Run, keeper: Keeper, iteration: int) -> bool:
+    """Whether an evaluation is due after an iteration, and was not done before an interruption."""
+    every = run.recipe.training.evaluate_every
+    if every is None or iteration == 0:
+        return False
+    due = iteration % every == 0 or iteration == run.recipe.training.iterations
+    return due and (keeper.last is None or keeper.last["iteration"] != iteration)
+
+
+def _evaluate_and_keep(
+    run: Run,
+    model: SeMaskFPN,
+    device: torch.device,
+    keeper: Keeper,
+    iteration: int,
+    log: RunLog | None,
+    paused: float,
+) -> None:
+    """Evaluate on the validation split; keep these weights as the last and perhaps the best.
+
+    `paused` is when training paused for it, by `time.perf_counter`.
+    The state from before is in a checkpoint: a signal to leave is obeyed at once.
+    """
+    with signals.at_once():
+        if distributed.world_size() > 1:
+            # without syncbn each process has its own batch statistics: the first one's are kept
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+        # compiled for another size, for some images, would take longer than it saves
+        with torch.compiler.set_stance("force_eager"):
+            counts = evaluate_split(
+                model,
+                EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
+                workers=run.workers,
+                num_classes=run.recipe.model.num_classes,
+                device=device,
+                precision=run.recipe.training.precision,
+                sliding_window=run.recipe.evaluation.sliding_window,
+            )
+        found = scores(counts.confusion)
+        keeper.keep_weights(model, iteration, found.miou)
+        if log is not None:
+            log.evaluation(
+                iteration,
+                {"miou": found.miou, "macc": found.macc, "aacc": found.aacc},
+                time.perf_counter() - paused,
+            )

@@ -1,0 +1,87 @@
+"""A training run: what to compute, where, and where its files are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from semask.config.recipe import Execution, Recipe
+
+
+@dataclass(frozen=True)
+class FaultTolerance:
+    """How a run guards against interruptions; it changes no result.
+
+    Attributes:
+        checkpoint_iterations: iterations between two checkpoints; None leaves it to the time.
+        checkpoint_minutes: a checkpoint is due when the last one is older; None leaves it to the
+            iterations.
+        keep_checkpoints: how many of them, the newest ones.
+        stall_minutes: a run in which nothing moves for so long is ended.
+    """
+
+    checkpoint_iterations: int | None
+    checkpoint_minutes: float | None
+    keep_checkpoints: int
+    stall_minutes: float
+
+    @classmethod
+    def from_config(cls, settings: Mapping[str, Any]) -> "FaultTolerance":
+        """What the config says of it; what is there for the workflow is passed over."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    `train` and `val` are split manifests; `val` is read by full runs only. `root` and `labels` are
+    the folders that the manifests' paths are relative to. `outputs` gives the target of `log` and,
+    in full runs, `best` and `last`; `record` is written after them. `prepared` is the
+    folder of the images and labels that the stage `prepare` stored, `pretrained` the file of the
+    weights to start from, if any; with `forbid_fallbacks` an operator that an NPU lacks is an
+    error.
+    """
+
+    experiment: str
+    recipe: Recipe
+    device: str
+    processes: int
+    threads: int
+    mode: str
+    seed: int
+    workers: int
+    warmup_iterations: int
+    log_window: tuple[int, int] | None
+    train: Mapping[str, Any]
+    val: Mapping[str, Any]
+    root: Path
+    labels: Path
+    work: Path
+    outputs: Mapping[str, Path]
+    record: Path
+    execution: Execution
+    fault_tolerance: FaultTolerance
+    prepared: Path | None = None
+    pretrained: Path | None = None
+    forbid_fallbacks: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.device.upper()}-{self.processes}P {self.mode} seed {self.seed}"
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {"device": self.device, "processes": self.processes, "threads": self.threads}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that must be the same for a run to go on from another one's checkpoint."""
+        return {
+            "experiment": self.experiment,
+            "row": self.row,
+            "mode": self.mode,
+            "seed": self.seed,
+            "recipe": self.recipe.as_dict(),
+            "data_fingerprint": self.train["fingerprint"],
+        }

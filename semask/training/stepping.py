@@ -1,0 +1,173 @@
+"""A step of the optimiser: one batch on every device, any number of processes and passes."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from semask.config.recipe import build_settings
+from semask.data.inputs import network_input
+from semask.data.loading import Batch
+from semask.devices import computing, distributed, progress
+from semask.evaluation.weight_files import load_weights
+from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
+from semask.model.compiling import compile_for_training
+from semask.model.weights import load_pretrained_swin
+from semask.training.optimization import build_optimizer, learning_rate
+from semask.training.run import Run
+from semask.training.run_log import Step
+
+# DDP times one iteration in so many; the device waits for the end of one that is timed
+_TIMED = 20
+
+
+class Stepper:
+    """A model in training with its optimiser; with several processes each has one.
+
+    Args:
+        run: the run; torch's generators are seeded by now.
+        device: of this process.
+
+    Attributes:
+        model: in training mode, on the device.
+        optimizer: AdamW.
+        scaler: of the loss, dynamic with fp16; otherwise it changes nothing.
+        pretrained: what was loaded of the weights that the run starts from; None without any.
+        communication: seconds of communication that no computing hides, by iteration, of some
+            iterations of a performance run on several processes; empty where torch has no clock
+            for the device.
+    """
+
+    def __init__(self, run: Run, device: torch.device):
+        self._run, self._device = run, device
+        settings = run.recipe.training
+        self.model, self.pretrained = _build(run)
+        computing.place(self.model, device)
+        self._fixed_scale = run.recipe.port_faults.fixed_loss_scale
+        precision = "fp32" if self._fixed_scale else settings.precision
+        self.scaler = computing.grad_scaler(device, precision)
+        self.optimizer = build_optimizer(
+            self.model,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            decay_everything=run.recipe.port_faults.decay_everything,
+            # the fused one takes a step that overflowed for a step: it could not be counted
+            fused=computing.has_fused_optimizer(device) and not self.scaler.is_enabled(),
+        )
+        self._losses_of: Callable[..., SegmentationLosses] = segmentation_losses
+        several = distributed.world_size() > 1
+        if run.execution.compile:
+            self._losses_of = compile_for_training(self.model, several_processes=several)
+        self._replica: nn.Module = self.model
+        if several:
+            self._replica = DistributedDataParallel(self.model)
+            # batch statistics are shared by the recipe's norm, or not at all: never copied each
+            # step (an argument of another name in torch 2.12 and 2.13)
+            self._replica.broadcast_buffers = False
+            if run.mode == "performance":
+                self._replica._set_ddp_runtime_logging_sample_rate(_TIMED)
+        self.communication: dict[int, float] = {}
+        self._timed = 0
+        self._stepped = Counter[str]()
+        self.optimizer.register_step_post_hook(lambda *_: self._stepped.update(["steps"]))
+        self.model.train()
+
+    @property
+    def loss_scale(self) -> float | None:
+        """By which the loss is multiplied now; None where it is not."""
+        return self.scaler.get_scale() if self.scaler.is_enabled() else self._fixed_scale
+
+    def step(self, iteration: int, batches: Iterator[Batch]) -> Step:
+        """Take an iteration's batch, or this process's share of it, and update the weights.
+
+        Args:
+            iteration: counted from 1.
+            batches: its passes come next.
+        """
+        settings = self._run.recipe.training
+        rate = learning_rate(
+            iteration - 1,
+            base=settings.learning_rate,
+            iterations=settings.iterations,
+            warmup_iterations=settings.warmup_iterations,
+            warmup_ratio=settings.warmup_ratio,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        progress.mark("waiting for data", iteration)
+        self.optimizer.zero_grad(set_to_none=True)
+        waited, figures = self._gradients(batches)
+        progress.mark("taking a step")
+        self._stepped.clear()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if isinstance(self._replica, DistributedDataParallel) and self._run.mode == "performance":
+            self._note_communication(iteration)
+        return Step(iteration, rate, waited, figures, skipped=not self._stepped)
+
+    def _gradients(self, batches: Iterator[Batch]) -> tuple[float, torch.Tensor]:
+        """Leaves the gradients of one iteration's batch at the parameters, scaled by `scaler`.
+
+        Returns:
+            Seconds spent waiting for data, and SegmentationLosses as a tensor: this process's part
+            of the means over the batch, times the number of processes.
+        """
+        settings, device = self._run.recipe.training, self._device
+        waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
+        for part in range(1, settings.accumulation + 1):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            progress.mark("computing gradients", part=part)
+            # processes are averaged over: each image's loss then counts 1 / global batch
+            weight = len(batch.images) * distributed.world_size() / settings.global_batch
+            images = network_input(batch.images.to(device, non_blocking=True), batch.sizes)
+            labels = batch.labels.to(device, non_blocking=True)
+            with self._reduced_later() if part < settings.accumulation else nullcontext():
+                with computing.autocast(device, settings.precision):
+                    main, semantic = self._replica(images)
+                losses = self._losses_of(main, semantic, labels, settings.hard_pixels)
+                loss = losses.total * (weight * (self._fixed_scale or 1.0))
+                self.scaler.scale(loss).backward()
+            figures += weight * torch.stack(losses).detach()
+        if self._fixed_scale is not None:
+            for parameter in self._replica.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= self._fixed_scale
+        return waited, figures
+
+    def _note_communication(self, iteration: int) -> None:
+        """Note what DDP has last timed: exchanging gradients, less what computing went on beside.
+
+        DDP's clock tells of an iteration when the next one begins. Exchanges of batch statistics
+        are not in it.
+        """
+        assert isinstance(self._replica, DistributedDataParallel)
+        told: dict[str, Any] = self._replica._get_ddp_logging_data()
+        if told["iteration"] != self._timed and told.get("backward_comm_time"):
+            self._timed = told["iteration"]
+            hidden = told["backward_compute_comm_overlap_time"]
+            self.communication[iteration - 1] = (told["backward_comm_time"] - hidden) / 1e9
+
+    def _reduced_later(self) -> AbstractContextManager[None]:
+        """Context in which gradients are added up, not yet averaged over the processes."""
+        if isinstance(self._replica, DistributedDataParallel):
+            return self._replica.no_sync()
+        return nullcontext()
+
+
+def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
+    """The model to train, and what was loaded into it."""
+    model = build(**{**build_settings(run.recipe.as_dict()), **run.execution.model_settings()})
+    if run.pretrained is None:
+        return model, None
+    report = load_weights(model, run.pretrained, load_pretrained_swin)
+    if distributed.rank() == 0:
+        print(f"{run.pretrained}: {report.summary()}")
+    return model, {"file": run.pretrained.name, **asdict(report)}

@@ -1,0 +1,254 @@
+"""The work directory of a training run: what it needs to go on after an interruption.
+
+It lies outside the outputs that Snakemake knows, since Snakemake deletes the outputs of a failed
+job. One trainer at a time holds it; it belongs to one recipe. Its files:
+
+    lock                        held by the trainer
+    run.json                    whose directory it is
+    log.jsonl                   the log so far
+    checkpoints/ITERATION.pt    the newest ones, see `semask.training.checkpoint_files`
+    weights/ITERATION.safetensors   those that checkpoints call the best or the last
+    train.json                  the record, once the run is complete
+    given_up                    why trying again is of no use
+    running                     while a trainer works, and after one that was killed
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from semask.base.errors import BusyError, GivenUpError, InputError
+from semask.base.files import atomically, read_json, sha256, write_atomically
+from semask.base.records import read_record
+from semask.config.recipe import differing_keys
+
+LOG = "log.jsonl"
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "weights"
+RECORD = "train.json"
+IDENTITY = "run.json"
+_GIVEN_UP = "given_up"
+_RUNNING = "running"
+
+
+def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
+    """Take a work directory for a run, making it if need be.
+
+    Args:
+        path: the folder.
+        identity: everything that must be the same for a run to go on from its checkpoints.
+
+    Returns:
+        The lock, held; it goes with the process.
+
+    Raises:
+        BusyError: another trainer holds the folder.
+        InputError: it belongs to another run.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(
+            f"{path}: another training process works in this folder; wait for it or stop it"
+        ) from None
+    identity = json.loads(json.dumps(identity))
+    known = path / IDENTITY
+    if not checkpoint_files(path):
+        write_atomically(known, json.dumps(identity, indent=1) + "\n")
+        return lock
+    differing = _differing(known, identity)
+    if differing:
+        raise InputError(
+            f"{path}: holds an unfinished run that differs in {', '.join(differing)}; "
+            "restore the config to finish it, or delete the folder to give it up"
+        )
+    return lock
+
+
+def _differing(known: Path, identity: Mapping[str, Any]) -> list[str]:
+    try:
+        content = read_json(known)
+    except InputError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{known}: gone, or not what a trainer wrote; restore it, or delete {known.parent} to "
+            "start again"
+        )
+    return differing_keys(content, identity)
+
+
+@contextmanager
+def running(path: Path) -> Iterator[bool]:
+    """Context of a trainer at work; yields whether the one before was killed.
+
+    A trainer that is killed cannot say so: the next one does.
+    """
+    note = path / _RUNNING
+    killed = note.exists()
+    note.touch()
+    try:
+        yield killed
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def is_running(path: Path) -> bool:
+    """Whether a trainer is at work, or was killed and no other one has come since."""
+    return (path / _RUNNING).exists()
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """Checkpoints in a work directory, the newest one first."""
+    return sorted((path / CHECKPOINTS).glob("[0-9]*.pt"), reverse=True)
+
+
+def checkpoint_file(path: Path, iteration: int) -> Path:
+    return path / CHECKPOINTS / f"{iteration:09}.pt"
+
+
+def weights_file(path: Path, iteration: int) -> Path:
+    """Where the weights after an iteration are kept."""
+    return path / WEIGHTS / f"{iteration:09}.safetensors"
+
+
+def complete(
+    path: Path, files: Mapping[str, Path], outputs: Mapping[str, Path], record: Path
+) -> None:
+    """Bring a run's files, record last, to where they belong, and drop its checkpoints.
+
+    The run is complete once its record is in the work directory: from then on the files are only
+    copied, as often as need be.
+
+    Args:
+        path: the work directory.
+        files: in the work directory, by what they are.
+        outputs: target of each of them.
+        record: target of the record.
+    """
+    for name, target in outputs.items():
+        _copy(files[name], target)
+    _copy(path / RECORD, record)
+    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomically(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def deliver_again(
+    path: Path,
+    identity: Mapping[str, Any],
+    outputs: Mapping[str, Path],
+    record: Path,
+    code_digest: str,
+) -> bool:
+    """Bring the files of a complete run to where they belong, if there is one in the folder.
+
+    There is one where Snakemake did not live to note that the run had ended: it deletes the
+    outputs and starts the run again.
+
+    Args:
+        path: the work directory.
+        identity: as for `open_workdir`.
+        outputs: as for `complete`.
+        record: as for `complete`.
+        code_digest: of the code that would train: a run of other code is not taken.
+
+    Returns:
+        Whether it was done; if not, a complete run that is of no use is forgotten.
+    """
+    if not (path / RECORD).exists():
+        return False
+    lock = open_workdir(path, identity)
+    try:
+        files = _files_of_complete(path, identity, code_digest)
+        if files is None:
+            _forget(path)
+            return False
+        complete(path, files, outputs, record)
+        return True
+    finally:
+        lock.release()
+
+
+def _files_of_complete(
+    path: Path, identity: Mapping[str, Any], code_digest: str
+) -> dict[str, Path] | None:
+    try:
+        record = read_record(path / RECORD, "train")
+        own = {key: record[key] for key in identity}
+        figures = record["figures"]
+        iterations = {name: figures[name]["iteration"] for name in record["weights_digest"]}
+        files = {name: weights_file(path, number) for name, number in iterations.items()}
+        intact = all(sha256(files[n]) == digest for n, digest in record["weights_digest"].items())
+        same = not differing_keys(own, json.loads(json.dumps(identity)))
+        if intact and same and record["run"]["code_digest"] == code_digest:
+            return {"log": path / LOG, **files}
+    except (InputError, OSError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _forget(path: Path) -> None:
+    (path / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(path / WEIGHTS, ignore_errors=True)
+    (path / LOG).unlink(missing_ok=True)
+
+
+def clear(path: Path, delivered: bool) -> None:
+    """Remove what is of no use any more once a run's command has ended for good.
+
+    That is all of a run that is complete and whose record is where it belongs, and of another run
+    the note why it was given up.
+
+    Args:
+        path: the work directory.
+        delivered: whether the record is where it belongs.
+    """
+    if (path / RECORD).is_file() and delivered:
+        shutil.rmtree(path, ignore_errors=True)
+    (path / _GIVEN_UP).unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()  # if that was all
+
+
+def refuse_given_up(path: Path, attempt: int) -> None:
+    """Refuse to try a run again that failed of what another attempt cannot cure.
+
+    Snakemake tries a failed job again, whatever it failed of: a run that was killed goes on, one
+    whose input is wrong says so once.
+
+    Args:
+        path: the work directory.
+        attempt: which one it is, from 1.
+
+    Raises:
+        GivenUpError: an earlier attempt of the same job was given up.
+    """
+    note = path / _GIVEN_UP
+    if attempt > 1 and note.exists():
+        raise GivenUpError(note.read_text().strip())
+    note.unlink(missing_ok=True)
+
+
+@contextmanager
+def noting_faults(path: Path) -> Iterator[None]:
+    """Context in which a fault that another attempt cannot cure is noted in the work directory."""
+    try:
+        yield
+    except (BusyError, GivenUpError):
+        raise
+    except InputError as fault:
+        with suppress(OSError):
+            write_atomically(path / _GIVEN_UP, f"{fault}\n")
+        raise

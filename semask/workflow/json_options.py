@@ -1,0 +1,93 @@
+"""Values of command-line options that are JSON, checked where they come in."""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from semask.base.errors import InputError
+from semask.base.schema_faults import first_fault
+from semask.workflow.options import new_file
+
+_SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+
+SOURCE: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "url"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[^./][^/]*$"},
+        "url": {"type": "string", "pattern": "^(https?://[^/]|drive:.|cityscapes:.)"},
+        "size": {"type": ["integer", "null"], "minimum": 0},
+        "digest": {"type": ["string", "null"]},
+        "digest_from": {"type": ["string", "null"]},
+        "folders": {"type": "array", "items": {"type": "string"}},
+    },
+}
+"""JSON schema of a `semask.fetching.fetch.Source`."""
+
+MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
+"""JSON schema of a model's settings, which `semask.model.build` checks one by one."""
+
+_MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Reader of a JSON value.
+
+    Args:
+        option: what messages call it.
+        schema: JSON schema of the value.
+
+    Returns:
+        What parses a text, and raises InputError for one that is not JSON or not as the schema
+        says.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            value = json.loads(text)
+        # ValueError: syntax, and integers of thousands of digits
+        except (ValueError, RecursionError) as fault:
+            raise InputError(f"{option}: not valid JSON ({fault}); quote it as a whole") from None
+        fault_found = first_fault(value, schema)
+        if fault_found is not None:
+            raise InputError(f"{option}: {fault_found}; correct it")
+        return value
+
+    return read
+
+
+def add_download_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that download: `--lock` and `--mirrors`."""
+    parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
+    parser.add_argument(
+        "--mirrors",
+        type=json_value("--mirrors", _MIRRORS),
+        default={},
+        help="start of URL: other, JSON",
+    )
+
+
+def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """JSON schema of a part of the config.
+
+    Args:
+        key: dotted name of the part.
+        leave_out: keys of it that need not be there.
+    """
+    whole = _whole_schema()
+    part = whole
+    for name in key.split("."):
+        part = part["properties"][name]
+    required = [name for name in part.get("required", ()) if name not in leave_out]
+    return {**part, "required": required, "$defs": whole["$defs"]}
+
+
+@cache  # read for several options, a tenth of a second each
+def _whole_schema() -> Any:
+    return yaml.safe_load(_SCHEMA.read_text())

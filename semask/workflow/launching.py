@@ -1,0 +1,95 @@
+"""The processes of a script, one per device, each with a device of its own."""
+
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from semask.base import startup
+from semask.base.errors import InputError
+from semask.devices import progress, slurm
+from semask.devices.launched import MARK, is_launched, shed
+from semask.workflow import guard
+
+
+def launch(
+    module: str,
+    device: str,
+    processes: int,
+    nodes: int,
+    shared: Path,
+    asked_by: str,
+    stall_minutes: float,
+) -> None:
+    """Start a script `processes` times with this script's arguments, on devices that are free.
+
+    Returns only in the processes that do the work, from then on watched
+    (`semask.devices.progress`); the process that calls it first becomes their supervisor, what
+    starts a supervisor on each node, or, for one process on a device that has to be taken, a new
+    start of the script.
+
+    Args:
+        module: dotted name of the script.
+        device: cpu, gpu or npu.
+        processes: how many.
+        nodes: of this Slurm job, over which they are spread evenly; 1 for this machine alone.
+        shared: folder that all nodes see, for files that last as long as the processes.
+        asked_by: what in the config asks for them.
+        stall_minutes: when nothing has moved for so long, the processes are ended.
+
+    Raises:
+        InputError: the devices are not there, or the nodes.
+    """
+    if not is_launched():
+        # of another launcher, in whose process this command was typed
+        shed(os.environ)
+    if is_launched() or (device == "cpu" and processes == 1):
+        progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
+        return
+    command = [sys.executable, "-m"]
+    environment = dict(os.environ)
+    if nodes > 1:
+        _check_nodes(nodes, asked_by)
+        each = slurm.share(processes, nodes, asked_by)
+        shared.mkdir(parents=True, exist_ok=True)
+        environment[progress.FOLDER] = tempfile.mkdtemp(prefix=".progress-", dir=shared)
+        # the workflow is a process of this machine only
+        environment.pop(guard.JOB, None)
+        command = [*slurm.on_each(nodes, environment), *command, "semask.workflow.node"]
+        command += [device, str(each), str(_free_port()), asked_by]
+    else:
+        if device != "cpu":
+            with startup.imports():  # torch takes seconds to import
+                from semask.devices.presence import reserve
+
+            reserve(device, processes, asked_by)
+            # what reserve has made visible
+            environment = dict(os.environ)
+        if processes > 1:
+            command += ["semask.workflow.supervise", str(processes), "0", "1", "-"]
+        # a library that has counted the devices may not look at the variables again: start afresh
+        # by which the new start, or the supervisor's processes, know who launched them
+        environment[MARK] = str(os.getpid())
+    sys.stdout.flush()
+    os.execvpe(command[0], [*command, module, *sys.argv[1:]], environment)
+
+
+def _check_nodes(nodes: int, asked_by: str) -> None:
+    """Check that this Slurm job has so many nodes.
+
+    Raises:
+        InputError: it has fewer.
+    """
+    number = slurm.job_number()
+    found = 1 if number is None else len(slurm.read_job(number).nodes)
+    if found < nodes:
+        where = "outside a Slurm job there is" if number is None else f"Slurm job {number} has"
+        raise InputError(f"{asked_by}: is to run on {nodes} nodes, and {where} {found}")
+
+
+def _free_port() -> int:
+    """A port that nothing listens on now, where the processes of all nodes find each other."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])

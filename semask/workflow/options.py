@@ -1,0 +1,52 @@
+"""Values of command-line options, checked where they come in: a wrong one gives one line.
+
+Each function makes, or is, what `add_argument` takes as `type`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from semask.base.errors import InputError
+
+
+def whole_number(option: str, minimum: int) -> Callable[[str], int]:
+    """Reader of an integer of at least `minimum`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise InputError(
+                f"{option}: {text!r} is not a whole number from {minimum} on; give one"
+            )
+        return value
+
+    return read
+
+
+def new_file(text: str) -> Path:
+    """A file to write: not a folder, nor below a file."""
+    path = Path(text)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, where a file is to be written; give another name")
+    _refuse_file_above(path)
+    return path
+
+
+def new_folder(text: str) -> Path:
+    """A folder to write into: not a file, nor below one."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: not a folder, where files are to be written; give another name")
+    _refuse_file_above(path)
+    return path
+
+
+def _refuse_file_above(path: Path) -> None:
+    for parent in path.parents:
+        if parent.is_dir():
+            return
+        if parent.exists():
+            raise InputError(f"{parent}: not a folder, {path} cannot lie in it; give another name")

@@ -1,0 +1,238 @@
+"""How far a workflow is and how long it will take, told from the logs of its training runs.
+
+A run's time left is what its iterations and evaluations still to come take at the speed of the last
+ones; a run that waits takes as long as its row's speed in other runs says. All of it is made of
+durations, so an interruption, a restart or a clock that is set changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from semask.comparison.bundle import MANIFEST
+from semask.training.run_progress import Plan, Progress, read_plan, read_progress
+from semask.training.workdir import IDENTITY, LOG, RECORD, is_running
+
+# as many iterations as go by between two writes to the log, see `semask.training.loop`
+_LOOK_EVERY = 10
+# seconds without a line in the log after which that is said
+_LONG = 60
+
+
+class Job(NamedTuple):
+    """A job of the workflow.
+
+    Args:
+        name: for example `train CPU-1P seed 0`.
+        kind: jobs of the same kind take about equally long.
+        row: training runs of the same row have the same speed; None for all other jobs.
+        state: done, running, waiting, failed, or stopped: begun, and nobody works on it.
+        threads: that it keeps busy.
+        elapsed: seconds that it has run, or that it took; None where nobody knows.
+        plan: of a training run.
+        progress: of a training run that has a log; a waiting one goes on from there.
+    """
+
+    name: str
+    kind: str
+    row: str | None
+    state: str
+    threads: int = 1
+    elapsed: float | None = None
+    plan: Plan | None = None
+    progress: Progress | None = None
+
+
+class Left(NamedTuple):
+    """Time left in seconds; `whole` is false where something is left that nobody has timed yet."""
+
+    seconds: float
+    whole: bool
+
+    def __str__(self) -> str:
+        if not self.whole and self.seconds < 1:
+            return "time left unknown"
+        return f"{'' if self.whole else 'at least '}{duration(self.seconds)} left"
+
+
+class _Speed(NamedTuple):
+    """Seconds of an iteration and of an evaluation; None where unknown."""
+
+    iteration: float | None
+    evaluation: float | None
+
+
+def overview(
+    jobs: Sequence[Job],
+    *,
+    cores: int | None,
+    now: float,
+    others: Sequence[Job] = (),
+    what: str = "jobs",
+) -> list[str]:
+    """Lines that say how far a workflow is: one for the whole, one for each job at work.
+
+    Args:
+        jobs: all jobs of the workflow.
+        cores: that its jobs share; None where a cluster has them.
+        now: by the clock of the logs' `written`.
+        others: runs from before, whose speed tells that of the same row.
+        what: the jobs are.
+    """
+    timed = [*others, *jobs]
+    speeds = {job.row: _speed(job.row, timed) for job in jobs if job.row is not None}
+    plans = {job.kind: job.plan for job in timed if job.plan is not None}
+    took: dict[str, list[float]] = {}
+    for job in timed:
+        if job.state == "done" and job.elapsed is not None:
+            took.setdefault(job.kind, []).append(job.elapsed)
+    left = {
+        job.name: _of_other(job, took.get(job.kind, []))
+        if job.row is None
+        else _of_training(job, job.plan or plans.get(job.kind), speeds[job.row], now)
+        for job in jobs
+        if job.state in ("running", "waiting")
+    }
+    count = {state: sum(job.state == state for job in jobs) for state in ("done", "running")}
+    parts = [f"{count['done']} of {len(jobs)} {what} done", f"{count['running']} running"]
+    for state in ("failed", "stopped"):
+        number = sum(job.state == state for job in jobs)
+        parts += [f"{number} {state}"] if number else []
+    if left:
+        parts.append(
+            str(_whole([(left[x.name], x.threads) for x in jobs if x.name in left], cores))
+        )
+    shown = [job for job in jobs if job.state in ("running", "stopped")]
+    return [", ".join(parts), *(f"{x.name}: {_line(x, left.get(x.name), now)}" for x in shown)]
+
+
+def _speed(row: str, jobs: Sequence[Job]) -> _Speed:
+    """Speed of a row, from the runs that have logs; the last one that tells is taken."""
+    speed = _Speed(None, None)
+    for job in jobs:
+        if job.row == row and job.progress is not None:
+            speed = _Speed(
+                job.progress.seconds or speed.iteration,
+                job.progress.evaluation_seconds or speed.evaluation,
+            )
+    return speed
+
+
+def _of_other(job: Job, took: Sequence[float]) -> Left:
+    """Time left of a job that does not train, from how long others of its kind took."""
+    if not took:
+        return Left(0, False)
+    elapsed = job.elapsed or 0 if job.state == "running" else 0
+    return Left(max(0, sum(took) / len(took) - elapsed), True)
+
+
+def _of_training(job: Job, plan: Plan | None, speed: _Speed, now: float) -> Left:
+    progress = job.progress
+    each = (progress and progress.seconds) or speed.iteration
+    if plan is None or each is None:
+        return Left(0, False)
+    done, evaluated = (progress.iteration, progress.evaluated) if progress else (0, 0)
+    steps = max(0, plan.iterations - done) * each
+    number = max(0, plan.evaluations(plan.iterations) - plan.evaluations(evaluated))
+    evaluation = (progress and progress.evaluation_seconds) or speed.evaluation
+    evaluations = number * (evaluation or 0)
+    # the log says nothing of what has been done since it was written to
+    since = max(0.0, now - progress.written) if progress and job.state == "running" else 0
+    if progress and _is_evaluating(plan, progress):
+        evaluations -= min(since, evaluation or 0)
+    else:
+        steps -= min(since, _LOOK_EVERY * each, steps)
+    return Left(steps + evaluations, evaluation is not None or number == 0)
+
+
+def _is_evaluating(plan: Plan, progress: Progress) -> bool:
+    return plan.evaluations(progress.iteration) > plan.evaluations(progress.evaluated)
+
+
+def _whole(left: Sequence[tuple[Left, int]], cores: int | None) -> Left:
+    """Time left of all: no less than the longest job, and no less than the cores need."""
+    seconds = max(job.seconds for job, _ in left)
+    if cores is not None:
+        work = sum(job.seconds * min(threads, cores) for job, threads in left)
+        seconds = max(seconds, work / cores)
+    return Left(seconds, all(job.whole for job, _ in left))
+
+
+def _line(job: Job, left: Left | None, now: float) -> str:
+    # what matters most first: a narrow terminal cuts the rest
+    parts = [str(left)] if left is not None and (left.whole or left.seconds >= 1) else []
+    if job.row is None:
+        if job.elapsed is not None:
+            parts.insert(0, f"for {duration(job.elapsed)}")
+        return ", ".join(parts) or "running"
+    if job.progress is None:
+        return ", ".join(["stopped" if job.state == "stopped" else "no iteration yet", *parts])
+    progress, plan = job.progress, job.plan
+    since = max(0.0, now - progress.written)
+    if job.state == "stopped":
+        parts = [f"stopped {duration(since)} ago"]
+    elif plan and _is_evaluating(plan, progress):
+        parts.append(f"evaluating for {duration(since)}")
+    elif plan and progress.iteration >= plan.iterations:
+        parts = ["finishing"]
+    elif since > max(_LONG, 2 * _LOOK_EVERY * (progress.seconds or 0)):
+        parts.append(f"nothing new for {duration(since)}")
+    return ", ".join([_position(progress, plan), *parts, *_figures(progress, plan)])
+
+
+def _position(progress: Progress, plan: Plan | None) -> str:
+    return f"{progress.iteration}/{plan.iterations}" if plan else str(progress.iteration)
+
+
+def _figures(progress: Progress, plan: Plan | None) -> list[str]:
+    figures = []
+    if progress.loss is not None:
+        figures.append(f"loss {progress.loss:.3f}")
+    if progress.miou is not None:
+        figures.append(f"mIoU {progress.miou:.2f} %")
+    if plan and progress.seconds:
+        figures.append(f"{_rate(plan.global_batch / progress.seconds)} images/s")
+        if progress.waiting is not None:
+            share = progress.waiting / progress.seconds
+            figures.append(f"{100 * share:.0f} % waiting for data")
+    return figures
+
+
+def _rate(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """A duration as one would say it, for example `3 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes // (24 * 60)} d {minutes // 60 % 24} h"
+
+
+def runs_below(folders: Iterable[Path]) -> list[Job]:
+    """The runs whose files are in some folders, wherever they are trained."""
+    found = {}
+    for folder in folders:
+        for known in sorted(folder.rglob(f"work/{IDENTITY}")):
+            work = known.parent
+            state = "running" if is_running(work) else "stopped"
+            found[work.parent] = _run(
+                work.parent, "done" if (work / RECORD).is_file() else state
+            )._replace(plan=read_plan(work), progress=read_progress(work))
+        for record in sorted(folder.rglob(RECORD)):
+            run = record.parent
+            if any((parent / MANIFEST).is_file() for parent in run.parents):
+                continue  # another machine's, from a bundle
+            if run.name != "work" and run not in found and (run / LOG).is_file():
+                found[run] = _run(run, "done")._replace(progress=read_progress(run))
+    return list(found.values())
+
+
+def _run(folder: Path, state: str) -> Job:
+    # a row's runs are in <row>/<mode>/<seed>
+    return Job(str(folder), kind=str(folder.parent), row=str(folder.parents[1]), state=state)

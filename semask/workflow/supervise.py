@@ -1,0 +1,136 @@
+"""Start a script in several processes by torchrun's own agent, and say how they ended.
+
+    python -m semask.workflow.supervise PROCESSES NODE NODES MEETING MODULE [ARGUMENT ...]
+
+PROCESSES are started here, on node NODE of NODES, and as many on each other node by an agent there;
+the agents meet at MEETING: ADDRESS:PORT on node 0, or - where there is one node. The processes of
+node 0 come first.
+
+Signals to leave are passed on to the processes, which keep what they have and leave; when one of
+them fails, the agent ends the others. The exit status is theirs (`semask.workflow.guard`).
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from semask.base import startup
+from semask.base.errors import INTERRUPTED, report, report_to
+from semask.base.signals import LEAVE
+from semask.devices import progress
+from semask.devices.addresses import address_towards, bind_collectives, loopback
+from semask.devices.launched import MARK
+
+with startup.imports():
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+_asked: list[int] = []
+
+
+def main() -> None:
+    startup.end_quickly()
+    here, node, nodes = map(int, sys.argv[1:4])
+    meeting, module, *arguments = sys.argv[4:]
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--error-log", type=Path)
+    report_to(shared.parse_known_args(arguments)[0].error_log)
+    # how the processes end is said below, in one line
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # as torchrun does; each process then sets its own number of threads
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for number in LEAVE:
+        signal.signal(number, _pass_on)
+    # the processes know by it that they are this run's
+    os.environ[MARK] = str(os.getpid())
+    address = loopback() if nodes == 1 else address_towards(meeting.rpartition(":")[0])
+    bind_collectives(address)
+    config = LaunchConfig(
+        min_nodes=nodes,
+        max_nodes=nodes,
+        nproc_per_node=here,
+        # the same on all nodes; another run at the same place would be another job's
+        run_id=os.environ.get("SLURM_JOB_ID", "") if nodes > 1 else uuid.uuid4().hex,
+        # among several nodes the ranks are to be in the nodes' order
+        rdzv_backend="static" if nodes > 1 else "c10d",
+        rdzv_endpoint=meeting if nodes > 1 else f"{address}:0",
+        rdzv_configs={"rank": node} if nodes > 1 else {},
+        # else torch publishes this machine's name, which need not have an address
+        local_addr=address,
+        max_restarts=0,
+        # of these the agent would end the processes itself, within 30 seconds
+        signals_to_handle="SIGQUIT",
+    )
+    with _progress_folder(node) as folder:
+        os.environ[progress.FOLDER] = folder
+        try:
+            elastic_launch(config, sys.executable)("-m", module, *arguments)
+        except ChildFailedError as fault:
+            sys.exit(_status_of(fault.failures, here * nodes))
+
+
+@contextmanager
+def _progress_folder(node: int) -> Iterator[str]:
+    """Context with the folder where all processes of the run say where they are.
+
+    That of several nodes was made before their agents were started; the first one removes it.
+    """
+    shared = os.environ.get(progress.FOLDER)
+    if shared is None:
+        with tempfile.TemporaryDirectory(prefix="semask-progress-") as folder:
+            yield folder
+        return
+    try:
+        yield shared
+    finally:
+        if node == 0:
+            shutil.rmtree(shared, ignore_errors=True)
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Pass a signal to leave on until all are gone: some may not have been started yet."""
+    _asked.append(number)
+    if len(_asked) == 1:
+        threading.Thread(target=_keep_passing_on, args=(number,), daemon=True).start()
+
+
+def _keep_passing_on(number: int) -> None:
+    while True:
+        for child in psutil.Process().children():
+            try:
+                child.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(1)
+
+
+def _status_of(failures: dict[int, ProcessFailure], processes: int) -> int:
+    """Exit status for processes that failed; says so of those that could not say it themselves."""
+    codes = {rank: failure.exitcode for rank, failure in failures.items()}
+    # with SIGTERM the agent ends the others, once one has failed
+    first = {rank: code for rank, code in codes.items() if code != -signal.SIGTERM} or codes
+    if INTERRUPTED in first.values() or (_asked and all(code < 0 for code in first.values())):
+        return INTERRUPTED
+    for rank, code in sorted(first.items()):
+        if code < 0:
+            name = signal.Signals(-code).name
+            why = ", perhaps because memory ran out (see dmesg)" if name == "SIGKILL" else ""
+            report(f"error: process {rank} of {processes} was ended by {name}{why}; run again\n")
+    return 1
+
+
+if __name__ == "__main__":
+    main()
