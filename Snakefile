@@ -37,14 +37,18 @@ rule all:
 
 
 onstart:
-    wait_for_jobs_left()
-    show_view()
+    if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
+        head.wait_for_jobs_left()
+    if workflow.is_main_process and not QUIET & {"progress", "all"}:
+        view.start(workflow, config, RESULTS, logger.info)
 
 
 onsuccess:
-    clear_work()
-    show_results()
+    if workflow.is_main_process:
+        results.clear_work(PLAN, exists)
+        results.show(workflow, RESULTS)
 
 
 onerror:
-    clear_work()
+    if workflow.is_main_process:
+        results.clear_work(PLAN, exists)

@@ -18,8 +18,8 @@ rule baselines:
     resources:
         mem_mb=2000,
     params:
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         experiment=config["experiment"],
         num_classes=config["model"]["num_classes"],
         code=get_code_of("baselines"),

@@ -10,7 +10,7 @@ IMPORTED = local(f"{RESULTS}/imported/{{bundle}}/bundle.json")
 
 rule bundle:
     input:
-        get_bundled(),
+        PLAN.bundled(),
     output:
         f"{RESULTS}/bundle.zip",
     log:
@@ -22,7 +22,10 @@ rule bundle:
         mem_mb=500,
     params:
         experiment=config["experiment"],
-        results=get_results,
+        # or the copies of them that a storage provider brought
+        results=lambda wildcards, input: str(input[0]).removesuffix(
+            PLAN.bundled()[0].removeprefix(RESULTS)
+        ),
         code=get_code_of("bundle"),
     shell:
         "exec python -m workflow_scripts.bundle --experiment {params.experiment:q}"
@@ -31,7 +34,7 @@ rule bundle:
 
 rule unpack:
     input:
-        get_bundle_of,
+        told(lambda wildcards: local(PLAN.bundle(wildcards.bundle))),
     output:
         IMPORTED,
     log:
@@ -42,9 +45,12 @@ rule unpack:
     resources:
         mem_mb=500,
     params:
-        digest=get_bundle_digest_option,
-        # an older file in the place of a newer one is another bundle, too
-        outline=get_bundle_outline,
+        digest=lambda wildcards: words(
+            "--digest", config["imports"][wildcards.bundle]["digest"]
+        ),
+        # an older file in the place of a newer one is another bundle, too; not by way of the input,
+        # since Snakemake compares no param that is made from it
+        outline=told(lambda wildcards: PLAN.bundle_outline(wildcards.bundle)),
         code=get_code_of("unpack"),
     shell:
         "exec python -m workflow_scripts.unpack --bundle {input:q} {params.digest:q}"

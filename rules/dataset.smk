@@ -9,7 +9,8 @@ that are added later are noticed.
 
 checkpoint dataset:
     input:
-        get_download,
+        # unpacked once and for all: another mirror or edited code is no reason to start anew
+        kept(f"{LABELS}/download.json", True) if config["dataset"]["download"] else [],
     output:
         local(f"{LABELS}/dataset.json"),
     log:
@@ -23,8 +24,8 @@ checkpoint dataset:
     resources:
         mem_mb=1000,
     params:
-        config=get_dataset_config(),
-        code=get_code_of("dataset", also=[DATASET.__name__]),
+        config=PLAN.dataset_config(),
+        code=get_code_of("dataset", also=[PLAN.dataset.__name__]),
     shell:
         "exec python -m workflow_scripts.dataset --config {params.config:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"

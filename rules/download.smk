@@ -18,10 +18,10 @@ rule download:
     resources:
         mem_mb=500,
     params:
-        archives=get_archives,
+        archives=told(lambda wildcards: PLAN.archives()),
         lock=config["downloads"]["lock"],
         mirrors=json.dumps(config["downloads"]["mirrors"]),
-        root=get_root,
+        root=ROOT,
         code=get_code_of("download"),
     shell:
         "exec python -m workflow_scripts.download --archives {params.archives:q} --root {params.root:q}"

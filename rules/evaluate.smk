@@ -24,28 +24,30 @@ rule evaluate:
     benchmark:
         f"{FULL}/evaluate.benchmark.tsv"
     conda:
-        get_environment_of
+        lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
     threads: get_cores_of
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
-        mem_mb=get_evaluation_memory_of,
+        mem_mb=lambda wildcards: PLAN.evaluation_memory(
+            get_row_of(wildcards)["processes"]
+        ),
     params:
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         workers=config["loader"]["workers"],
         processes=get_present_processes_of("full/evaluate.json"),
         nodes=get_nodes,
         multi_scale=json.dumps(config["evaluation"]["multi_scale"]),
-        saved=lambda wildcards, output: (
-            ["--saved-predictions", output.saved] if "saved" in output.keys() else []
+        saved=lambda wildcards, output: words(
+            "--saved-predictions", output.get("saved")
         ),
-        fallbacks=get_fallbacks_option,
+        fallbacks=lambda wildcards: FALLBACKS[PLAN.forbids_fallbacks(wildcards.device)],
         stall_minutes=get_stall_minutes,
         execution=json.dumps(config["execution"]),
         predictions=config["evaluation"]["predictions"],
         code=get_code_of(
-            "evaluate", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
+            "evaluate", leave_out=sets.NO_LABEL_CODE, also=[PLAN.dataset.__name__]
         ),
     shell:
         "exec python -m workflow_scripts.evaluate --train-record {input.record:q}"
@@ -70,8 +72,8 @@ rule agreement:
     resources:
         mem_mb=1000,
     params:
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         code=get_code_of("agreement", leave_out=sets.NO_LABEL_CODE),
     shell:
         "exec python -m workflow_scripts.agreement --evaluate-record {input.record:q}"

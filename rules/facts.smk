@@ -16,7 +16,7 @@ rule facts:
         mem_mb=1000,
     params:
         # the weights that training starts from change no fact
-        model=json.dumps(get_model_of(config)),
+        model=json.dumps(model_of(config)),
         code=get_code_of("facts"),
     shell:
         "exec python -m workflow_scripts.facts --model {params.model:q} --record {output:q}"

@@ -23,10 +23,10 @@ rule labels:
         mem_mb=1000,
     params:
         dataset=config["dataset"]["name"],
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         code=get_code_of(
-            "labels", leave_out=sets.NO_LABEL_CODE, also=[DATASET.__name__]
+            "labels", leave_out=sets.NO_LABEL_CODE, also=[PLAN.dataset.__name__]
         ),
     shell:
         "exec python -m workflow_scripts.labels --dataset {params.dataset:q} --root {params.root:q}"
@@ -36,7 +36,10 @@ rule labels:
 
 rule manifest:
     input:
-        get_part_manifests_of,
+        lambda wildcards: [
+            local(f"{LABELS}/{wildcards.split}/{part}.json")
+            for part in get_parts(wildcards.split)
+        ],
     output:
         local(f"{LABELS}/{{split}}.json"),
     log:
@@ -65,7 +68,7 @@ rule verify:
     resources:
         mem_mb=500,
     params:
-        published=get_published,
+        published=PLAN.complete(),
         code=get_code_of("verify"),
     shell:
         "exec python -m workflow_scripts.verify --train-manifest {input.train:q}"

@@ -18,12 +18,12 @@ rule prepare:
         f"{PREPARED}/train.benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
-    threads: get_cores_to_prepare
+    threads: lambda wildcards: workflow.resource_settings.cores or 8
     resources:
         mem_mb=2000,
     params:
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         folder=PREPARED,
         code=get_code_of("prepare"),
     shell:

@@ -4,10 +4,12 @@ Needs: the checkpoints, fetched or given under released.weights, and the validat
 Makes: a record per variant, and a table of their accuracy beside the published one.
 """
 
+get_released = told(PLAN.released)
+
 
 rule released:
     input:
-        weights=get_released_weights_of,
+        weights=told(lambda wildcards: kept(*PLAN.released_weights(wildcards.variant))),
         val=VAL_MANIFEST,
         verified=VERIFIED,
     output:
@@ -20,16 +22,18 @@ rule released:
         lambda wildcards: f"../envs/{get_released()['device']}.yaml"
     threads: lambda wildcards: get_released()["processes"] * get_released()["threads"]
     resources:
-        gpu=lambda wildcards: get_released_count_of("gpu"),
-        npu=lambda wildcards: get_released_count_of("npu"),
+        gpu=lambda wildcards: PLAN.released_count("gpu"),
+        npu=lambda wildcards: PLAN.released_count("npu"),
         mem_mb=lambda wildcards: 8000 * get_released()["processes"],
     params:
-        config=get_released_config_of,
-        processes=get_released_processes_of,
+        config=told(lambda wildcards: PLAN.released_config(wildcards.variant)),
+        processes=lambda wildcards: check_present(
+            get_released(), f"{RELEASED}/{wildcards.variant}.json", "released.device"
+        ),
         nodes=get_nodes,
         stall_minutes=get_stall_minutes,
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         code=get_code_of("released"),
     shell:
         "exec python -m workflow_scripts.released --config {params.config:q}"
@@ -40,7 +44,7 @@ rule released:
 
 rule released_table:
     input:
-        records=get_released_records,
+        records=told(lambda wildcards: PLAN.released_records()),
         published=workflow.source_path("../published/published.csv"),
     output:
         markdown=f"{RELEASED}/table.md",

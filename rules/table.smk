@@ -8,10 +8,10 @@ Makes: the table as Markdown, CSV and JSON, and what `snakemake --report` puts t
 
 rule table:
     input:
-        trained=get_runs("train.json", "full", "performance"),
-        evaluated=get_runs("evaluate.json", "full"),
+        trained=PLAN.runs("train.json", "full", "performance"),
+        evaluated=PLAN.runs("evaluate.json", "full"),
         agreement=(
-            get_runs("agreement.json", "full")
+            PLAN.runs("agreement.json", "full")
             if config["evaluation"]["agreement"]
             else []
         ),
@@ -20,8 +20,8 @@ rule table:
         imported=[
             local(path) for path in expand(str(IMPORTED), bundle=config["imports"])
         ],
-        logs=get_runs("log.jsonl", "full", "performance"),
-        pictures=get_runs("predictions.png", "full"),
+        logs=PLAN.runs("log.jsonl", "full", "performance"),
+        pictures=PLAN.runs("predictions.png", "full"),
         published=workflow.source_path("../published/published.csv"),
         captions=[workflow.source_path(f"../report/{name}.rst") for name in CAPTIONS],
         template=workflow.source_path("../report/page.html.jinja"),
@@ -56,7 +56,10 @@ rule table:
         report=lambda wildcards, output: str(Path(output.page).parent),
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
-        copies=get_copies_option,
+        # where a storage provider puts its copies, which the table leaves out of names
+        copies=lambda wildcards, input: words(
+            "--copies", str(input.facts).removesuffix(f"{RESULTS}/facts.json")
+        ),
         code=get_code_of("table"),
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"

@@ -23,6 +23,11 @@ TRAIN = (
     " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
+# what only changes how the same images, labels and weights come in is no reason to train again
+STORED = [] if PREPARED is None else kept(f"{PREPARED}/train.json", True)
+PRETRAINED = told(PLAN.pretrained)()
+PRETRAINED = [] if PRETRAINED is None else kept(*PRETRAINED)
+FALLBACKS = {True: ["--forbid-fallbacks"], False: []}
 PERFORMANCE = RUN.replace("{mode}", "performance")
 
 
@@ -30,8 +35,8 @@ rule train:
     input:
         train=TRAIN_MANIFEST,
         val=VAL_MANIFEST,
-        prepared=get_prepared(),
-        pretrained=get_pretrained(),
+        prepared=STORED,
+        pretrained=PRETRAINED,
         verified=VERIFIED,
     output:
         record=f"{FULL}/train.json",
@@ -45,26 +50,30 @@ rule train:
     # a run that was killed or asked to leave goes on; one whose input is wrong says so once
     retries: RETRIES
     conda:
-        get_environment_of
+        lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
     threads: get_cores_of
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
-        attempt=get_attempt,
+        attempt=lambda wildcards, attempt: attempt,
     params:
-        config=get_train_config(),
+        config=PLAN.training_config(),
         processes=get_present_processes_of("full/train.json"),
         nodes=get_nodes,
         threads=lambda wildcards: get_row_of(wildcards)["threads"],
         mode="full",
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         work=f"{FULL}/work",
-        prepared=get_prepared_option,
-        pretrained=get_pretrained_option,
-        fallbacks=get_fallbacks_option,
-        fault_tolerance=get_fault_tolerance,
+        prepared=lambda wildcards, input: words(
+            "--prepared", input.prepared and PREPARED
+        ),
+        pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
+        fallbacks=lambda wildcards: FALLBACKS[PLAN.forbids_fallbacks(wildcards.device)],
+        fault_tolerance=lambda wildcards, resources: json.dumps(
+            config["fault_tolerance"]
+        ),
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
@@ -74,8 +83,8 @@ rule measure:
     input:
         train=TRAIN_MANIFEST,
         val=VAL_MANIFEST,
-        prepared=get_prepared(),
-        pretrained=get_pretrained(),
+        prepared=STORED,
+        pretrained=PRETRAINED,
         verified=VERIFIED,
     output:
         record=f"{PERFORMANCE}/train.json",
@@ -87,26 +96,32 @@ rule measure:
     # a run that was killed or asked to leave goes on; one whose input is wrong says so once
     retries: RETRIES
     conda:
-        get_environment_of
-    threads: get_all_cores
+        lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
+    # all cores: beside a run that measures speed nothing else may run. On a cluster, where `--jobs` is
+    # given and not `--cores`, its profile sees to that.
+    threads: lambda wildcards: workflow.resource_settings.cores or get_cores_of(wildcards)
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
-        attempt=get_attempt,
+        attempt=lambda wildcards, attempt: attempt,
     params:
-        config=get_train_config(),
+        config=PLAN.training_config(),
         processes=get_present_processes_of("performance/train.json"),
         nodes=get_nodes,
         threads=lambda wildcards: get_row_of(wildcards)["threads"],
         mode="performance",
-        root=get_root,
-        labels=get_labels_folder,
+        root=ROOT,
+        labels=LABELS,
         work=f"{PERFORMANCE}/work",
-        prepared=get_prepared_option,
-        pretrained=get_pretrained_option,
-        fallbacks=get_fallbacks_option,
-        fault_tolerance=get_fault_tolerance,
+        prepared=lambda wildcards, input: words(
+            "--prepared", input.prepared and PREPARED
+        ),
+        pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
+        fallbacks=lambda wildcards: FALLBACKS[PLAN.forbids_fallbacks(wildcards.device)],
+        fault_tolerance=lambda wildcards, resources: json.dumps(
+            config["fault_tolerance"]
+        ),
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         TRAIN

@@ -11,7 +11,7 @@ rule weights:
     log:
         f"{WEIGHTS}/logs/{{file}}.log",
     wildcard_constraints:
-        file="|".join(map(re.escape, PUBLISHED_WEIGHTS)),
+        file=PLAN.weights_pattern(),
     # nodes of a cluster often have no network
     localrule: True
     conda:
@@ -19,7 +19,7 @@ rule weights:
     resources:
         mem_mb=500,
     params:
-        source=get_weights_source_of,
+        source=lambda wildcards: PLAN.weights_source(wildcards.file),
         # Snakemake deletes an output before it makes it again: what is fetched is kept elsewhere
         fetched=f"{WEIGHTS}/fetched/{{file}}",
         lock=config["downloads"]["lock"],

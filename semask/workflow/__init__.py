@@ -1,7 +1,7 @@
 """What rules and scripts ask that computes nothing: plans, launching, supervision, progress.
 
-Modules: `guard` (how a script ends), `options` and `json_options` (command lines, checked),
+Modules: `plan` (what the rules ask of the config), `start` and `results` (before and after a
+workflow), `guard` (how a script ends), `options` and `json_options` (command lines, checked),
 `launching`, `supervise` and `node` (the processes of a run), `head` (a Snakemake that is warned, or
-comes after a killed one), `view`, `overview` and `bottom_lines` (how far everything is), `results`
-(what is shown at the end).
+comes after a killed one), `view`, `overview` and `bottom_lines` (how far everything is).
 """

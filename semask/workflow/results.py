@@ -1,16 +1,57 @@
-"""What a finished workflow shows: the table and where the report is."""
+"""What is done when a workflow has ended: work is cleared, the table and the report are shown."""
 
 import json
 import logging
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from semask.base.files import atomically
 from semask.report.markdown import first_rows
+from semask.training import workdir
+from semask.workflow.plan import Plan
 
 
-def put_together(workflow: Any, path: Path) -> str | None:
+def clear_work(plan: Plan, exists: Callable[[str], bool]) -> None:
+    """Clear the work directories of runs whose end Snakemake has noted by now.
+
+    Args:
+        plan: the experiment's.
+        exists: Snakemake's, which also looks into a storage.
+    """
+    for record in plan.runs("train.json", "full", "performance"):
+        work = Path(record).parent / "work"
+        if work.is_dir():
+            workdir.clear(work, exists(record))
+
+
+def show(workflow: Any, results: str) -> None:
+    """Put the report together and print the table, where it was among what was asked for.
+
+    Args:
+        workflow: Snakemake's, at the end of its run.
+        results: folder of the results.
+    """
+    made = [job.output for job in workflow.dag.jobs if job.rule.name == "table"]
+    if not made:
+        return
+    html = Path(results, "report.html")
+    # from a storage it would bring copies that Snakemake then takes for protected outputs
+    stored = workflow.storage_settings.default_storage_provider is not None
+    fault = None if stored else _put_together(workflow, html)
+    if not workflow.output_settings.quiet:
+        print(_shown(made[0], html), flush=True)
+    if fault is not None:
+        print(
+            f"error: {html}: not made ({fault}); its first page is {made[0].page}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _put_together(workflow: Any, path: Path) -> str | None:
     """Have Snakemake make its report, as `snakemake --report` does.
 
     Args:
@@ -41,7 +82,7 @@ def put_together(workflow: Any, path: Path) -> str | None:
     return None
 
 
-def shown(made: Any, report: Path) -> str:
+def _shown(made: Any, report: Path) -> str:
     """What is printed at the end.
 
     Args:

@@ -33,7 +33,7 @@ def stubbed(checkout: Checkout) -> Checkout:
     shutil.copy(Path(__file__).with_name("stub_trainer.py"), checkout.folder)
     checkout.edit("rules/train.smk", "python -m workflow_scripts.train", "python -m stub_trainer")
     for name, seconds in (("_LINE_SECONDS", 60.0), ("_REDRAW_SECONDS", 1.0)):
-        checkout.edit("workflow_scripts/view.py", f"{name} = {seconds}", f"{name} = 0.2")
+        checkout.edit("semask/workflow/view.py", f"{name} = {seconds}", f"{name} = 0.2")
     row = {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0, 1]}
     checkout.configure({"rows": [row], "fault_tolerance": {"retries": 0}})
     labels = checkout.folder / "data/streets-labels"

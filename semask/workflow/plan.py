@@ -1,0 +1,291 @@
+"""What the rules ask of the config: folders, runs, the parts that each stage reads, as JSON.
+
+Nothing here knows Snakemake; `rules/common.smk` gives the answers to it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from semask.base.errors import InputError
+from semask.comparison.bundle import outline
+from semask.comparison.published import read_sources
+from semask.config.checks import check_all
+from semask.config.layers import assemble
+from semask.data import sets
+from semask.fetching.fetch import Source
+
+Config = Mapping[str, Any]
+
+# parts of the config that training reads as they are
+_TRAINING = ("experiment", "training", "numerics", "execution", "port_faults", "loader",
+             "performance")  # fmt: skip
+_LISTED = 4  # of the published weights, in a message
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment as its rules see it.
+
+    Attributes:
+        config: merged and checked.
+        layers: what it was merged from.
+        weights: published weights by the names of their files.
+    """
+
+    config: Config
+    layers: Sequence[Config]
+    weights: Mapping[str, Source]
+
+    @classmethod
+    def read(cls, layers: Sequence[Config], folder: Path) -> "Plan":
+        """The plan of the layers of a config.
+
+        Args:
+            layers: config.yaml, the overlays in their order, what the command line sets.
+            folder: of the checkout, with the schema and the published figures.
+
+        Raises:
+            InputError: one line that names the key, or the damaged list of weights.
+        """
+        config = check_all(layers, folder / "schemas" / "config.schema.yaml")
+        return cls(config, layers, read_sources(folder / "published" / "weights.csv"))
+
+    @property
+    def results(self) -> str:
+        """Folder of the results, of the chosen variant if there are several."""
+        whole, variant = self.config["results"], self.config["variant"]
+        return f"{whole}" if variant is None else f"{whole}/{variant}"
+
+    @property
+    def released_folder(self) -> str:
+        """Folder of what is said of the released checkpoints, of all variants."""
+        return f"{self.config['results']}/released"
+
+    @cached_property
+    def dataset(self) -> sets.DataSet:
+        return sets.load(self.config["dataset"]["name"])
+
+    # runs
+
+    def row(self, device: str, processes: str | int) -> Config:
+        """The config's row of a device and a number of processes.
+
+        Raises:
+            InputError: there is none.
+        """
+        for row in self.config["rows"]:
+            if (row["device"], str(row["processes"])) == (device, str(processes)):
+                return dict(row)
+        raise InputError(
+            f"row {device}-{processes}p is not in the config; add it to rows, or ask for one that "
+            "is there"
+        )
+
+    def runs(self, file: str, *modes: str) -> list[str]:
+        """A file of every run in some modes, in the config's order."""
+        return [
+            f"{self.results}/{row['device']}-{row['processes']}p/{mode}/seed{seed}/{file}"
+            for row in self.config["rows"]
+            for mode in row["modes"]
+            for seed in row["seeds"]
+            if mode in modes
+        ]
+
+    def environment(self, device: str) -> str:
+        """Name of a row's environment: GPU rows beside NPU rows have the NPU's version of torch."""
+        devices = {row["device"] for row in self.config["rows"]}
+        return "gpu_beside_npu" if device == "gpu" and "npu" in devices else device
+
+    def evaluation_memory(self, processes: int) -> int:
+        """MB of memory of an evaluation's processes; docs/evaluation.md has the measured ones."""
+        width, height = self.config["evaluation"]["scale"]
+        images = width * height / (1024 * 2048)
+        several = self.config["evaluation"]["multi_scale"]
+        largest = max([1, *several["ratios"]]) if several else 1
+        each = 1000 + images * (1000 * largest**2 + (1300 if several else 0))
+        return int(processes * each)
+
+    # what a stage reads of the config
+
+    def dataset_config(self) -> str:
+        """What making or looking at the data set reads, as JSON."""
+        dataset = self.config["dataset"]
+        return json.dumps(
+            {k: dataset[k] for k in ("name", "root", dataset["name"]) if k in dataset}
+        )
+
+    def archives(self) -> str:
+        """Archives of the data set and what is known of them, as JSON.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not self.dataset.ARCHIVES:
+            raise InputError(
+                "config: dataset.download: there is nothing to download for data set "
+                f"{self.config['dataset']['name']}; set it to false"
+            )
+        return json.dumps([asdict(archive) for archive in self.dataset.ARCHIVES])
+
+    def complete(self) -> str:
+        """What the splits must be if the data set has to be complete, as JSON."""
+        if not self.config["dataset"]["complete"]:
+            return "null"
+        return json.dumps({"images": self.dataset.IMAGES, "size": self.dataset.SIZE})
+
+    def training_config(self) -> str:
+        """What training reads, as JSON."""
+        # how weights are scored on the way decides which ones are the best
+        scoring = {k: self.config["evaluation"][k] for k in ("scale", "sliding_window")}
+        return json.dumps(
+            {
+                "dataset": self.config["dataset"]["name"],
+                "model": model_of(self.config),
+                **{key: self.config[key] for key in _TRAINING},
+                "evaluation": scoring,
+            }
+        )
+
+    def forbids_fallbacks(self, device: str) -> bool:
+        """Whether an operator that the device lacks is an error."""
+        return device == "npu" and bool(self.config["npu"]["forbid_fallbacks"])
+
+    def pretrained(self) -> tuple[str, bool] | None:
+        """File that training starts from, and whether it is fetched; None for random weights.
+
+        Raises:
+            InputError: there is no such file, and none is published under that name.
+        """
+        given = self.config["model"]["pretrained"]
+        if given is None:
+            return None
+        if given in self.weights:
+            return f"{self.config['downloads']['weights']}/{given}", True
+        if not Path(given).is_file():
+            raise InputError(
+                f"config: model.pretrained: {given}: no such file, and not a name in "
+                f"published/weights.csv, which has {', '.join([*self.weights][:_LISTED])}, ..."
+            )
+        return given, False
+
+    # bundles
+
+    def bundled(self) -> list[str]:
+        """What goes into a bundle: the records and logs of all rows; their weights if asked."""
+        of_full = ["evaluate.json", "predictions.png"]
+        if self.config["evaluation"]["agreement"]:
+            of_full.append("agreement.json")
+        if self.config["bundle"]["weights"]:
+            of_full += ["best.safetensors", "last.safetensors"]
+        of_all = [
+            f for f in ("train.json", "log.jsonl") for f in self.runs(f, "full", "performance")
+        ]
+        return [*of_all, *(file for name in of_full for file in self.runs(name, "full"))]
+
+    def bundle(self, name: str) -> str:
+        """File of a bundle that the config names, from another machine.
+
+        Raises:
+            InputError: it names none of that name, or the file is not there.
+        """
+        if name not in self.config["imports"]:
+            raise InputError(f"bundle {name} is not in the config; add it to imports")
+        file = str(self.config["imports"][name]["file"])
+        if not Path(file).is_file():
+            raise InputError(
+                f"config: imports.{name}.file: {file}: no such file; give the bundle's path, or "
+                "take it out of imports"
+            )
+        return file
+
+    def bundle_outline(self, name: str) -> str:
+        """What tells a bundle from others; nothing that a command is given."""
+        return outline(Path(self.bundle(name)))
+
+    # released checkpoints
+
+    def released(self) -> Config:
+        """How released checkpoints are scored.
+
+        Raises:
+            InputError: the experiment has none.
+        """
+        if self.config["released"] is None:
+            raise InputError(
+                "config: released: null, nobody released checkpoints for this experiment; give "
+                "one that has some, such as --configfile experiments/cityscapes.yaml"
+            )
+        return dict(self.config["released"])
+
+    def released_count(self, device: str) -> int:
+        """Number of devices of a kind that scoring a released checkpoint holds."""
+        released = self.released()
+        return int(released["processes"]) if released["device"] == device else 0
+
+    def released_weights(self, variant: str) -> tuple[str, bool]:
+        """File of a released checkpoint, and whether it is fetched: else it is the user's.
+
+        Raises:
+            InputError: the user's file is not there.
+        """
+        given = self.released().get("weights", {}).get(variant)
+        if given is None:
+            name = f"semask_{variant}_{self.config['dataset']['name']}.pth"
+            return f"{self.config['downloads']['weights']}/{name}", True
+        if not Path(given).is_file():
+            raise InputError(f"config: released.weights.{variant}: {given}: no such file")
+        return given, False
+
+    def released_config(self, variant: str) -> str:
+        """What scoring a released checkpoint reads, as JSON.
+
+        Raises:
+            InputError: the experiment has no such variant.
+        """
+        chosen = assemble(self.layers, variant)
+        row = {key: self.released()[key] for key in ("device", "processes", "threads")}
+        scoring = ("scale", "sliding_window", "multi_scale")
+        return json.dumps(
+            {
+                "experiment": chosen["experiment"],
+                "dataset": chosen["dataset"]["name"],
+                "row": row,
+                "model": model_of(chosen),
+                "numerics": chosen["numerics"],
+                "evaluation": {key: chosen["evaluation"][key] for key in scoring},
+                "workers": chosen["loader"]["workers"],
+                "forbid_fallbacks": self.forbids_fallbacks(row["device"]),
+            }
+        )
+
+    def released_records(self) -> list[str]:
+        """Records of all released checkpoints of the experiment.
+
+        Raises:
+            InputError: it has none.
+        """
+        self.released()
+        return [f"{self.released_folder}/{name}.json" for name in _variants(self.layers)]
+
+    def weights_source(self, file: str) -> str:
+        """Where published weights are and what is known of them, as JSON."""
+        return json.dumps(asdict(self.weights[file]))
+
+    def weights_pattern(self) -> str:
+        """Regular expression of the names of published weights."""
+        return "|".join(map(re.escape, self.weights))
+
+
+def _variants(layers: Sequence[Config]) -> Iterator[str]:
+    """Names of the variants, each once, in the layers' order."""
+    yield from {name: None for layer in layers for name in layer.get("variants") or {}}
+
+
+def model_of(config: Config) -> dict[str, Any]:
+    """The model's settings, less the weights that its training starts from."""
+    return {key: value for key, value in config["model"].items() if key != "pretrained"}

@@ -1,0 +1,80 @@
+"""What a Snakemake looks at, and sets, before it plans anything."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from semask.base.errors import InputError
+from semask.base.signals import JOB
+from semask.config.layers import typed
+
+
+def layers_of(
+    files: Sequence[tuple[Path, Any]], settings: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """The layers of a config, from its files and what the command line sets.
+
+    Args:
+        files: config.yaml and the overlays in their order, each with what is in it.
+        settings: of Snakemake's `--config`.
+
+    Raises:
+        InputError: a record stands where an overlay is expected.
+    """
+    for path, content in files:
+        if {"schema", "kind", "digest"} <= {*(content or {})}:
+            raise InputError(
+                f"{path}: a record, which was taken for a config file because it follows "
+                "--configfile; put -- before targets"
+            )
+    return [*(content for _, content in files), typed(settings)]
+
+
+def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> None:
+    """Look at what would only be noticed in a job, perhaps after days of training.
+
+    Args:
+        folder: of the checkout.
+        config: merged and checked.
+        conda: whether rules have environments of their own.
+
+    Raises:
+        InputError: the checkout's or the interpreter's folder has a name that cannot be borne, or
+            a package is missing.
+    """
+    if re.search("[{}]", str(folder)):
+        raise InputError(
+            f"{folder}: snakemake takes braces in the name of a folder for wildcards; move the "
+            "checkout to a folder without them"
+        )
+    if config["evaluation"]["agreement"] and not conda and not find_spec("cityscapesscripts"):
+        raise InputError(
+            "config: evaluation.agreement: cityscapesscripts is not installed; run pip install "
+            "'.[cityscapes]', or set evaluation.agreement to false"
+        )
+    if os.pathsep in str(Path(sys.executable).parent):
+        raise InputError(
+            f"{sys.executable}: a folder with {os.pathsep!r} in its name cannot be on PATH; set up "
+            "the virtual environment in another one"
+        )
+
+
+def set_environment(environment: MutableMapping[str, str]) -> None:
+    """Set what jobs inherit.
+
+    The environment that snakemake runs in also runs the rules, whether it is active or not; with
+    `--sdm conda` the rules' own environments come before it. Jobs end with the workflow that
+    started them, so that none writes after the next one has begun.
+    """
+    here = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join([here, environment["PATH"]])
+    environment[JOB] = str(os.getpid())
+
+
+def words(option: str, value: Any) -> Sequence[Any]:
+    """An option with its value as words of a shell line; none where there is no value."""
+    return [option, value] if value else []

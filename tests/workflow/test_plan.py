@@ -1,0 +1,149 @@
+"""What the rules ask of the config, without Snakemake."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from semask.base.errors import InputError
+from semask.workflow.plan import Plan
+from semask.workflow.start import check_surroundings, layers_of, set_environment
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((REPOSITORY / name).read_text(encoding="utf-8"))
+
+
+def plan(*overlays: Any) -> Plan:
+    return Plan.read([read("config.yaml"), *overlays], REPOSITORY)
+
+
+def row(device: str, processes: int, **changes: Any) -> dict[str, Any]:
+    whole = {"device": device, "processes": processes, "threads": 1}
+    return {**whole, "modes": ["full", "performance"], "seeds": [0, 1], **changes}
+
+
+ROWS = {"rows": [row("gpu", 1), row("npu", 8, modes=["full"], seeds=[3])]}
+
+
+def test_runs_are_in_the_order_of_the_config() -> None:
+    made = plan(ROWS)
+    assert made.runs("train.json", "full", "performance") == [
+        "results/gpu-1p/full/seed0/train.json",
+        "results/gpu-1p/full/seed1/train.json",
+        "results/gpu-1p/performance/seed0/train.json",
+        "results/gpu-1p/performance/seed1/train.json",
+        "results/npu-8p/full/seed3/train.json",
+    ]
+    assert made.runs("x", "performance") == [
+        f"results/gpu-1p/performance/seed{n}/x" for n in (0, 1)
+    ]
+
+
+def test_a_row_is_found_by_its_wildcards() -> None:
+    assert plan(ROWS).row("npu", "8")["seeds"] == [3]
+    with pytest.raises(InputError, match="row npu-1p is not in the config; add it to rows"):
+        plan(ROWS).row("npu", "1")
+
+
+def test_gpu_rows_beside_npu_rows_have_the_torch_of_the_npus() -> None:
+    beside, alone = plan(ROWS), plan({"rows": [row("gpu", 1)]})
+    environments = [beside.environment("gpu"), beside.environment("npu"), alone.environment("gpu")]
+    assert environments == ["gpu_beside_npu", "npu", "gpu"]
+
+
+def test_training_reads_nothing_of_what_evaluation_alone_needs() -> None:
+    """Else another number of pictures would train again."""
+    before = plan().training_config()
+    changed = {"evaluation": {"predictions": 1, "multi_scale": {"ratios": [1.0], "flip": True}}}
+    assert plan(changed).training_config() == before
+    assert plan({"evaluation": {"scale": [64, 32]}}).training_config() != before
+    assert "pretrained" not in json.loads(before)["model"]
+
+
+def test_weights_that_are_published_are_fetched_and_others_are_files(tmp_path: Path) -> None:
+    published = next(iter(plan().weights))
+    own = tmp_path / "own.pth"
+    own.touch()
+
+    def of(given: str | None) -> tuple[str, bool] | None:
+        return plan({"model": {"pretrained": given}}).pretrained()
+
+    assert of(None) is None
+    assert of(published) == (f"weights/{published}", True)
+    assert of(str(own)) == (str(own), False)
+    with pytest.raises(InputError, match=r"model.pretrained: no.pth: no such file, and not a name"):
+        of("no.pth")
+    assert json.loads(plan().weights_source(published))["name"] == published
+
+
+def test_released_checkpoints() -> None:
+    with pytest.raises(InputError, match="released: null, nobody released checkpoints"):
+        plan().released_records()
+    made = plan(read("experiments/cityscapes.yaml"))
+    assert made.results.startswith("results/cityscapes/")
+    assert made.released_records()[0].startswith("results/cityscapes/released/")
+    assert made.released_weights("small") == ("weights/semask_small_cityscapes.pth", True)
+    chosen = json.loads(made.released_config("large"))
+    assert (chosen["model"]["variant"], chosen["forbid_fallbacks"]) == ("large", False)
+    device = made.released()["device"]
+    assert made.released_count(device) == made.released()["processes"]
+    with pytest.raises(InputError, match=r"released.weights.small: gone.pth: no such file"):
+        plan(
+            read("experiments/cityscapes.yaml"), {"released": {"weights": {"small": "gone.pth"}}}
+        ).released_weights("small")
+
+
+def test_a_bundle_has_what_was_asked_for() -> None:
+    bare = plan(ROWS).bundled()
+    whole = plan({**ROWS, "bundle": {"weights": True}}).bundled()
+    assert {*whole} - {*bare} == {
+        f"results/{run}/{name}.safetensors"
+        for run in ("gpu-1p/full/seed0", "gpu-1p/full/seed1", "npu-8p/full/seed3")
+        for name in ("best", "last")
+    }
+    with pytest.raises(InputError, match="bundle there is not in the config"):
+        plan().bundle("there")
+    named = plan({"imports": {"there": {"file": "no.zip", "digest": None}}})
+    with pytest.raises(InputError, match=r"imports.there.file: no.zip: no such file"):
+        named.bundle_outline("there")
+
+
+def test_the_operators_of_an_npu_alone_are_forbidden_to_fall_back() -> None:
+    strict = plan({"npu": {"forbid_fallbacks": True}})
+    assert [strict.forbids_fallbacks(device) for device in ("cpu", "gpu", "npu")] == [
+        False,
+        False,
+        True,
+    ]
+    assert not plan({"npu": {"forbid_fallbacks": False}}).forbids_fallbacks("npu")
+
+
+def test_a_record_is_no_layer() -> None:
+    record = {"schema": 3, "kind": "train", "digest": "0"}
+    with pytest.raises(InputError, match=r"train.json: a record, .* put -- before targets"):
+        layers_of([(Path("config.yaml"), {}), (Path("train.json"), record)], {})
+    assert layers_of([(Path("a"), {"b": 1})], {"dataset": {"download": "true"}}) == [
+        {"b": 1},
+        {"dataset": {"download": True}},
+    ]
+
+
+def test_folders_that_cannot_be_borne(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read("config.yaml")
+    with pytest.raises(InputError, match="braces in the name of a folder"):
+        check_surroundings(Path("/a/{b}"), config, conda=False)
+    monkeypatch.setattr("sys.executable", "/a:b/bin/python")
+    with pytest.raises(InputError, match="cannot be on PATH"):
+        check_surroundings(Path("/a"), config, conda=False)
+
+
+def test_jobs_find_the_interpreter_that_snakemake_runs_in() -> None:
+    environment = {"PATH": "/usr/bin"}
+    set_environment(environment)
+    assert environment["PATH"].endswith("/bin:/usr/bin")
+    assert environment["SEMASK_JOB"].isdigit()
