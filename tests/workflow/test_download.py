@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ..fetching.test_archives import ADE, NOISE, pack
 from ..server import Server
-from ..test_archives import ADE, NOISE, pack
 from .conftest import Checkout
 
 pytestmark = pytest.mark.workflow

@@ -16,7 +16,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 # the one that the NPU environment pins, and the one of this torch
 VERSIONS = ("2.12.0.post2", "2.13.0")
 SOURCE = "\n".join(

@@ -14,7 +14,7 @@ from semask.comparison.imported import Imported, read_imported
 from semask.comparison.published import read_published
 from semask.report.table import build_table, write_table
 
-from .conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, recipe
 
 
 class Site:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def progress(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workflow_scripts.progress", *arguments]
-    repository = str(Path(__file__).parents[1])
+    repository = str(Path(__file__).parents[2])
     return subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": repository}, capture_output=True, text=True
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .workflow.conftest import Checkout
+from ..workflow.conftest import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

@@ -20,7 +20,7 @@ from semask.model import build
 from semask.model.weights import export_reference
 from semask.report.released_table import build_released_table, write_released_table
 
-from .conftest import REPOSITORY
+from ..conftest import REPOSITORY
 
 MODEL = {"variant": "nano", "num_classes": 19, "drop_path": 0.3, "norm": "syncbn",
          "semantic_attention": ["windowed", "windowed", "global", "global"]}  # fmt: skip

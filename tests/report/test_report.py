@@ -21,7 +21,7 @@ from semask.report.page import write_report
 from semask.report.sections import PLOTS, TITLES
 from semask.report.table import build_table
 
-from .conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, recipe
 
 TEXTS = REPOSITORY / "report"
 CAPTIONS = {path.stem: " ".join(path.read_text().split()) for path in TEXTS.glob("*.rst")}

@@ -31,7 +31,7 @@ from semask.model import build
 from semask.model.facts import on_meta
 from workflow_scripts.cost import configs_of
 
-from .conftest import REPOSITORY
+from ..conftest import REPOSITORY
 
 NANO = {"variant": "nano", "num_classes": 19}
 DOCUMENTED = (REPOSITORY / "docs" / "cost.md").read_text()

@@ -20,7 +20,7 @@ from semask.evaluation.weight_files import read_state_dict
 from semask.model import build, load_reference
 from workflow_scripts import export_weights
 
-from .conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, recipe
 
 Run = Callable[..., Any]
 

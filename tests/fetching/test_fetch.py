@@ -19,7 +19,7 @@ from semask.base.errors import InputError
 from semask.fetching.fetch import ALGORITHMS, Source, fetch
 from semask.fetching.pins import read_pins
 
-from .server import LOGIN_PAGE, Server
+from ..server import LOGIN_PAGE, Server
 
 # the module, which a function of the same name hides
 GDOWN = importlib.import_module("gdown.download")

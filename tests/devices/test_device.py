@@ -162,7 +162,7 @@ def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program], text=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"},
     )  # fmt: skip
     assert done.stdout == (
         "rows: npu-1p: device npu is not present on this machine: torch_npu 2.13.0 is installed "
@@ -218,7 +218,7 @@ def test_the_description_names_what_changes_results(monkeypatch: pytest.MonkeyPa
 def test_what_is_here_is_said_of_every_device() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.devices"], text=True, capture_output=True,
-        cwd=Path(__file__).parents[1], check=True,
+        cwd=Path(__file__).parents[2], check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["cpu", "gpu", "npu"]

@@ -12,7 +12,7 @@ from semask.fetching.download import download
 from semask.fetching.fetch import Source
 from semask.fetching.pins import read_pins
 
-from .server import Server
+from ..server import Server
 from .test_archives import ADE, pack, tree
 
 COCO = {

@@ -12,7 +12,7 @@ from semask.config.checks import check_all, check_config
 from semask.config.layers import assemble
 from semask.model import VARIANTS
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 SCHEMA = REPOSITORY / "schemas" / "config.schema.yaml"
 
 

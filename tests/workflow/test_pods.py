@@ -12,7 +12,7 @@ import yaml
 
 from semask.config.layers import assemble
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "profiles/kubernetes"
 DOCS = (REPOSITORY / "docs/kubernetes.md").read_text()
 DEVICES = ("cpu", "gpu", "npu")

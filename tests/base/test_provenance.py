@@ -7,7 +7,7 @@ import pytest
 
 from semask.base.provenance import code_version, describe_run, now, source_digest
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from semask.base.errors import InputError
 from semask.fetching import cityscapes_site
 from semask.fetching.fetch import Source, fetch
 
-from .server import Server
+from ..server import Server
 
 NAME = "gtFine_trainvaltest.zip"
 MIB = 2**20
@@ -214,7 +214,7 @@ def test_the_login_is_nowhere_to_be_seen(site: Server, tmp_path: Path) -> None:
                "--source", json.dumps({"name": NAME, "url": f"cityscapes:{NAME}"}),
                "--lock", "lock.json", "--fetched", f"fetched/{NAME}", "--output", NAME,
                "--mirrors", json.dumps(site.mirrors), "--error-log", "log"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(cityscapes_site.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cityscapes_site.__file__).parents[2])}
     folder.mkdir()
     for md5 in ("0" * 32, None):
         site.md5 = {NAME: md5} if md5 else {}

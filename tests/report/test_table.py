@@ -13,7 +13,7 @@ from semask.comparison.published import read_published, same_experiment, schedul
 from semask.report.cells import COLUMNS
 from semask.report.table import build_table, write_table
 
-from .conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, recipe
 
 PUBLISHED = REPOSITORY / "published" / "published.csv"
 

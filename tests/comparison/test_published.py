@@ -9,7 +9,7 @@ from semask.base.errors import InputError
 from semask.comparison.published import read_sources
 from semask.fetching.fetch import ALGORITHMS
 
-WEIGHTS = Path(__file__).parents[1] / "published" / "weights.csv"
+WEIGHTS = Path(__file__).parents[2] / "published" / "weights.csv"
 
 
 def test_the_shipped_list() -> None:

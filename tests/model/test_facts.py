@@ -13,7 +13,7 @@ from semask.base.records import read_record
 from semask.model import VARIANTS
 from semask.model.facts import SIZES, model_facts, variants_tables
 
-from .conftest import REPOSITORY
+from ..conftest import REPOSITORY
 
 PAPERS = ("tiny", "small", "base", "large")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .simulated_npu.build import CannotBuildError, build
+from ..simulated_npu.build import CannotBuildError, build
 
 Environment = Callable[..., dict[str, str]]
 
@@ -33,7 +33,7 @@ def refused(action, words, kind=RuntimeError):
 def run(environment: dict[str, str], program: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", START + program], text=True, capture_output=True, timeout=120,
-        env={**os.environ, **environment}, cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment}, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
