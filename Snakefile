@@ -45,10 +45,10 @@ onstart:
 
 onsuccess:
     if workflow.is_main_process:
-        results.clear_work(PLAN, exists)
+        results.clear_work(PLAN, lambda path: exists(path))
         results.show(workflow, RESULTS)
 
 
 onerror:
     if workflow.is_main_process:
-        results.clear_work(PLAN, exists)
+        results.clear_work(PLAN, lambda path: exists(path))
