@@ -148,11 +148,12 @@ def _our_run(
     manifest = {k: v for k, v in split.items() if k not in ("root", "labels")}
     write_manifest(folder / "train-manifest.json", manifest)
     config = _config(split, arguments, precision, compile)
+    run = {"device": arguments.device, "processes": 1, "threads": arguments.threads}
+    run |= {"mode": "performance", "seed": 0, "forbid_fallbacks": False}
     command = [
         *(sys.executable, "-m", "workflow_scripts.train"),
         *("--config", json.dumps(config)),
-        *("--device", arguments.device, "--processes", "1", "--threads", arguments.threads),
-        *("--mode", "performance", "--seed", "0"),
+        *("--run", json.dumps(run)),
         *("--train-manifest", folder / "train-manifest.json"),
         *("--val-manifest", folder / "train-manifest.json"),
         *("--root", split["root"], "--labels", split["labels"], "--work", folder / "work"),

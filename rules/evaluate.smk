@@ -42,7 +42,9 @@ rule evaluate:
         saved=lambda wildcards, output: words(
             "--saved-predictions", output.get("saved")
         ),
-        fallbacks=lambda wildcards: FALLBACKS[PLAN.forbids_fallbacks(wildcards.device)],
+        fallbacks=lambda wildcards: words(
+            "--forbid-fallbacks", PLAN.forbids_fallbacks(wildcards.device)
+        )[:1],
         stall_minutes=get_stall_minutes,
         execution=json.dumps(config["execution"]),
         predictions=config["evaluation"]["predictions"],

@@ -13,12 +13,10 @@ EVALUATION_CODE = [
 ]
 TRAIN = (
     "exec python -m workflow_scripts.train --config {params.config:q}"
-    " --device {wildcards.device} --processes {params.processes} --nodes {params.nodes}"
-    " --threads {params.threads}"
-    " --mode {params.mode} --seed {wildcards.seed}"
+    " --run {params.run:q} --nodes {params.nodes}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " {params.prepared:q} {params.pretrained:q} {params.fallbacks:q}"
+    " {params.prepared:q} {params.pretrained:q}"
     " --fault-tolerance {params.fault_tolerance:q} --attempt {resources.attempt} --keep-work"
     " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
@@ -27,7 +25,6 @@ FULL = RUN.replace("{mode}", "full")
 STORED = [] if PREPARED is None else kept(f"{PREPARED}/train.json", True)
 PRETRAINED = told(PLAN.pretrained)()
 PRETRAINED = [] if PRETRAINED is None else kept(*PRETRAINED)
-FALLBACKS = {True: ["--forbid-fallbacks"], False: []}
 PERFORMANCE = RUN.replace("{mode}", "performance")
 
 
@@ -59,10 +56,13 @@ rule train:
         attempt=lambda wildcards, attempt: attempt,
     params:
         config=PLAN.training_config(),
-        processes=get_present_processes_of("full/train.json"),
+        run=lambda wildcards: PLAN.run_settings(
+            wildcards.device,
+            get_present_processes_of("full/train.json")(wildcards),
+            "full",
+            wildcards.seed,
+        ),
         nodes=get_nodes,
-        threads=lambda wildcards: get_row_of(wildcards)["threads"],
-        mode="full",
         root=ROOT,
         labels=LABELS,
         work=f"{FULL}/work",
@@ -70,7 +70,6 @@ rule train:
             "--prepared", input.prepared and PREPARED
         ),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
-        fallbacks=lambda wildcards: FALLBACKS[PLAN.forbids_fallbacks(wildcards.device)],
         fault_tolerance=lambda wildcards, resources: json.dumps(
             config["fault_tolerance"]
         ),
@@ -107,10 +106,13 @@ rule measure:
         attempt=lambda wildcards, attempt: attempt,
     params:
         config=PLAN.training_config(),
-        processes=get_present_processes_of("performance/train.json"),
+        run=lambda wildcards: PLAN.run_settings(
+            wildcards.device,
+            get_present_processes_of("performance/train.json")(wildcards),
+            "performance",
+            wildcards.seed,
+        ),
         nodes=get_nodes,
-        threads=lambda wildcards: get_row_of(wildcards)["threads"],
-        mode="performance",
         root=ROOT,
         labels=LABELS,
         work=f"{PERFORMANCE}/work",
@@ -118,7 +120,6 @@ rule measure:
             "--prepared", input.prepared and PREPARED
         ),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
-        fallbacks=lambda wildcards: FALLBACKS[PLAN.forbids_fallbacks(wildcards.device)],
         fault_tolerance=lambda wildcards, resources: json.dumps(
             config["fault_tolerance"]
         ),

@@ -36,6 +36,20 @@ _CONFIG = {
     },
 }
 
+_RUN = {
+    "type": "object",
+    "required": ["device", "processes", "threads", "mode", "seed", "forbid_fallbacks"],
+    "additionalProperties": False,
+    "properties": {
+        "device": {"enum": ["cpu", "gpu", "npu"]},
+        # one per device; CPU threads of each
+        **{name: {"type": "integer", "minimum": 1} for name in ("processes", "threads")},
+        "mode": {"enum": ["full", "performance"]},
+        "seed": {"type": "integer", "minimum": 0},
+        "forbid_fallbacks": {"type": "boolean"},
+    },
+}
+
 
 def main() -> None:
     arguments = _parse()
@@ -51,11 +65,11 @@ def main() -> None:
         else:
             launch(
                 "workflow_scripts.train",
-                arguments.device,
-                arguments.processes,
+                arguments.run["device"],
+                arguments.run["processes"],
                 arguments.nodes,
                 shared=run.work,
-                asked_by=f"rows: {arguments.device}-{arguments.processes}p",
+                asked_by=f"rows: {arguments.run['device']}-{arguments.run['processes']}p",
                 stall_minutes=run.fault_tolerance.stall_minutes,
             )
             signals.listen()
@@ -75,8 +89,8 @@ def _run_of(arguments: argparse.Namespace) -> Run:
     val_manifest = read_manifest(arguments.val_manifest)
     recipe = resolve(
         config,
-        mode=arguments.mode,
-        processes=arguments.processes,
+        mode=arguments.run["mode"],
+        processes=arguments.run["processes"],
         training_images=len(train_manifest["files"]),
         pretrained=digest_of_weights(arguments.pretrained),
     )
@@ -93,11 +107,7 @@ def _run_of(arguments: argparse.Namespace) -> Run:
     return Run(
         experiment=config["experiment"],
         recipe=recipe,
-        device=arguments.device,
-        processes=arguments.processes,
-        threads=arguments.threads,
-        mode=arguments.mode,
-        seed=arguments.seed,
+        **arguments.run,
         workers=config["loader"]["workers"],
         warmup_iterations=performance["warmup_iterations"],
         log_window=(window["ends_at"], window["length"]),
@@ -109,10 +119,9 @@ def _run_of(arguments: argparse.Namespace) -> Run:
         outputs={name: path for name, path in outputs.items() if path is not None},
         record=arguments.record,
         pretrained=arguments.pretrained,
-        execution=execution_on(arguments.device, config["execution"]),
+        execution=execution_on(arguments.run["device"], config["execution"]),
         fault_tolerance=FaultTolerance.from_config(arguments.fault_tolerance),
         prepared=arguments.prepared,
-        forbid_fallbacks=arguments.forbid_fallbacks,
     )
 
 
@@ -137,19 +146,13 @@ def _parse() -> argparse.Namespace:
         required=True,
         help="what training reads of the config, as JSON",
     )
-    parser.add_argument("--device", choices=["cpu", "gpu", "npu"], required=True)
     parser.add_argument(
-        "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
+        "--run",
+        type=json_value("--run", _RUN),
+        required=True,
+        help="device, processes, threads, mode, seed and forbid_fallbacks, as JSON",
     )
     parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
-    parser.add_argument(
-        "--threads",
-        type=whole_number("--threads", 1),
-        required=True,
-        help="CPU threads of each process",
-    )
-    parser.add_argument("--mode", choices=["full", "performance"], required=True)
-    parser.add_argument("--seed", type=whole_number("--seed", 0), required=True)
     parser.add_argument("--train-manifest", type=Path, required=True)
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
@@ -177,7 +180,6 @@ def _parse() -> argparse.Namespace:
         action="store_true",
         help="leave the complete run in the work directory; the same command then only copies it",
     )
-    parser.add_argument("--forbid-fallbacks", action="store_true", help=guard.FORBID_FALLBACKS)
     return parser.parse_args()
 
 

@@ -151,6 +151,19 @@ class Plan:
             }
         )
 
+    def run_settings(self, device: str, processes: int, mode: str, seed: str) -> str:
+        """What a training run is, as JSON: the row, its mode and seed, and what is forbidden."""
+        return json.dumps(
+            {
+                "device": device,
+                "processes": processes,
+                "threads": self.row(device, processes)["threads"],
+                "mode": mode,
+                "seed": int(seed),
+                "forbid_fallbacks": self.forbids_fallbacks(device),
+            }
+        )
+
     def forbids_fallbacks(self, device: str) -> bool:
         """Whether an operator that the device lacks is an error."""
         return device == "npu" and bool(self.config["npu"]["forbid_fallbacks"])

@@ -189,6 +189,9 @@ TRAIN_CASES = [
     Case("not there", nothing, ["no.pth", "cannot be read"], {"--pretrained": "no.pth"}),
 ]
 
+RUN = {"device": "cpu", "processes": 1, "threads": 1, "mode": "full", "seed": 0,
+       "forbid_fallbacks": False}  # fmt: skip
+
 
 def train_options() -> dict[str, Any]:
     keys = ("experiment", "training", "numerics", "execution", "port_faults", "loader",
@@ -200,11 +203,7 @@ def train_options() -> dict[str, Any]:
     config |= {"dataset": "streets", "model": MODEL, "training": training, "evaluation": scoring}
     return {
         "--config": config,
-        "--device": "cpu",
-        "--processes": 1,
-        "--threads": 1,
-        "--mode": "full",
-        "--seed": 0,
+        "--run": RUN,
         "--train-manifest": "labels/train.json",
         "--val-manifest": "labels/val.json",
         "--root": "data",

@@ -117,6 +117,7 @@ class Trainer:
         faults: Mapping[str, Any] | None = None,
         pretrained: Path | None = None,
         device: str = "cpu",
+        forbid_fallbacks: bool = False,
         options: Sequence[str] = (),
         parts: Mapping[str, Mapping[str, Any]] | None = None,
         fault_tolerance: Mapping[str, Any] | None = None,
@@ -129,11 +130,12 @@ class Trainer:
             "training": {**CONFIG["training"], **training},
             "port_faults": {**CONFIG["port_faults"], **(faults or {})},
         }
+        run = {"device": device, "processes": processes, "threads": 1, "mode": mode, "seed": seed}
+        run["forbid_fallbacks"] = forbid_fallbacks
         weights = ["--best", "best.safetensors", "--last", "last.safetensors"]
         return [
             *("--config", json.dumps(config)),
-            *("--device", device, "--processes", str(processes), "--threads", "1"),
-            *("--mode", mode, "--seed", str(seed)),
+            *("--run", json.dumps(run)),
             *("--train-manifest", str(self.data / "labels/train.json")),
             *("--val-manifest", str(self.data / "labels/val.json")),
             *("--root", str(self.data / "streets"), "--labels", str(self.data / "labels")),

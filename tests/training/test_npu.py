@@ -155,7 +155,7 @@ def test_fallbacks_can_be_forbidden(
     made = trainer("run")
     environment = simulated_npu(SIMULATED_NPU_UNSUPPORTED="aten::upsample_bilinear2d.out", **knobs)
     printed = made.run(
-        ok=False, device="npu", environment=environment, options=["--forbid-fallbacks"], **SHORT
+        ok=False, device="npu", environment=environment, forbid_fallbacks=True, **SHORT
     )
     [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert line.startswith(
@@ -165,7 +165,7 @@ def test_fallbacks_can_be_forbidden(
     assert not (made.folder / "last.safetensors").exists()
     fine = trainer("fine")
     environment = simulated_npu(**knobs)
-    fine.run(device="npu", environment=environment, options=["--forbid-fallbacks"], **SHORT)
+    fine.run(device="npu", environment=environment, forbid_fallbacks=True, **SHORT)
     assert fine.record()["figures"]["cpu_fallbacks"] == []
 
 

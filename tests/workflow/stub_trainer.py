@@ -17,10 +17,10 @@ def main() -> None:
     paths = ("work", "record", "output-log", "best", "last", "error-log")
     for name in paths:
         parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--seed")
+    parser.add_argument("--run", type=json.loads)
     given, _ = parser.parse_known_args()
     if Path("fault").exists():
-        given.error_log.write_text(f"error: seed {given.seed}: no such thing\n")
+        given.error_log.write_text(f"error: seed {given.run['seed']}: no such thing\n")
         sys.exit(1)
     work = given.work
     work.mkdir(parents=True)
@@ -30,7 +30,7 @@ def main() -> None:
         line = {"iteration": iteration, "loss": 0.25, "seconds": 0.25, "data_seconds": 0.0}
         with open(work / "log.jsonl", "a") as log:
             log.write(f"{json.dumps(line)}\n")
-        print(f"seed {given.seed}, message {iteration}", flush=True)
+        print(f"seed {given.run['seed']}, message {iteration}", flush=True)
         time.sleep(0.25)
     for path in (given.record, given.output_log, given.best, given.last):
         path.write_text("{}")
