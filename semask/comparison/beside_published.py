@@ -17,11 +17,15 @@ _EXPERIMENT = ("source", "dataset", "variant", "crop", "iterations", "batch")
 
 def beside_published(
     line: Mapping[str, Any],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
+    records: Mapping[str, Record],
     published: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    recipes = [record["recipe"] for record in trained.values()]
+    """What is published of a measured row's experiment, and how the row differs from it.
+
+    Returns:
+        published and difference, as `semask.comparison.rows.measured_row` has them.
+    """
+    recipes = [record["recipe"] for record in records.values()]
     # a row of this name before one that is published without naming devices
     same = [
         other
@@ -32,11 +36,15 @@ def beside_published(
     if not same:
         return {"published": None, "difference": None}
     other = same[0]
-    differing = _differing_from_published(other, trained, evaluated)
-    acc1, several = _published_accuracy(other)
-    said = {"acc1": acc1, "multi_scale_miou": several, "fps": other["fps"]}
+    differing = _differing_from_published(other, records)
+    said = {
+        # single-scale mIoU, under whichever name the source gives it
+        "acc1": other["miou_single_scale"] if other["acc_at_1"] is None else other["acc_at_1"],
+        "multi_scale_miou": other["miou_multi_scale_flip"],
+        "fps": other["fps"],
+    }
     shown = {key: None if differing[key] else value for key, value in said.items()}
-    fps = line["fps_log_window"]["value"]
+    accuracies = ("acc1", "multi_scale_miou")
     return {
         "published": {
             **shown,
@@ -46,47 +54,43 @@ def beside_published(
             "line": other["line"],
         },
         "difference": {
-            "acc1": points(line["acc1"]["value"], shown["acc1"]),
-            "multi_scale_miou": points(
-                line["multi_scale_miou"]["value"], shown["multi_scale_miou"]
-            ),
-            "fps": fps / shown["fps"] if None not in (fps, shown["fps"]) else None,
+            **{key: points(line[key]["value"], shown[key]) for key in accuracies},
+            "fps": ratio(line["fps_log_window"]["value"], shown["fps"]),
         },
     }
 
 
 def _differing_from_published(
-    other: Mapping[str, Any], trained: Mapping[str, Record], evaluated: Mapping[str, Record]
+    other: Mapping[str, Any], records: Mapping[str, Record]
 ) -> dict[str, list[str]]:
     """By figure, what makes it another one than the published row's."""
-    speed = [k for r in trained.values() for k in speed_differences(r["recipe"])]
-    full = [record["recipe"] for record in trained.values() if record["mode"] == "full"]
-    single = [key for recipe in full for key in schedule_differences(other, recipe)]
-    several = list(single)
-    for record in evaluated.values():
-        evaluation = {
-            **record["recipe"]["evaluation"],
-            "multi_scale": record.get("evaluation", {}).get("multi_scale"),
-        }
-        found = scoring_differences(other, evaluation, record["figures"]["images"])
-        single += found[0]
-        several += found[1]
+    single, several, speed = set[str](), set[str](), set[str]()
+    for record in records.values():
+        recipe = record["recipe"]
+        speed.update(speed_differences(recipe))
+        if record["mode"] == "full":
+            single.update(schedule_differences(other, recipe))
+        if record["kind"] == "evaluate":
+            views = record.get("evaluation", {}).get("multi_scale")
+            evaluation = {**recipe["evaluation"], "multi_scale": views}
+            found = scoring_differences(other, evaluation, record["figures"]["images"])
+            single.update(found[0])
+            several.update(found[1])
     return {
-        "acc1": sorted(set(single)),
-        "multi_scale_miou": sorted(set(several)),
-        "fps": sorted(set(speed)),
+        "acc1": sorted(single),
+        "multi_scale_miou": sorted(single | several),
+        "fps": sorted(speed),
     }
-
-
-def _published_accuracy(other: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Single-scale and multi-scale mIoU, under whichever name the source gives the former."""
-    single = other["miou_single_scale"] if other["acc_at_1"] is None else other["acc_at_1"]
-    return single, other["miou_multi_scale_flip"]
 
 
 def points(mine: float | None, theirs: float | None) -> float | None:
     """Difference of two figures, if there are both."""
     return None if mine is None or theirs is None else mine - theirs
+
+
+def ratio(mine: float | None, theirs: float | None) -> float | None:
+    """Ratio of two figures, if there are both."""
+    return None if mine is None or theirs is None else mine / theirs
 
 
 def published_row(other: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Rows that were measured on another machine and came in a bundle."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,14 @@ from semask.base.files import sha256
 from semask.base.records import read_record
 from semask.comparison.bundle import KINDS, MANIFEST, read_manifest
 from semask.comparison.ratios import code_differences, differing_records, unexplained
-from semask.comparison.rows import Record, hosts_and_day, measured_row, records_of, row_name
+from semask.comparison.rows import (
+    Record,
+    hosts_and_day,
+    measured_row,
+    of_kind,
+    records_of,
+    row_name,
+)
 
 
 class Imported(NamedTuple):
@@ -18,6 +26,10 @@ class Imported(NamedTuple):
     manifest: Mapping[str, Any]
     trained: Mapping[str, Record]
     evaluated: Mapping[str, Record]
+
+    @property
+    def records(self) -> dict[str, Record]:
+        return {**self.trained, **self.evaluated}
 
 
 def read_imported(folder: Path) -> Imported:
@@ -53,7 +65,8 @@ def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> N
         InputError: a record is in two bundles, or is this machine's own.
     """
     seen: dict[str, str] = {}
-    for path, record in _each([trained, *(bundle.trained for bundle in imported)]):
+    everyones = (trained, *(bundle.trained for bundle in imported))
+    for path, record in chain.from_iterable(records.items() for records in everyones):
         other = seen.setdefault(record["digest"], path)
         if other != path:
             raise InputError(
@@ -62,23 +75,14 @@ def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> N
             )
 
 
-def _each(groups: Sequence[Mapping[str, Record]]) -> Iterator[tuple[str, Record]]:
-    return ((path, record) for group in groups for path, record in group.items())
-
-
 def imported_rows(
-    imported: Imported,
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
-    published: Sequence[Mapping[str, Any]],
+    imported: Imported, records: Mapping[str, Record], published: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The rows of a bundle, as `semask.comparison.rows.measured_row` gives those of this machine.
 
     Args:
         imported: a bundle's records.
-        trained: this machine's training records by path, which those of the bundle are held
-            against.
-        evaluated: the same of evaluations.
+        records: this machine's records by path, which those of the bundle are held against.
         published: published rows.
 
     Returns:
@@ -90,16 +94,15 @@ def imported_rows(
     rows = {row_name(record["row"]): record["row"] for record in imported.trained.values()}
     lines = []
     for row in rows.values():
-        own, scored = (records_of(row, r) for r in (imported.trained, imported.evaluated))
-        line = measured_row(row, own, scored, published)
+        own = records_of(row, imported.records)
         differing = {
             key
-            for records, others in ((own, trained), (scored, evaluated))
-            for record in records.values()
-            for other in others.values()
+            for record in own.values()
+            for other in of_kind(record["kind"], records).values()
             for key in _differing(record, other)
         }
-        source = f"measured on {hosts_and_day(own, scored)}"
+        source = f"measured on {hosts_and_day(own)}"
+        line = measured_row(row, own, published)
         lines.append({**line, "source": source, "apart": sorted(differing)})
     return lines
 

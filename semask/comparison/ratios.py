@@ -1,18 +1,17 @@
 """NPU rows against GPU rows, and what keeps records from being compared."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from semask.comparison.beside_published import points
+from semask.comparison.beside_published import points, ratio
 from semask.comparison.rows import Record
 from semask.config.recipe import differing_keys
 
 _Line = Mapping[str, Any]
 
 
-def npu_over_gpu(
-    lines: Sequence[_Line], trained: Mapping[str, Record], evaluated: Mapping[str, Record]
-) -> list[dict[str, Any]]:
+def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[dict[str, Any]]:
     """NPU rows against the GPU rows with as many processes.
 
     Measured rows are compared with measured ones, published rows with rows of the same source and
@@ -21,68 +20,50 @@ def npu_over_gpu(
 
     Returns:
         npu, gpu (names), rows (their places in `lines`), kind, sources (of both), fps_ratio,
-        acc1_difference (points), differing, executed_differently (settings of `execution`).
+        acc1_difference (points), differing, executed_differently (settings of `execution`, which
+        make no other recipe and are yet worth a word).
     """
     found = []
-    for place, npu in enumerate(lines):
-        for other, gpu in enumerate(lines):
-            same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
-            if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
-                continue
-            if npu["kind"] == "measured":
-                pairs = [*_pairs(npu, gpu, trained), *_pairs(npu, gpu, evaluated)]
-                differing = _differing(npu, gpu, pairs)
-            else:
-                pairs = []
-                differing = differing_keys(npu["experiment"], gpu["experiment"])
-            found.append(
-                {
-                    "npu": npu["name"],
-                    "gpu": gpu["name"],
-                    "rows": [place, other],
-                    "kind": npu["kind"],
-                    "sources": [npu["source"], gpu["source"]],
-                    "fps_ratio": None if differing else _ratio(npu["fps"], gpu["fps"]),
-                    "acc1_difference": None
-                    if differing
-                    else points(npu["acc1"]["value"], gpu["acc1"]["value"]),
-                    "differing": differing,
-                    "executed_differently": _executed_differently(pairs),
-                }
-            )
+    for (place, npu), (other, gpu) in product(enumerate(lines), repeat=2):
+        same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
+        if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
+            continue
+        pairs = _pairs(npu, gpu, records) if npu["kind"] == "measured" else []
+        if npu["kind"] == "measured":
+            keys = {key for pair in pairs for key in differing_records(*pair)}
+            if npu["source"] != gpu["source"]:
+                # on one machine Snakemake sees to it that the code is the same
+                keys |= {key for pair in pairs for key in code_differences(*pair)}
+            differing = sorted(keys)
+        else:
+            differing = differing_keys(npu["experiment"], gpu["experiment"])
+        speeds, accuracies = ([row[key]["value"] for row in (npu, gpu)] for key in ("fps", "acc1"))
+        executed = [differing_keys(a["execution"], b["execution"]) for a, b in pairs]
+        found.append(
+            {
+                "npu": npu["name"],
+                "gpu": gpu["name"],
+                "rows": [place, other],
+                "kind": npu["kind"],
+                "sources": [npu["source"], gpu["source"]],
+                "fps_ratio": None if differing else ratio(*speeds),
+                "acc1_difference": None if differing else points(*accuracies),
+                "differing": differing,
+                "executed_differently": sorted({key for keys in executed for key in keys}),
+            }
+        )
     return found
 
 
-def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> float | None:
-    return None if None in (a["value"], b["value"]) else a["value"] / b["value"]
-
-
-def _pairs(
-    npu: _Line, gpu: _Line, records: Mapping[str, Record]
-) -> Iterator[tuple[Record, Record]]:
-    """Records of two rows, of the same mode, from among records of one kind."""
-    for a in _paths(npu, records):
-        for b in _paths(gpu, records):
-            if records[a]["mode"] == records[b]["mode"]:
-                yield records[a], records[b]
-
-
-def _paths(line: _Line, records: Mapping[str, Record]) -> list[str]:
-    """Those of some records that a row's figures are from."""
-    return [p for p in (*line["pytorch"]["from"], *line["acc1"].get("from", ())) if p in records]
-
-
-def _differing(npu: _Line, gpu: _Line, pairs: Sequence[tuple[Record, Record]]) -> list[str]:
-    keys = {key for a, b in pairs for key in differing_records(a, b)}
-    if npu["source"] != gpu["source"]:
-        # on one machine Snakemake sees to it that the code is the same
-        keys |= {key for a, b in pairs for key in code_differences(a, b)}
-    return sorted(keys)
-
-
-def _executed_differently(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
-    """Settings of `execution` that two rows do not share: no other recipe, yet worth a word."""
-    return sorted({key for a, b in pairs for key in differing_keys(a["execution"], b["execution"])})
+def _pairs(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> list[tuple[Record, Record]]:
+    """Records of two rows, each two of the same kind and mode."""
+    of_both = (
+        [records[path] for path in (*line["pytorch"]["from"], *line["acc1"].get("from", ()))]
+        for line in (npu, gpu)
+    )
+    return [
+        (a, b) for a, b in product(*of_both) if (a["kind"], a["mode"]) == (b["kind"], b["mode"])
+    ]
 
 
 def differing_records(a: Record, b: Record) -> list[str]:

@@ -1,6 +1,6 @@
 """Rows of the table, from records and published figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,32 +17,27 @@ def row_name(row: Mapping[str, Any]) -> str:
     return f"{row['device'].upper()}-{row['processes']}P"
 
 
-def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
+def _measured(values: Sequence[float], records: Iterable[str]) -> dict[str, Any]:
+    """A cell: the mean over seeds, and the records that it is from."""
+    if not values:
+        return {"value": None, "state": "not measured"}
     return {
         "value": mean(values),
         "sd": stdev(values) if len(values) > 1 else None,
         "seeds": len(values),
+        "state": "measured",
+        "from": [*records],
     }
 
 
-def _measured(values: Sequence[float], records: Sequence[str]) -> dict[str, Any]:
-    if not values:
-        return {"value": None, "state": "not measured"}
-    return {**_over_seeds(values), "state": "measured", "from": list(records)}
-
-
 def measured_row(
-    row: Mapping[str, Any],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
-    published: Sequence[Mapping[str, Any]],
+    row: Mapping[str, Any], records: Mapping[str, Record], published: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """One row of the table, measured here.
 
     Args:
         row: device, processes, threads.
-        trained: the row's training records by path, of both modes and all seeds.
-        evaluated: its evaluation records by path.
+        records: the row's records of training and evaluation by path, of both modes and all seeds.
         published: published rows, of which those of the same name and experiment stand beside it.
 
     Returns:
@@ -54,44 +49,39 @@ def measured_row(
         (in points, fps as a ratio), None where the experiments are not the same; `differing` says
         of a figure that is not shown what makes it another one.
     """
-    speed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
-    figures = [record["figures"]["speed"] for record in speed.values()]
-    windows = [f["fps_log_window"] for f in figures if f["fps_log_window"] is not None]
+    trained, evaluated = (of_kind(kind, records) for kind in ("train", "evaluate"))
+    timed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
+    speeds = [record["figures"]["speed"] for record in timed.values()]
+
+    def accuracy(weights: str) -> dict[str, Any]:
+        scored = {path: r["figures"] for path, r in evaluated.items() if weights in r["figures"]}
+        return _measured([figures[weights]["miou"] for figures in scored.values()], scored)
+
+    def speed(key: str) -> dict[str, Any]:
+        return _measured([each[key] for each in speeds if each[key] is not None], timed)
+
+    def said_of_device(key: str) -> dict[str, Any]:
+        names = sorted({record["device"][key] for record in trained.values()})
+        return {"value": ", ".join(names), "state": "measured", "from": [*trained]}
+
+    figures = [record["figures"] for record in records.values()]
     line: dict[str, Any] = {
         "name": row_name(row),
         "kind": "measured",
-        "source": f"measured here ({hosts_and_day(trained, evaluated)})",
+        "source": f"measured here ({hosts_and_day(records)})",
         "apart": [],
-        "acc1": _measured([r["figures"]["best"]["miou"] for r in evaluated.values()], [*evaluated]),
-        "last_miou": _measured(
-            [r["figures"]["last"]["miou"] for r in evaluated.values()], [*evaluated]
-        ),
-        "multi_scale_miou": _multi_scale(evaluated),
-        "fps_log_window": _measured(windows, [*speed]),
-        "pytorch": {
-            "value": ", ".join(sorted({r["device"]["torch"] for r in trained.values()})),
-            "state": "measured",
-            "from": [*trained],
-        },
+        "acc1": accuracy("best"),
+        "last_miou": accuracy("last"),
+        "multi_scale_miou": accuracy("best_multi_scale"),
+        "fps_log_window": speed("fps_log_window"),
+        "pytorch": said_of_device("torch"),
+        "device": said_of_device("name"),
+        **{key: speed(key) for key in ("fps", "fps_p10", "fps_p90", "data_wait_share")},
+        "skipped_steps": sum(of.get("precision", {}).get("skipped_steps", 0) for of in figures),
+        "cpu_fallbacks": sorted({name for of in figures for name in of.get("cpu_fallbacks") or ()}),
+        "warnings": [said for record in trained.values() for said in _warnings(record)],
     }
-    line["device"] = {
-        "value": ", ".join(sorted({r["device"]["name"] for r in trained.values()})),
-        "state": "measured",
-        "from": [*trained],
-    }
-    for key in ("fps", "fps_p10", "fps_p90", "data_wait_share"):
-        line[key] = _measured([f[key] for f in figures], [*speed])
-    line["skipped_steps"] = sum(
-        record["figures"].get("precision", {}).get("skipped_steps", 0)
-        for record in trained.values()
-    )
-    fell_back = [
-        record["figures"].get("cpu_fallbacks") or []
-        for record in (*trained.values(), *evaluated.values())
-    ]
-    line["cpu_fallbacks"] = sorted({operator for found in fell_back for operator in found})
-    line["warnings"] = [said for record in trained.values() for said in _warnings(record)]
-    return {**line, **beside_published(line, trained, evaluated, published)}
+    return {**line, **beside_published(line, records, published)}
 
 
 def _warnings(record: Record) -> list[str]:
@@ -110,18 +100,9 @@ def _warnings(record: Record) -> list[str]:
     return said
 
 
-def _multi_scale(evaluated: Mapping[str, Record]) -> dict[str, Any]:
-    figures = {
-        path: record["figures"]["best_multi_scale"]["miou"]
-        for path, record in evaluated.items()
-        if "best_multi_scale" in record["figures"]
-    }
-    return _measured([*figures.values()], [*figures])
-
-
-def hosts_and_day(*records: Mapping[str, Record]) -> str:
+def hosts_and_day(records: Mapping[str, Record]) -> str:
     """Where and when the last of some records was made, in words: "a, b, 2026-01-02"."""
-    runs = [record["run"] for group in records for record in group.values()]
+    runs = [record["run"] for record in records.values()]
     hosts = sorted({run["host"] for run in runs})
     return f"{', '.join(hosts)}, {max(run['ended'] for run in runs)[:10]}"
 
@@ -153,6 +134,11 @@ def check_same_runs(
             raise InputError(f"{baselines_path}: of other data than {path}; {remedy}")
 
 
+def of_kind(kind: str, records: Mapping[str, Record]) -> dict[str, Record]:
+    """Those of some records that are of a kind."""
+    return {path: record for path, record in records.items() if record["kind"] == kind}
+
+
 def records_of(row: Mapping[str, Any], records: Mapping[str, Record]) -> dict[str, Record]:
     """Those of some records that are of a row."""
     return {p: record for p, record in records.items() if row_name(record["row"]) == row_name(row)}
@@ -160,8 +146,7 @@ def records_of(row: Mapping[str, Any], records: Mapping[str, Record]) -> dict[st
 
 def measured_rows(
     rows: Sequence[Mapping[str, Any]],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
+    records: Mapping[str, Record],
     published: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """The rows that were measured here, in the config's order.
@@ -169,13 +154,13 @@ def measured_rows(
     Raises:
         InputError: a row has no training record.
     """
+    lines = []
     for row in rows:
-        if not records_of(row, trained):
+        own = records_of(row, records)
+        if not of_kind("train", own):
             raise InputError(
                 f"rows: {row['device']}-{row['processes']}p: no training record of it is given; "
                 "give one, or take the row out"
             )
-    return [
-        measured_row(row, records_of(row, trained), records_of(row, evaluated), published)
-        for row in rows
-    ]
+        lines.append(measured_row(row, own, published))
+    return lines

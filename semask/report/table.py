@@ -42,13 +42,14 @@ def build_table(
     Raises:
         InputError: a row has no record, or a record is there twice.
     """
-    lines = measured_rows(rows, trained, evaluated, published)
+    records = {**trained, **evaluated}
+    lines = measured_rows(rows, records, published)
     check_once(trained, imported)
     for bundle in imported:
-        lines += imported_rows(bundle, trained, evaluated, published)
+        lines += imported_rows(bundle, records, published)
     lines += published_rows(lines, published)
-    trained = {**trained, **{k: v for bundle in imported for k, v in bundle.trained.items()}}
-    evaluated = {**evaluated, **{k: v for bundle in imported for k, v in bundle.evaluated.items()}}
+    for bundle in imported:
+        records |= bundle.records
     of_baselines = {
         name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
     }
@@ -56,10 +57,10 @@ def build_table(
     return {
         "experiment": baselines["experiment"],
         "rows": lines,
-        "npu_over_gpu": npu_over_gpu(lines, trained, evaluated),
+        "npu_over_gpu": npu_over_gpu(lines, records),
         "baselines": of_baselines,
         "facts": facts["figures"],
-        "records": {path: _origin(r) for path, r in sorted({**trained, **evaluated}.items())},
+        "records": {path: _origin(record) for path, record in sorted(records.items())},
     }
 
 
@@ -67,9 +68,8 @@ def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, flo
     constant, by_colour = baselines["constant"], baselines["nearest_colour"]
     for row in rows:
         acc1 = row["acc1"]["value"]
-        # of the same images; the baseline is of this machine's
-        of_same = row["kind"] == "measured" and "data_fingerprint" not in row["apart"]
-        if not of_same or acc1 is None:
+        # the baselines are of this machine's images
+        if row["kind"] != "measured" or "data_fingerprint" in row["apart"] or acc1 is None:
             continue
         if acc1 < constant:
             row["warnings"].append(
@@ -84,14 +84,12 @@ def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, flo
 
 
 def _origin(record: Record) -> dict[str, Any]:
+    of_record = ("recipe_digest", "data_fingerprint", "weights_digest")
     return {
         "digest": record["digest"],
         "split": "training" if record["kind"] == "train" else "validation",
-        "recipe_digest": record["recipe_digest"],
-        "data_fingerprint": record["data_fingerprint"],
-        "weights_digest": record["weights_digest"],
-        "code_version": record["run"]["code_version"],
-        "host": record["run"]["host"],
+        **{key: record[key] for key in of_record},
+        **{key: record["run"][key] for key in ("code_version", "host")},
         "device": record["device"]["name"],
         "ended": record["run"]["ended"],
     }
@@ -110,24 +108,21 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                "fps_log_window", "data_wait_share")  # fmt: skip
     lines = []
     for row in rows:
-        line = {"name": row["name"], "kind": row["kind"], "source": row["source"]}
+        published, difference = row["published"] or {}, row["difference"] or {}
+        line = {key: row[key] for key in ("name", "kind", "source")}
         line["apart"] = ", ".join(row["apart"])
-        for key in numbers:
-            line[key] = row[key]["value"]
+        line |= {key: row[key]["value"] for key in numbers}
         for key in ("acc1", "fps"):
-            line[f"{key}_sd"] = row[key].get("sd")
-            line[f"{key}_seeds"] = row[key].get("seeds")
-            line[f"{key}_state"] = row[key]["state"]
-        line["pytorch_version"] = row["pytorch"]["value"]
-        line["device"] = row["device"]["value"]
+            line |= {f"{key}_{what}": row[key].get(what) for what in ("sd", "seeds", "state")}
+        line["pytorch_version"], line["device"] = row["pytorch"]["value"], row["device"]["value"]
         line["skipped_steps"] = row["skipped_steps"]
         line["cpu_fallbacks"] = None if row["cpu_fallbacks"] is None else len(row["cpu_fallbacks"])
         line["warnings"] = len(row["warnings"])
         for key in ("acc1", "multi_scale_miou", "fps"):
-            line[f"published_{key}"] = (row["published"] or {}).get(key)
+            line[f"published_{key}"] = published.get(key)
         for key in ("acc1", "multi_scale_miou"):
-            line[f"{key}_difference"] = (row["difference"] or {}).get(key)
-        line["fps_ratio"] = (row["difference"] or {}).get("fps")
+            line[f"{key}_difference"] = difference.get(key)
+        line["fps_ratio"] = difference.get("fps")
         lines.append(line)
     frame = pd.DataFrame(lines)
     for key in frame.columns:
