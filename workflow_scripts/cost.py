@@ -5,6 +5,7 @@ come from the one of its device and precision, if possible also of its processes
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 from semask.base.files import GIB
 from semask.comparison.cost import (
     FORWARDS_PER_STEP,
-    Memory,
     Rate,
     gmac_of,
     rate_of,
@@ -125,32 +125,22 @@ def experiments_table(configs: Sequence[Mapping[str, Any]], rates: Sequence[Rate
     for config in configs:
         variant = config["variant"]
         name = config["experiment"] + (f", {variant}" if variant else "")
-        memory = _memory(config)
+        memory = None
         for row in config["rows"]:
             work = row_work(config, row)
-            cells = [_peta(x) for x in (*work, sum(work))]
-            cells.append(f"{memory.of(_images_in_a_pass(config, row)) / GIB:.1f}")
+            recipe = recipe_of(config, row, row["modes"][0])
+            training = recipe.training
+            # of one image it is the same for all rows
+            memory = memory or training_memory(
+                build_settings(recipe.as_dict()), training.augmentation.crop, training.precision
+            )
+            images = math.ceil(training.global_batch / (row["processes"] * training.accumulation))
+            cells = [f"{x / 1e6:,.1f}" if x else "–" for x in (*work, sum(work))]
+            cells.append(f"{memory.of(images) / GIB:.1f}")
             if rates:
                 cells += _hours(sum(work), row, config, rates)
             rows.append([f"{name}, {row['device']}-{row['processes']}p", *cells])
     return markdown(rows)
-
-
-def _peta(work: float) -> str:
-    return f"{work / 1e6:,.1f}" if work else "–"
-
-
-def _memory(config: Mapping[str, Any]) -> Memory:
-    """Memory of a training step, which differs between rows by their images alone."""
-    row = config["rows"][0]
-    recipe = recipe_of(config, row, row["modes"][0])
-    crop, precision = recipe.training.augmentation.crop, recipe.training.precision
-    return training_memory(build_settings(recipe.as_dict()), crop, precision)
-
-
-def _images_in_a_pass(config: Mapping[str, Any], row: Mapping[str, Any]) -> int:
-    training = recipe_of(config, row, row["modes"][0]).training
-    return -(-training.global_batch // (row["processes"] * training.accumulation))
 
 
 def _hours(

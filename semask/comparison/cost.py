@@ -16,11 +16,13 @@ from torch.overrides import TorchFunctionMode
 
 from semask.base.errors import InputError
 from semask.base.records import read_record
-from semask.config.recipe import Recipe, build_settings, resolve
+from semask.config.recipe import Recipe, SlidingWindow, build_settings, resolve
 from semask.data import sets
 from semask.data.loading import SINGLE_SCALE, View, multi_scale_views
 from semask.data.manifest import read_manifest
 from semask.data.transforms import scaled_size
+from semask.devices.computing import REDUCED
+from semask.evaluation.prediction import window_places
 from semask.model import SeMaskFPN, segmentation_losses
 from semask.model.facts import gmac, on_meta
 
@@ -33,7 +35,6 @@ TYPICAL_SIZE = (640, 480)
 _PRODUCTS = (F.linear, F.conv2d, torch.matmul, Tensor.matmul, Tensor.__matmul__)
 # autocast of CUDA and NPU computes these in fp32; that of a CPU none of them
 _KEPT_IN_FULL = (F.layer_norm, F.softmax, torch.softmax, Tensor.softmax, F.interpolate)
-_REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Autocast(TorchFunctionMode):
@@ -126,7 +127,7 @@ def training_memory(settings: Mapping[str, Any], crop: tuple[int, int], precisio
         InputError: the settings are not those of a model.
     """
     model = on_meta(settings).train()
-    casts = nullcontext() if precision == "fp32" else Autocast(_REDUCED[precision])
+    casts = nullcontext() if precision == "fp32" else Autocast(REDUCED[precision])
     # not of one image: a window that is the whole of it is no copy
     two, three = (saved_bytes(model, crop, batch, casts) for batch in (2, 3))
     count = sum(x.numel() for x in model.parameters())
@@ -212,14 +213,15 @@ def _evaluation_work(config: Mapping[str, Any], recipe: Recipe) -> float:
     return _images(config, "val") * each
 
 
-def _view_gmac(settings: Mapping[str, Any], size: Sequence[int], window: Any) -> float:
+def _view_gmac(
+    settings: Mapping[str, Any], size: Sequence[int], window: SlidingWindow | None
+) -> float:
     width, height = size
     if window is None:
         return gmac_of(settings, height, width)
-    down, across = min(height, window.size[0]), min(width, window.size[1])
-    rows = math.ceil((height - down) / window.stride[0]) + 1
-    columns = math.ceil((width - across) / window.stride[1]) + 1
-    return rows * columns * gmac_of(settings, down, across)
+    places = window_places(height, width, window)
+    rows, columns = places[0]  # all are of one size
+    return len(places) * gmac_of(settings, rows.stop - rows.start, columns.stop - columns.start)
 
 
 def gmac_of(settings: Mapping[str, Any], height: int, width: int) -> float:

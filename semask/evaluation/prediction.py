@@ -114,13 +114,18 @@ def _forward(model: nn.Module, image: torch.Tensor, window: SlidingWindow | None
     height, width = image.shape[-2:]
     if window is None:
         return _Parts([_contiguous(model(image))], [], (height, width))
-    places = [
+    places = window_places(height, width, window)
+    logits = [_contiguous(model(image[..., rows, columns])) for rows, columns in places]
+    return _Parts(logits, places, (height, width))
+
+
+def window_places(height: int, width: int, window: SlidingWindow) -> list[tuple[slice, slice]]:
+    """Rows and columns of an image's windows, from its first pixel to its last."""
+    return [
         (rows, columns)
         for rows in _steps(height, window.size[0], window.stride[0])
         for columns in _steps(width, window.size[1], window.stride[1])
     ]
-    logits = [_contiguous(model(image[..., rows, columns])) for rows, columns in places]
-    return _Parts(logits, places, (height, width))
 
 
 def _contiguous(logits: torch.Tensor) -> torch.Tensor:
