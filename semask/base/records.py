@@ -30,180 +30,156 @@ _LONGEST = 200  # letters of a schema's complaint, which begins with the whole v
 
 TEXT = {"type": "string", "minLength": 1}
 DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-_PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
+NATURAL = {"type": "integer", "minimum": 0}
 _COUNT = {"type": "integer", "minimum": 1}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def _with_optional(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
-    return {**schema, "properties": {**schema["properties"], **properties}}
-
-
-_SPEED = _with_optional(
-    _object(
-        fps=_POSITIVE,
-        fps_median=_POSITIVE,
-        fps_p10=_POSITIVE,
-        fps_p90=_POSITIVE,
-        data_wait_share={"type": "number", "minimum": 0, "maximum": 1},
-        fps_log_window={"type": ["number", "null"]},
-        iterations_measured={"type": "integer", "minimum": 1},
-        warmup_iterations={"type": "integer", "minimum": 0},
-    ),
-    communication_share={"type": ["number", "null"], "minimum": 0, "maximum": 1},
-)
-_SCORES = _object(
-    iteration={"type": "integer", "minimum": 1},
-    miou=_PERCENT,
-    macc=_PERCENT,
-    aacc=_PERCENT,
-    iou={"type": "array", "items": {"type": ["number", "null"]}},
-    confusion={"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
-)
-_SCORES_OF_FILE = _object(
-    **{key: _SCORES["properties"][key] for key in ("miou", "macc", "aacc", "iou", "confusion")}
-)
-_BASELINE = _object(miou=_PERCENT)
-_FACTS = _object(
-    variant=TEXT,
-    num_classes={"type": "integer", "minimum": 1},
-    parameters=_object(
-        total=_POSITIVE, backbone=_POSITIVE, semantic_layers=_POSITIVE, decoder=_POSITIVE
-    ),
-    buffers=_POSITIVE,
-    gmac={
-        "type": "object",
-        "minProperties": 1,
-        "additionalProperties": _object(
-            total=_POSITIVE, backbone=_POSITIVE, semantic_layers=_POSITIVE
-        ),
-    },
-)
-_BEST = {"type": ["object", "null"], "required": ["iteration", "miou"],
-         "properties": {"iteration": _COUNT, "miou": _PERCENT}}  # fmt: skip
-_LAST = _object(iteration=_COUNT)
-_SIZE = {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}
+_PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _SWITCH = {"type": "boolean"}
-_RECIPE = _object(
+
+
+def object_of(optional: Mapping[str, Any] | None = None, /, **required: Any) -> dict[str, Any]:
+    """Schema of an object, from those of its keys."""
+    properties = {**required, **(optional or {})}
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def _list_of(items: Mapping[str, Any], **limits: int) -> dict[str, Any]:
+    return {"type": "array", **limits, "items": items}
+
+
+def map_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values}
+
+
+def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+_NUMBER_OR_NULL = {"type": ["number", "null"]}
+_OPERATORS = _or_null(_list_of(TEXT))
+_SIZE = _list_of(_COUNT, minItems=2, maxItems=2)
+_SPEED = object_of(
+    {"communication_share": _or_null(_SHARE)},
+    **dict.fromkeys(("fps", "fps_median", "fps_p10", "fps_p90"), _POSITIVE),
+    data_wait_share=_SHARE,
+    fps_log_window=_NUMBER_OR_NULL,
+    iterations_measured=_COUNT,
+    warmup_iterations=NATURAL,
+)
+_SCORES_OF_FILE = object_of(
+    **dict.fromkeys(("miou", "macc", "aacc"), _PERCENT),
+    iou=_list_of(_NUMBER_OR_NULL),
+    confusion=_list_of(_list_of({"type": "integer"})),
+)
+_SCORES = object_of(iteration=_COUNT, **_SCORES_OF_FILE["properties"])
+_WORK = dict.fromkeys(("total", "backbone", "semantic_layers"), _POSITIVE)
+_FACTS = object_of(
+    variant=TEXT,
+    num_classes=_COUNT,
+    parameters=object_of(**_WORK, decoder=_POSITIVE),
+    buffers=_POSITIVE,
+    gmac={**map_of(object_of(**_WORK)), "minProperties": 1},
+)
+_RECIPE = object_of(
     dataset=TEXT,
-    model=_object(variant=TEXT, num_classes=_COUNT),
-    training=_object(
-        iterations=_COUNT,
-        global_batch=_COUNT,
-        accumulation=_COUNT,
+    model=object_of(variant=TEXT, num_classes=_COUNT),
+    training=object_of(
+        **dict.fromkeys(("iterations", "global_batch", "accumulation"), _COUNT),
         precision=TEXT,
         shuffle_labels=_SWITCH,
-        augmentation=_object(crop=_SIZE),
+        augmentation=object_of(crop=_SIZE),
     ),
-    numerics=_object(
+    numerics=object_of(
         gelu=TEXT,
         **dict.fromkeys(("reduced_matmul", "reduced_convolution", "deterministic"), _SWITCH),
     ),
-    port_faults=_object(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
-    evaluation=_object(
-        scale=_SIZE,
-        sliding_window={
-            "type": ["object", "null"],
-            "required": ["size", "stride"],
-            "properties": {"size": _SIZE, "stride": _SIZE},
-        },
-    ),
+    port_faults=object_of(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
+    evaluation=object_of(scale=_SIZE, sliding_window=_or_null(object_of(size=_SIZE, stride=_SIZE))),
 )
-_OPERATORS = {"type": ["array", "null"], "items": TEXT}
+_TRY = object_of(
+    **{"from": NATURAL},
+    **dict.fromkeys(("started", "host", "code_version"), TEXT),
+    code_digest=DIGEST,
+    **dict.fromkeys(("device", "torch"), TEXT),
+)
 _FIGURES = {
     "facts": _FACTS,
-    "train": _with_optional(
-        _object(speed=_SPEED, best=_BEST, last=_LAST),
-        precision=_object(
-            skipped_steps={"type": "integer", "minimum": 0},
-            loss_scale={"type": ["number", "null"]},
-        ),
-        cpu_fallbacks=_OPERATORS,
-        warnings={"type": "array", "items": TEXT},
-        tries={
-            "type": "array",
-            "minItems": 1,
-            "items": _object(
-                **{"from": {"type": "integer", "minimum": 0}},
-                started=TEXT,
-                host=TEXT,
-                code_version=TEXT,
-                code_digest=DIGEST,
-                device=TEXT,
-                torch=TEXT,
-            ),
+    "train": object_of(
+        {
+            "precision": object_of(skipped_steps=NATURAL, loss_scale=_NUMBER_OR_NULL),
+            "cpu_fallbacks": _OPERATORS,
+            "warnings": _list_of(TEXT),
+            "tries": _list_of(_TRY, minItems=1),
         },
+        speed=_SPEED,
+        best=_or_null(object_of(iteration=_COUNT, miou=_PERCENT)),
+        last=object_of(iteration=_COUNT),
     ),
-    "evaluate": _with_optional(
-        _object(best=_SCORES, last=_SCORES, images=_COUNT, labelled_pixels=_COUNT),
-        best_multi_scale=_SCORES,
-        cpu_fallbacks=_OPERATORS,
-    ),
-    "agreement": _object(
+    "evaluate": object_of(
+        {"best_multi_scale": _SCORES, "cpu_fallbacks": _OPERATORS},
+        best=_SCORES,
+        last=_SCORES,
         images=_COUNT,
-        compared={
-            "type": "object",
-            "additionalProperties": _object(largest_difference={"type": "number", "minimum": 0}),
-        },
+        labelled_pixels=_COUNT,
     ),
-    "released": _object(
+    "agreement": object_of(
+        images=_COUNT,
+        compared=map_of(object_of(largest_difference={"type": "number", "minimum": 0})),
+    ),
+    "released": object_of(
         single_scale=_SCORES_OF_FILE,
         multi_scale={"anyOf": [_SCORES_OF_FILE, {"type": "null"}]},
         images=_COUNT,
         parameters=_COUNT,
         cpu_fallbacks=_OPERATORS,
     ),
-    "baselines": _object(constant=_BASELINE, nearest_colour=_BASELINE),
+    "baselines": object_of(
+        **dict.fromkeys(("constant", "nearest_colour"), object_of(miou=_PERCENT))
+    ),
 }
 _COMMON = {
     "schema": {"const": SCHEMA},
-    "run": _object(code_version=TEXT, host=TEXT, started=TEXT, ended=TEXT, command=TEXT),
+    "run": object_of(
+        **dict.fromkeys(("code_version", "host", "started", "ended", "command"), TEXT)
+    ),
     "digest": DIGEST,
 }
 _OF_DATA = {"experiment": TEXT, "data_fingerprint": DIGEST}
 _OF_A_ROW = {
     **_OF_DATA,
-    "row": _object(
-        device={"enum": ["cpu", "gpu", "npu"]},
-        processes={"type": "integer", "minimum": 1},
-        threads={"type": "integer", "minimum": 1},
-    ),
+    "row": object_of(device={"enum": ["cpu", "gpu", "npu"]}, processes=_COUNT, threads=_COUNT),
     "mode": {"enum": ["full", "performance"]},
-    "seed": {"type": "integer", "minimum": 0},
+    "seed": NATURAL,
     "recipe": _RECIPE,
     "recipe_digest": DIGEST,
-    "weights_digest": {"type": "object", "additionalProperties": DIGEST},
-    "device": _object(name=TEXT, torch=TEXT),
+    "weights_digest": map_of(DIGEST),
+    "device": object_of(name=TEXT, torch=TEXT),
 }
-
-
 _EXECUTED = {
     **_OF_A_ROW,
-    "execution": _object(
-        **{key: {"type": "boolean"} for key in ("compile", "fused_attention", "checkpointing")}
+    "execution": object_of(
+        **dict.fromkeys(("compile", "fused_attention", "checkpointing"), _SWITCH)
     ),
 }
-_OF_RELEASED = {
-    **_OF_DATA,
-    "dataset": TEXT,
-    **{key: _OF_A_ROW[key] for key in ("row", "weights_digest", "device")},
-    "model": _object(variant=TEXT),
-    "evaluation": {"type": "object"},
+_OF_KIND = {
+    "facts": {},
+    "baselines": _OF_DATA,
+    "released": {
+        **_OF_DATA,
+        "dataset": TEXT,
+        **{key: _OF_A_ROW[key] for key in ("row", "weights_digest", "device")},
+        "model": object_of(variant=TEXT),
+        "evaluation": {"type": "object"},
+    },
+    "agreement": _OF_A_ROW,
+    "train": _EXECUTED,
+    "evaluate": _EXECUTED,
 }
 
 
 def _schema_of(kind: str) -> dict[str, Any]:
-    of_kind = {
-        "facts": {},
-        "baselines": _OF_DATA,
-        "released": _OF_RELEASED,
-        "agreement": _OF_A_ROW,
-    }.get(kind, _EXECUTED)
-    return _object(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **of_kind)
+    return object_of(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **_OF_KIND[kind])
 
 
 def write_record(path: Path, kind: str, **content: Any) -> None:

@@ -20,7 +20,16 @@ from typing import Any
 from semask.base.errors import InputError
 from semask.base.files import atomically, digest_of, read_json, sha256
 from semask.base.provenance import code_version, now
-from semask.base.records import DIGEST, SAME_RUN, TEXT, kept_weights, read_record
+from semask.base.records import (
+    DIGEST,
+    NATURAL,
+    SAME_RUN,
+    TEXT,
+    kept_weights,
+    map_of,
+    object_of,
+    read_record,
+)
 from semask.base.schema_faults import first_fault
 from semask.fetching.archives import DAMAGE, extract
 
@@ -32,24 +41,12 @@ OTHERS = ("log.jsonl", "predictions.png", "best.safetensors", "last.safetensors"
 
 _RUN = r"(cpu|gpu|npu)-[1-9][0-9]*p/(full|performance)/seed[0-9]+"
 _FILE = re.compile(f"{_RUN}/({'|'.join(re.escape(name) for name in (*KINDS, *OTHERS))})")
-_MANIFEST: dict[str, Any] = {
-    "type": "object",
-    "required": ["schema", "experiment", "host", "made", "code_version", "files", "digest"],
-    "properties": {
-        "schema": {"const": SCHEMA},
-        **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
-        "files": {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {
-                "type": "object",
-                "required": ["sha256", "bytes"],
-                "properties": {"sha256": DIGEST, "bytes": {"type": "integer", "minimum": 0}},
-            },
-        },
-        "digest": DIGEST,
-    },
-}
+_MANIFEST = object_of(
+    schema={"const": SCHEMA},
+    **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
+    files={**map_of(object_of(sha256=DIGEST, bytes=NATURAL)), "minProperties": 1},
+    digest=DIGEST,
+)
 _REMEDY = "ask for the bundle again where it was made"
 # the same bytes from the same files: the time of a member says nothing
 _TIME = (1980, 1, 1, 0, 0, 0)
