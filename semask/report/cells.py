@@ -1,7 +1,7 @@
 """What the table's cells say, for every form in which it is shown."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Line = Mapping[str, Any]
@@ -43,7 +43,6 @@ _FIGURES = {
     "mIoU ms+flip": "multi_scale_miou",
     "FPS, log window": "fps_log_window",
 }
-_SPEEDS = ("fps", "fps_log_window")
 
 
 class Cell(NamedTuple):
@@ -58,14 +57,16 @@ def cells_of(row: Line) -> dict[str, Cell]:
     digits = 2 if row["kind"] == "measured" else 3
     cells = {"NAME": Cell(row["name"]), "What the figures are": Cell(row["source"])}
     for column, key in _FIGURES.items():
-        found = row[key]
-        cells[column] = Cell(_figure(found, digits if key in _SPEEDS else 2), _origins(found))
+        cells[column] = Cell(
+            _figure(row[key], digits if "FPS" in column else 2), _origins(row[key])
+        )
     for column, key in (("PyTorch_version", "pytorch"), ("Device", "device")):
         cells[column] = Cell(str(row[key]["value"] or row[key]["state"]), _origins(row[key]))
-    cells["FPS p10 to p90"] = Cell(_spread(row), _origins(row["fps_p10"]))
-    waited = row["data_wait_share"]
-    text = waited["state"] if waited["value"] is None else f"{100 * waited['value']:.1f} %"
-    cells["Waiting for data"] = Cell(text, _origins(waited))
+    low, high, waited = row["fps_p10"], row["fps_p90"], row["data_wait_share"]
+    spread = _or_state(low, lambda value: f"{value:.2f} to {high['value']:.2f}")
+    cells["FPS p10 to p90"] = Cell(spread, _origins(low))
+    share = _or_state(waited, lambda value: f"{100 * value:.1f} %")
+    cells["Waiting for data"] = Cell(share, _origins(waited))
     for column, key, of in zip(
         BESIDE[1:], ("acc1", "multi_scale_miou", "fps"),
         ("acc1", "multi_scale_miou", "fps_log_window"), strict=True,
@@ -80,16 +81,22 @@ def shown_columns(rows: Sequence[Line]) -> list[str]:
     return [column for column in COLUMNS if column in columns]
 
 
-NOT_THE_SAME = (
-    "Rows that others published are of their experiment, model, crop and machines: to be read, and "
-    "compared only where the table does so."
-)
 NOTHING_PUBLISHED = "Nobody has published a figure of this very experiment."
 
 
 def together_and_apart(rows: Sequence[Line]) -> tuple[list[Line], list[Line]]:
     """The rows that stand in one table, and those that are kept apart from it."""
     return [row for row in rows if not row["apart"]], [row for row in rows if row["apart"]]
+
+
+def remark(rows: Sequence[Line]) -> str:
+    """What to know of published rows among those of a table; empty where there are none."""
+    if not any(row["kind"] == "published" for row in rows):
+        return ""
+    return (
+        "Rows that others published are of their experiment, model, crop and machines: to be read, "
+        "and compared only where the table does so."
+    )
 
 
 def is_beside_published(rows: Sequence[Line]) -> bool:
@@ -105,19 +112,17 @@ def _origin(name: str) -> str:
     return f"{PUBLISHED}, {name}" if re.fullmatch(r"line \d+", name) else name
 
 
+def _or_state(cell: Line, told: Callable[[Any], str]) -> str:
+    """What is told of a cell's figure, or why there is none."""
+    return str(cell["state"]) if cell["value"] is None else told(cell["value"])
+
+
 def _figure(cell: Line, digits: int) -> str:
-    """The figure, its spread over seeds, or why there is none."""
-    if cell["value"] is None:
-        return str(cell["state"])
-    text = f"{cell['value']:.{digits}f}"
+    """The figure and its spread over seeds, or why there is none."""
+    text = _or_state(cell, lambda value: f"{value:.{digits}f}")
     if cell.get("sd") is not None:
         text += f" ± {cell['sd']:.{digits}f} ({cell['seeds']} seeds)"
     return text
-
-
-def _spread(row: Line) -> str:
-    low, high = row["fps_p10"]["value"], row["fps_p90"]["value"]
-    return f"{low:.2f} to {high:.2f}" if low is not None else str(row["fps_p10"]["state"])
 
 
 def _beside(row: Line, key: str, origins: tuple[str, ...]) -> Cell:

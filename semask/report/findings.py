@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from semask.base.files import GIB
 from semask.comparison.ratios import differing_records, unexplained
 from semask.comparison.rows import Record
 from semask.data import sets
@@ -22,7 +23,6 @@ from semask.report.plots import Row
 Rows = Mapping[Row, Line]
 Drawn = tuple[str | None, str]
 _POINTS = 100  # of a loss curve
-_GIB = 2**30
 
 
 def rows_of(lines: Sequence[Line]) -> dict[Row, Line]:
@@ -48,15 +48,15 @@ def rows_of(lines: Sequence[Line]) -> dict[Row, Line]:
     return rows
 
 
-def _measured(
-    rows: Rows, trained: Mapping[str, Record], mode: str
+def measured(
+    rows: Rows, trained: Mapping[str, Record], *modes: str
 ) -> Iterator[tuple[Row, dict[str, Record]]]:
-    """The measured rows that have training records of a mode, with those."""
+    """The measured rows that have training records of some modes, with those."""
     for row, line in rows.items():
-        if line["kind"] == "measured":
-            paths = [path for path in line["pytorch"]["from"] if trained[path]["mode"] == mode]
-            if paths:
-                yield row, {path: trained[path] for path in paths}
+        paths = line["pytorch"]["from"] if line["kind"] == "measured" else ()
+        records = {path: trained[path] for path in paths if trained[path]["mode"] in modes}
+        if records:
+            yield row, records
 
 
 def curves(
@@ -66,7 +66,7 @@ def curves(
 ) -> Drawn:
     """Loss and mIoU of every full run over the images that it has seen."""
     runs, said = [], []
-    for row, records in _measured(rows, trained, "full"):
+    for row, records in measured(rows, trained, "full"):
         for path, record in records.items():
             batch = record["recipe"]["training"]["global_batch"]
             log = logs(path)
@@ -111,16 +111,15 @@ def _evaluations(
     return {row: of for row, of in found.items() if datasets[row] == dataset}, dataset, said
 
 
-def _class_ious(records: Sequence[Record]) -> list[float | None]:
-    """IoU of each class with the best weights, mean over seeds; None where it has none."""
-    found = zip(*(record["figures"]["best"]["iou"] for record in records), strict=True)
-    known = ([value for value in of if value is not None] for of in found)
-    return [mean(values) if values else None for values in known]
+def _class_ious(records: Sequence[Record]) -> np.ndarray:
+    """IoU of each class with the best weights, (K,), mean over seeds; NaN where it has none."""
+    found = np.array([record["figures"]["best"]["iou"] for record in records], float)
+    return np.ma.masked_invalid(found).mean(0).filled(np.nan)
 
 
-def _known(names: Sequence[str], figures: Sequence[float | None]) -> dict[str, float]:
+def _known(names: Sequence[str], figures: np.ndarray) -> dict[str, float]:
     """The figures that there are, by class."""
-    return {name: x for name, x in zip(names, figures, strict=True) if x is not None}
+    return {name: x for name, x in zip(names, figures, strict=True) if not np.isnan(x)}
 
 
 def classes(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
@@ -143,18 +142,13 @@ def difference(rows: Rows, pairs: Sequence[Line], evaluated: Mapping[str, Record
     """IoU of each class on NPU less that on GPU, of the pairs that are compared."""
     with_accuracy, dataset, _ = _evaluations(rows, evaluated)
     places = list(rows)
-    found: dict[Row, list[float | None]] = {}
+    found: dict[Row, np.ndarray] = {}
     said = []
     for pair in pairs:
         npu, gpu = (places[place] for place in pair["rows"])
         if pair["differing"] or not {npu, gpu} <= with_accuracy.keys():
             continue
-        points = [
-            None if None in (a, b) else a - b  # type: ignore[operator]
-            for a, b in zip(
-                _class_ious(with_accuracy[npu]), _class_ious(with_accuracy[gpu]), strict=True
-            )
-        ]
+        points = _class_ious(with_accuracy[npu]) - _class_ious(with_accuracy[gpu])
         name = f"{npu.name} − {gpu.name}"
         found[Row(name, "npu", len(found))] = points
         known = _known(sets.load(dataset).CLASSES, points)
@@ -191,26 +185,25 @@ def confusion(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
 
 def speed(rows: Rows) -> Drawn:
     """FPS of every row, and its spread."""
-    found = [
-        plots.Speed(row, line["fps"]["value"], line["fps_p10"]["value"], line["fps_p90"]["value"])
-        for row, line in rows.items()
-        if line["fps"]["value"] is not None
-    ]
+    found, wide = [], []
+    for row, line in rows.items():
+        fps, low, high = (line[key]["value"] for key in ("fps", "fps_p10", "fps_p90"))
+        if fps is None:
+            continue
+        spread = None if None in (low, high) else (low, high)
+        found.append(plots.Bar(row, fps, f"{fps:.2f}", spread))
+        if spread is not None:
+            wide.append(f"{row.name} {100 * (high - low) / fps:.0f} %")
     if not found:
         return None, "No speed is in this table."
-    wide = [
-        f"{each.row.name} {100 * (each.high - each.low) / each.fps:.0f} %"
-        for each in found
-        if each.low is not None and each.high is not None
-    ]
     said = f"Spread (p10 to p90) in percent of FPS: {', '.join(wide)}." if wide else ""
-    return plots.speed(found), said
+    return plots.bars(found, "FPS (training images per second)"), said
 
 
 def time(rows: Rows, trained: Mapping[str, Record]) -> Drawn:
     """Where the time of the performance runs goes."""
     found = []
-    for row, records in _measured(rows, trained, "performance"):
+    for row, records in measured(rows, trained, "performance"):
         speeds = [record["figures"]["speed"] for record in records.values()]
         shares = [speed.get("communication_share") for speed in speeds]
         known = [share for share in shares if share is not None]
@@ -248,7 +241,12 @@ def scaling(rows: Rows, trained: Mapping[str, Record]) -> Drawn:
         return None, "This table has no speed of one process beside that of several."
     said = ", ".join(f"{row.name} {value:.0f} %" for row, value in found)
     label = "% of as many times one process's FPS"
-    return plots.bars(found, label, ideal=100), f"Efficiency: {said}."
+    return plots.bars(_short(found), label, ideal=100), f"Efficiency: {said}."
+
+
+def _short(figures: Sequence[tuple[Row, float]]) -> list[plots.Bar]:
+    """Bars with their figures in three digits or so."""
+    return [plots.Bar(row, x, f"{x:.2f}" if x < 10 else f"{x:.1f}") for row, x in figures]
 
 
 def _of_several(line: Line, one: Line, trained: Mapping[str, Record]) -> int | None:
@@ -281,13 +279,11 @@ def _where(line: Line) -> tuple[str, str]:
 def memory(rows: Rows, trained: Mapping[str, Record]) -> Drawn:
     """Most memory that a process of each row held."""
     found = []
-    for row, line in rows.items():
-        if line["kind"] == "measured":
-            records = [trained[path] for path in line["pytorch"]["from"]]
-            peaks = [record["figures"].get("peak_memory_bytes") for record in records]
-            known = [peak for peak in peaks if peak is not None]
-            if known:
-                found.append((row, max(known) / _GIB))
+    for row, records in measured(rows, trained, "full", "performance"):
+        peaks = [record["figures"].get("peak_memory_bytes") for record in records.values()]
+        known = [peak for peak in peaks if peak is not None]
+        if known:
+            found.append((row, max(known) / GIB))
     if not found:
         return None, "No run in this table says how much memory it held."
-    return plots.bars(found, "GiB per process"), ""
+    return plots.bars(_short(found), "GiB per process"), ""

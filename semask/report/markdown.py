@@ -5,33 +5,14 @@ A terminal shows about a hundred letters in a line: the columns are in several t
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prettytable import PrettyTable, TableStyle
 
-from semask.report.cells import (
-    BESIDE,
-    COLUMNS,
-    FIRST,
-    MORE,
-    NOT_THE_SAME,
-    NOTHING_PUBLISHED,
-    PUBLISHED,
-    RATIOS,
-    Line,
-    baselines_text,
-    cells_of,
-    facts_text,
-    is_beside_published,
-    kept_apart,
-    notes,
-    origin_text,
-    ratio_texts,
-    shown_columns,
-    together_and_apart,
-)
+from semask.report import cells
+from semask.report.cells import BESIDE, COLUMNS, FIRST, MORE, PUBLISHED, Line
 
 _PROTOCOL = "docs/protocol.md"
 
@@ -43,34 +24,51 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
         table: the table.
         folder: that the text will be in, for its links.
     """
-    together, apart = together_and_apart(table["rows"])
-    parts = [
-        f"# {table['experiment']}",
-        first_rows(table),
-        f"*{NOT_THE_SAME}*" if any(row["kind"] == "published" for row in together) else "",
-        _notes(table["rows"]),
-        _ratios(table["npu_over_gpu"]),
-        "## More about the same rows",
-        _grid(together, MORE),
-        _beside(together),
-        baselines_text(table["baselines"]),
-        facts_text(table["facts"]),
-        _kept_apart(apart),
-        _definitions(shown_columns(together), os.path.relpath(_PROTOCOL, folder)),
-        _origins(table),
+    together, apart = cells.together_and_apart(table["rows"])
+    parts = [f"# {table['experiment']}", first_rows(table)]
+    if remark := cells.remark(together):
+        parts.append(f"*{remark}*")
+    notes = [
+        f"- **{name}**: {text}." if warning else f"- {name}: {text}."
+        for name, text, warning in cells.notes(table["rows"])
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    if notes:
+        parts.append("\n".join(notes))
+    if table["npu_over_gpu"]:
+        pairs = map(cells.ratio_texts, table["npu_over_gpu"])
+        parts += ["## NPU against GPU", markdown_table(cells.RATIOS, pairs)]
+    parts += ["## More about the same rows", _grid(together, MORE)]
+    if cells.is_beside_published(together):
+        measured = [row for row in together if row["kind"] == "measured"]
+        parts += ["## Beside what others published", _grid(measured, BESIDE)]
+    else:
+        parts.append(cells.NOTHING_PUBLISHED)
+    parts += [cells.baselines_text(table["baselines"]), cells.facts_text(table["facts"])]
+    if apart:
+        parts += ["## Kept apart", "These are not compared with any row above."]
+        parts += [_grid(apart, FIRST), _grid(apart, MORE)]
+        parts.append("\n".join(f"- {cells.kept_apart(row)}" for row in apart))
+    columns = cells.shown_columns(together)
+    protocol = os.path.relpath(_PROTOCOL, folder)
+    parts += [
+        "## What the columns mean",
+        "\n".join(f"- **{column}**: {COLUMNS[column]}." for column in columns),
+        f"How each figure is measured stands in [{_PROTOCOL}]({protocol}).",
+        "## Where the figures come from",
+        "\n".join(_origins(table)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def first_rows(table: Mapping[str, Any]) -> str:
     """The columns that are looked at first, of the rows that are not kept apart."""
-    together, _ = together_and_apart(table["rows"])
+    together, _ = cells.together_and_apart(table["rows"])
     return _grid(together, FIRST)
 
 
 def _grid(rows: Sequence[Line], columns: Sequence[str]) -> str:
-    cells = [cells_of(row) for row in rows]
-    return markdown_table(columns, ([of[column].text for column in columns] for of in cells))
+    found = [cells.cells_of(row) for row in rows]
+    return markdown_table(columns, ([of[column].text for column in columns] for of in found))
 
 
 def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -83,43 +81,6 @@ def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> s
     return str(grid.get_string())
 
 
-def _notes(rows: Sequence[Line]) -> str:
-    return "\n".join(
-        f"- **{name}**: {text}." if warning else f"- {name}: {text}."
-        for name, text, warning in notes(rows)
-    )
-
-
-def _ratios(pairs: Sequence[Line]) -> str:
-    if not pairs:
-        return ""
-    return f"## NPU against GPU\n\n{markdown_table(RATIOS, map(ratio_texts, pairs))}"
-
-
-def _beside(rows: Sequence[Line]) -> str:
-    if not is_beside_published(rows):
-        return NOTHING_PUBLISHED
-    measured = [row for row in rows if row["kind"] == "measured"]
-    return f"## Beside what others published\n\n{_grid(measured, BESIDE)}"
-
-
-def _kept_apart(rows: Sequence[Line]) -> str:
-    """Rows of other machines that differ in more than the device, and in what."""
-    if not rows:
-        return ""
-    reasons = "\n".join(f"- {kept_apart(row)}" for row in rows)
-    return "\n\n".join(
-        ["## Kept apart", "These are not compared with any row above.", _grid(rows, FIRST),
-         _grid(rows, MORE), reasons]
-    )  # fmt: skip
-
-
-def _definitions(columns: Sequence[str], protocol: str) -> str:
-    lines = [f"- **{column}**: {COLUMNS[column]}." for column in columns]
-    how = f"How each figure is measured stands in [{_PROTOCOL}]({protocol})."
-    return "\n\n".join(["## What the columns mean", "\n".join(lines), how])
-
-
 def _as_code(path: str) -> str:
     """A path in Markdown's code quotes, whatever is in its name."""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", path)), default=0))
@@ -127,12 +88,10 @@ def _as_code(path: str) -> str:
     return f"{fence}{pad}{' '.join(path.split())}{pad}{fence}"
 
 
-def _origins(table: Mapping[str, Any]) -> str:
-    lines = ["## Where the figures come from", ""]
+def _origins(table: Mapping[str, Any]) -> Iterator[str]:
     for path, origin in table["records"].items():
-        lines.append(f"- {_as_code(path)}: {origin_text(origin)}")
+        yield f"- {_as_code(path)}: {cells.origin_text(origin)}"
     for row in table["rows"]:
         if row["kind"] == "published":
             note = f": {row['note']}" if row["note"] else ""
-            lines.append(f"- {row['name']}: `{PUBLISHED}`, line {row['line']}{note}")
-    return "\n".join(lines)
+            yield f"- {row['name']}: `{PUBLISHED}`, line {row['line']}{note}"

@@ -9,26 +9,8 @@ import jinja2
 
 from semask.base.files import write_atomically
 from semask.comparison.rows import Record
-from semask.report import findings, plots
-from semask.report.cells import (
-    BESIDE,
-    COLUMNS,
-    FIRST,
-    MORE,
-    NOT_THE_SAME,
-    NOTHING_PUBLISHED,
-    PUBLISHED,
-    Line,
-    baselines_text,
-    cells_of,
-    is_beside_published,
-    kept_apart,
-    notes,
-    origin_text,
-    ratio_texts,
-    shown_columns,
-    together_and_apart,
-)
+from semask.report import cells, findings, plots
+from semask.report.cells import Cell, Line
 from semask.report.pictures import embedded
 from semask.report.sections import PLOTS, TITLES
 
@@ -73,112 +55,77 @@ def write_report(
     for name in PLOTS:
         svg, said = drawn[name]
         write_atomically(folder / f"{name}.svg", svg or plots.sentence(said))
-    sections = [
-        {
-            "id": name,
-            "title": title,
-            "caption": captions[name],
-            "svg": drawn[name][0] if name in drawn else None,
-            "finding": drawn[name][1] if name in drawn else None,
-            "pictures": shown_pictures if name == "predictions" else [],
-            "table": _facts(table["facts"]) if name == "facts" else None,
-        }
-        for name, title in TITLES.items()
-    ]
+    sections = []
+    for name, title in TITLES.items():
+        svg, said = drawn.get(name, (None, ""))
+        sections.append({"id": name, "title": title, "svg": svg, "finding": said})
     sources = _sources(table)
-    numbers = {source["name"]: number for number, source in enumerate(sources, 1)}
-    texts = {source["name"]: source["text"] for source in sources}
+    numbers = {name: number for number, name in enumerate(sources, 1)}
 
-    def shown(found: Sequence[Line]) -> list[dict[str, Any]]:
-        return [_shown(row, numbers, texts) for row in found]
+    def numbers_of(cell: Cell) -> list[int]:
+        return sorted({numbers[name] for name in cell.origins})
 
-    together, apart = together_and_apart(table["rows"])
+    def origins_of(cell: Cell) -> str:
+        return "\n".join(f"{name}: {sources[name]}" for name in dict.fromkeys(cell.origins))
+
+    together, apart = cells.together_and_apart(table["rows"])
     measured = [row for row in together if row["kind"] == "measured"]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cells": cells.cells_of, "numbers": numbers_of, "origins": origins_of}
     page = environment.from_string(template.read_text()).render(
         experiment=table["experiment"],
         css=style.read_text(),
-        definitions={column: COLUMNS[column] for column in shown_columns(together)},
-        titles=COLUMNS,
-        not_the_same=NOT_THE_SAME if any(row["kind"] == "published" for row in together) else "",
-        nothing_published=NOTHING_PUBLISHED,
-        first=FIRST,
-        more=MORE,
-        beside_columns=BESIDE,
-        rows=shown(together),
-        beside=shown(measured) if is_beside_published(together) else [],
-        apart=shown(apart),
-        reasons=[kept_apart(row) for row in apart],
-        pairs=[
-            _side_by_side(pair, table["rows"], numbers, texts) for pair in table["npu_over_gpu"]
-        ],
-        notes=list(notes(table["rows"])),
-        baselines=baselines_text(table["baselines"]),
+        words=cells,
+        rows=together,
+        beside=measured if cells.is_beside_published(together) else [],
+        apart=apart,
+        pairs=[_side_by_side(pair, table["rows"]) for pair in table["npu_over_gpu"]],
+        notes=list(cells.notes(table["rows"])),
+        baselines=table["baselines"],
         sections=sections,
         captions=captions,
+        pictures=shown_pictures,
+        facts=_facts(table["facts"]),
         environment=_environments(rows, trained),
         recipes=_recipes(trained),
-        commands=[{"path": p, "text": r["run"]["command"]} for p, r in sorted(trained.items())],
+        trained=sorted(trained.items()),
         sources=sources,
     )
     write_atomically(folder / "page.html", page)
 
 
-def _sources(table: Mapping[str, Any]) -> list[dict[str, str]]:
+def _sources(table: Mapping[str, Any]) -> dict[str, str]:
     """What the cells' figures are from, each with a sentence."""
-    found = [
-        {"name": path, "text": f"{origin_text(origin)}, record {origin['digest'][:12]}"}
+    records = {
+        path: f"{cells.origin_text(origin)}, record {origin['digest'][:12]}"
         for path, origin in table["records"].items()
-    ]
+    }
     lines: dict[str, str] = {}
     for row in table["rows"]:
         if row["kind"] == "published":
-            name = f"{PUBLISHED}, line {row['line']}"
+            name = f"{cells.PUBLISHED}, line {row['line']}"
             lines[name] = f"{row['source']}{'; ' + row['note'] if row['note'] else ''}"
         elif row["published"]:
             other = row["published"]
-            lines.setdefault(f"{PUBLISHED}, line {other['line']}", f"by {other['source']}")
-    return found + [{"name": name, "text": text} for name, text in lines.items()]
+            lines.setdefault(f"{cells.PUBLISHED}, line {other['line']}", f"by {other['source']}")
+    return {**records, **lines}
 
 
-def _cell(
-    text: str, origins: Sequence[str], numbers: Mapping[str, int], texts: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "text": text,
-        "numbers": sorted({numbers[name] for name in origins}),
-        "title": "\n".join(f"{name}: {texts[name]}" for name in dict.fromkeys(origins)),
-    }
-
-
-def _shown(row: Line, numbers: Mapping[str, int], texts: Mapping[str, str]) -> dict[str, Any]:
-    cells = cells_of(row)
-    return {
-        "name": row["name"],
-        "cells": {c: _cell(cell.text, cell.origins, numbers, texts) for c, cell in cells.items()},
-    }
-
-
-def _side_by_side(
-    pair: Line, rows: Sequence[Line], numbers: Mapping[str, int], texts: Mapping[str, str]
-) -> dict[str, Any]:
+def _side_by_side(pair: Line, rows: Sequence[Line]) -> dict[str, Any]:
     """An NPU row beside its GPU row, figure by figure."""
-    npu_cells, gpu_cells = (cells_of(rows[place]) for place in pair["rows"])
-    _, ratio, points, which = ratio_texts(pair)
+    npu_cells, gpu_cells = (cells.cells_of(rows[place]) for place in pair["rows"])
+    _, ratio, points, which = cells.ratio_texts(pair)
     compared = {
         "Acc@1": f"{points} points" if pair["acc1_difference"] is not None else points,
         "FPS": f"× {ratio}" if pair["fps_ratio"] is not None else ratio,
     }
-    lines = []
+    lines = {}
     for column in ("Acc@1", "Last mIoU", "FPS", "FPS p10 to p90", "PyTorch_version", "Device"):
         gpu, npu = gpu_cells[column], npu_cells[column]
-        if not gpu.origins and not npu.origins:
-            continue
         both = (*gpu.origins, *npu.origins)
-        line = [_cell(cell.text, cell.origins, numbers, texts) for cell in (gpu, npu)]
-        told = compared.get(column, "")
-        line.append(_cell(told, both if told not in ("", "none") else (), numbers, texts))
-        lines.append({"name": column, "cells": line})
+        if both:
+            told = compared.get(column, "")
+            lines[column] = gpu, npu, Cell(told, both if told not in ("", "none") else ())
     return {"npu": pair["npu"], "gpu": pair["gpu"], "lines": lines, "which": which}
 
 
@@ -208,11 +155,7 @@ def _facts(facts: Line) -> list[list[str]]:
 
 def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[list[str]]:
     """What ran each row, a row of the table in a column."""
-    columns = {
-        row: [trained[path] for path in line["pytorch"]["from"]]
-        for row, line in rows.items()
-        if line["kind"] == "measured"
-    }
+    columns = dict(findings.measured(rows, trained, "full", "performance"))
     lines: dict[str, Any] = {
         "device": lambda r: r["device"]["name"],
         "processes × threads": lambda r: f"{r['row']['processes']} × {r['row']['threads']}",
@@ -236,7 +179,7 @@ def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[li
     table = [["", *(row.name for row in columns)]]
     for name, value in lines.items():
         texts = [
-            "; ".join(dict.fromkeys(filter(None, (_plain(value(r)) for r in records))))
+            "; ".join(dict.fromkeys(filter(None, (_plain(value(r)) for r in records.values()))))
             for records in columns.values()
         ]
         if any(texts):

@@ -76,13 +76,13 @@ class Shares(NamedTuple):
     communication: float | None
 
 
-class Speed(NamedTuple):
-    """Images per second of a row; the spread is that of its single iterations."""
+class Bar(NamedTuple):
+    """A figure of a row, its text, and where there is one the spread of its single iterations."""
 
     row: Row
-    fps: float
-    low: float | None
-    high: float | None
+    value: float
+    text: str
+    spread: tuple[float, float] | None = None
 
 
 def curves(runs: Sequence[Curve]) -> str:
@@ -112,7 +112,7 @@ def curves(runs: Sequence[Curve]) -> str:
 
 
 def class_bars(
-    values: Mapping[Row, Sequence[float | None]],
+    values: Mapping[Row, np.ndarray],
     classes: Sequence[str],
     palette: np.ndarray,
     label: str = "IoU (%)",
@@ -120,7 +120,7 @@ def class_bars(
     """A bar for each class and row, the classes with the colour that pictures show them in.
 
     Args:
-        values: K figures for each row; None where there is none.
+        values: K figures for each row; NaN where there is none.
         classes: K names.
         palette: RGB of the classes, uint8 (K, 3).
         label: of the axis.
@@ -129,8 +129,7 @@ def class_bars(
     figure, (axes,) = _figure(0.8 + count * max(0.22, 0.11 * len(values)))
     for index, (row, figures) in enumerate(values.items()):
         places = np.arange(count) - 0.4 + thick * (index + 0.5)
-        widths = [0.0 if value is None else value for value in figures]
-        _bars(axes, places, row, widths, thick)
+        _bars(axes, places, row, np.nan_to_num(figures), thick)
     for number, colour in enumerate(palette[:count]):
         axes.annotate("■", (0, number), xytext=(-4, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", va="center",
@@ -179,22 +178,6 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
     return _svg(figure, "confusion")
 
 
-def speed(speeds: Sequence[Speed]) -> str:
-    """Images per second with the 10th and 90th percentile of the iterations."""
-    figure, (axes,) = _figure(0.9 + 0.32 * len(speeds))
-    for place, each in enumerate(speeds):
-        _bars(axes, place, each.row, each.fps)
-        highest = each.fps
-        if each.low is not None and each.high is not None:
-            axes.plot([each.low, each.high], [place, place], color=_INK, linewidth=1.2,
-                      marker="|", markersize=7)  # fmt: skip
-            highest = max(each.high, each.fps)
-        _value(axes, highest, place, f"{each.fps:.2f}")
-    _lines_of_rows(axes, [each.row.name for each in speeds])
-    axes.set_xlabel("FPS (training images per second)")
-    return _svg(figure, "speed")
-
-
 def time_shares(shares: Sequence[Shares]) -> str:
     """Where the time of an iteration goes, in percent."""
     figure, (axes,) = _figure(1.2 + 0.32 * len(shares))
@@ -219,21 +202,27 @@ def time_shares(shares: Sequence[Shares]) -> str:
     return _svg(figure, "time")
 
 
-def bars(figures: Sequence[tuple[Row, float]], label: str, ideal: float | None = None) -> str:
+def bars(figures: Sequence[Bar], label: str, ideal: float | None = None) -> str:
     """One figure of each row.
 
     Args:
-        figures: the rows, with their figures.
+        figures: of the rows.
         label: of the axis.
         ideal: where a line marks what would be perfect.
     """
     figure, (axes,) = _figure(0.9 + 0.32 * len(figures))
-    for place, (row, value) in enumerate(figures):
-        _bars(axes, place, row, value)
-        _value(axes, value, place, f"{value:.2f}" if value < 10 else f"{value:.1f}")
+    for place, each in enumerate(figures):
+        _bars(axes, place, each.row, each.value)
+        highest = each.value
+        if each.spread is not None:
+            axes.plot(each.spread, [place, place], color=_INK, linewidth=1.2, marker="|",
+                      markersize=7)  # fmt: skip
+            highest = max(highest, *each.spread)
+        axes.annotate(each.text, (highest, place), xytext=(4, 0), textcoords="offset points",
+                      va="center", fontsize=8)  # fmt: skip
     if ideal is not None:
         axes.axvline(ideal, color=_INK, linewidth=1, linestyle="--")
-    _lines_of_rows(axes, [row.name for row, _ in figures])
+    _lines_of_rows(axes, [each.row.name for each in figures])
     axes.set_xlabel(label)
     return _svg(figure, label)
 
@@ -256,11 +245,6 @@ def _figure(
 def _bars(axes: Axes, places: Any, row: Row, values: Any, thick: float = 0.6) -> None:
     axes.barh(places, values, thick, color=row.colour, hatch=_HATCHES[row.device], edgecolor=_INK,
               linewidth=0.2)  # fmt: skip
-
-
-def _value(axes: Axes, x: float, place: int, text: str) -> None:
-    axes.annotate(text, (x, place), xytext=(4, 0), textcoords="offset points", va="center",
-                  fontsize=8)  # fmt: skip
 
 
 def _lines_of_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -297,12 +281,7 @@ def _svg(figure: Figure, name: str) -> str:
     text = made.getvalue()
     text = text[text.index("<svg") :]
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
-    prefix = re.sub(r"\W+", "-", name.lower())
-
-    def own(found: re.Match[str]) -> str:
-        return f' id="{prefix}-{found[1]}"' if found[1] in used else ""
-
-    text = re.sub(r' id="([^"]+)"', own, text)
-    text = re.sub(r'(url\(|href=")#([^")]+)', rf"\1#{prefix}-\2", text)
+    # those that are not hashes, salted with the name, are only there for scripts
+    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     return text.replace(_INK, "currentColor")
