@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from semask.base.files import write_atomically
+from semask.comparison.beside_published import points
 from semask.comparison.published import scoring_differences
 from semask.report.markdown import markdown_table
 
@@ -23,6 +24,7 @@ _COLUMNS = (
     "Published, M",
     "Weights",
 )
+_PUBLISHED = ("miou_single_scale", "miou_multi_scale_flip")
 
 
 def build_released_table(
@@ -49,16 +51,11 @@ def build_released_table(
             "miou": figures["single_scale"]["miou"],
             "miou_multi_scale": several["miou"] if several else None,
         }
-        said = {
-            "miou": theirs.get("miou_single_scale"),
-            "miou_multi_scale": theirs.get("miou_multi_scale_flip"),
-        }
-        single, multi = (
-            scoring_differences(theirs, record["evaluation"], figures["images"])
-            if theirs
-            else ([], [])
-        )
-        differing = {"miou": single, "miou_multi_scale": multi}
+        said = dict(zip(found, map(theirs.get, _PUBLISHED), strict=True))
+        scored_otherwise: tuple[list[str], list[str]] = ([], [])
+        if theirs:
+            scored_otherwise = scoring_differences(theirs, record["evaluation"], figures["images"])
+        differing = dict(zip(found, scored_otherwise, strict=True))
         [(file, digest)] = record["weights_digest"].items()
         rows.append(
             {
@@ -67,9 +64,7 @@ def build_released_table(
                 **found,
                 **{f"published_{key}": value for key, value in said.items()},
                 **{
-                    f"difference_{key}": None
-                    if None in (found[key], said[key]) or differing[key]
-                    else found[key] - said[key]
+                    f"difference_{key}": None if differing[key] else points(found[key], said[key])
                     for key in found
                 },
                 "differing": differing,
@@ -107,6 +102,7 @@ def write_released_table(
 def _markdown(table: Mapping[str, Any]) -> str:
     lines, origins = [], []
     for row in table["rows"]:
+        published_parameters = row["published_parameters_m"]
         lines.append(
             [
                 row["variant"],
@@ -116,9 +112,7 @@ def _markdown(table: Mapping[str, Any]) -> str:
                 _percent(row["miou_multi_scale"]),
                 _beside(row, "miou_multi_scale"),
                 f"{row['parameters_m']:.2f}",
-                "not published"
-                if row["published_parameters_m"] is None
-                else f"{row['published_parameters_m']:g}",
+                "not published" if published_parameters is None else f"{published_parameters:g}",
                 row["weights"]["file"],
             ]
         )
