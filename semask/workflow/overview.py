@@ -5,6 +5,7 @@ ones; a run that waits takes as long as its row's speed in other runs says. All 
 durations, so an interruption, a restart or a clock that is set changes nothing.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -82,22 +83,20 @@ def overview(
     timed = [*others, *jobs]
     speeds = {job.row: _speed(job.row, timed) for job in jobs if job.row is not None}
     plans = {job.kind: job.plan for job in timed if job.plan is not None}
-    took: dict[str, list[float]] = {}
+    took = defaultdict[str, list[float]](list)
     for job in timed:
         if job.state == "done" and job.elapsed is not None:
-            took.setdefault(job.kind, []).append(job.elapsed)
+            took[job.kind].append(job.elapsed)
     left = {
-        job.name: _of_other(job, took.get(job.kind, []))
+        job.name: _of_other(job, took[job.kind])
         if job.row is None
         else _of_training(job, job.plan or plans.get(job.kind), speeds[job.row], now)
         for job in jobs
         if job.state in ("running", "waiting")
     }
-    count = {state: sum(job.state == state for job in jobs) for state in ("done", "running")}
-    parts = [f"{count['done']} of {len(jobs)} {what} done", f"{count['running']} running"]
-    for state in ("failed", "stopped"):
-        number = sum(job.state == state for job in jobs)
-        parts += [f"{number} {state}"] if number else []
+    states = Counter(job.state for job in jobs)
+    parts = [f"{states['done']} of {len(jobs)} {what} done", f"{states['running']} running"]
+    parts += [f"{states[state]} {state}" for state in ("failed", "stopped") if states[state]]
     if left:
         parts.append(
             str(_whole([(left[x.name], x.threads) for x in jobs if x.name in left], cores))
@@ -177,11 +176,8 @@ def _line(job: Job, left: Left | None, now: float) -> str:
         parts = ["finishing"]
     elif since > max(_LONG, 2 * _LOOK_EVERY * (progress.seconds or 0)):
         parts.append(f"nothing new for {duration(since)}")
-    return ", ".join([_position(progress, plan), *parts, *_figures(progress, plan)])
-
-
-def _position(progress: Progress, plan: Plan | None) -> str:
-    return f"{progress.iteration}/{plan.iterations}" if plan else str(progress.iteration)
+    position = f"{progress.iteration}/{plan.iterations}" if plan else str(progress.iteration)
+    return ", ".join([position, *parts, *_figures(progress, plan)])
 
 
 def _figures(progress: Progress, plan: Plan | None) -> list[str]:
@@ -191,15 +187,12 @@ def _figures(progress: Progress, plan: Plan | None) -> list[str]:
     if progress.miou is not None:
         figures.append(f"mIoU {progress.miou:.2f} %")
     if plan and progress.seconds:
-        figures.append(f"{_rate(plan.global_batch / progress.seconds)} images/s")
+        rate = plan.global_batch / progress.seconds
+        figures.append(f"{rate:.1f} images/s" if rate >= 1 else f"{rate:.2g} images/s")
         if progress.waiting is not None:
             share = progress.waiting / progress.seconds
             figures.append(f"{100 * share:.0f} % waiting for data")
     return figures
-
-
-def _rate(value: float) -> str:
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:
@@ -216,23 +209,23 @@ def duration(seconds: float) -> str:
 
 def runs_below(folders: Iterable[Path]) -> list[Job]:
     """The runs whose files are in some folders, wherever they are trained."""
-    found = {}
+    found: dict[Path, Job] = {}
     for folder in folders:
-        for known in sorted(folder.rglob(f"work/{IDENTITY}")):
-            work = known.parent
+        for identity in sorted(folder.rglob(f"work/{IDENTITY}")):
+            work = identity.parent
             state = "running" if is_running(work) else "stopped"
-            found[work.parent] = _run(
-                work.parent, "done" if (work / RECORD).is_file() else state
-            )._replace(plan=read_plan(work), progress=read_progress(work))
+            state = "done" if (work / RECORD).is_file() else state
+            found[work.parent] = _run(work.parent, work, state)._replace(plan=read_plan(work))
         for record in sorted(folder.rglob(RECORD)):
             run = record.parent
             if any((parent / MANIFEST).is_file() for parent in run.parents):
                 continue  # another machine's, from a bundle
             if run.name != "work" and run not in found and (run / LOG).is_file():
-                found[run] = _run(run, "done")._replace(progress=read_progress(run))
+                found[run] = _run(run, run, "done")
     return list(found.values())
 
 
-def _run(folder: Path, state: str) -> Job:
-    # a row's runs are in <row>/<mode>/<seed>
-    return Job(str(folder), kind=str(folder.parent), row=str(folder.parents[1]), state=state)
+def _run(run: Path, folder: Path, state: str) -> Job:
+    """A run in <row>/<mode>/<seed>, with what the log in a folder says of it."""
+    progress = read_progress(folder)
+    return Job(str(run), str(run.parent), str(run.parents[1]), state, progress=progress)
