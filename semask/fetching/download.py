@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from semask.fetching.pins import pin, read_pins
 
 FOLDER = ".download"
 """Folder in a data set's root: archives on their way, and what has been unpacked."""
+
+_ENTRY_KEYS = {"name", "url", "digest", "sha256", "size", "files"}
 
 
 def download(
@@ -61,7 +62,7 @@ def _one(
     if not isinstance(unpacked, dict):
         raise InputError(f"{marker}: not a list of unpacked archives; delete it to unpack again")
     known = unpacked.get(source.name)
-    if known is not None and not _is_entry(known):
+    if known is not None and not (isinstance(known, dict) and known.keys() >= _ENTRY_KEYS):
         raise InputError(f"{marker}: {source.name}: damaged; delete it to unpack again")
     if known and known["digest"] == source.digest:
         if source.digest is None:
@@ -86,22 +87,14 @@ def _one(
     return unpacked[source.name]
 
 
-def _is_entry(known: Any) -> bool:
-    keys = {"name", "url", "digest", "sha256", "size", "files"}
-    return isinstance(known, dict) and known.keys() >= keys
-
-
 def _compare_with_pin(
     source: Source, known: Mapping[str, Any], root: Path, marker: Path, lock: Path
 ) -> None:
     pinned = read_pins(lock).get(source.name)
-    if pinned is not None and pinned["sha256"] != known["sha256"]:
+    if pinned is None:
+        pin(lock, source.name, **{key: known[key] for key in ("url", "size", "sha256")})
+    elif pinned["sha256"] != known["sha256"]:
         raise InputError(
             f"{root}: was unpacked from {source.name} with sha256:{known['sha256']}, {lock} pins "
             f"sha256:{pinned['sha256']}; empty the folder (with {marker}) to fetch the pinned one"
         )
-    if pinned is None:
-        today = datetime.now(UTC).date().isoformat()
-        entry = {key: known[key] for key in ("url", "size", "sha256")}
-        pin(lock, source.name, {**entry, "pinned": today})
-        print(f"{source.name}: pinned sha256:{known['sha256']} in {lock}: commit this file")

@@ -3,16 +3,15 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from semask.base.errors import InputError
-from semask.base.files import atomically
+from semask.base.files import atomically, sha256
 from semask.fetching.pins import pin, read_pins
 
 
@@ -72,7 +71,9 @@ def fetch(
             digests. A wrong file that was fetched is removed, one that was there is not.
     """
     try:
-        return _fetch(source, target, lock, mirrors, check or _no_check)
+        return _fetch(source, target, lock, mirrors, check)
+    except Timeout:
+        raise InputError(f"{target}: another process is fetching it; wait for that one") from None
     except OSError as fault:
         raise InputError(
             f"{target}: cannot be fetched to ({fault.strerror}: {fault.filename}); check the "
@@ -80,28 +81,23 @@ def fetch(
         ) from None
 
 
-def _no_check(path: Path) -> None:
-    """Takes any file."""
-
-
 def _fetch(
     source: Source,
     target: Path,
     lock: Path,
     mirrors: Mapping[str, str],
-    check: Callable[[Path], None],
+    check: Callable[[Path], None] | None,
 ) -> str:
     expected, said_by = _expected(source, lock)
+    checked = partial(_checked, source, expected, said_by, lock, check)
     if target.exists():
-        found = _check(
-            source, target, str(target), expected, said_by, "move it away, run again", lock
-        )
+        digest = checked(target, str(target), "move it away, run again")
         if expected is None:
-            check(target)
-        return _pinned(source, target, found, expected, lock)
+            _pin(source, target, digest, lock)
+        return f"sha256:{digest}"
     folder = target.with_name(f".{target.name}.partial")
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder, target):
+    with FileLock(folder / "lock", timeout=0):
         file = folder / "complete"
         vouched = None
         named = f"{source.name} from {source.url}"
@@ -109,23 +105,20 @@ def _fetch(
             print(f"{source.name}: fetching {source.url}", flush=True)
             file, vouched = _transfer(source, target, folder, expected is not None, mirrors)
         try:
-            found = _check(
-                source, file, named, expected, said_by, "run again to fetch it anew", lock
-            )
-            if expected is None:
-                check(file)
+            digest = checked(file, named, "run again to fetch it anew")
         except InputError as fault:
             if not vouched or said_by == str(lock):
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             # the file's own site knows better than a third party
             print(f"{str(fault).rpartition('; ')[0]}. {vouched}: taken.", flush=True)
-            found, expected = _digests(file, {"sha256"}), None
-        digest = _pinned(source, file, found, expected, lock)
+            digest, expected = sha256(file), None
+        if expected is None:
+            _pin(source, file, digest, lock)
         with atomically(target) as temporary:
             os.replace(file, temporary)
         shutil.rmtree(folder, ignore_errors=True)
-    return digest
+    return f"sha256:{digest}"
 
 
 def _expected(source: Source, lock: Path) -> tuple[str | None, str]:
@@ -168,16 +161,17 @@ def _transfer(
     return fetched, None
 
 
-def _check(
+def _checked(
     source: Source,
-    path: Path,
-    named: str,
     expected: str | None,
     said_by: str,
-    advice: str,
     lock: Path,
-) -> dict[str, str]:
-    """Digests of a file, by algorithm, after a look at whether it is the right one."""
+    check: Callable[[Path], None] | None,
+    path: Path,
+    named: str,
+    advice: str,
+) -> str:
+    """SHA-256 of a file, in hexadecimal, after a look at whether it is the right one."""
     from semask.fetching.transfer import looks_like_page
 
     size = path.stat().st_size
@@ -191,17 +185,19 @@ def _check(
                 f"{named}: is a web page in place of the file, perhaps one that asks for a login; "
                 f"{advice}"
             )
-    found = _digests(path, {"sha256", (expected or "sha256").partition(":")[0]})
+    algorithm = (expected or "sha256").partition(":")[0]
+    found = _digests(path, {"sha256", algorithm})
     if source.size is not None and size != source.size:
         raise InputError(f"{named}: has {size} bytes, expected {source.size} ({said_by}); {advice}")
-    if expected is not None:
-        algorithm = expected.partition(":")[0]
-        if f"{algorithm}:{found[algorithm]}" != expected:
-            raise InputError(
-                f"{named}: has {algorithm}:{found[algorithm]}, expected {expected} ({said_by}); "
-                f"{advice}"
-            )
-    return found
+    if expected is None:
+        if check is not None:
+            check(path)
+    elif f"{algorithm}:{found[algorithm]}" != expected:
+        raise InputError(
+            f"{named}: has {algorithm}:{found[algorithm]}, expected {expected} ({said_by}); "
+            f"{advice}"
+        )
+    return found["sha256"]
 
 
 def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:
@@ -213,34 +209,7 @@ def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:
     return {name: known.hexdigest() for name, known in hashes.items()}
 
 
-def _pinned(
-    source: Source, path: Path, found: Mapping[str, str], expected: str | None, lock: Path
-) -> str:
-    """The file's SHA-256, pinned where no other digest is known."""
-    if expected is None:
-        added = pin(
-            lock,
-            source.name,
-            {
-                "url": source.url,
-                "size": path.stat().st_size,
-                "sha256": found["sha256"],
-                "pinned": datetime.now(UTC).date().isoformat(),
-            },
-        )
-        if added:
-            why = "no digest is published; " if source.digest is None else ""
-            print(
-                f"{source.name}: {why}pinned sha256:{found['sha256']} in {lock}: commit this file",
-                flush=True,
-            )
-    return f"sha256:{found['sha256']}"
-
-
-@contextmanager
-def _alone(folder: Path, target: Path) -> Iterator[None]:
-    try:
-        with FileLock(folder / "lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"{target}: another process is fetching it; wait for that one") from None
+def _pin(source: Source, path: Path, digest: str, lock: Path) -> None:
+    why = "no digest is published; " if source.digest is None else ""
+    size = path.stat().st_size
+    pin(lock, source.name, url=source.url, size=size, sha256=digest, why=why)

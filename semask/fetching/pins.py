@@ -1,7 +1,8 @@
 """The lock file: digests of files that nobody published one for, as found at the first download."""
 
 import json
-from collections.abc import Mapping
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,6 @@ from filelock import FileLock
 
 from semask.base.errors import InputError
 from semask.base.files import read_json, write_atomically
-
-_HEX_DIGITS = 64
 
 
 def read_pins(lock: Path) -> dict[str, dict[str, Any]]:
@@ -37,25 +36,18 @@ def read_pins(lock: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"{lock}: not a lock file of downloads; restore it from its last commit")
     for name, pin in pins.items():
         digest = pin.get("sha256") if isinstance(pin, dict) else None
-        if not isinstance(digest, str) or not _is_sha256(digest):
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
             raise InputError(
-                f"{lock}: {name} has no sha256 of {_HEX_DIGITS} hexadecimal digits; restore the "
-                "file from its last commit, or remove this entry to pin the file anew"
+                f"{lock}: {name} has no sha256 of 64 hexadecimal digits; restore the file from "
+                "its last commit, or remove this entry to pin the file anew"
             )
     return pins
 
 
-def _is_sha256(digest: str) -> bool:
-    return len(digest) == _HEX_DIGITS and set(digest) <= set("0123456789abcdef")
-
-
-def pin(lock: Path, name: str, entry: Mapping[str, Any]) -> bool:
-    """Adds a file to the lock file, unless it is there.
+def pin(lock: Path, name: str, *, url: str, size: int, sha256: str, why: str = "") -> None:
+    """Adds a file to the lock file, unless it is there, and says so on standard output, and `why`.
 
     Several processes may do so at once. Lines are sorted, so that commits differ little.
-
-    Returns:
-        Whether the file was added.
 
     Raises:
         InputError: the lock file holds another digest of this file, or is unreadable.
@@ -64,12 +56,13 @@ def pin(lock: Path, name: str, entry: Mapping[str, Any]) -> bool:
     with FileLock(lock.with_name(f".{lock.name}.lock")):
         pins = read_pins(lock)
         if name in pins:
-            if pins[name]["sha256"] != entry["sha256"]:
+            if pins[name]["sha256"] != sha256:
                 raise InputError(
-                    f"{name}: has sha256:{entry['sha256']}, {lock} pins "
-                    f"sha256:{pins[name]['sha256']}; remove its entry there to pin it anew"
+                    f"{name}: has sha256:{sha256}, {lock} pins sha256:{pins[name]['sha256']}; "
+                    "remove its entry there to pin it anew"
                 )
-            return False
-        pins[name] = dict(entry)
+            return
+        today = datetime.now(UTC).date().isoformat()
+        pins[name] = {"url": url, "size": size, "sha256": sha256, "pinned": today}
         write_atomically(lock, json.dumps(pins, indent=2, sort_keys=True) + "\n")
-    return True
+    print(f"{name}: {why}pinned sha256:{sha256} in {lock}: commit this file", flush=True)
