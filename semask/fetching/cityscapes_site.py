@@ -53,8 +53,8 @@ def fetch_package(package: str, folder: Path, *, mirrors: Mapping[str, str]) -> 
         try:
             with _plain_words(package):
                 _log_in(session, mirrors)
-        except _CutError as fault:
-            raise InputError(f"{SITE}/login: {reason_of(fault.cut)}") from None
+        except _CUT as fault:
+            raise InputError(f"{SITE}/login: {reason_of(fault)}") from None
         for attempt in range(RETRIES + 1):
             try:
                 with _plain_words(package), _quiet():
@@ -65,16 +65,12 @@ def fetch_package(package: str, folder: Path, *, mirrors: Mapping[str, str]) -> 
                         resume=True,
                     )
                 return target, session.md5
-            except _StartAnewError:
-                target.unlink()
-            except _CompleteError:
+            except _NothingMoreError:
                 break
-            except _CutError as fault:
+            except _CUT as fault:
                 if attempt == RETRIES:
-                    raise InputError(f"{SITE} {package}: {reason_of(fault.cut)}") from None
+                    raise InputError(f"{SITE} {package}: {reason_of(fault)}") from None
                 time.sleep(min(2**attempt, 30) if attempt else 0)
-            except _WrongMd5Error:
-                break
     with open(target, "rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != session.md5:
@@ -86,24 +82,8 @@ def fetch_package(package: str, folder: Path, *, mirrors: Mapping[str, str]) -> 
     return target, session.md5
 
 
-class _StartAnewError(Exception):
-    """The server sends the whole file, not the rest."""
-
-
-class _CompleteError(Exception):
-    """The server has nothing after what is there."""
-
-
-class _WrongMd5Error(Exception):
-    """csDownload finds that the file is not what the site says."""
-
-
-class _CutError(Exception):
-    """The connection ended in between."""
-
-    def __init__(self, cut: Exception):
-        super().__init__("the connection was cut")
-        self.cut = cut
+class _NothingMoreError(Exception):
+    """The server has nothing after what is there; whether that is right is yet to be seen."""
 
 
 class _Session(requests.Session):
@@ -147,7 +127,7 @@ class _Session(requests.Session):
         """Looks at the answer to a request for the file from some byte on."""
         start = self.target.stat().st_size
         if start and response.status_code == 416:
-            raise _CompleteError
+            raise _NothingMoreError
         response.raise_for_status()
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise InputError(
@@ -156,7 +136,10 @@ class _Session(requests.Session):
             )
         part = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         if start and (part is None or int(part[1]) != start):
-            raise _StartAnewError
+            # the whole file, not the rest: csDownload, which has it open, appends to nothing then
+            os.truncate(self.target, 0)
+            if part is not None:
+                raise requests.ConnectionError("another part than the one that was asked for")
         require_disk(
             self.target.parent, int(response.headers.get("Content-Length", 0)), self.package
         )
@@ -218,21 +201,19 @@ def _log_in(session: requests.Session, mirrors: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _plain_words(package: str) -> Iterator[None]:
-    """Turns what csDownload raises into what can be acted upon."""
+    """Turns what csDownload raises into what can be acted upon; cuts stay what they are."""
     try:
         yield
-    except (InputError, _StartAnewError, _CompleteError):
+    except (InputError, _NothingMoreError):
         raise
-    except requests.exceptions.SSLError as fault:
-        raise InputError(f"{SITE} {package}: {reason_of(fault)}") from None
-    except _CUT as fault:
-        raise _CutError(fault) from None
     except OSError as fault:
+        if isinstance(fault, _CUT) and not isinstance(fault, requests.exceptions.SSLError):
+            raise
         raise InputError(f"{SITE} {package}: {reason_of(fault)}") from None
     except Exception as fault:
         # csDownload raises plain Exceptions, told apart by what they say alone
         if "MD5" in str(fault):
-            raise _WrongMd5Error from None
+            raise _NothingMoreError from None
         if "do not exist or you don't have access" in str(fault):
             raise InputError(
                 f"{package}: the Cityscapes site does not offer it to this user; see {SITE}"
