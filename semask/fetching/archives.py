@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import stat
 import struct
 import zipfile
@@ -73,14 +74,24 @@ def extract(
         require_disk(folder, blocks, archive)
         # always the same name: what an interrupted run leaves behind, the next one removes
         temporary = folder / f".{archive.name}.unpacking"
-        files = [(info, path) for info, path in members if not info.is_dir()]
         for info, path in members:
             if path == (temporary.name,):
                 raise InputError(f"{archive}: refused: member {info.filename!r} has a name of ours")
             _check_way(folder, path, archive, is_dir=info.is_dir())
+        files = [(info, path) for info, path in members if not info.is_dir()]
         try:
             for info, path in files:
-                _write(opened, info, archive, folder, path, temporary, remedy)
+                _check_way(folder, path, archive, is_dir=False)
+                target = folder.joinpath(*path)
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _write(opened, info, archive, temporary, remedy)
+                    os.replace(temporary, target)
+                elif not _same(target, info):
+                    raise InputError(
+                        f"{target}: is there with other content than in {archive.name}; move it "
+                        "away, or unpack elsewhere"
+                    )
         except OSError as fault:
             raise InputError(
                 f"{archive}: unpacking into {folder} failed ({fault.strerror or fault}); set it "
@@ -236,35 +247,19 @@ def _check_way(folder: Path, path: tuple[str, ...], archive: Path, *, is_dir: bo
 
 
 def _write(
-    opened: zipfile.ZipFile, info: zipfile.ZipInfo, archive: Path, folder: Path,
-    path: tuple[str, ...], temporary: Path, remedy: str,
-) -> None:  # fmt: skip
-    target = folder.joinpath(*path)
-    _check_way(folder, path, archive, is_dir=False)
-    if target.exists():
-        if _same(target, info):
-            return
-        raise InputError(
-            f"{target}: is there with other content than in {archive.name}; move it away, or "
-            "unpack elsewhere"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, archive: Path, temporary: Path, remedy: str
+) -> None:
     temporary.unlink(missing_ok=True)
-    written = 0
     try:
+        # reads no more than the member says, so that a longer one fails by its checksum
         with opened.open(info) as member, open(temporary, "xb") as file:
-            while chunk := member.read(_CHUNK):
-                written += len(chunk)
-                if written > info.file_size:
-                    raise zipfile.BadZipFile("longer than it says")
-                file.write(chunk)
-            if written != info.file_size:
-                raise zipfile.BadZipFile("shorter than it says")
+            shutil.copyfileobj(member, file, _CHUNK)
+        if temporary.stat().st_size != info.file_size:
+            raise zipfile.BadZipFile("shorter than it says")
     except DAMAGE as fault:
         raise InputError(
             f"{archive}: member {info.filename!r} is damaged ({fault}); {remedy}"
         ) from None
-    os.replace(temporary, target)
 
 
 def _same(target: Path, info: zipfile.ZipInfo) -> bool:

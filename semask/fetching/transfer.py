@@ -84,34 +84,33 @@ def transfer(
     """
     with requests.Session() as session, _plain_words(url, instead):
         session.headers.update({"User-Agent": _AGENT, "Accept-Encoding": "identity"})
-        found = _locate(session, url, mirrors)
-    version = {
-        # where Drive keeps a file changes from request to request
-        "url": mirrored(url, mirrors),
-        "size": found["size"],
-        "validator": found["validator"],
-    }
-    if size is not None and found["size"] not in (None, size):
+        address, announced, validator = _locate(session, url, mirrors)
+    if size is not None and announced not in (None, size):
         raise InputError(
-            f"{url}: has {found['size']} bytes, {size} are expected; the file was replaced: "
+            f"{url}: has {announced} bytes, {size} are expected; the file was replaced: "
             "give a mirror that has the right one (config key downloads.mirrors)"
         )
+    # not the address: where Drive keeps a file changes from request to request
+    version = {"url": mirrored(url, mirrors), "size": announced, "validator": validator}
     partial = _partial_of(target, version, digest_known)
     done = partial.stat().st_size if partial else 0
-    if partial and done == found["size"]:
-        return _shared(partial.rename(target))
-    if found["size"] is not None:
-        require_disk(target.parent, found["size"] - done, url)
-    with _plain_words(url, instead):
-        try:
-            _run_gdown(found["url"], target)
-        except gdown.DownloadError as fault:
-            # the server does not do byte ranges: nothing is left but to begin again
-            if not done or "byte range" not in str(fault):
-                raise
-            _discard(target)
-            _run_gdown(found["url"], target)
-    return _shared(target)
+    if partial and done == announced:
+        partial.rename(target)
+    else:
+        if announced is not None:
+            require_disk(target.parent, announced - done, url)
+        with _plain_words(url, instead):
+            try:
+                _run_gdown(address, target)
+            except gdown.DownloadError as fault:
+                # the server does not do byte ranges: nothing is left but to begin again
+                if not done or "byte range" not in str(fault):
+                    raise
+                _discard(target)
+                _run_gdown(address, target)
+    # for whom the umask lets: gdown makes a file that nobody else can read
+    shutil.copymode(target.parent / _VERSION, target)
+    return target
 
 
 def looks_like_page(start: bytes) -> bool:
@@ -120,7 +119,9 @@ def looks_like_page(start: bytes) -> bool:
     return text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--"))
 
 
-def _locate(session: requests.Session, url: str, mirrors: Mapping[str, str]) -> dict[str, Any]:
+def _locate(
+    session: requests.Session, url: str, mirrors: Mapping[str, str]
+) -> tuple[str, int | None, str | None]:
     """Where a file really is, its size and what tells its version, without fetching it."""
     drive = url.startswith("drive:")
     address = f"{DRIVE}/uc?id={url.removeprefix('drive:')}" if drive else url
@@ -132,14 +133,10 @@ def _locate(session: requests.Session, url: str, mirrors: Mapping[str, str]) -> 
             response.raise_for_status()
             if not response.headers.get("Content-Type", "").startswith("text/html"):
                 length = response.headers.get("Content-Length", "")
-                tag = response.headers.get("ETag", "")
-                return {
-                    "url": mirrored(address, mirrors),
-                    "size": int(length) if length.isdigit() else None,
-                    "validator": response.headers.get("Last-Modified")
-                    if not tag or tag.startswith("W/")
-                    else tag,
-                }
+                tag: str | None = response.headers.get("ETag")
+                if not tag or tag.startswith("W/"):
+                    tag = response.headers.get("Last-Modified")
+                return mirrored(address, mirrors), int(length) if length.isdigit() else None, tag
             if not drive:
                 raise InputError(
                     f"{url}: the server sent a web page in place of the file; it may want a login "
@@ -162,12 +159,6 @@ def _partial_of(target: Path, version: Mapping[str, Any], digest_known: bool) ->
         partials = []
     known.write_text(json.dumps(version))
     return partials[0] if partials else None
-
-
-def _shared(target: Path) -> Path:
-    """The file, for whom the umask lets: gdown makes one that nobody else can read."""
-    shutil.copymode(target.parent / _VERSION, target)
-    return target
 
 
 def _discard(target: Path) -> None:
@@ -229,8 +220,7 @@ def reason_of(fault: Exception) -> str:
             return "the server's name is not known; check the network, or give a mirror"
         if "refused" in text:
             return "connection refused; check the network, or give a mirror"
-        return f"the connection was cut; {again}"
-    if isinstance(cause, requests.exceptions.ChunkedEncodingError):
+    if isinstance(cause, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return f"the connection was cut; {again}"
     if isinstance(cause, OSError) and cause.strerror:
         return f"{cause.strerror} ({cause.filename or 'while writing'}); {again}"
