@@ -5,32 +5,28 @@ the seed and on the sample's place in the run alone: not on the number of worker
 not on where a run was interrupted.
 """
 
-import re
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
-from semask.base import signals
-from semask.base.errors import InputError, LostLoaderError
+from semask.base.errors import InputError
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
+from semask.data.workers import loaded
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
 # streams that have nothing in common
 _ORDER, _AUGMENT, _SHUFFLE = 0, 1, 2
-
-_Item = TypeVar("_Item")
 
 
 def _paths(manifest: Mapping[str, Any], root: Path, labels: Path) -> list[tuple[Path, Path]]:
@@ -174,64 +170,18 @@ def training_batches(
     passes; sizes differ by one image at most where they cannot be equal.
     """
     share = _parts(global_batch, world_size)[rank]
-    return _loaded(
-        DataLoader(
-            samples,
-            batch_sampler=_RunSampler(iterations, global_batch, share, passes),
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=_be_a_worker,
-            pin_memory=pin_memory,
-            generator=_own_generator(),
-        )
+    return loaded(
+        samples,
+        workers=workers,
+        ahead=4,
+        batch_sampler=_RunSampler(iterations, global_batch, share, passes),
+        pin_memory=pin_memory,
     )
 
 
 def _parts(length: int, count: int) -> list[range]:
     bounds = [i * length // count for i in range(count + 1)]
     return [range(start, stop) for start, stop in pairwise(bounds)]
-
-
-def _loaded(loader: DataLoader[_Item]) -> Iterator[_Item]:
-    """What a loader yields; a fault in a worker arrives as the one line that it was there.
-
-    Raises:
-        LostLoaderError: a worker is gone.
-    """
-    try:
-        yield from _begun(loader)
-        return
-    except (RuntimeError, ConnectionError, EOFError) as fault:
-        if not (loader.num_workers and _worker_is_gone(fault)):
-            raise
-        # from within, so that its traceback keeps the loader: its end may wait for a lock that the
-        # worker held
-        raise LostLoaderError from fault
-    except InputError as fault:
-        # DataLoader raises it again with the worker's traceback as its message
-        message = str(fault).rpartition("InputError: ")[2].strip()
-    # not from within: the first one's traceback would keep the loader, and so the workers, alive
-    raise InputError(message)
-
-
-def _begun(loader: DataLoader[_Item]) -> Iterator[_Item]:
-    """Start the workers, and leave it to the next batch to find one gone.
-
-    torch sets a handler that raises for each lost worker at once, wherever the program is: while a
-    checkpoint is written, or a second time while the first loss is told.
-    """
-    before = signal.getsignal(signal.SIGCHLD)
-    batches = iter(loader)
-    signal.signal(signal.SIGCHLD, before)
-    return batches
-
-
-def _worker_is_gone(fault: Exception) -> bool:
-    if isinstance(fault, RuntimeError):
-        # how torch says so, also of the thread that takes from the workers
-        return bool(re.match(r"DataLoader worker \(pid|Pin memory thread exited", str(fault)))
-    # a lost connection: to a worker, unless it was raised in one
-    return "in DataLoader worker process" not in str(fault)
 
 
 class View(NamedTuple):
@@ -320,37 +270,17 @@ def evaluation_images(
     samples: EvaluationSet, *, rank: int, world_size: int, workers: int, pin_memory: bool
 ) -> Iterator[Example]:
     """One process's share of the images, one at a time; each image goes to one process only."""
-    yield from _loaded(
-        DataLoader(
-            samples,
-            batch_size=None,
-            sampler=range(rank, len(samples), world_size),
-            collate_fn=_as_it_is,
-            num_workers=workers,
-            # some images ahead; those of many views are large
-            prefetch_factor=(2 if len(samples.views) == 1 else 1) if workers else None,
-            worker_init_fn=_be_a_worker,
-            pin_memory=pin_memory,
-            generator=_own_generator(),
-        )
+    yield from loaded(
+        samples,
+        workers=workers,
+        # some images ahead; those of many views are large
+        ahead=2 if len(samples.views) == 1 else 1,
+        batch_size=None,
+        sampler=range(rank, len(samples), world_size),
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
     )
 
 
 def _as_it_is(example: Any) -> Any:
     return example
-
-
-def _own_generator() -> torch.Generator:
-    """What a loader draws its workers' seeds from, which nothing here uses.
-
-    By default it draws from torch's global generator: a run that goes on makes one loader more
-    than an undisturbed one, so its dropout would draw other numbers.
-    """
-    return torch.Generator()
-
-
-def _be_a_worker(worker: int) -> None:
-    signals.leave_to_parent()
-    # every worker is a process of its own; OpenCV's thread pool would only oversubscribe the cores
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

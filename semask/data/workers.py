@@ -1,0 +1,81 @@
+"""torch's loader with processes of its own that load: how they begin, fail and end."""
+
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from semask.base import signals
+from semask.base.errors import InputError, LostLoaderError
+
+_Item = TypeVar("_Item")
+
+
+def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any) -> Iterator[_Item]:
+    """What a loader yields; a fault in a worker arrives as the one line that it was there.
+
+    Args:
+        samples: what is loaded.
+        workers: how many processes load it (0: this one).
+        ahead: items that each of them has ready.
+        options: of `torch.utils.data.DataLoader`.
+
+    Raises:
+        LostLoaderError: a worker is gone.
+    """
+    loader = DataLoader(
+        samples,
+        num_workers=workers,
+        prefetch_factor=ahead if workers else None,
+        worker_init_fn=_be_a_worker,
+        # Nothing here uses the seeds that it draws for its workers. By default it draws them from
+        # torch's global generator: a run that goes on makes one loader more than an undisturbed
+        # one, so its dropout would draw other numbers.
+        generator=torch.Generator(),
+        **options,
+    )
+    try:
+        yield from _begun(loader)
+        return
+    except (RuntimeError, ConnectionError, EOFError) as fault:
+        if not (workers and _worker_is_gone(fault)):
+            raise
+        # from within, so that its traceback keeps the loader: its end may wait for a lock that the
+        # worker held
+        raise LostLoaderError from fault
+    except InputError as fault:
+        # DataLoader raises it again with the worker's traceback as its message
+        message = str(fault).rpartition("InputError: ")[2].strip()
+    # not from within: the first one's traceback would keep the loader, and so the workers, alive
+    raise InputError(message)
+
+
+def _begun(loader: DataLoader[_Item]) -> Iterator[_Item]:
+    """Start the workers, and leave it to the next batch to find one gone.
+
+    torch sets a handler that raises for each lost worker at once, wherever the program is: while a
+    checkpoint is written, or a second time while the first loss is told.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _worker_is_gone(fault: Exception) -> bool:
+    if isinstance(fault, RuntimeError):
+        # how torch says so, also of the thread that takes from the workers
+        return bool(re.match(r"DataLoader worker \(pid|Pin memory thread exited", str(fault)))
+    # a lost connection: to a worker, unless it was raised in one
+    return "in DataLoader worker process" not in str(fault)
+
+
+def _be_a_worker(worker: int) -> None:
+    signals.leave_to_parent()
+    # every worker is a process of its own; OpenCV's thread pool would only oversubscribe the cores
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
