@@ -18,6 +18,8 @@ from filelock import FileLock
 HERE = Path(__file__).parent
 NAME = "simulated_npu_device"
 SOURCES = ("runtime.cpp", "operators.cpp")
+# as it is when this is imported: what tests later have in its place does not outlast them
+FOLDER = Path(tempfile.gettempdir())
 
 
 class CannotBuildError(Exception):
@@ -39,7 +41,7 @@ def build() -> Path:
     digest = hashlib.sha256(torch.__version__.encode())
     for name in ("runtime.h", *SOURCES):
         digest.update((HERE / name).read_bytes())
-    folder = Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}-{digest.hexdigest()[:16]}"
+    folder = FOLDER / f"{NAME}-{os.getuid()}-{digest.hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
     library = folder / f"{NAME}.so"
     with FileLock(folder.with_suffix(".lock")):

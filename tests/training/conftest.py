@@ -17,7 +17,7 @@ from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
 from semask.data.streets import generate
 
-from ..warm import warm_trainer
+from ..warm import Started, warm_scripts
 
 CONFIG: dict[str, Any] = {
     "experiment": "test",
@@ -96,7 +96,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finish(process: "subprocess.Popen[str]", ok: bool = True) -> str:
+Process = subprocess.Popen[str] | Started
+
+
+def finish(process: Process, ok: bool = True) -> str:
     """Wait for a run and give back what it printed."""
     printed, _ = process.communicate(timeout=300)
     assert (process.returncode == 0) == ok, printed
@@ -152,36 +155,52 @@ class Trainer:
         environment: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
         **arguments: Any,
-    ) -> "subprocess.Popen[str]":
-        """Start a run with the arguments of `options`, in a process of its own."""
-        command = [*wrapper, sys.executable, *script, *self.options(**arguments)]
+    ) -> Process:
+        """Start a run with the arguments of `options`, to be interrupted or looked at.
+
+        In a process of its own, whose children are those of the run, unless there is but one that
+        can be a fork.
+        """
+        options = self.options(**arguments)
         self.folder.mkdir(exist_ok=True)
+        variables = {**os.environ, **(environment or {})}
+        alone = arguments.get("processes", 1) == 1 and arguments.get("device", "cpu") == "cpu"
+        if alone and not wrapper:
+            _, module, *first = script
+            return warm_scripts().start(
+                module, [*first, *options], self.folder, environment=variables, timeout=300
+            )
         return subprocess.Popen(
-            command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            [*wrapper, sys.executable, *script, *options], cwd=self.folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=variables,
         )  # fmt: skip
 
     def run(
-        self, ok: bool = True, variables: Mapping[str, str] | None = None, **arguments: Any
+        self,
+        ok: bool = True,
+        script: Sequence[str] = ("-m", "workflow_scripts.train"),
+        environment: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        **arguments: Any,
     ) -> str:
         """Run to the end and give back what was printed.
 
-        `variables` are added to the environment once Python has started.
+        The environment is added to once Python has started, unless there is a `wrapper`.
         A run that nothing was kept of keeps nothing but what its evaluations do: checkpoints take
         as long as iterations, and whoever interrupts a run says so by `start`.
         """
         if not (self.folder / "work").exists():
             arguments.setdefault("fault_tolerance", {"checkpoint_iterations": None})
-        if {"script", "environment", "wrapper"} & {*arguments}:  # Python is to start anew
-            return finish(self.start(**arguments), ok)
+        if wrapper:
+            started = self.start(script, environment, wrapper, **arguments)
+            return finish(started, ok)
         self.folder.mkdir(exist_ok=True)
-        options = self.options(**arguments)
-        done = warm_trainer().run(
-            "workflow_scripts.train",
-            options,
+        _, module, *first = script
+        done = warm_scripts().run(
+            module,
+            [*first, *self.options(**arguments)],
             self.folder,
-            environment={**os.environ, **(variables or {})},
+            environment={**os.environ, **(environment or {})},
             timeout=300,
             together=True,
         )
@@ -201,7 +220,7 @@ class Trainer:
         """Train until an iteration is in the log and there is a checkpoint, then kill the run."""
         self.killed_when(lambda: self.reached(iteration) and bool(self.checkpoints()), **arguments)
 
-    def wait_for(self, process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
+    def wait_for(self, process: Process, reached: Callable[[], bool]) -> None:
         """Wait until something is reached; the run must not end before."""
         deadline = time.monotonic() + 180
         while not reached():
@@ -213,17 +232,17 @@ class Trainer:
         """Whether the log of the unfinished run has come to an iteration."""
         return any(x["iteration"] >= iteration for x in self.lines(self.folder / "work/log.jsonl"))
 
-    def children(self, process: "subprocess.Popen[str]") -> list[int]:
+    def children(self, process: Process) -> list[int]:
         """All processes that a run has started, also those in sessions of their own."""
         return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
 
-    def ranks(self, process: "subprocess.Popen[str]") -> list[int]:
+    def ranks(self, process: Process) -> list[int]:
         """The training processes of a run of several, by rank."""
         workers = psutil.Process(process.pid).children()
         by_rank = {int(worker.environ()["RANK"]): worker.pid for worker in workers}
         return [by_rank[rank] for rank in sorted(by_rank)]
 
-    def kill(self, process: "subprocess.Popen[str]") -> None:
+    def kill(self, process: Process) -> None:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
         process.kill()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import Trainer, finish
+from .conftest import Trainer
 
 DETERMINISTIC = {"numerics": {"deterministic": True}}
 
@@ -16,15 +16,11 @@ def test_two_runs_give_the_same_bits(
     """With two processes that have workers, dropout, drop-path and mined pixels."""
     environment = request.getfixturevalue("simulated_npu")() if device == "npu" else None
     runs = [trainer("first"), trainer("second")]
-    started = [
-        run.start(
+    for run in runs:
+        run.run(
             device=device, environment=environment, processes=2, hard_pixels=200, iterations=2,
             evaluate_every=2, parts=DETERMINISTIC,
-        )
-        for run in runs
-    ]  # fmt: skip
-    for process in started:
-        finish(process)
+        )  # fmt: skip
     first, second = runs
     assert first.record()["recipe"]["numerics"]["deterministic"]
     assert first.curve() == second.curve()

@@ -320,10 +320,13 @@ def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
 
 def test_a_stalled_process_is_named(trainer: Trainers) -> None:
     run = trainer("a")
-    quick = {"stall_minutes": 0.5}  # a slow machine takes a while to import torch
+    quick = {"stall_minutes": 0.4}  # a slow machine takes a while to import torch
     started = run.start(processes=2, iterations=400, evaluate_every=400, fault_tolerance=quick)
     run.wait_for(started, lambda: run.reached(2))
-    psutil.Process(run.ranks(started)[1]).suspend()
+    first, second = map(psutil.Process, run.ranks(started))
+    second.suspend()
+    first.wait(timeout=120)
+    second.resume()  # torch's agent has asked it to end, and would wait half a minute for that
     printed, _ = started.communicate(timeout=120)
     [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: process 1 of 2 has not answered for 0.")

@@ -98,7 +98,7 @@ def test_variables_of_another_launcher_change_nothing(
     variables: Mapping[str, str],
 ) -> None:
     run = trainer("a")
-    run.run(processes=processes, variables=variables, **SHORT)
+    run.run(processes=processes, environment=variables, **SHORT)
     assert run.curve() == alone(processes).curve()
     weights = [made.folder / "last.safetensors" for made in (run, alone(processes))]
     assert sha256(weights[0]) == sha256(weights[1])

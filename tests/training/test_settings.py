@@ -1,6 +1,5 @@
 """Settings of a recipe, seen in what training does: weights to start from, hard pixels, faults."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,7 +152,7 @@ def test_lower_precisions_follow_fp32(trainer: Make, precision: str) -> None:
 def test_steps_that_overflow_are_skipped_and_counted(trainer: Make) -> None:
     """With a huge learning rate activations grow until gradients overflow in fp16."""
     run = trainer("fp16")
-    run.run(iterations=4, evaluate_every=2, precision="fp16", environment=overflowing(run))
+    run.run(iterations=4, evaluate_every=2, precision="fp16", **overflowing(run))
     skipped = [line["iteration"] for line in run.lines() if line.get("skipped")]
     figures = run.record()["figures"]["precision"]
     assert figures["skipped_steps"] == len(skipped) > 0
@@ -162,7 +161,7 @@ def test_steps_that_overflow_are_skipped_and_counted(trainer: Make) -> None:
 
 def test_the_loss_scale_survives_an_interruption(trainer: Make) -> None:
     whole, cut = trainer("whole"), trainer("cut")
-    settings: dict[str, Any] = {"precision": "fp16", "environment": overflowing(whole)}
+    settings: dict[str, Any] = {"precision": "fp16", **overflowing(whole)}
     whole.run(**settings)
     cut.killed_after(2, **settings)
     cut.run(**settings)
@@ -170,17 +169,21 @@ def test_the_loss_scale_survives_an_interruption(trainer: Make) -> None:
     assert cut.record()["figures"]["precision"] == whole.record()["figures"]["precision"]
 
 
-def overflowing(run: Trainer) -> dict[str, str]:
-    """Environment in which loss scales start so high that the first gradients overflow."""
+def overflowing(run: Trainer) -> dict[str, Any]:
+    """A trainer whose loss scales start so high that the first gradients overflow."""
     run.folder.mkdir(exist_ok=True)
-    (run.folder / "sitecustomize.py").write_text(
+    (run.folder / "overflowing.py").write_text(
         "import torch\n"
+        "from semask.workflow import guard\n"
+        "from workflow_scripts import train\n"
         "plain = torch.amp.GradScaler\n"
         "def scaler(device, enabled):\n"
         "    return plain(device, init_scale=2.0**100, enabled=enabled)\n"
         "torch.amp.GradScaler = scaler\n"
+        "guard.run(train.main)\n"
     )
-    return {"PYTHONPATH": os.pathsep.join([str(run.folder), os.environ.get("PYTHONPATH", "")])}
+    environment = {"PYTHONPATH": str(run.folder)}
+    return {"script": ("-m", "overflowing"), "environment": environment}
 
 
 def test_numerics_change_the_run_and_are_recorded(trainer: Make) -> None:
