@@ -46,12 +46,13 @@ def ask(service: str, command: list[str], packages: list[str]) -> list[str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "requirements.txt")
-        listed.write_text("\n".join(packages) + "\n")
+        listed.write_text("\n".join(packages) + "\n", encoding="utf-8")
         options = ["--requirement", str(listed), "--no-deps", "--disable-pip", "--format", "json"]
         done = subprocess.run(
             [*command, "--vulnerability-service", service, "--progress-spinner", "off", *options],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
     try:
         dependencies = json.loads(done.stdout)["dependencies"]

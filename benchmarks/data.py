@@ -30,8 +30,8 @@ def scenes(count: int, size: tuple[int, int] = SIZE) -> dict[str, Any]:
         for path in sorted((root / "leftImg8bit" / "train").rglob("*.png")):
             _add_noise(path)
         part = convert_part(sets.load("streets"), root, "train", "alder", labels, processes=2)
-        kept.write_text(json.dumps(merge([part])))
-    return {**json.loads(kept.read_text()), "root": root, "labels": labels}
+        kept.write_text(json.dumps(merge([part])), encoding="utf-8")
+    return {**json.loads(kept.read_text(encoding="utf-8")), "root": root, "labels": labels}
 
 
 def _add_noise(path: Path) -> None:

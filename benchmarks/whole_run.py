@@ -171,7 +171,7 @@ def _config(
 ) -> dict[str, Any]:
     import yaml
 
-    config = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
+    config = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))])
     settings = _augmentation(split, arguments)
     augmentation = {
         "scale": list(settings.scale),

@@ -75,7 +75,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def config() -> dict[str, Any]:
     """The embedded experiment's configuration."""
-    return assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
+    return assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))])
 
 
 @pytest.fixture(scope="session")
@@ -180,4 +180,4 @@ def recipe(**training: Any) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -26,10 +26,11 @@ def audit(folder: Path, **services: tuple[int, Any, str]) -> tuple[int, str]:
         "assert 'pytest==' in packages and 'semask' not in packages and '+' not in packages\n"
         "code, found, message = services[service]\n"
         "print(json.dumps({'dependencies': found}) if found else '')\n"
-        "print(message, file=sys.stderr)\nsys.exit(code)\n"
+        "print(message, file=sys.stderr)\nsys.exit(code)\n",
+        encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, SCRIPT, sys.executable, stub], capture_output=True, text=True
+        [sys.executable, SCRIPT, sys.executable, stub], capture_output=True, encoding="utf-8"
     )
     return done.returncode, done.stdout + done.stderr
 

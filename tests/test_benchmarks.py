@@ -103,10 +103,10 @@ def test_every_benchmark_runs(name, options, tmp_path):
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--rounds", "1"]
     done = subprocess.run(
         [*command, "--output", tmp_path, *options],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=1200,
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    kept = json.loads((tmp_path / f"{name}-quick.json").read_text())
+    kept = json.loads((tmp_path / f"{name}-quick.json").read_text(encoding="utf-8"))
     assert kept["machine"]["torch"]
     assert kept["results"]
 
@@ -116,7 +116,7 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
         pytest.skip("there is one")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--output", tmp_path],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300,
     )  # fmt: skip
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1

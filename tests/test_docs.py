@@ -20,7 +20,7 @@ FOLDERS = (
 )
 # what a page tells its reader to write
 TO_BE_WRITTEN = {"semask/data/sets/NAME.py", "semask/data/sets/camvid.py"}
-SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
 FILES = (".csv", ".json", ".md")  # `table.csv` is no key of `table`
 
 PATH = re.compile(rf"(?<![\w./:-])(?:{FOLDERS})/(?:[\w./*-]|\{{[\w,]+\}})*(?<=[\w}}])")
@@ -62,7 +62,7 @@ def missing_files(name: str) -> list[str]:
 def missing_targets(name: str) -> list[str]:
     """What a page names as a target of make and is none."""
     targets = set(re.findall(r"^make ([a-z][a-z-]*)", code_of(name), re.MULTILINE))
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     return sorted(targets - set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)))
 
 

@@ -12,13 +12,13 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 ENVS = REPOSITORY / "envs"
-PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA = ("cpu", "gpu", "gpu_beside_npu", "npu")
 
 
 def pip_requirements(name: str) -> dict[str, str]:
     """Version of each package that an environment installs by pip; options are left out."""
-    environment: Any = yaml.safe_load((ENVS / f"{name}.yaml").read_text())
+    environment: Any = yaml.safe_load((ENVS / f"{name}.yaml").read_text(encoding="utf-8"))
     listed = next(part for part in environment["dependencies"] if isinstance(part, dict))["pip"]
     return requirements([line for line in listed if not line.startswith("--")])
 
@@ -63,7 +63,7 @@ def test_gpu_and_npu_of_one_comparison_have_one_torch() -> None:
 @pytest.mark.parametrize("device", ["gpu", "npu"])
 def test_container_files(device: str) -> None:
     """They cannot be built here; what they say is checked as far as it can be read."""
-    text = (ENVS / f"Containerfile.{device}").read_text()
+    text = (ENVS / f"Containerfile.{device}").read_text(encoding="utf-8")
     instructions = [
         line.split(maxsplit=1)
         for line in re.sub(r"\\\n", " ", text).splitlines()
@@ -88,11 +88,12 @@ def test_container_files(device: str) -> None:
 def test_the_settings_for_npus_can_be_sourced(tmp_path: Path) -> None:
     script = ENVS / "npu.sh"
     done = subprocess.run(
-        ["bash", "-euc", f"source '{script}'; env"], capture_output=True, text=True, check=True,
+        ["bash", "-euc", f"source '{script}'; env"],
+        capture_output=True, encoding="utf-8", check=True,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
     )  # fmt: skip
     exported = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    names = re.findall(r"^export (\w+)=", script.read_text(), re.MULTILINE)
+    names = re.findall(r"^export (\w+)=", script.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(names) >= 6
     from semask.devices.description import _TELLING
 

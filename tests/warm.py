@@ -63,7 +63,7 @@ class Started:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         self.wait(timeout)
-        return self.stdout.read_text(), None
+        return self.stdout.read_text("utf-8"), None
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -103,7 +103,7 @@ class Warm:
         made = Path(self.folder.name, "bin/python")
         made.parent.mkdir()
         command = [sys.executable, "-I", "-S", HERE / "warm_python.py", self.socket, sys.executable]
-        made.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n')
+        made.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n', encoding="utf-8")
         made.chmod(0o755)
         return made
 
@@ -136,7 +136,11 @@ class Warm:
             except ConnectionRefusedError:  # bound, not yet listening
                 time.sleep(0.01)
         body = json.dumps(asked).encode()
-        with open(os.devnull) as nothing, open(stdout, "ab") as out, open(stderr, "ab") as error:
+        with (
+            open(os.devnull, encoding="utf-8") as nothing,
+            open(stdout, "ab") as out,
+            open(stderr, "ab") as error,
+        ):
             streams = [stream.fileno() for stream in (nothing, out, error)]
             socket.send_fds(connection, [len(body).to_bytes(8)], streams)
         connection.sendall(body)
@@ -156,12 +160,12 @@ class Warm:
         """Run a command line; with `together` standard error goes into standard output."""
         streams = {name: Path(self.folder.name, name) for name in ("stdout", "stderr")}
         for path in streams.values():
-            path.write_text("")
+            path.write_text("", "utf-8")
         stderr = streams["stdout" if together else "stderr"]
         started = self._ask(
             module, arguments, folder, streams["stdout"], stderr, environment, umask, timeout
         )
-        return Ended(started.wait(), *(path.read_text() for path in streams.values()))
+        return Ended(started.wait(), *(path.read_text("utf-8") for path in streams.values()))
 
     def start(
         self,

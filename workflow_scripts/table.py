@@ -79,7 +79,7 @@ def main() -> None:
             evaluated,
             lambda name: read_log(beside[name] / "log.jsonl"),
             {name: beside[name] / "predictions.png" for name in evaluated},
-            {path.stem: " ".join(path.read_text().split()) for path in arguments.captions},
+            {path.stem: " ".join(path.read_text("utf-8").split()) for path in arguments.captions},
             arguments.template,
             arguments.style,
             arguments.report,

@@ -59,7 +59,7 @@ def report(message: str) -> None:
         sys.stderr.write(message)
         return
     try:
-        with open(_log, "a") as file:
+        with open(_log, "a", encoding="utf-8") as file:
             file.write(message)
     except OSError:  # on a full disk, for example, which may be what the message is about
         sys.stderr.write(message)

@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import platform
 import shlex
 import socket
@@ -94,7 +93,12 @@ def code_version() -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=True
+        ["git", "-C", str(root), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=30,
+        check=True,
     )
     return done.stdout.strip()
 

@@ -54,7 +54,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         InputError: one line that names the key, what is wrong and what is allowed.
     """
     _check_mirrors(config)
-    fault = first_fault(dict(config), yaml.safe_load(schema_file.read_text()))
+    fault = first_fault(dict(config), yaml.safe_load(schema_file.read_text(encoding="utf-8")))
     if fault is not None:
         raise InputError(f"config: {fault}")
     _check_dataset(config["dataset"], config["model"]["num_classes"])

@@ -1,8 +1,6 @@
 """What a device is, in words and for records: its name and what drives it."""
 
 import importlib
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import re
@@ -78,7 +76,7 @@ def found_here() -> dict[str, str]:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo") as lines:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
             for line in lines:
                 if line.startswith("model name"):
                     return line.split(":", 1)[1].strip()
@@ -89,7 +87,9 @@ def _cpu_name() -> str:
 
 def _first_line(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None

@@ -29,11 +29,13 @@ def copied() -> Iterator[Callable[[], str]]:
         )
         assert tee.stdin is not None
         # progress bars look whether Python's standard error is a terminal
-        sys.stderr = os.fdopen(os.dup(shown), "w", buffering=1)
+        sys.stderr = os.fdopen(
+            os.dup(shown), "w", buffering=1, encoding=python.encoding, errors=python.errors
+        )
         os.dup2(tee.stdin.fileno(), 2)
         tee.stdin.close()
         try:
-            yield lambda: last_words[0] if last_words else path.read_text(errors="replace")
+            yield lambda: last_words[0] if last_words else path.read_text("utf-8", "replace")
         finally:
             os.dup2(shown, 2)
             os.close(shown)
@@ -44,4 +46,4 @@ def copied() -> Iterator[Callable[[], str]]:
             except subprocess.TimeoutExpired:  # a process started in between holds its end
                 tee.kill()
                 tee.wait()
-            last_words.append(path.read_text(errors="replace"))
+            last_words.append(path.read_text("utf-8", "replace"))

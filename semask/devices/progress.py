@@ -74,7 +74,9 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
         if folder is not None:
             try:
                 written = folder / f".{rank}"
-                written.write_text(json.dumps({"point": _point, "heard": time.time()}))
+                written.write_text(
+                    json.dumps({"point": _point, "heard": time.time()}), encoding="utf-8"
+                )
                 written.replace(folder / str(rank))
             except OSError:
                 pass  # a full disk is for those to report who have something to lose
@@ -94,7 +96,7 @@ def _read(folder: Path, processes: int) -> dict[int, tuple[Point, float]]:
     found = {}
     for rank in range(processes):
         try:
-            place: Any = json.loads((folder / str(rank)).read_text())
+            place: Any = json.loads((folder / str(rank)).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # not there yet, or on another machine
         found[rank] = (Point(*place["point"]), float(place["heard"]))

@@ -66,7 +66,12 @@ def _scontrol(*arguments: str) -> str:
     command = ["scontrol", *arguments]
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=True
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError) as fault:
         said = getattr(fault, "stderr", None) or str(fault)

@@ -157,7 +157,7 @@ def _partial_of(target: Path, version: Mapping[str, Any], digest_known: bool) ->
     if not same or len(partials) > 1 or not (version["validator"] or digest_known):
         _discard(target)
         partials = []
-    known.write_text(json.dumps(version))
+    known.write_text(json.dumps(version), encoding="utf-8")
     return partials[0] if partials else None
 
 

@@ -72,9 +72,9 @@ def write_report(
     measured = [row for row in together if row["kind"] == "measured"]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"cells": cells.cells_of, "numbers": numbers_of, "origins": origins_of}
-    page = environment.from_string(template.read_text()).render(
+    page = environment.from_string(template.read_text("utf-8")).render(
         experiment=table["experiment"],
-        css=style.read_text(),
+        css=style.read_text("utf-8"),
         words=cells,
         rows=together,
         beside=measured if cells.is_beside_published(together) else [],

@@ -19,7 +19,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
         if line.endswith("\n"):
             try:
                 lines.append({**json.loads(line)})

@@ -237,7 +237,7 @@ def refuse_given_up(path: Path, attempt: int) -> None:
     """
     note = path / _GIVEN_UP
     if attempt > 1 and note.exists():
-        raise GivenUpError(note.read_text().strip())
+        raise GivenUpError(note.read_text(encoding="utf-8").strip())
     note.unlink(missing_ok=True)
 
 

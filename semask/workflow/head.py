@@ -110,8 +110,9 @@ def _jobs_left() -> dict[str, str]:
     command = ["squeue", "--me", "--noheader", "--format=%A|%k|%Z"]
     for _ in range(_LOOKS):
         with suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-            jobs = [line.split("|", 2) for line in done.stdout.splitlines()]
+            done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+            # names of folders are in it
+            jobs = [line.split("|", 2) for line in os.fsdecode(done.stdout).splitlines()]
             # the executor's comment names the rule
             return {
                 number: comment

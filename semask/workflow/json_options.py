@@ -90,4 +90,4 @@ def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
 
 @cache  # read for several options, a tenth of a second each
 def _whole_schema() -> Any:
-    return yaml.safe_load(_SCHEMA.read_text())
+    return yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))

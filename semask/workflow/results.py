@@ -94,5 +94,5 @@ def _shown(made: Any, report: Path) -> str:
     path = Path(made.json)
     # a storage provider may have taken it away again
     if path.is_file():
-        lines[:0] = ["", first_rows(json.loads(path.read_text())), ""]
+        lines[:0] = ["", first_rows(json.loads(path.read_text(encoding="utf-8"))), ""]
     return "\n".join(lines)

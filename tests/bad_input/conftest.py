@@ -56,7 +56,7 @@ class Commands:
             cwd=folder,
             env=self.environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=120,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -109,12 +109,12 @@ class Place:
 
     def edit(self, name: str, change: Callable[[Any], object]) -> None:
         """Change a JSON file."""
-        content = json.loads((self.folder / name).read_text())
+        content = json.loads((self.folder / name).read_text(encoding="utf-8"))
         change(content)
         self.write(name, json.dumps(content))
 
     def replace(self, name: str, old: str, new: str) -> None:
-        text = (self.folder / name).read_text()
+        text = (self.folder / name).read_text(encoding="utf-8")
         assert old in text
         self.write(name, text.replace(old, new, 1))
 
@@ -149,7 +149,7 @@ class Place:
         assert ended.status == 1, ended
         assert ended.stderr == ""
         assert "Traceback" not in ended.stdout
-        text = (self.folder / "error.log").read_text()
+        text = (self.folder / "error.log").read_text(encoding="utf-8")
         line = text.removesuffix("\n")
         assert len(text.splitlines()) == 1, text
         assert line.startswith("error: ")
@@ -196,12 +196,12 @@ def _data_set(root: Path) -> None:
                 {"label": "car", "polygon": [[4, 4], [12, 4], [12, 12], [4, 12]]},
             ]
             content = {"imgHeight": HEIGHT, "imgWidth": WIDTH, "objects": objects}
-            label.write_text(json.dumps(content))
+            label.write_text(json.dumps(content), encoding="utf-8")
 
 
 def recipe() -> dict[str, Any]:
     """The embedded experiment's recipe for an image of this size."""
-    config = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
+    config = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))])
     del config["model"]["pretrained"]
     config["evaluation"] = {"scale": [WIDTH, HEIGHT], "sliding_window": None}
     config["dataset"] = "streets"

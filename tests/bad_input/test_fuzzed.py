@@ -106,7 +106,7 @@ def mutated(draw: st.DrawFn, whole: Any) -> Any:
 
 @cache
 def overlay(name: str) -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((REPOSITORY / name).read_text())
+    read: dict[str, Any] = yaml.safe_load((REPOSITORY / name).read_text(encoding="utf-8"))
     return read
 
 
@@ -180,7 +180,7 @@ def test_records(tmp_path: Path, make_record: Any, data: st.DataObject, kind: st
     if data.draw(st.booleans()):
         path.write_bytes(damaged(whole, data))
     else:
-        path.write_text(json.dumps(data.draw(mutated(record)), skipkeys=True))
+        path.write_text(json.dumps(data.draw(mutated(record)), skipkeys=True), encoding="utf-8")
     found = read_or_refused(lambda: read_record(path, kind), f"{path}: ")
     assert found in (None, record)
 

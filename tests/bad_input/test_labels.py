@@ -140,7 +140,7 @@ CASES = [
 
 def test_good_input(place: Place) -> None:
     assert place.run("labels", LABELS).status == 0
-    assert json.loads((place / "converted/ulm.json").read_text())["part"] == "ulm"
+    assert json.loads((place / "converted/ulm.json").read_text(encoding="utf-8"))["part"] == "ulm"
 
 
 @named(CASES)

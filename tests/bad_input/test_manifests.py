@@ -182,7 +182,7 @@ def test_good_input(place: Place, name: str, options: dict[str, Any]) -> None:
     ended = place.run(name, options)
     assert ended.status == 0, ended
     written = options.get("--output") or options["--record"]
-    assert json.loads((place / written).read_text())
+    assert json.loads((place / written).read_text(encoding="utf-8"))
 
 
 @named(MANIFEST_CASES)

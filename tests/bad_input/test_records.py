@@ -83,7 +83,7 @@ def prediction(**entry: Any) -> Callable[[Place], None]:
     """A manifest of saved predictions with one entry, of the right evaluation."""
 
     def spoil(place: Place) -> None:
-        record = json.loads((place / EVALUATE).read_text())
+        record = json.loads((place / EVALUATE).read_text(encoding="utf-8"))
         same = {key: record[key] for key in ("data_fingerprint", "weights_digest")}
         place.write("run/predictions.json", json.dumps({**same, "files": {"best": [entry]}}))
 

@@ -19,7 +19,7 @@ from .conftest import HEIGHT, REPOSITORY, WIDTH, Case, Place, named, nothing
 
 PTH = "run/semask_nano.pth"
 BEST = "run/best.safetensors"
-CONFIG = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text())])
+CONFIG = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))])
 MODEL = {key: value for key, value in CONFIG["model"].items() if key != "pretrained"}
 
 

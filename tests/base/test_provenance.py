@@ -24,7 +24,7 @@ def digest(copy: Path, call: str) -> str:
     """The digest as a fresh process computes it in a copy of the sources."""
     code = f"from semask.base.provenance import source_digest; print(source_digest({call}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=copy, capture_output=True, encoding="utf-8", check=True
     )
     return done.stdout
 
@@ -40,7 +40,7 @@ def test_only_what_a_script_imports_counts(copy: Path) -> None:
 
     def changed_by(file: str) -> set[str]:
         before = {name: digest(copy, call) for name, call in calls.items()}
-        with open(copy / file, "a") as source:
+        with open(copy / file, "a", encoding="utf-8") as source:
             source.write("\n# a comment\n")
         return {name for name, call in calls.items() if digest(copy, call) != before[name]}
 

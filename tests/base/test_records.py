@@ -33,8 +33,8 @@ def test_a_truncated_record_is_refused_at_every_length(make_record: Any, tmp_pat
 def test_another_schema_version_is_refused(make_record: Any, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     write_record(path, "train", **make_record("train"))
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "schema": SCHEMA + 1}))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "schema": SCHEMA + 1}), encoding="utf-8")
     with pytest.raises(InputError, match=rf"r\.json.*version {SCHEMA + 1}.*reads {SCHEMA}"):
         read_record(path, "train")
 
@@ -49,7 +49,7 @@ def test_another_kind_is_refused(make_record: Any, tmp_path: Path) -> None:
 def test_an_edited_figure_is_noticed(make_record: Any, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     write_record(path, "evaluate", **make_record("evaluate"))
-    path.write_text(path.read_text().replace("45.0", "79.0"))
+    path.write_text(path.read_text(encoding="utf-8").replace("45.0", "79.0"), encoding="utf-8")
     with pytest.raises(InputError, match=r"r\.json: changed after it was written"):
         read_record(path, "evaluate")
 
@@ -57,9 +57,9 @@ def test_an_edited_figure_is_noticed(make_record: Any, tmp_path: Path) -> None:
 def test_a_missing_key_is_named(make_record: Any, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     write_record(path, "train", **make_record("train"))
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     del record["figures"]["speed"]["fps"]
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(InputError, match=r"r\.json: figures\.speed: 'fps'"):
         read_record(path, "train")
 

@@ -33,7 +33,7 @@ def results(tmp_path: Path, make_record: Any) -> Path:
     }
     for kind in ("train", "evaluate"):
         write_record(run / f"{kind}.json", kind, **make_record(kind, **common))
-    (run / "log.jsonl").write_text("{}\n")
+    (run / "log.jsonl").write_text("{}\n", encoding="utf-8")
     return folder
 
 
@@ -229,7 +229,7 @@ def test_a_bundle_that_would_fill_the_disk_is_refused(bundle: Path, tmp_path: Pa
 def test_what_a_killed_unpacking_left_is_replaced(bundle: Path, tmp_path: Path) -> None:
     left = tmp_path / ".imported.unpacking" / RUN
     left.mkdir(parents=True)
-    (left / "train.json").write_text("half of")
+    (left / "train.json").write_text("half of", encoding="utf-8")
     unpack(bundle, tmp_path / "imported")
     assert not left.exists()
     assert sorted(path.name for path in (tmp_path / "imported" / RUN).iterdir()) == sorted(

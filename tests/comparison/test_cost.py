@@ -34,14 +34,14 @@ from workflow_scripts.cost import configs_of
 from ..conftest import REPOSITORY
 
 NANO = {"variant": "nano", "num_classes": 19}
-DOCUMENTED = (REPOSITORY / "docs" / "cost.md").read_text()
+DOCUMENTED = (REPOSITORY / "docs" / "cost.md").read_text(encoding="utf-8")
 LINUX = Path("/proc/self/status").exists()
 
 
 def command(*arguments: str | Path, timeout: int = 120) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "workflow_scripts.cost", *arguments],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout,
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=timeout,
     )  # fmt: skip
 
 
@@ -91,7 +91,9 @@ def test_the_count_is_that_of_a_real_step(attention: str, batch: int) -> None:
 
 def config_of(experiment: str, variant: str | None = None, **changes: Any) -> dict[str, Any]:
     files = (REPOSITORY / "config.yaml", REPOSITORY / "experiments" / f"{experiment}.yaml")
-    return assemble([*(yaml.safe_load(path.read_text()) for path in files), changes], variant)
+    return assemble(
+        [*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files), changes], variant
+    )
 
 
 def record_of(
@@ -211,7 +213,7 @@ def test_a_wrong_record_is_one_line(tmp_path: Path) -> None:
 def test_wrong_overlays_are_refused(tmp_path: Path) -> None:
     contents = {"list": "- 1", "tab": "a: [", "key": "trainig: 1"}
     for name, content in contents.items():
-        (tmp_path / f"{name}.yaml").write_text(content)
+        (tmp_path / f"{name}.yaml").write_text(content, encoding="utf-8")
     for name, said in (
         ("none", "none.yaml: cannot be read"),
         ("list", "list.yaml: not a mapping"),
@@ -271,7 +273,7 @@ def test_memory_of_real_steps() -> None:
     peaks = [
         int(subprocess.run(
             [sys.executable, "-c", STEPS, str(batch)],
-            cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=True,
+            cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300, check=True,
         ).stdout)
         for batch in (1, 3)
     ]  # fmt: skip

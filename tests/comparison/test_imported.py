@@ -97,7 +97,7 @@ def test_other_rows_are_kept_apart(
     assert pair["fps_ratio"] is None
     assert pair["acc1_difference"] is None
     write_table(table, tmp_path / "t.md", tmp_path / "t.csv", tmp_path / "t.json")
-    first, _, apart = (tmp_path / "t.md").read_text().partition("## Kept apart")
+    first, _, apart = (tmp_path / "t.md").read_text(encoding="utf-8").partition("## Kept apart")
     assert "npuhost" not in first.partition("## NPU against GPU")[0]
     assert f"differs from this machine's rows in {key}." in apart
     frame = pd.read_csv(tmp_path / "t.csv").set_index("name")
@@ -180,7 +180,7 @@ def test_rows_that_are_both_kept_apart_are_compared_with_each_other(
     assert (pair["fps_ratio"], pair["differing"]) == (1.0, [])
     write_table(table, tmp_path / "t.md", tmp_path / "t.csv", tmp_path / "t.json")
     said = "NPU measured on npuhost, 2026-01-02, GPU measured on gpuhost, 2026-01-02"
-    assert said in (tmp_path / "t.md").read_text()
+    assert said in (tmp_path / "t.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("which", ["two bundles", "own"])
@@ -207,7 +207,7 @@ def test_the_table_names_the_devices(tmp_path: Path, make_record: Any) -> None:
     assert frame[frame["kind"] == "published"]["device"].isna().all()
     [line] = [
         x
-        for x in (tmp_path / "t.md").read_text().splitlines()
+        for x in (tmp_path / "t.md").read_text(encoding="utf-8").splitlines()
         if "on npuhost, 2" in x and x.startswith("|")
     ]
     assert "Simulated NPU" in line
@@ -230,7 +230,9 @@ def test_a_record_that_was_edited_after_unpacking_is_noticed(
 ) -> None:
     Site(tmp_path / "npu", make_record, "npu", "npuhost").sent_to(tmp_path)
     record = next((tmp_path / "imported").rglob("train.json"))
-    record.write_text(record.read_text().replace('"fps": 10.0', '"fps": 11.0'))
+    record.write_text(
+        record.read_text(encoding="utf-8").replace('"fps": 10.0', '"fps": 11.0'), encoding="utf-8"
+    )
     with pytest.raises(InputError, match="changed after it was written") as raised:
         read_imported(tmp_path / "imported")
     # nothing that was measured elsewhere is made anew here

@@ -42,7 +42,7 @@ def test_the_shipped_list() -> None:
 )
 def test_damaged_lists(tmp_path: Path, old: str, new: str) -> None:
     damaged = tmp_path / "weights.csv"
-    damaged.write_text(WEIGHTS.read_text().replace(old, new, 1))
+    damaged.write_text(WEIGHTS.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(InputError, match=r"weights\.csv: ") as caught:
         read_sources(damaged)
     assert "\n" not in str(caught.value)

@@ -154,7 +154,7 @@ def test_the_whole_of_evaluation(config: dict[str, Any]) -> None:
 def layers() -> list[dict[str, Any]]:
     """The embedded experiment, and over it one with four variants."""
     files = ("config.yaml", "experiments/cityscapes.yaml")
-    return [yaml.safe_load((REPOSITORY / file).read_text()) for file in files]
+    return [yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8")) for file in files]
 
 
 def test_all_variants_are_checked(layers: list[dict[str, Any]]) -> None:
@@ -186,13 +186,13 @@ def test_every_object_of_the_schema_is_closed() -> None:
             for value in node:
                 yield from objects(value)
 
-    found = list(objects(yaml.safe_load(SCHEMA.read_text())))
+    found = list(objects(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))))
     assert len(found) > 8
     assert all(node["additionalProperties"] is False for node in found)
 
 
 def test_the_schema_names_the_variants_there_are() -> None:
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     assert schema["properties"]["model"]["properties"]["variant"]["enum"] == list(VARIANTS)
 
 

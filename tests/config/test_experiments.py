@@ -12,7 +12,7 @@ from semask.config.layers import assemble
 from semask.config.recipe import resolve
 from tests.conftest import ORACLE, REPOSITORY
 
-PUBLISHED = json.loads((ORACLE / "configs.json").read_text())
+PUBLISHED = json.loads((ORACLE / "configs.json").read_text(encoding="utf-8"))
 # images per iteration over all devices, which the original's files say per device only
 GLOBAL_BATCH = {"cityscapes": 8, "ade20k": 16, "coco_stuff10k": 16}
 EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "experiments").glob("*.yaml"))
@@ -20,7 +20,7 @@ EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "experiments").glob("*.
 
 def layers(*experiments: str) -> list[dict[str, Any]]:
     files = ["config.yaml", *(f"experiments/{name}.yaml" for name in experiments)]
-    return [yaml.safe_load((REPOSITORY / file).read_text()) for file in files]
+    return [yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8")) for file in files]
 
 
 def stack_of(experiment: str) -> list[str]:

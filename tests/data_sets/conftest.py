@@ -49,7 +49,7 @@ class Tree:
             ]
         path = self.path(stem, "gtFine_polygons.json")
         content = {"imgHeight": size[1], "imgWidth": size[0], "objects": objects}
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content), encoding="utf-8")
         return path
 
     def add_label_ids(self, stem: str, pixels: np.ndarray) -> Path:

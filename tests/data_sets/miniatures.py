@@ -50,8 +50,8 @@ def ade20k(root: Path, train: int = 4, val: int = 2) -> Path:
             save_png(root / f"annotations/{folder}/{stem}.png", noise(i, 151))
         first = min((root / "images" / folder).iterdir())
         Image.fromarray(noise(1)).save(first)
-    (root / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n")
-    (root / "sceneCategories.txt").write_text("")
+    (root / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n", encoding="utf-8")
+    (root / "sceneCategories.txt").write_text("", encoding="utf-8")
     return root
 
 
@@ -67,5 +67,7 @@ def coco_stuff10k(root: Path, train: int = 4, val: int = 2) -> Path:
         save_mat(root / f"annotations/{stem}.mat", used[noise(i, len(used))].astype(kind))
     (root / "imageLists").mkdir()
     for name, chosen in (("all", stems), ("train", stems[:train]), ("test", stems[train:])):
-        (root / f"imageLists/{name}.txt").write_text("".join(f"{stem}\n" for stem in chosen))
+        (root / f"imageLists/{name}.txt").write_text(
+            "".join(f"{stem}\n" for stem in chosen), encoding="utf-8"
+        )
     return root

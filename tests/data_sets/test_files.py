@@ -21,27 +21,27 @@ def test_writes_bytes_and_text_into_new_folders(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "record.json"
-    target.write_text("old")
+    target.write_text("old", encoding="utf-8")
     with pytest.raises(KeyboardInterrupt):
         write_half(target)
-    assert target.read_text() == "old"
+    assert target.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
 def write_half(target: Path) -> None:
     with atomically(target) as temporary:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
 
 
 def test_the_target_appears_only_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "weights.pth"
     with atomically(target) as temporary:
-        temporary.write_text("new")
+        temporary.write_text("new", encoding="utf-8")
         assert not target.exists()
         assert temporary.parent == target.parent
         assert temporary.suffix == target.suffix
-    assert target.read_text() == "new"
+    assert target.read_text(encoding="utf-8") == "new"
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])

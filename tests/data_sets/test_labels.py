@@ -228,8 +228,8 @@ def break_image(change: Callable[[Any, Callable[..., bytes]], bytes]) -> Any:
 def break_polygons(old: str, new: str) -> Any:
     def apply(tree: Any, png: Callable[..., bytes]) -> None:
         path = tree.path("bad", "gtFine_polygons.json")
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
+        assert old in path.read_text(encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
     return apply
 
@@ -327,7 +327,7 @@ def test_an_earlier_output_of_a_file_that_broke_is_removed(
     tree.add("bad", "good")
     first, before = convert(tree, out), inodes(folder)
     good = tree.path("bad", "gtFine_polygons.json").read_bytes()
-    tree.path("bad", "gtFine_polygons.json").write_text("{")
+    tree.path("bad", "gtFine_polygons.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError):
         convert(tree, out)
     assert sorted(inodes(folder)) == ["good" + LABEL_IDS, "good" + TRAIN_IDS]
@@ -340,7 +340,7 @@ def test_an_earlier_output_of_a_file_that_broke_is_removed(
 def test_all_faults_of_a_part_are_reported_at_once(tree: Any, out: Path, processes: int) -> None:
     tree.add("ulm_0", "ulm_1", "ulm_2", "ulm_3", "ulm_4")
     tree.path("ulm_0", "leftImg8bit.png").write_bytes(b"x")
-    tree.path("ulm_0", "gtFine_polygons.json").write_text("x")
+    tree.path("ulm_0", "gtFine_polygons.json").write_text("x", encoding="utf-8")
     tree.path("ulm_1", "gtFine_polygons.json").unlink()
     tree.path("ulm_2", "leftImg8bit.png").unlink()
     tree.add_polygons("ulm_3", [{"label": "UFO", "polygon": [[0, 0], [1, 1]]}])

@@ -138,7 +138,7 @@ def test_damaged_manifests_are_named(
     manifest = merge([part("ulm")])
     damage(manifest)
     path = tmp_path / "train.json"
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(InputError, match=message) as caught:
         read_manifest(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -150,7 +150,7 @@ def test_no_manifest_at_all(tmp_path: Path, content: str) -> None:
     path = tmp_path / "train.json"
     with pytest.raises(InputError, match="no such file"):
         read_manifest(path)
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=str(path)):
         read_manifest(path)
 
@@ -172,7 +172,7 @@ def test_junk_gives_nothing_but_input_errors(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "junk.json"
     for manifest in (value, merge([part("ulm")]) | {key: value}):
-        path.write_text(json.dumps(manifest))
+        path.write_text(json.dumps(manifest), encoding="utf-8")
         with suppress(InputError):
             read_manifest(path)
 

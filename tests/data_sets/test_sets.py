@@ -149,7 +149,7 @@ def cut(path: Path) -> None:
 IMAGE_FAULTS: list[tuple[Callable[[Path], Any], str]] = [
     (cut, "not a decodable JPEG"),
     (lambda path: path.write_bytes(b""), "not a decodable JPEG"),
-    (lambda path: path.write_text("<html>404</html>"), "not a decodable JPEG"),
+    (lambda path: path.write_text("<html>404</html>", encoding="utf-8"), "not a decodable JPEG"),
 ]
 ANNOTATION_FAULTS: list[tuple[str, Callable[[Path], Any], str]] = [
     ("ade20k", annotation_with(151), "value 151 is not in ADE20K's class list"),
@@ -250,7 +250,7 @@ def test_parts_do_not_move_when_files_come(tmp_path: Path) -> None:
 
 def test_listed_images_that_are_missing_altogether(tmp_path: Path) -> None:
     root = miniatures.coco_stuff10k(tmp_path / "data set")
-    with open(root / "imageLists/test.txt", "a") as file:
+    with open(root / "imageLists/test.txt", "a", encoding="utf-8") as file:
         file.write("COCO_train2014_000000000009\n")
     [line] = faults(lambda: convert("coco_stuff10k", root, "val"))
     assert "COCO_train2014_000000000009.jpg: missing" in line

@@ -62,7 +62,9 @@ def test_names_and_formats(tmp_path: Path) -> None:
             with Image.open(tmp_path / name) as picture:
                 assert (picture.size, picture.mode) == ((128, 64), "RGB")
             polygons = name.replace("leftImg8bit.png", "gtFine_polygons.json")
-            content = json.loads((tmp_path / polygons.replace("leftImg8bit", "gtFine")).read_text())
+            content = json.loads(
+                (tmp_path / polygons.replace("leftImg8bit", "gtFine")).read_text(encoding="utf-8")
+            )
             assert (content["imgWidth"], content["imgHeight"]) == (128, 64)
             for shape in content["objects"]:
                 assert shape["label"].removesuffix("group") in name2label
@@ -201,12 +203,12 @@ def test_regeneration_leaves_no_stale_files(tmp_path: Path) -> None:
 def test_regeneration_keeps_what_others_made(tmp_path: Path) -> None:
     make(tmp_path)
     added = tmp_path / "leftImg8bit/val/elm/mine_leftImg8bit.png"
-    added.write_text("mine")
+    added.write_text("mine", encoding="utf-8")
     changed = tmp_path / "leftImg8bit/val/elm/elm_000000_000019_leftImg8bit.png"
-    changed.write_text("retouched")
+    changed.write_text("retouched", encoding="utf-8")
     make(tmp_path, cities={"train": {"alder": 1}})
-    assert added.read_text() == "mine"
-    assert changed.read_text() == "retouched"
+    assert added.read_text(encoding="utf-8") == "mine"
+    assert changed.read_text(encoding="utf-8") == "retouched"
     assert not changed.with_name(changed.name.replace("elm_000000", "elm_000001")).exists()
 
 
@@ -224,7 +226,7 @@ def test_regeneration_repairs_and_does_not_rewrite(tmp_path: Path) -> None:
 def test_a_foreign_file_in_the_way_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "leftImg8bit/train/alder/alder_000000_000019_leftImg8bit.png"
     path.parent.mkdir(parents=True)
-    path.write_text("mine")
+    path.write_text("mine", encoding="utf-8")
     with pytest.raises(InputError, match="in the way"):
         make(tmp_path)
     assert contents(tmp_path).keys() == {str(path.relative_to(tmp_path))}
@@ -248,7 +250,7 @@ def test_an_interruption_leaves_the_old_set(
 
 @pytest.mark.parametrize("text", ["{}", "[", '{"files": {"../../x.png": "0"}}', '{"files": []}'])
 def test_a_damaged_list_is_reported(tmp_path: Path, text: str) -> None:
-    (tmp_path / "streets.json").write_text(text)
+    (tmp_path / "streets.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"streets\.json"):
         make(tmp_path)
 

@@ -20,7 +20,8 @@ REPOSITORY = Path(__file__).parents[2]
 # the one that the NPU environment pins, and the one of this torch
 VERSIONS = ("2.12.0.post2", "2.13.0")
 SOURCE = "\n".join(
-    path.read_text() for path in sorted((REPOSITORY / "semask" / "devices").glob("*.py"))
+    path.read_text(encoding="utf-8")
+    for path in sorted((REPOSITORY / "semask" / "devices").glob("*.py"))
 )
 MODULES = {"npu": "torch_npu/npu/__init__.py", "npu.utils": "torch_npu/npu/utils.py"}
 
@@ -39,7 +40,7 @@ def wheel(version: str) -> zipfile.ZipFile:
                 *("--platform", "manylinux_2_28_x86_64", "--dest", str(folder)),
                 f"torch_npu=={version}",
             ]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
             found = list(folder.glob(f"torch_npu-{version}-*.whl"))
             if not found:
                 pytest.skip(f"torch_npu {version} cannot be fetched: {done.stderr.strip()[-200:]}")

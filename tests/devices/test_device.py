@@ -144,13 +144,13 @@ def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
     package = tmp_path / "torch_npu"
     package.mkdir()
     fault = "libhccl.so: cannot open shared object file: No such file or directory"
-    (package / "__init__.py").write_text(f"raise ImportError({fault!r})")
+    (package / "__init__.py").write_text(f"raise ImportError({fault!r})", encoding="utf-8")
     information = tmp_path / "torch_npu-2.13.0.dist-info"
     information.mkdir()
     metadata = "Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0"
-    (information / "METADATA").write_text(metadata)
+    (information / "METADATA").write_text(metadata, encoding="utf-8")
     (information / "entry_points.txt").write_text(
-        "[torch.backends]\ntorch_npu = torch_npu:_start\n"
+        "[torch.backends]\ntorch_npu = torch_npu:_start\n", encoding="utf-8"
     )
     program = (
         "from semask.config.recipe import Numerics\n"
@@ -161,7 +161,7 @@ def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
         "except InputError as fault: print(fault)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], text=True, capture_output=True,
+        [sys.executable, "-c", program], encoding="utf-8", capture_output=True,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"},
     )  # fmt: skip
     assert done.stdout == (
@@ -217,7 +217,7 @@ def test_the_description_names_what_changes_results(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_here_is_said_of_every_device() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.devices"], text=True, capture_output=True,
+        [sys.executable, "-m", "workflow_scripts.devices"], encoding="utf-8", capture_output=True,
         cwd=Path(__file__).parents[2], check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()

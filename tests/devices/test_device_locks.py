@@ -41,7 +41,7 @@ def hold(tmp_path: Path) -> Iterator[Holder]:
     ) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, "-c", program, str(count), ids],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
             env={**os.environ, "TMPDIR": str(tmp_path), **variables},
         )  # fmt: skip
         started.append(process)

@@ -32,7 +32,7 @@ def refused(action, words, kind=RuntimeError):
 
 def run(environment: dict[str, str], program: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", START + program], text=True, capture_output=True, timeout=120,
+        [sys.executable, "-c", START + program], encoding="utf-8", capture_output=True, timeout=120,
         env={**os.environ, **environment}, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

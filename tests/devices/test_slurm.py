@@ -25,7 +25,8 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
         '"show hostnames n[1-2]") printf "n1\\nn2\\n";;\n'
         '"show hostnames n3") echo n3;;\n'
         '*) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1;;\n'
-        "esac\n"
+        "esac\n",
+        encoding="utf-8",
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -33,7 +34,9 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("SLURMD_NODENAME", "n3")
 
     def shows(nodes: str, gres: str = "(null)", sharing: str = "OK") -> None:
-        (tmp_path / "job").write_text(JOB.format(nodes=nodes, gres=gres, sharing=sharing))
+        (tmp_path / "job").write_text(
+            JOB.format(nodes=nodes, gres=gres, sharing=sharing), encoding="utf-8"
+        )
 
     return shows
 

@@ -77,7 +77,7 @@ class Run:
 
     def check(self) -> Any:
         agreement.main()
-        return json.loads((self.folder / "agreement.json").read_text())["figures"]
+        return json.loads((self.folder / "agreement.json").read_text(encoding="utf-8"))["figures"]
 
 
 @pytest.fixture
@@ -170,10 +170,12 @@ def test_missing_ground_truth_is_named(run: Run) -> None:
 
 def test_predictions_of_other_weights_are_refused(run: Run) -> None:
     path = run.folder / "predictions.json"
-    path.write_text(path.read_text().replace('"last": "0', '"last": "1'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"last": "0', '"last": "1'), encoding="utf-8"
+    )
     with pytest.raises(InputError, match=r"predictions\.json: of another evaluation"):
         run.check()
-    path.write_text("[]")
+    path.write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match=r"predictions\.json: not a manifest of predictions"):
         run.check()
 

@@ -174,7 +174,7 @@ def test_files_of_another_kind(tmp_path: Path, name: str, data: bytes) -> None:
 @pytest.mark.parametrize("page", ["<!DOCTYPE html><html>Quota exceeded</html>", "\n<HTML></HTML>"])
 def test_a_web_page_is_told(tmp_path: Path, page: str) -> None:
     path = tmp_path / "small.pth"
-    path.write_text(page)
+    path.write_text(page, encoding="utf-8")
     assert "a web page" in refusal(path)
 
 

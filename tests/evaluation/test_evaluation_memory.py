@@ -9,7 +9,7 @@ def peak_memory(*arguments: str) -> float:
     """GiB that a process needs to evaluate a 1024x2048 image with 150 classes."""
     script = Path(__file__).with_name("evaluation_process.py")
     done = subprocess.run(
-        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=1200
+        [sys.executable, script, *arguments], capture_output=True, encoding="utf-8", timeout=1200
     )
     assert done.returncode == 0, done.stderr
     return float(done.stdout)

@@ -80,7 +80,7 @@ def test_names_shapes_and_values(
     export("--train-record", record, "--output", output)
 
     content = torch.load(output, map_location="cpu", weights_only=True)
-    known = json.loads((oracle / f"{names}.keys.json").read_text())["state_dict"]
+    known = json.loads((oracle / f"{names}.keys.json").read_text(encoding="utf-8"))["state_dict"]
     assert {
         name: [list(tensor.shape), str(tensor.dtype).removeprefix("torch.")]
         for name, tensor in content["state_dict"].items()
@@ -130,7 +130,7 @@ def test_the_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.export_weights",
          "--train-record", tmp_path / "nowhere.json", "--output", tmp_path / "semask.pth"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path}/nowhere.json: no such file")

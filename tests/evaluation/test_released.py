@@ -68,7 +68,7 @@ def score(data: Path, record: Path, ok: bool = True, **changes: Any) -> str:
             *("--record", str(record)),
         ],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         check=False,
     )
@@ -81,7 +81,7 @@ def test_one_and_two_processes_find_the_same(data: Path, tmp_path: Path) -> None
     score(data, tmp_path / "two.json", row={"device": "cpu", "processes": 2, "threads": 1})
     one, two = (read_record(tmp_path / f"{name}.json", "released") for name in ("one", "two"))
     assert one["figures"] == two["figures"]
-    manifest = json.loads((data / "labels/val.json").read_text())
+    manifest = json.loads((data / "labels/val.json").read_text(encoding="utf-8"))
     for scores in (one["figures"]["single_scale"], one["figures"]["multi_scale"]):
         assert sum(map(sum, scores["confusion"])) == sum(manifest["pixels"][:-1])
     assert one["figures"]["single_scale"]["confusion"] != one["figures"]["multi_scale"]["confusion"]
@@ -113,14 +113,14 @@ def test_the_table_in_three_forms(data: Path, tmp_path: Path) -> None:
 
     files = [tmp_path / f"table.{suffix}" for suffix in ("md", "csv", "json")]
     write_released_table(table, *files)
-    text = files[0].read_text()
+    text = files[0].read_text(encoding="utf-8")
     assert f"| nano    | 64x64 | {miou:.2f}" in text
     assert f"77.13 ({miou - 77.13:+.2f})" in text
     assert "not published" in text
     frame = pd.read_csv(files[1])
     assert frame["miou"][0] == miou
     assert frame["parameters_m"].dtype == float
-    assert json.loads(files[2].read_text()) == table
+    assert json.loads(files[2].read_text(encoding="utf-8")) == table
 
 
 def test_on_a_simulated_npu(
@@ -159,7 +159,7 @@ def test_another_number_of_images_shows_no_difference(data: Path, tmp_path: Path
     assert row["differing"]["miou_multi_scale"] == ["5 images of 500", "evaluation.multi_scale"]
     files = [tmp_path / f"table.{suffix}" for suffix in ("md", "csv", "json")]
     write_released_table(table, *files)
-    assert "77.13 (not the same: 5 images of 500)" in files[0].read_text()
+    assert "77.13 (not the same: 5 images of 500)" in files[0].read_text(encoding="utf-8")
 
 
 def test_published_accuracy_by_variant() -> None:

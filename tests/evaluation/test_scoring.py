@@ -76,14 +76,14 @@ class Scorer:
                 *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),
                 *("--error-log", f"{out}/error.log"),
             ],
-            cwd=self.folder, capture_output=True, text=True, timeout=300,
+            cwd=self.folder, capture_output=True, encoding="utf-8", timeout=300,
         )  # fmt: skip
-        errors = (self.folder / out / "error.log").read_text()
+        errors = (self.folder / out / "error.log").read_text(encoding="utf-8")
         assert (done.returncode == 0) == ok, done.stderr + errors
         return errors
 
     def read(self, path: str) -> Any:
-        return json.loads((self.folder / path).read_text())
+        return json.loads((self.folder / path).read_text(encoding="utf-8"))
 
 
 @pytest.fixture

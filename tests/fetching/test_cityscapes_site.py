@@ -63,7 +63,7 @@ def stored(site: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pat
     monkeypatch.delenv("CITYSCAPES_PASSWORD")
     path = tmp_path / "home/cityscapesscripts/credentials.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"username": USER, "password": SECRET}))
+    path.write_text(json.dumps({"username": USER, "password": SECRET}), encoding="utf-8")
     return path
 
 
@@ -87,7 +87,7 @@ def test_refused_credentials_are_not_deleted(site: Server, stored: Path, tmp_pat
 
 @pytest.mark.parametrize("content", ["", "[]", '{"username": "a"}', '{"username": 1}'])
 def test_damaged_credentials(site: Server, stored: Path, tmp_path: Path, content: str) -> None:
-    stored.write_text(content)
+    stored.write_text(content, encoding="utf-8")
     assert str(stored) in fails(site, tmp_path)
     assert stored.exists()
 

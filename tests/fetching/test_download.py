@@ -82,9 +82,9 @@ def test_again_asks_for_nothing(root: Root) -> None:
 def test_a_lock_file_with_another_pin(root: Root) -> None:
     source = root.serve("cocostuff-10k-v1.1.zip", COCO)
     root.download(source)
-    pins = json.loads(root.lock.read_text())
+    pins = json.loads(root.lock.read_text(encoding="utf-8"))
     pins[source.name]["sha256"] = "0" * 64
-    root.lock.write_text(json.dumps(pins))
+    root.lock.write_text(json.dumps(pins), encoding="utf-8")
     with pytest.raises(InputError, match="0000; empty the folder"):
         root.download(source)
 

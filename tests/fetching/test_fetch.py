@@ -135,7 +135,7 @@ def test_the_first_file_is_pinned(
     assert place.fetch(url) == digest(SMALL)
     said = f"a file.pth: no digest is published; pinned {digest(SMALL)} in {place.lock}: commit"
     assert said in capsys.readouterr().out
-    pinned = json.loads(place.lock.read_text())["a file.pth"]
+    pinned = json.loads(place.lock.read_text(encoding="utf-8"))["a file.pth"]
     assert pinned["url"] == url
     assert pinned["size"] == len(SMALL)
     assert f"sha256:{pinned['sha256']}" == digest(SMALL)
@@ -168,16 +168,16 @@ def test_many_pin_at_once(server: Server, tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         digests = list(threads.map(one, range(16)))
-    pins = json.loads((tmp_path / "lock.json").read_text())
+    pins = json.loads((tmp_path / "lock.json").read_text(encoding="utf-8"))
     assert list(pins) == [f"{number:02}" for number in range(16)]
     assert [f"sha256:{pin['sha256']}" for pin in pins.values()] == digests
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a file.pth": {}}', '{"x": {"sha256": 1}}'])
 def test_a_damaged_lock_file(server: Server, place: Place, content: str) -> None:
-    place.lock.write_text(content)
+    place.lock.write_text(content, encoding="utf-8")
     assert str(place.lock) in place.fails(server.put("/file", SMALL))
-    assert place.lock.read_text() == content
+    assert place.lock.read_text(encoding="utf-8") == content
 
 
 def test_a_cut_is_resumed_at_once(server: Server, place: Place) -> None:
@@ -301,11 +301,13 @@ def test_a_login_of_netrc(
 ) -> None:  # fmt: skip
     """It goes to its server, and nowhere else."""
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login zaphod password h3art\n")
+    netrc.write_text("machine 127.0.0.1 login zaphod password h3art\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
     place.fetch(server.put("/file", SMALL))
     assert {asked.authorization for asked in server.asked} == {"Basic emFwaG9kOmgzYXJ0"}
-    texts = [path.read_text() for path in (place.target, place.lock)] + [*capsys.readouterr()]
+    texts = [path.read_text(encoding="utf-8") for path in (place.target, place.lock)] + [
+        *capsys.readouterr()
+    ]
     assert not [text for text in texts if "zaphod" in text or "h3art" in text]
 
 

@@ -26,12 +26,12 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def keys() -> Callable[[str], dict[str, Any]]:
     """Reads names, shapes and dtypes of an original state dict."""
-    return lambda name: json.loads((RECORDS / f"{name}.keys.json").read_text())
+    return lambda name: json.loads((RECORDS / f"{name}.keys.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
 def counts() -> dict[str, dict[str, Any]]:
-    return json.loads((RECORDS / "counts.json").read_text())
+    return json.loads((RECORDS / "counts.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,14 @@ def run(code, folder):
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
     )
 
 
 def stand_in(folder, source):
     (folder / "torchvision").mkdir()
-    (folder / "torchvision" / "__init__.py").write_text(source)
+    (folder / "torchvision" / "__init__.py").write_text(source, encoding="utf-8")
 
 
 def test_timm_imports_after_it(tmp_path):

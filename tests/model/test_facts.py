@@ -20,7 +20,7 @@ PAPERS = ("tiny", "small", "base", "large")
 
 @pytest.mark.parametrize("variant", PAPERS)
 def test_facts_are_the_recorded_ones(oracle: Path, variant: str) -> None:
-    known = json.loads((oracle / "counts.json").read_text())[f"{variant}_c19"]
+    known = json.loads((oracle / "counts.json").read_text(encoding="utf-8"))[f"{variant}_c19"]
 
     facts = model_facts({"variant": variant, "num_classes": 19})
 
@@ -81,7 +81,7 @@ def test_wrong_settings_are_refused() -> None:
 
 
 def test_documented_figures_are_the_computed_ones() -> None:
-    documented = (REPOSITORY / "docs" / "model.md").read_text()
+    documented = (REPOSITORY / "docs" / "model.md").read_text(encoding="utf-8")
     tables = variants_tables().split("\n\n")
     assert len(tables) == 2
     for table in tables:
@@ -99,7 +99,7 @@ def test_the_script_makes_a_record_of_the_embedded_model(
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.facts",
          "--model", json.dumps(model), "--record", record],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,9 @@ from semask.report.table import build_table
 from ..conftest import REPOSITORY, recipe
 
 TEXTS = REPOSITORY / "report"
-CAPTIONS = {path.stem: " ".join(path.read_text().split()) for path in TEXTS.glob("*.rst")}
+CAPTIONS = {
+    path.stem: " ".join(path.read_text(encoding="utf-8").split()) for path in TEXTS.glob("*.rst")
+}
 ROWS = (("gpu", 1), ("gpu", 8), ("npu", 1), ("npu", 8))
 FPS = {("gpu", 1): 10.0, ("gpu", 8): 60.0, ("npu", 1): 8.0, ("npu", 8): 62.0}
 BATCHES = {1: 4, 8: 32}
@@ -99,7 +101,7 @@ class Site:
             self.all("logs").__getitem__, self.all("pictures"), CAPTIONS,
             TEXTS / "page.html.jinja", TEXTS / "page.css", self.folder / "report",
         )  # fmt: skip
-        return (self.folder / "report/page.html").read_text()
+        return (self.folder / "report/page.html").read_text(encoding="utf-8")
 
 
 def four_rows(folder: Path, make_record: Any) -> Site:
@@ -134,7 +136,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, make_record: Any) -> Site
 @pytest.fixture
 def text(finished: Site) -> str:
     """Their page."""
-    return (finished.folder / "report/page.html").read_text()
+    return (finished.folder / "report/page.html").read_text(encoding="utf-8")
 
 
 class Page(HTMLParser):
@@ -214,7 +216,7 @@ def test_what_the_plots_found(text: str) -> None:
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_plots_are_svg_with_text(finished: Site, name: str) -> None:
-    text = (finished.folder / f"report/{name}.svg").read_text()
+    text = (finished.folder / f"report/{name}.svg").read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)
     assert root.tag.endswith("svg")
     words = "".join(root.itertext())
@@ -234,7 +236,7 @@ def test_the_same_runs_give_the_same_files(finished: Site, site: Site) -> None:
 
 
 def test_classes_have_the_colours_of_their_data_set(finished: Site) -> None:
-    text = (finished.folder / "report/classes.svg").read_text()
+    text = (finished.folder / "report/classes.svg").read_text(encoding="utf-8")
     for colour in ("#804080", "#f423e8", "#4682b4", "#dc143c"):  # road, sidewalk, sky, person
         assert colour in text
 
@@ -243,7 +245,7 @@ def test_what_cannot_be_drawn_says_why(small_site: Site) -> None:
     text = small_site.report()
     why = "This table has no NPU row with an accuracy beside a GPU row of the same recipe."
     assert why in text
-    assert why in (small_site.folder / "report/difference.svg").read_text()
+    assert why in (small_site.folder / "report/difference.svg").read_text(encoding="utf-8")
     assert "Communication was not measured" not in text
     for record in small_site.trained.values():
         del record["figures"]["speed"]["communication_share"]
@@ -312,7 +314,7 @@ def test_one_npu_stands_beside_each_of_two_gpus(tmp_path: Path, make_record: Any
     assert any("FPS20.008.00×0.400" in told for told in figures)
     assert "NPU-1P − GPU-1P: motorcycle +21.00" in text
     assert "NPU-1P − GPU-1P (2): motorcycle +29.00" in text
-    words = (tmp_path / "report/difference.svg").read_text()
+    words = (tmp_path / "report/difference.svg").read_text(encoding="utf-8")
     assert "NPU-1P − GPU-1P (2)" in words
     environment = text.partition('id="environment"')[2].partition("</table>")[0]
     assert environment.count('<th scope="col">GPU-1P') == 2
@@ -361,5 +363,5 @@ def test_many_classes_are_drawn(small_site: Site) -> None:
         confusion = rng.integers(0, 9, (150, 150)).tolist()
         record["figures"]["best"] |= {"iou": [50.0] * 150, "confusion": confusion}
     small_site.report()
-    assert "wall" in (small_site.folder / "report/classes.svg").read_text()
-    assert "wall" not in (small_site.folder / "report/confusion.svg").read_text()
+    assert "wall" in (small_site.folder / "report/classes.svg").read_text(encoding="utf-8")
+    assert "wall" not in (small_site.folder / "report/confusion.svg").read_text(encoding="utf-8")

@@ -130,7 +130,7 @@ def test_accuracy_that_was_found_otherwise_shows_no_difference(
     assert row["published"]["fps"] == 62.126
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    assert f"not the same: {differing}" in (folder / "t.md").read_text()
+    assert f"not the same: {differing}" in (folder / "t.md").read_text(encoding="utf-8")
 
 
 def test_speed_with_accumulation_shows_no_ratio(records: Records) -> None:
@@ -193,7 +193,7 @@ def test_skipped_steps_and_fallbacks_are_said(records: Records) -> None:
     table = records.table([("npu", 8)])
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    text = (folder / "t.md").read_text()
+    text = (folder / "t.md").read_text(encoding="utf-8")
     assert "- NPU-8P: 3 steps were skipped because fp16 gradients overflowed." in text
     assert "- NPU-8P: the NPU lacks aten::a, aten::b, which ran on the host's CPU." in text
     frame = pd.read_csv(folder / "t.csv").set_index("name")
@@ -253,7 +253,7 @@ def test_records_of_other_recipes_are_not_compared(records: Records) -> None:
     assert pair["acc1_difference"] is None
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    markdown = (folder / "t.md").read_text()
+    markdown = (folder / "t.md").read_text(encoding="utf-8")
     assert "not compared: differ in data_fingerprint, training.learning_rate" in markdown
 
 
@@ -272,10 +272,10 @@ def test_seeds_give_mean_and_spread(records: Records, make_record: Any) -> None:
     assert len(cell["from"]) == 3
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    assert "43.00 ± 3.61 (3 seeds)" in (folder / "t.md").read_text()
+    assert "43.00 ± 3.61 (3 seeds)" in (folder / "t.md").read_text(encoding="utf-8")
     frame = pd.read_csv(folder / "t.csv")
     assert frame["acc1_seeds"][0] == 3
-    assert json.loads((folder / "t.json").read_text()) == table
+    assert json.loads((folder / "t.json").read_text(encoding="utf-8")) == table
 
 
 def test_not_measured_is_said(records: Records) -> None:
@@ -302,7 +302,7 @@ def test_multi_scale_stands_beside_the_last_miou(records: Records, make_record: 
     assert rows["NPU-8P"]["multi_scale_miou"]["state"] == "not published"
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    lines = (folder / "t.md").read_text().splitlines()
+    lines = (folder / "t.md").read_text(encoding="utf-8").splitlines()
     [header] = [number for number, line in enumerate(lines) if "| mIoU ms+flip" in line]
     names, first = (
         [cell.strip() for cell in lines[number].strip("|").split("|")]
@@ -322,7 +322,7 @@ def test_the_models_facts_stand_under_the_table(records: Records) -> None:
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
     line = "SeMask-tiny, 19 classes: 34.24 M parameters; GMAC per image: 85.8 at 768×768."
-    assert line in (folder / "t.md").read_text().splitlines()
+    assert line in (folder / "t.md").read_text(encoding="utf-8").splitlines()
 
 
 def test_published_rows_agree_with_the_seed() -> None:
@@ -345,10 +345,12 @@ def test_bad_published_files(tmp_path: Path) -> None:
     path = tmp_path / "published.csv"
     with pytest.raises(InputError, match=r"published\.csv"):
         read_published(path, ["ascend_port"])
-    path.write_text(PUBLISHED.read_text().replace(",fps,", ",speed,"))
+    path.write_text(
+        PUBLISHED.read_text(encoding="utf-8").replace(",fps,", ",speed,"), encoding="utf-8"
+    )
     with pytest.raises(InputError, match=r"published\.csv: column fps"):
         read_published(path, ["ascend_port"])
-    path.write_text(PUBLISHED.read_text())
+    path.write_text(PUBLISHED.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(InputError, match="nobody"):
         read_published(path, ["nobody"])
 
@@ -362,7 +364,7 @@ def test_accuracy_below_the_constant_prediction_is_warned_of(records: Records) -
     assert said.startswith("Acc@1 of 1.50 is below the 2.00 of the best constant prediction")
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    assert f"- **CPU-1P**: {said}." in (folder / "t.md").read_text()
+    assert f"- **CPU-1P**: {said}." in (folder / "t.md").read_text(encoding="utf-8")
     assert pd.read_csv(folder / "t.csv")["warnings"].tolist()[0] == 1
 
 
@@ -388,7 +390,9 @@ def test_odd_names_of_records_stay_in_one_line(records: Records) -> None:
     table = records.table([("cpu", 1)])
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    assert "- `` a `b` c/train.json ``: a processor" in (folder / "t.md").read_text()
+    assert "- `` a `b` c/train.json ``: a processor" in (folder / "t.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_every_column_is_defined(records: Records) -> None:
@@ -397,11 +401,11 @@ def test_every_column_is_defined(records: Records) -> None:
     table = records.table([("npu", 8)])
     folder = records.folder
     write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
-    text = (folder / "t.md").read_text()
+    text = (folder / "t.md").read_text(encoding="utf-8")
     grids = [line for line in text.splitlines() if line.startswith("| NAME")]
     shown = {cell.strip() for line in grids for cell in line.strip("|").split("|")}
     assert shown == set(COLUMNS)
-    protocol = (REPOSITORY / "docs/protocol.md").read_text()
+    protocol = (REPOSITORY / "docs/protocol.md").read_text(encoding="utf-8")
     for column in COLUMNS:
         assert f"\n- **{column}**: " in text
         assert f"\n| {column} | " in protocol

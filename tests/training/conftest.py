@@ -171,7 +171,7 @@ class Trainer:
                 module, [*first, *options], self.folder, environment=variables, timeout=300
             )
         return subprocess.Popen(
-            [*wrapper, sys.executable, *script, *options], cwd=self.folder, text=True,
+            [*wrapper, sys.executable, *script, *options], cwd=self.folder, text=True, encoding="utf-8",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=variables,
         )  # fmt: skip
 
@@ -254,7 +254,7 @@ class Trainer:
 
     def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
         path = path or self.folder / "log.jsonl"
-        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+        whole = path.read_text("utf-8").rpartition("\n")[0] if path.exists() else ""
         return [json.loads(line) for line in whole.splitlines()]
 
     def curve(self) -> list[dict[str, Any]]:
@@ -263,7 +263,7 @@ class Trainer:
         return [{k: v for k, v in line.items() if k not in timed} for line in self.lines()]
 
     def record(self) -> Any:
-        return json.loads((self.folder / "train.json").read_text())
+        return json.loads((self.folder / "train.json").read_text("utf-8"))
 
 
 @pytest.fixture

@@ -116,7 +116,11 @@ def test_an_interrupted_run_goes_on(
 
 
 def settings_made(path: Path) -> dict[str, Any]:
-    return {k: v for line in path.read_text().splitlines() for k, v in json.loads(line).items()}
+    return {
+        k: v
+        for line in path.read_text(encoding="utf-8").splitlines()
+        for k, v in json.loads(line).items()
+    }
 
 
 @pytest.mark.parametrize("reduced", [True, False])

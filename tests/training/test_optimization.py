@@ -20,7 +20,7 @@ from semask.training.optimization import build_optimizer, learning_rate
 def test_learning_rate_equals_the_original(
     oracle: Path, name: str, base: float, ratio: float
 ) -> None:
-    known = json.loads((oracle / "lr.json").read_text())[name]
+    known = json.loads((oracle / "lr.json").read_text(encoding="utf-8"))[name]
     assert len(known) > 5
     for iteration, expected in known.items():
         found = learning_rate(
@@ -35,7 +35,7 @@ def test_learning_rate_equals_the_original(
 
 def test_schedules_are_those_of_the_configurations(oracle: Path) -> None:
     """The rates and ratios that the test above pairs with the records."""
-    configurations = json.loads((oracle / "configs.json").read_text())
+    configurations = json.loads((oracle / "configs.json").read_text(encoding="utf-8"))
     cityscapes = {
         (c["src"], c["variant"]): (c["lr"], c["warmup_ratio"], c["warmup_iters"])
         for c in configurations
@@ -83,7 +83,9 @@ def spared_and_decayed(optimizer: torch.optim.AdamW, model: nn.Module) -> tuple[
 
 @pytest.mark.parametrize("variant", ["tiny", "small", "base", "large"])
 def test_groups_are_those_of_the_original_names(oracle: Path, variant: str) -> None:
-    recorded = json.loads((oracle / f"{variant}_c19.keys.json").read_text())["state_dict"]
+    recorded = json.loads((oracle / f"{variant}_c19.keys.json").read_text(encoding="utf-8"))[
+        "state_dict"
+    ]
     buffers = ("running_mean", "running_var", "num_batches_tracked", "relative_position_index")
     parameters = {name for name in recorded if not name.endswith(buffers)}
     with torch.device("meta"):
@@ -112,7 +114,7 @@ def test_everything_decays_where_the_port_is_followed() -> None:
 
 def test_adamw_is_that_of_every_configuration(oracle: Path) -> None:
     model = nn.Linear(2, 2)
-    configurations = json.loads((oracle / "configs.json").read_text())
+    configurations = json.loads((oracle / "configs.json").read_text(encoding="utf-8"))
     assert len(configurations) >= 13
     for known in configurations:
         optimizer = build_optimizer(model, learning_rate=known["lr"], weight_decay=known["wd"])

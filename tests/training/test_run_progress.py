@@ -112,7 +112,7 @@ def test_a_slow_first_iteration_counts_little(write: Writer) -> None:
 def test_no_log(tmp_path: Path) -> None:
     assert read_progress(tmp_path) is None
     assert read_plan(tmp_path) is None
-    (tmp_path / "run.json").write_text('{"recipe": 7')
+    (tmp_path / "run.json").write_text('{"recipe": 7', encoding="utf-8")
     assert read_plan(tmp_path) is None
 
 

@@ -180,7 +180,8 @@ def overflowing(run: Trainer) -> dict[str, Any]:
         "def scaler(device, enabled):\n"
         "    return plain(device, init_scale=2.0**100, enabled=enabled)\n"
         "torch.amp.GradScaler = scaler\n"
-        "guard.run(train.main)\n"
+        "guard.run(train.main)\n",
+        "utf-8",
     )
     environment = {"PYTHONPATH": str(run.folder)}
     return {"script": ("-m", "overflowing"), "environment": environment}

@@ -94,8 +94,8 @@ class Checkout:
     def configure(self, overlay: Mapping[str, Any]) -> None:
         """Merge an overlay into the overlay that all runs are given."""
         path = self.folder / "tiny.yaml"
-        known = yaml.safe_load(path.read_text()) if path.exists() else {}
-        path.write_text(yaml.safe_dump(assemble([known, overlay])))
+        known = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        path.write_text(yaml.safe_dump(assemble([known, overlay])), encoding="utf-8")
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         """Run snakemake and give back all that it printed."""
@@ -123,9 +123,9 @@ class Checkout:
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ class Background:
 
     def __init__(self, checkout: Checkout, log: Path, *command: str):
         self.folder, self.log = checkout.folder, log
-        with open(log, "w") as file:
+        with open(log, "w", encoding="utf-8") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=checkout.folder,
@@ -182,7 +182,7 @@ class Background:
 
     @property
     def printed(self) -> str:
-        return self.log.read_text()
+        return self.log.read_text(encoding="utf-8")
 
     def wait_for(self, reached: Callable[[], Any], what: str = "what was waited for") -> None:
         deadline = time.monotonic() + 300

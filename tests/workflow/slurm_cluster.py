@@ -54,7 +54,7 @@ class CannotStartError(Exception):
 
 def run(*command: str) -> str:
     """What a command of Slurm prints."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -76,14 +76,14 @@ def cluster(folder: Path) -> Iterator[None]:
     if os.getuid() != 0 or missing:
         raise CannotStartError(f"needs root, and {', '.join(PROGRAMS)} on PATH")
     configuration = ETC / "slurm.conf"
-    if configuration.exists() and NAME not in configuration.read_text():
+    if configuration.exists() and NAME not in configuration.read_text(encoding="utf-8"):
         raise CannotStartError(f"{configuration} is of another cluster")
     _prepare(folder)
     daemons = [["slurmctld", "-D", "-c"], *(["slurmd", "-D", "-N", node] for node in _NODES)]
     started = []
     try:
         for command in daemons:
-            with open(folder / f"{command[0]}-{command[-1]}.out", "w") as log:
+            with open(folder / f"{command[0]}-{command[-1]}.out", "w", encoding="utf-8") as log:
                 started.append(subprocess.Popen(command, stdout=log, stderr=log))
         _wait_until_idle(folder)
         yield
@@ -111,8 +111,8 @@ def _prepare(folder: Path) -> None:
             # a device like /dev/null
             os.mknod(devices / f"{kind}{number}", 0o600 | 0o020000, os.makedev(1, 3))
     ETC.mkdir(exist_ok=True)
-    (ETC / "slurm.conf").write_text(_CONF.format(name=NAME, folder=folder))
-    (ETC / "gres.conf").write_text(_GRES.format(folder=folder))
+    (ETC / "slurm.conf").write_text(_CONF.format(name=NAME, folder=folder), encoding="utf-8")
+    (ETC / "gres.conf").write_text(_GRES.format(folder=folder), encoding="utf-8")
     if subprocess.run(["munge", "-n"], capture_output=True).returncode:
         for path in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
             run("install", "-d", "-o", "munge", "-g", "munge", path)
@@ -122,11 +122,15 @@ def _prepare(folder: Path) -> None:
 def _wait_until_idle(folder: Path) -> None:
     for _ in range(60):
         done = subprocess.run(
-            ["sinfo", "--noheader", "--Node", "--format=%N %t"], capture_output=True, text=True
+            ["sinfo", "--noheader", "--Node", "--format=%N %t"],
+            capture_output=True,
+            encoding="utf-8",
         )
         states = dict(line.split() for line in done.stdout.splitlines())
         if states == dict.fromkeys(_NODES, "idle"):
             return
         time.sleep(0.5)
-    logs = "\n".join(path.read_text()[-2000:] for path in sorted(folder.glob("*.log")))
+    logs = "\n".join(
+        path.read_text(encoding="utf-8")[-2000:] for path in sorted(folder.glob("*.log"))
+    )
     raise AssertionError(f"the nodes of the cluster are {states}\n{logs}")

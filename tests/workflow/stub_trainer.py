@@ -20,20 +20,20 @@ def main() -> None:
     parser.add_argument("--run", type=json.loads)
     given, _ = parser.parse_known_args()
     if Path("fault").exists():
-        given.error_log.write_text(f"error: seed {given.run['seed']}: no such thing\n")
+        given.error_log.write_text(f"error: seed {given.run['seed']}: no such thing\n", "utf-8")
         sys.exit(1)
     work = given.work
     work.mkdir(parents=True)
     training = {"iterations": ITERATIONS, "evaluate_every": None, "global_batch": 2}
-    (work / "run.json").write_text(json.dumps({"recipe": {"training": training}}))
+    (work / "run.json").write_text(json.dumps({"recipe": {"training": training}}), "utf-8")
     for iteration in range(1, ITERATIONS + 1):
         line = {"iteration": iteration, "loss": 0.25, "seconds": 0.25, "data_seconds": 0.0}
-        with open(work / "log.jsonl", "a") as log:
+        with open(work / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(f"{json.dumps(line)}\n")
         print(f"seed {given.run['seed']}, message {iteration}", flush=True)
         time.sleep(0.25)
     for path in (given.record, given.output_log, given.best, given.last):
-        path.write_text("{}")
+        path.write_text("{}", "utf-8")
 
 
 if __name__ == "__main__":

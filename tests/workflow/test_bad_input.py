@@ -100,23 +100,25 @@ def test_faulty_files_are_all_named(copy_of_finished: Copy) -> None:
     images = sorted((root / "leftImg8bit/train/alder").iterdir())
     labels = sorted((root / "gtFine/train/alder").iterdir())
     images[0].write_bytes(images[0].read_bytes()[:100])
-    labels[1].write_text('{"imgWidth": 64')
-    annotation = json.loads(labels[2].read_text())
+    labels[1].write_text('{"imgWidth": 64', encoding="utf-8")
+    annotation = json.loads(labels[2].read_text(encoding="utf-8"))
     annotation["objects"][0]["label"] = "spaceship"
-    labels[2].write_text(json.dumps(annotation))
+    labels[2].write_text(json.dumps(annotation), encoding="utf-8")
     Image.new("RGB", (64, 32)).save(images[0].with_name("alder_000900_000019_leftImg8bit.png"))
-    labels[0].with_name("alder_000901_000019_gtFine_polygons.json").write_text("{}")
+    labels[0].with_name("alder_000901_000019_gtFine_polygons.json").write_text(
+        "{}", encoding="utf-8"
+    )
     elsewhere = min((root / "leftImg8bit/val/elm").iterdir())
     elsewhere.write_bytes(b"no image")
 
-    before = (changed.folder / "results/table.md").read_text()
+    before = (changed.folder / "results/table.md").read_text(encoding="utf-8")
     printed = changed.snakemake(ok=False)
     lines = error_lines(printed)
     for name in (images[0].name, labels[1].name, "spaceship", "alder_000900", "alder_000901",
                  elsewhere.name):  # fmt: skip
         assert sum(name in line for line in lines) == 1
     # what depends on nothing that is wrong is still there
-    assert (changed.folder / "results/table.md").read_text() == before
+    assert (changed.folder / "results/table.md").read_text(encoding="utf-8") == before
     assert not list((changed.folder / "data").rglob("*.tmp*"))
 
 
@@ -126,9 +128,9 @@ def test_a_class_count_that_does_not_fit_the_labels(
     """The schema already refuses fewer than 19; a manifest may hold more than the model has."""
     changed = copy_of_finished()
     path = changed.folder / "data/streets-labels/train.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["pixels"] = [*manifest["pixels"][:-1], 5, manifest["pixels"][-1]]
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     changed.snakemake("data/streets-labels/verified.json")
     printed = changed.snakemake(
         "--forcerun", "train", "--", "results/cpu-1p/full/seed0/train.json", ok=False
@@ -150,9 +152,9 @@ def test_damaged_weights_are_not_evaluated(copy_of_finished: Copy) -> None:
 def test_an_edited_record_is_not_tabulated(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     record = changed.folder / "results/cpu-2p/full/seed0/evaluate.json"
-    content = json.loads(record.read_text())
+    content = json.loads(record.read_text(encoding="utf-8"))
     content["figures"]["best"]["miou"] = 99.0
-    record.write_text(json.dumps(content))
+    record.write_text(json.dumps(content), encoding="utf-8")
     printed = changed.snakemake(ok=False)
     [line] = error_lines(printed)
     assert "evaluate.json: changed after it was written" in line

@@ -23,7 +23,7 @@ def configure(checkout: Checkout, name: str, num_classes: int, **changes: Any) -
 
 
 def manifest(checkout: Checkout, split: str) -> dict[str, Any]:
-    return json.loads((checkout.folder / "labels" / f"{split}.json").read_text())
+    return json.loads((checkout.folder / "labels" / f"{split}.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,10 @@ def test_labels_of_a_data_set(
     image.unlink()
     if name == "coco_stuff10k":
         listed = root / "imageLists/train.txt"
-        stems = listed.read_text().split()
-        listed.write_text("\n".join(stem for stem in stems if stem != annotation.stem))
+        stems = listed.read_text(encoding="utf-8").split()
+        listed.write_text(
+            "\n".join(stem for stem in stems if stem != annotation.stem), encoding="utf-8"
+        )
     lines = error_lines(checkout.snakemake("labels/verified.json", ok=False))
     assert [re.sub(r".*/", "", line).split(", published")[0] for line in lines] == [
         "train.json: 3 images", "val.json: 2 images",
@@ -73,13 +75,13 @@ def test_labels_of_a_data_set(
 
 def test_the_documented_example_is_a_data_set(checkout: Checkout) -> None:
     """A fourth data set takes one file; it is the one in the documentation."""
-    page = (REPOSITORY / "docs/adding_a_data_set.md").read_text()
+    page = (REPOSITORY / "docs/adding_a_data_set.md").read_text(encoding="utf-8")
     [module] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     # published are as many and as large images as are made below
     for old, new in (("367", "3"), ("101", "2"), ("(480, 360)", "(48, 32)")):
         assert module.count(old) == 1
         module = module.replace(old, new)
-    (checkout.folder / "semask/data/sets/camvid.py").write_text(module)
+    (checkout.folder / "semask/data/sets/camvid.py").write_text(module, encoding="utf-8")
     root = checkout.folder / "the data"
     for split, count in (("train", 3), ("val", 2)):
         for i in range(count):
@@ -112,7 +114,9 @@ def test_the_documented_example_is_a_data_set(checkout: Checkout) -> None:
 
 
 def test_a_module_that_lacks_something(checkout: Checkout) -> None:
-    (checkout.folder / "semask/data/sets/half.py").write_text("CLASSES = ('one', 'two')\n")
+    (checkout.folder / "semask/data/sets/half.py").write_text(
+        "CLASSES = ('one', 'two')\n", encoding="utf-8"
+    )
     configure(checkout, "half", 2)
     [line] = error_lines(checkout.snakemake("--dry-run", ok=False))
     assert "half.py: PALETTE, LABEL_IDS" in line

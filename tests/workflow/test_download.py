@@ -32,16 +32,20 @@ def test_a_data_set_is_downloaded_once(online: Checkout, server: Server, tmp_pat
     server.put("/places/ADEchallenge/ADEChallengeData2016.zip", archive.read_bytes())
     module = online.folder / "semask/data/sets/ade20k.py"
     # the miniature has a digest of its own
-    lines = [line for line in module.read_text().splitlines() if "digest" not in line]
-    module.write_text("\n".join(lines) + "\n")
+    lines = [
+        line for line in module.read_text(encoding="utf-8").splitlines() if "digest" not in line
+    ]
+    module.write_text("\n".join(lines) + "\n", encoding="utf-8")
     online.configure(
         {"dataset": {"name": "ade20k", "root": "ade", "labels": "labels", "download": True},
          "model": {"num_classes": 150}}
     )  # fmt: skip
     printed = online.snakemake("labels/download.json")
     assert "no digest is published; pinned sha256:" in printed
-    [known] = json.loads((online.folder / "labels/download.json").read_text())["archives"]
-    pins = json.loads((online.folder / "downloads.lock.json").read_text())
+    [known] = json.loads((online.folder / "labels/download.json").read_text(encoding="utf-8"))[
+        "archives"
+    ]
+    pins = json.loads((online.folder / "downloads.lock.json").read_text(encoding="utf-8"))
     assert pins["ADEChallengeData2016.zip"]["sha256"] == known["sha256"]
     assert pins["ADEChallengeData2016.zip"]["url"] == ADDRESS
     assert (online.folder / "ade/images/training/ADE_train_00000001.jpg").exists()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.workflow
 
 def test_table_in_three_forms(finished: Checkout) -> None:
     results = finished.folder / "results"
-    markdown = (results / "table.md").read_text()
+    markdown = (results / "table.md").read_text(encoding="utf-8")
     assert markdown.count("| CPU-1P ") == 2  # the columns are in two tables
     header = next(line for line in markdown.splitlines() if line.startswith("| NAME"))
     columns = [cell.strip() for cell in header.strip("|").split("|")]
@@ -35,7 +35,7 @@ def test_table_in_three_forms(finished: Checkout) -> None:
     assert table["published_fps"].isna().all()
     assert table["fps_ratio"].isna().all()
 
-    everything = json.loads((results / "table.json").read_text())
+    everything = json.loads((results / "table.json").read_text(encoding="utf-8"))
     assert everything["facts"]["variant"] == "nano"
     millions = everything["facts"]["parameters"]["total"] / 1e6
     assert f"SeMask-nano, 19 classes: {millions:.2f} M parameters; GMAC per image: " in markdown
@@ -46,10 +46,12 @@ def test_table_in_three_forms(finished: Checkout) -> None:
 
 def test_cells_are_what_the_records_say(finished: Checkout) -> None:
     results = finished.folder / "results"
-    rows = json.loads((results / "table.json").read_text())["rows"]
+    rows = json.loads((results / "table.json").read_text(encoding="utf-8"))["rows"]
     run = results / "cpu-1p/full/seed0"
-    evaluated = json.loads((run / "evaluate.json").read_text())
-    measured = json.loads((results / "cpu-1p/performance/seed0/train.json").read_text())
+    evaluated = json.loads((run / "evaluate.json").read_text(encoding="utf-8"))
+    measured = json.loads(
+        (results / "cpu-1p/performance/seed0/train.json").read_text(encoding="utf-8")
+    )
     assert rows[0]["acc1"]["value"] == evaluated["figures"]["best"]["miou"]
     assert rows[0]["acc1"]["from"] == ["results/cpu-1p/full/seed0/evaluate.json"]
     assert rows[0]["last_miou"]["value"] == evaluated["figures"]["last"]["miou"]
@@ -59,19 +61,23 @@ def test_cells_are_what_the_records_say(finished: Checkout) -> None:
 def test_evaluation_agrees_with_the_one_during_training(finished: Checkout) -> None:
     for row in ("cpu-1p", "cpu-2p"):
         run = finished.folder / "results" / row / "full/seed0"
-        trained = json.loads((run / "train.json").read_text())
-        evaluated = json.loads((run / "evaluate.json").read_text())
+        trained = json.loads((run / "train.json").read_text(encoding="utf-8"))
+        evaluated = json.loads((run / "evaluate.json").read_text(encoding="utf-8"))
         best = evaluated["figures"]["best"]
         assert best["iteration"] == trained["figures"]["best"]["iteration"]
         assert best["miou"] == pytest.approx(trained["figures"]["best"]["miou"], abs=1e-6)
         labelled = np.sum(best["confusion"])
-        manifest = json.loads((finished.folder / "data/streets-labels/val.json").read_text())
+        manifest = json.loads(
+            (finished.folder / "data/streets-labels/val.json").read_text(encoding="utf-8")
+        )
         assert labelled == sum(manifest["pixels"][:-1])
 
 
 def test_log_has_every_iteration_and_evaluation(finished: Checkout) -> None:
     run = finished.folder / "results/cpu-2p/full/seed0"
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [x["iteration"] for x in lines if "evaluation" not in x] == [1, 2, 3, 4]
     assert [x["iteration"] for x in lines if "evaluation" in x] == [2, 4]
     assert list((run / "tensorboard").glob("events.*"))
@@ -97,7 +103,7 @@ def test_tensorboard_has_the_same_curves_of_all_rows(finished: Checkout) -> None
 
 def test_a_view_reads_what_a_trainer_writes(finished: Checkout) -> None:
     run = finished.folder / "results/cpu-1p/full/seed0"
-    record = json.loads((run / "train.json").read_text())
+    record = json.loads((run / "train.json").read_text(encoding="utf-8"))
     progress = read_progress(run)
     assert progress is not None
     assert (progress.iteration, progress.evaluated) == (4, 4)
@@ -116,7 +122,7 @@ def test_two_processes_follow_one(finished: Checkout) -> None:
     losses = []
     for row in ("cpu-1p", "cpu-2p"):
         log = finished.folder / "results" / row / "full/seed0/log.jsonl"
-        losses.append(json.loads(log.read_text().splitlines()[0])["loss"])
+        losses.append(json.loads(log.read_text(encoding="utf-8").splitlines()[0])["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 

@@ -30,18 +30,18 @@ def test_multi_scale_saved_predictions_and_agreement(copy_of_finished: Copy) -> 
     table = pd.read_csv(results / "table.csv").set_index("name")
     for row in ("cpu-1p", "cpu-2p"):
         run = results / row / "full/seed0"
-        figures = json.loads((run / "evaluate.json").read_text())["figures"]
+        figures = json.loads((run / "evaluate.json").read_text(encoding="utf-8"))["figures"]
         miou = figures["best_multi_scale"]["miou"]
         assert table["multi_scale_miou"][row.upper()] == miou
-        assert f" {miou:.2f} " in (results / "table.md").read_text()
-        agreement = json.loads((run / "agreement.json").read_text())["figures"]
+        assert f" {miou:.2f} " in (results / "table.md").read_text(encoding="utf-8")
+        agreement = json.loads((run / "agreement.json").read_text(encoding="utf-8"))["figures"]
         assert sorted(agreement["compared"]) == ["best", "best_multi_scale"]
         for figure, compared in agreement["compared"].items():
             assert compared["largest_difference"] < 1e-6
             theirs = [both["cityscapesscripts"] for both in compared["classes"].values()]
             mine = [None if x is None else pytest.approx(x / 100) for x in figures[figure]["iou"]]
             assert theirs == mine
-        saved = json.loads((run / "predictions.json").read_text())["files"]
+        saved = json.loads((run / "predictions.json").read_text(encoding="utf-8"))["files"]
         names = [run / file["file"] for files in saved.values() for file in files]
         assert sorted(names) == sorted((run / "predictions").rglob("*.png"))
         assert len(names) == 2 * 4

@@ -59,7 +59,7 @@ class Planner:
             "dataset": {"complete": False, "streets": {"cities": one_image}},
             "evaluation": {"predictions": 1},
         }
-        (folder / "small.yaml").write_text(yaml.safe_dump(small))
+        (folder / "small.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
         touch = self.touch
         for split, city in (("train", "aachen"), ("train", "bochum"), ("val", "frankfurt")):
             for number in range(2):
@@ -76,7 +76,7 @@ class Planner:
             touch(f"data/coco_stuff10k/images/{stem}.jpg")
             touch(f"data/coco_stuff10k/annotations/{stem}.mat")
             path = touch(f"data/coco_stuff10k/imageLists/{split}.txt")
-            path.write_text(f"{path.read_text()}{stem}\n")
+            path.write_text(f"{path.read_text(encoding='utf-8')}{stem}\n", encoding="utf-8")
 
     def touch(self, name: str) -> Path:
         path = self.folder / name
@@ -100,7 +100,8 @@ class Planner:
         else:  # which Python reads as it starts
             cold = subprocess.run(
                 [sys.executable, "-m", "snakemake", *options],
-                cwd=self.folder, capture_output=True, text=True, timeout=300, env=environment,
+                cwd=self.folder, capture_output=True, encoding="utf-8", timeout=300,
+                env=environment,
             )  # fmt: skip
             done = Ended(cold.returncode, cold.stdout, cold.stderr)
         assert (done.status == 0) == ok, done.stdout + done.stderr
@@ -215,7 +216,7 @@ def test_fetching_the_data_comes_first_where_it_is_asked_for(planner: Planner) -
 
 def test_what_the_agreement_needs_is_missed_before_the_training(planner: Planner) -> None:
     hidden = planner.touch("hidden/sitecustomize.py")
-    hidden.write_text("import sys\nsys.modules['cityscapesscripts'] = None\n")
+    hidden.write_text("import sys\nsys.modules['cityscapesscripts'] = None\n", encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(hidden.parent)}
     printed = planner.snakemake(("cityscapes",), "--dry-run", ok=False, environment=environment)
     [line] = [line for line in printed.splitlines() if line.startswith("error: ")]

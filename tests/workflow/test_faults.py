@@ -38,7 +38,9 @@ class Workflow(Background):
 
     def finished(self) -> Counter[str]:
         """Jobs that Snakemake has noted the end of, by rule."""
-        return Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.log.read_text()))
+        return Counter(
+            re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.log.read_text(encoding="utf-8"))
+        )
 
 
 def weights(checkout: Checkout) -> dict[str, bytes]:
@@ -72,7 +74,7 @@ def test_killed_stopped_and_restarted(
     stopped.wait_for_checkpoint_of("cpu-2p")
     os.killpg(stopped.process.pid, signal.SIGINT)
     assert stopped.process.wait(timeout=60) != 0
-    assert "Traceback" not in stopped.log.read_text()
+    assert "Traceback" not in stopped.log.read_text(encoding="utf-8")
     ended += stopped.finished()
 
     restarted = Workflow(checkout, tmp_path / "restarted.log")
@@ -85,7 +87,7 @@ def test_killed_stopped_and_restarted(
     asked = Workflow(checkout, tmp_path / "asked.log")
     asked.wait_for_checkpoint_of("cpu-2p")
     asked.wait_for(lambda: asked_to_leave(trainers(asked)))
-    assert asked.process.wait(timeout=300) == 0, asked.log.read_text()
+    assert asked.process.wait(timeout=300) == 0, asked.log.read_text(encoding="utf-8")
     ended += asked.finished()
 
     # what was complete did not run again
@@ -134,15 +136,15 @@ def test_a_stage_whose_end_was_not_noted_is_not_done_again(
     changed = copy_of_finished()
     run = changed.folder / "results/cpu-1p/full/seed0"
     changed.snakemake("--forcerun", "train", "--", CPU_1P)
-    record = json.loads((run / "train.json").read_text())
+    record = json.loads((run / "train.json").read_text(encoding="utf-8"))
     assert not (run / "work").exists()
     changed.snakemake("--forcerun", "train", "--no-hooks", "--", CPU_1P)
-    again = json.loads((run / "train.json").read_text())
+    again = json.loads((run / "train.json").read_text(encoding="utf-8"))
     assert again["run"]["started"] > record["run"]["started"]
     assert (run / "work").exists()
     printed = changed.snakemake("--forcerun", "train", "--", CPU_1P)
     assert "the run was complete already" in printed
-    assert json.loads((run / "train.json").read_text()) == again
+    assert json.loads((run / "train.json").read_text(encoding="utf-8")) == again
     assert not (run / "work").exists()
 
 
@@ -155,10 +157,10 @@ def test_a_warning_to_the_whole_group_keeps_what_was_reached(
     checkout.configure({"fault_tolerance": only_when_asked, **long})
     warned = Workflow(checkout, tmp_path / "warned.log", CPU_1P)
     log = checkout.folder / "results/cpu-1p/full/seed0/work/log.jsonl"
-    warned.wait_for(lambda: log.exists() and log.read_text().count("\n") > 2)
+    warned.wait_for(lambda: log.exists() and log.read_text(encoding="utf-8").count("\n") > 2)
     os.killpg(warned.process.pid, signal.SIGUSR1)
     assert warned.process.wait(timeout=120) != 0
-    assert "interrupted: SIGUSR1 after iteration " in warned.log.read_text()
+    assert "interrupted: SIGUSR1 after iteration " in warned.log.read_text(encoding="utf-8")
     assert list(log.parent.glob("checkpoints/[0-9]*.pt"))
 
 

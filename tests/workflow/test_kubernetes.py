@@ -41,10 +41,12 @@ class Site:
         self.image.configure({"rows": ROWS, "fault_tolerance": {"checkpoint_iterations": 1}})
         self.volume = folder / "volume"
         self.volume.mkdir()
-        job = yaml.safe_load((REPOSITORY / "profiles/kubernetes/job-cpu.yaml").read_text())
+        job = yaml.safe_load(
+            (REPOSITORY / "profiles/kubernetes/job-cpu.yaml").read_text(encoding="utf-8")
+        )
         (self.container,) = job["spec"]["template"]["spec"]["containers"]
         profile = self.image.folder / "profiles/kubernetes"
-        self.prefix = yaml.safe_load((profile / "config.yaml").read_text())[
+        self.prefix = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))[
             "default-storage-prefix"
         ]
         self.secret = {
@@ -84,7 +86,7 @@ class Site:
 
     def run(self, *arguments: str) -> str:
         done = subprocess.run(
-            self.command(*arguments), cwd=self.volume, env=self.environment, text=True,
+            self.command(*arguments), cwd=self.volume, env=self.environment, encoding="utf-8",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
@@ -138,15 +140,15 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, endpoint: str) -> Site
     site = Site(tmp_path_factory.mktemp("site"), endpoint)
     checkpoints = site.volume / RUN / "work/checkpoints"
     log = site.volume.parent / "killed.log"
-    with open(log, "w") as file:
+    with open(log, "w", encoding="utf-8") as file:
         pod = subprocess.Popen(
             site.command(), cwd=site.volume, env=site.environment, stdout=file,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + 300
     while not list(checkpoints.glob("[0-9]*.pt")):
-        assert pod.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
+        assert pod.poll() is None, log.read_text(encoding="utf-8")
+        assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
         time.sleep(0.005)
     os.killpg(pod.pid, signal.SIGKILL)
     pod.wait()
@@ -192,7 +194,7 @@ def test_records_and_weights_are_in_the_bucket_only(finished: Site, tmp_path: Pa
 
 
 def test_the_table_names_records_as_without_a_storage(finished: Site, tmp_path: Path) -> None:
-    table = json.loads(finished.fetch("results/table.json", tmp_path).read_text())
+    table = json.loads(finished.fetch("results/table.json", tmp_path).read_text(encoding="utf-8"))
     assert sorted(table["records"]) == [f"{RUN}/evaluate.json", f"{RUN}/train.json"]
 
 
@@ -238,7 +240,7 @@ def test_later_pods_on_what_is_kept(finished: Site, tmp_path: Path) -> None:
     finished.run()
     assert list((finished.volume / RUN / "predictions").rglob("*.png"))
     assert f"{RUN}/agreement.json" in finished.stored()
-    text = finished.fetch("results/table.json", tmp_path).read_text()
+    text = finished.fetch("results/table.json", tmp_path).read_text(encoding="utf-8")
     table = json.loads(text)
     assert [row["name"] for row in table["rows"] if row["kind"] == "measured"] == ["CPU-1P"] * 2
     assert f"results/imported/other/{RUN.removeprefix('results/')}/train.json" in table["records"]
@@ -250,7 +252,7 @@ def test_later_pods_on_what_is_kept(finished: Site, tmp_path: Path) -> None:
     finished.bucket.objects.filter(Prefix=f"{prefix}/results/table.").delete()
     assert finished.planned() == {"unpack", "table"}
     finished.run()
-    assert finished.fetch("results/table.json", tmp_path).read_text() == text
+    assert finished.fetch("results/table.json", tmp_path).read_text(encoding="utf-8") == text
 
     # labels that are made again are newer than the records: docs/kubernetes.md says so
     finished.lose("results", ".snakemake", "data")

@@ -27,7 +27,10 @@ def test_runs_side_by_side_take_turns_on_one_npu(
     printed = on_npus.snakemake("--", run.format(0), run.format(1))
     # both were started, and one of them waited for the other
     assert "waiting for 1 free npu of 1" in printed
-    records = [json.loads((on_npus.folder / run.format(seed)).read_text()) for seed in (0, 1)]
+    records = [
+        json.loads((on_npus.folder / run.format(seed)).read_text(encoding="utf-8"))
+        for seed in (0, 1)
+    ]
     times = sorted((record["run"]["started"], record["run"]["ended"]) for record in records)
     assert times[0][1] <= times[1][0]
     assert [record["device"]["ids"] for record in records] == ["0", "0"]

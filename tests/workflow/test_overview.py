@@ -171,9 +171,9 @@ def test_runs_are_found_by_their_files(tmp_path: Path) -> None:
         run = tmp_path / f"gpu-1p/performance/seed{number}"
         folder = run if state == "complete" else run / "work"
         folder.mkdir(parents=True)
-        (folder / "log.jsonl").write_text(f"{json.dumps(line)}\n")
+        (folder / "log.jsonl").write_text(f"{json.dumps(line)}\n", encoding="utf-8")
         os.utime(folder / "log.jsonl", (NOW, NOW))
-        (folder / "run.json").write_text(json.dumps({"recipe": recipe}))
+        (folder / "run.json").write_text(json.dumps({"recipe": recipe}), encoding="utf-8")
         for name in {"running": ["running"], "stopped": []}.get(state, ["train.json"]):
             (folder / name).touch()
     whole, *runs = overview(runs_below([tmp_path]), cores=None, now=NOW, what="runs")

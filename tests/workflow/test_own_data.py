@@ -31,7 +31,7 @@ SHORTER: dict[str, Any] = {
 
 
 def test_the_readmes_overlay_trains(checkout: Checkout, tmp_path: Path) -> None:
-    readme = (REPOSITORY / "README.md").read_text()
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     block = re.search(r"    # my\.yaml\n((?:    .*\n)+)", readme)
     assert block is not None
     overlay = yaml.safe_load(textwrap.dedent(block[1]))
@@ -39,7 +39,7 @@ def test_the_readmes_overlay_trains(checkout: Checkout, tmp_path: Path) -> None:
     generate(tmp_path / "mine", seed=7, width=2048, height=1024, cities=cities)
     overlay["dataset"]["root"] = str(tmp_path / "mine")
     given = assemble([overlay, SHORTER])
-    (checkout.folder / "tiny.yaml").write_text(yaml.safe_dump(given))
+    (checkout.folder / "tiny.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")}
     printed = checkout.snakemake()
     assert "report: results/mine/report.html" in printed.splitlines()

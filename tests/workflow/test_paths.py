@@ -26,7 +26,10 @@ def test_odd_folders(checkout: Checkout) -> None:
     )
     checkout.snakemake()
     results = checkout.folder / ODD.format("results")
-    assert json.loads((results / "table.json").read_text())["rows"][0]["acc1"]["value"] is not None
+    assert (
+        json.loads((results / "table.json").read_text(encoding="utf-8"))["rows"][0]["acc1"]["value"]
+        is not None
+    )
     assert (results / "cpu-1p/full/seed0/agreement.json").exists()
     assert checkout.planned() == {}
     made = {path.name for path in checkout.folder.iterdir() if path.is_dir()}

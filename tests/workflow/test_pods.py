@@ -14,7 +14,7 @@ from semask.config.layers import assemble
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "profiles/kubernetes"
-DOCS = (REPOSITORY / "docs/kubernetes.md").read_text()
+DOCS = (REPOSITORY / "docs/kubernetes.md").read_text(encoding="utf-8")
 DEVICES = ("cpu", "gpu", "npu")
 # the oldest one that docs/kubernetes.md names, and the newest one that there are schemas of
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
@@ -22,7 +22,7 @@ UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
 def objects(file: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((FOLDER / file).read_text()))
+    return list(yaml.safe_load_all((FOLDER / file).read_text(encoding="utf-8")))
 
 
 FILES = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "config.yaml")
@@ -102,7 +102,9 @@ def test_images_are_those_of_the_container_files(pod: dict[str, Any]) -> None:
     image = container_of(pod)["image"]
     device = image.rsplit(":", 1)[1]
     assert f"--file envs/Containerfile.{device} --tag {image} ." in DOCS
-    text = re.sub(r"\\\n", " ", (REPOSITORY / f"envs/Containerfile.{device}").read_text())
+    text = re.sub(
+        r"\\\n", " ", (REPOSITORY / f"envs/Containerfile.{device}").read_text(encoding="utf-8")
+    )
     # a volume of theirs is writable for them only if the numbers agree
     user = pod["securityContext"]["runAsUser"]
     assert re.search(rf"useradd .*--uid {user} .*\bbench\b", text)
@@ -119,8 +121,10 @@ def test_jobs_ask_for_the_devices_of_their_experiment(device: str) -> None:
     container = container_of(PODS[device])
     files = [Path(a).relative_to("/bench") for a in container["args"] if a.startswith("/bench/")]
     assert files[0] == Path("Snakefile")
-    layers = [yaml.safe_load((REPOSITORY / f).read_text()) for f in files[1:]]
-    config = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text()), *layers])
+    layers = [yaml.safe_load((REPOSITORY / f).read_text(encoding="utf-8")) for f in files[1:]]
+    config = assemble(
+        [yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8")), *layers]
+    )
     largest = {
         kind: max((r["processes"] for r in config["rows"] if r["device"] == kind), default=0)
         for kind in DEVICES
@@ -174,7 +178,7 @@ def test_variables_of_the_secret_are_those_of_the_plugin() -> None:
 def test_the_file_of_keys_gets_neither_into_git_nor_into_an_image() -> None:
     assert "--from-env-file s3.env" in DOCS
     for file in (".gitignore", ".dockerignore"):
-        assert "s3.env" in (REPOSITORY / file).read_text().replace("/", "").split()
+        assert "s3.env" in (REPOSITORY / file).read_text(encoding="utf-8").replace("/", "").split()
 
 
 def body_of_snakemakes_executor(**resources: Any) -> dict[str, Any]:

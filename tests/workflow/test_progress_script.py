@@ -10,7 +10,7 @@ def progress(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workflow_scripts.progress", *arguments]
     repository = str(Path(__file__).parents[2])
     return subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": repository}, capture_output=True, text=True
+        command, cwd=folder, env={"PYTHONPATH": repository}, capture_output=True, encoding="utf-8"
     )
 
 
@@ -24,7 +24,7 @@ def test_it_reads_the_files_of_runs(tmp_path: Path) -> None:
         "the config has another results folder\n"
     )
     training = {"iterations": 80, "evaluate_every": None, "global_batch": 32}
-    (work / "run.json").write_text(json.dumps({"recipe": {"training": training}}))
+    (work / "run.json").write_text(json.dumps({"recipe": {"training": training}}), encoding="utf-8")
     (work / "running").touch()
     done = progress(tmp_path, "results")
     assert done.returncode == 0, done.stderr

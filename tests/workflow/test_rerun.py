@@ -49,7 +49,7 @@ def test_another_look_at_the_same_data_trains_nothing_again(copy_of_finished: Co
 def test_label_code_converts_again(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     path = changed.folder / "semask/data/labels.py"
-    path.write_text(path.read_text() + "\n# a comment\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
     planned = changed.planned()
     assert planned["labels"] == 5
     assert planned["manifest"] == 2
@@ -69,7 +69,9 @@ def test_added_image_is_noticed(copy_of_finished: Copy) -> None:
     assert planned["train"] == 2
 
     changed.snakemake("data/streets-labels/train.json")
-    manifest = json.loads((changed.folder / "data/streets-labels/train.json").read_text())
+    manifest = json.loads(
+        (changed.folder / "data/streets-labels/train.json").read_text(encoding="utf-8")
+    )
     assert len(manifest["files"]) == 10
 
 
@@ -87,11 +89,11 @@ def test_added_city_is_noticed(copy_of_finished: Copy) -> None:
 
 def test_deleted_table_is_made_again_only(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
-    before = (changed.folder / "results/table.md").read_text()
+    before = (changed.folder / "results/table.md").read_text(encoding="utf-8")
     (changed.folder / "results/table.md").unlink()
     assert changed.planned() == {"table": 1}
     changed.snakemake()
-    assert (changed.folder / "results/table.md").read_text() == before
+    assert (changed.folder / "results/table.md").read_text(encoding="utf-8") == before
 
 
 def test_keys_that_are_not_used_change_nothing(copy_of_finished: Copy) -> None:
@@ -117,9 +119,9 @@ def test_another_row_runs_that_row_only(copy_of_finished: Copy) -> None:
 def test_forced_training_really_trains(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     record = changed.folder / "results/cpu-1p/full/seed0/train.json"
-    before = json.loads(record.read_text())
+    before = json.loads(record.read_text(encoding="utf-8"))
     changed.snakemake("--forcerun", "train", "--", "results/cpu-1p/full/seed0/train.json")
-    after = json.loads(record.read_text())
+    after = json.loads(record.read_text(encoding="utf-8"))
     assert after["run"]["started"] > before["run"]["started"]
     # the same recipe, data and seed give the same weights
     assert after["weights_digest"] == before["weights_digest"]
@@ -128,13 +130,13 @@ def test_forced_training_really_trains(copy_of_finished: Copy) -> None:
 def test_prepared_images_give_the_same_weights(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     record = changed.folder / "results/cpu-1p/full/seed0/train.json"
-    before = json.loads(record.read_text())
+    before = json.loads(record.read_text(encoding="utf-8"))
     changed.configure({"dataset": {"prepared": "data/prepared arrays"}})
     planned = changed.planned()
     assert planned == {"prepare": 1, "train": 2, "measure": 1, "evaluate": 2, "table": 1}
     printed = changed.snakemake("results/cpu-1p/full/seed0/train.json")
     assert "data/prepared arrays: 9 images with their labels take" in printed
-    after = json.loads(record.read_text())
+    after = json.loads(record.read_text(encoding="utf-8"))
     assert after["execution"]["prepared"]
     assert not before["execution"]["prepared"]
     assert after["weights_digest"] == before["weights_digest"]
@@ -149,7 +151,7 @@ def test_how_it_is_run_measures_again_but_converts_nothing(copy_of_finished: Cop
     assert changed.planned() == {"train": 2, "measure": 1, "evaluate": 2, "table": 1}
     changed.snakemake("results/cpu-1p/full/seed0/train.json")
     record = changed.folder / "results/cpu-1p/full/seed0/train.json"
-    after = json.loads(record.read_text())
+    after = json.loads(record.read_text(encoding="utf-8"))
     assert after["execution"]["checkpointing"]
 
 

@@ -75,7 +75,7 @@ def weights(checkout: Checkout) -> dict[str, bytes]:
 
 def record(checkout: Checkout, row: str, mode: str, seed: int = 0) -> Any:
     path = checkout.folder / f"results/{row}/{mode}/seed{seed}/train.json"
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 
 def test_the_embedded_experiment_to_its_table(undisturbed: Checkout, tmp_path: Path) -> None:
-    printed = (undisturbed.folder / "head.log").read_text()
+    printed = (undisturbed.folder / "head.log").read_text(encoding="utf-8")
     # lists and the table are made where snakemake runs
     sent = printed.count("has been submitted with SLURM jobid")
     cities, others = 5, ["verify", "baselines", "facts", "measure"]
@@ -211,7 +211,9 @@ def test_rows_get_the_devices_that_slurm_gave_and_wait_for_them(
     # no node has eight NPUs to give; the others need not wait for that
     one = on_npus.folder / "results/npu-1p/full/seed0/train.json"
     refused = on_npus.folder / "results/gpu-1p/full/seed0/train.log"
-    head.wait_for(lambda: one.exists() and refused.exists() and refused.read_text(), "npu-1p")
+    head.wait_for(
+        lambda: one.exists() and refused.exists() and refused.read_text(encoding="utf-8"), "npu-1p"
+    )
     waiting = [number for number, what in jobs("PENDING").items() if "npu_8" in what]
     assert len(waiting) == 1
     assert record(on_npus, "npu-1p", "full")["device"]["ids"] == "3"
@@ -224,7 +226,7 @@ def test_rows_get_the_devices_that_slurm_gave_and_wait_for_them(
     assert found["device"]["ids"] == "0,1,2,3,4,5,6,7"
     assert found["device"]["name"] == "Simulated NPU"
     # there is no GPU behind the number that Slurm gave, and nothing else is taken in its place
-    lines = set(refused.read_text().splitlines())
+    lines = set(refused.read_text(encoding="utf-8").splitlines())
     assert len(lines) == 1
     (line,) = lines
     assert "rows: gpu-1p: device gpu is not present on this machine" in line
@@ -234,7 +236,10 @@ def test_rows_get_the_devices_that_slurm_gave_and_wait_for_them(
 def test_processes_over_two_nodes(on_npus: Checkout, tmp_path: Path) -> None:
     profile = on_npus.folder / "profiles/slurm/config.yaml"
     # a node has one device only
-    profile.write_text(profile.read_text().replace("// 8", "// 1").replace(", 8)", ", 1)"))
+    profile.write_text(
+        profile.read_text(encoding="utf-8").replace("// 8", "// 1").replace(", 8)", ", 1)"),
+        encoding="utf-8",
+    )
     stages = ("full/seed0/evaluate.json", "performance/seed0/train.json")
     targets = [f"results/npu-2p/{stage}" for stage in stages]
     Head(on_npus, tmp_path / "head.log", *targets).finish()
@@ -253,5 +258,5 @@ def test_processes_over_two_nodes(on_npus: Checkout, tmp_path: Path) -> None:
 
 def losses_of(checkout: Checkout) -> list[float]:
     log = checkout.folder / "results/npu-2p/full/seed0/log.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     return [line["loss"] for line in lines if "loss" in line]

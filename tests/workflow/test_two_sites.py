@@ -39,11 +39,11 @@ def npu_site(
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def losses(log: Path) -> list[float]:
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     return [line["loss"] for line in lines if "loss" in line]
 
 
@@ -143,7 +143,9 @@ def test_two_sites_make_one_table(sites: tuple[Checkout, Checkout]) -> None:
     # no GPU was measured, so no NPU is compared with one
     pairs = read_json(results / "table.json")["npu_over_gpu"]
     assert {pair["kind"] for pair in pairs} == {"published"}
-    together, _, apart = (results / "table.md").read_text().partition("## Kept apart")
+    together, _, apart = (
+        (results / "table.md").read_text(encoding="utf-8").partition("## Kept apart")
+    )
     assert together.count("| measured on ") == 2
     assert "differs from this machine's rows in training.learning_rate." in apart
 
@@ -153,15 +155,19 @@ def test_two_sites_make_one_table(sites: tuple[Checkout, Checkout]) -> None:
 def _an_edited_bundle_is_refused(here: Checkout) -> None:
     """Whatever its time is; the table stays as it was."""
     table, bundle = here.folder / "results/table.md", here.folder / "the NPUs' bundle.zip"
-    text, whole, when = table.read_text(), bundle.read_bytes(), bundle.stat().st_mtime
+    text, whole, when = (
+        table.read_text(encoding="utf-8"),
+        bundle.read_bytes(),
+        bundle.stat().st_mtime,
+    )
     bundle.write_bytes(whole.replace(b'"miou"', b'"mioU"', 1))
     [line] = error_lines(here.snakemake(ok=False))
     assert line.startswith(f"error: {bundle.name}: member ")
     assert line.endswith("; ask for the bundle again where it was made")
-    assert table.read_text() == text
+    assert table.read_text(encoding="utf-8") == text
     bundle.write_bytes(whole)
     here.snakemake()
-    assert table.read_text() == text
+    assert table.read_text(encoding="utf-8") == text
     # another bundle in its place that is older than what was unpacked
     shutil.copyfile(here.folder / "other.zip", bundle)
     os.utime(bundle, (when - 9, when - 9))

@@ -39,7 +39,7 @@ def stubbed(checkout: Checkout) -> Checkout:
     labels = checkout.folder / "data/streets-labels"
     labels.mkdir(parents=True)
     for name in ("train", "val", "verified"):
-        (labels / f"{name}.json").write_text("{}")
+        (labels / f"{name}.json").write_text("{}", encoding="utf-8")
     return checkout
 
 

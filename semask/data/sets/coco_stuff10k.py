@@ -94,7 +94,7 @@ def _stems(root: Path, split: str) -> list[str]:
     path = root / "imageLists" / _LISTS[split]
     hint = "set dataset.root to the folder that holds images, annotations and imageLists"
     try:
-        stems = path.read_text().split()
+        stems = path.read_text(encoding="utf-8").split()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ _initialized = True
 def _told(name, value):
     path = os.environ.get("SIMULATED_NPU_SETTINGS")
     if path:
-        with open(path, "a") as file:
+        with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps({name: value}) + "\n")
 
 
