@@ -36,13 +36,7 @@ BESIDE = ("NAME", "Published Acc@1 (difference)", "Published ms+flip (difference
           "Published FPS (ratio)")  # fmt: skip
 
 PUBLISHED = "published/published.csv"
-_FIGURES = {
-    "Acc@1": "acc1",
-    "FPS": "fps",
-    "Last mIoU": "last_miou",
-    "mIoU ms+flip": "multi_scale_miou",
-    "FPS, log window": "fps_log_window",
-}
+NOTHING_PUBLISHED = "Nobody has published a figure of this very experiment."
 
 
 class Cell(NamedTuple):
@@ -54,34 +48,44 @@ class Cell(NamedTuple):
 
 def cells_of(row: Line) -> dict[str, Cell]:
     """The cells of a row of `semask.report.table.build_table`, by column."""
-    digits = 2 if row["kind"] == "measured" else 3
-    cells = {"NAME": Cell(row["name"]), "What the figures are": Cell(row["source"])}
-    for column, key in _FIGURES.items():
-        cells[column] = Cell(
-            _figure(row[key], digits if "FPS" in column else 2), _origins(row[key])
-        )
-    for column, key in (("PyTorch_version", "pytorch"), ("Device", "device")):
-        cells[column] = Cell(str(row[key]["value"] or row[key]["state"]), _origins(row[key]))
-    low, high, waited = row["fps_p10"], row["fps_p90"], row["data_wait_share"]
-    spread = _or_state(low, lambda value: f"{value:.2f} to {high['value']:.2f}")
-    cells["FPS p10 to p90"] = Cell(spread, _origins(low))
-    share = _or_state(waited, lambda value: f"{100 * value:.1f} %")
-    cells["Waiting for data"] = Cell(share, _origins(waited))
-    for column, key, of in zip(
-        BESIDE[1:], ("acc1", "multi_scale_miou", "fps"),
-        ("acc1", "multi_scale_miou", "fps_log_window"), strict=True,
-    ):  # fmt: skip
-        cells[column] = _beside(row, key, _origins(row[of]))
-    return {column: cells[column] for column in COLUMNS}
+    speed_digits = 2 if row["kind"] == "measured" else 3
+
+    def cell(key: str, told: Callable[[Any], str]) -> Cell:
+        """What is told of a value, or why there is none."""
+        found = row[key]
+        text = str(found["state"]) if found["value"] is None else told(found["value"])
+        return Cell(text, _origins(found))
+
+    def figure(key: str, digits: int) -> Cell:
+        """A figure and its spread over seeds."""
+        spread = ""
+        if row[key].get("sd") is not None:
+            spread = f" ± {row[key]['sd']:.{digits}f} ({row[key]['seeds']} seeds)"
+        return cell(key, lambda value: f"{value:.{digits}f}{spread}")
+
+    return {
+        "NAME": Cell(row["name"]),
+        "Acc@1": figure("acc1", 2),
+        "FPS": figure("fps", speed_digits),
+        "PyTorch_version": cell("pytorch", str),
+        "Device": cell("device", str),
+        "What the figures are": Cell(row["source"]),
+        "Last mIoU": figure("last_miou", 2),
+        "mIoU ms+flip": figure("multi_scale_miou", 2),
+        "FPS p10 to p90": cell(
+            "fps_p10", lambda low: f"{low:.2f} to {row['fps_p90']['value']:.2f}"
+        ),
+        "FPS, log window": figure("fps_log_window", speed_digits),
+        "Waiting for data": cell("data_wait_share", lambda share: f"{100 * share:.1f} %"),
+        "Published Acc@1 (difference)": _beside(row, "acc1", "acc1"),
+        "Published ms+flip (difference)": _beside(row, "multi_scale_miou", "multi_scale_miou"),
+        "Published FPS (ratio)": _beside(row, "fps", "fps_log_window"),
+    }
 
 
 def shown_columns(rows: Sequence[Line]) -> list[str]:
     """The columns that a table of some rows has."""
-    columns = {*FIRST, *MORE, *(BESIDE if is_beside_published(rows) else ())}
-    return [column for column in COLUMNS if column in columns]
-
-
-NOTHING_PUBLISHED = "Nobody has published a figure of this very experiment."
+    return list(dict.fromkeys((*FIRST, *MORE, *(BESIDE if is_beside_published(rows) else ()))))
 
 
 def together_and_apart(rows: Sequence[Line]) -> tuple[list[Line], list[Line]]:
@@ -112,36 +116,22 @@ def _origin(name: str) -> str:
     return f"{PUBLISHED}, {name}" if re.fullmatch(r"line \d+", name) else name
 
 
-def _or_state(cell: Line, told: Callable[[Any], str]) -> str:
-    """What is told of a cell's figure, or why there is none."""
-    return str(cell["state"]) if cell["value"] is None else told(cell["value"])
-
-
-def _figure(cell: Line, digits: int) -> str:
-    """The figure and its spread over seeds, or why there is none."""
-    text = _or_state(cell, lambda value: f"{value:.{digits}f}")
-    if cell.get("sd") is not None:
-        text += f" ± {cell['sd']:.{digits}f} ({cell['seeds']} seeds)"
-    return text
-
-
-def _beside(row: Line, key: str, origins: tuple[str, ...]) -> Cell:
+def _beside(row: Line, key: str, of: str) -> Cell:
+    """What is published beside a measured cell, and how that differs from it."""
     if row["kind"] == "published":
         return Cell("")
     other = row["published"]
-    value = (other or {}).get(key)
+    if other is None:
+        return Cell("none of this experiment")
+    value, differing = other[key], other["differing"].get(key)
     if value is None:
-        differing = (other or {}).get("differing", {}).get(key)
-        return Cell(
-            f"not the same: {', '.join(differing)}" if differing else "none of this experiment"
-        )
-    origins = (*origins, _origin(f"line {other['line']}"))
-    digits = 3 if key == "fps" else 2
+        words = f"not the same: {', '.join(differing)}" if differing else "none of this experiment"
+        return Cell(words)
+    text = f"{value:.{3 if key == 'fps' else 2}f}"
     difference = row["difference"][key]
-    if difference is None:
-        return Cell(f"{value:.{digits}f}", origins)
-    shown = f"× {difference:.3f}" if key == "fps" else f"{difference:+.2f}"
-    return Cell(f"{value:.{digits}f} ({shown})", origins)
+    if difference is not None:
+        text += f" (× {difference:.3f})" if key == "fps" else f" ({difference:+.2f})"
+    return Cell(text, (*_origins(row[of]), _origin(f"line {other['line']}")))
 
 
 RATIOS = ("NPU against GPU", "FPS ratio", "Acc@1 difference", "Which figures")

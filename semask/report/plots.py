@@ -134,13 +134,10 @@ def class_bars(
         axes.annotate("■", (0, number), xytext=(-4, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", va="center",
                       color=tuple(colour / 255))  # fmt: skip
-    axes.set_yticks(range(count), classes)
-    axes.tick_params(axis="y", length=0, pad=14)
-    axes.set_ylim(count - 0.5, -0.5)
+    _lines_of(axes, classes)
+    axes.tick_params(axis="y", pad=14)
     axes.axvline(0, color=_INK, linewidth=0.8)
     axes.set_xlabel(label)
-    axes.grid(True, axis="x")
-    axes.set_axisbelow(True)
     _legend(axes, [*values])
     return _svg(figure, f"classes {label}")
 
@@ -195,7 +192,7 @@ def time_shares(shares: Sequence[Shares]) -> str:
         if each.communication is not None:
             told += f", {communication:.1f} % communication"
         axes.text(99, place, told, va="center", ha="right", fontsize=8, color="black")
-    _lines_of_rows(axes, [each.row.name for each in shares])
+    _lines_of(axes, [each.row.name for each in shares])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of an iteration's time")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
@@ -222,7 +219,8 @@ def bars(figures: Sequence[Bar], label: str, ideal: float | None = None) -> str:
                       va="center", fontsize=8)  # fmt: skip
     if ideal is not None:
         axes.axvline(ideal, color=_INK, linewidth=1, linestyle="--")
-    _lines_of_rows(axes, [each.row.name for each in figures])
+    _lines_of(axes, [each.row.name for each in figures])
+    axes.margins(x=0.12)
     axes.set_xlabel(label)
     return _svg(figure, label)
 
@@ -247,11 +245,10 @@ def _bars(axes: Axes, places: Any, row: Row, values: Any, thick: float = 0.6) ->
               linewidth=0.2)  # fmt: skip
 
 
-def _lines_of_rows(axes: Axes, names: Sequence[str]) -> None:
+def _lines_of(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.margins(x=0.12)
     axes.grid(True, axis="x")
     axes.set_axisbelow(True)
 
