@@ -89,28 +89,21 @@ def read_progress(folder: Path, before: Progress | None = None) -> Progress | No
     if not lines:
         return None
     steps = [line for line in lines if "evaluation" not in line]
-    progress = Progress(
-        iteration=last,
-        loss=_number(steps[-1].get("loss")) if steps else None,
-        seconds=_mean([line.get("seconds") for line in steps]),
-        waiting=_mean([line.get("data_seconds") for line in steps]),
-        evaluated=0,
-        miou=None,
-        evaluation_seconds=None,
-        written=written,
-    )
+    scored: tuple[int, float | None, float | None] = (0, None, None)
     if evaluations:
         line = evaluations[-1]
         scores = line["evaluation"] if isinstance(line["evaluation"], Mapping) else {}
-        return progress._replace(
-            evaluated=line["iteration"],
-            miou=_number(scores.get("miou")),
-            evaluation_seconds=_number(line.get("seconds")),
-        )
-    if before is not None and known:
-        names = ("evaluated", "miou", "evaluation_seconds")
-        return progress._replace(**{name: getattr(before, name) for name in names})
-    return progress
+        scored = line["iteration"], _number(scores.get("miou")), _number(line.get("seconds"))
+    elif before is not None and known:
+        scored = before.evaluated, before.miou, before.evaluation_seconds
+    return Progress(
+        last,
+        _number(steps[-1].get("loss")) if steps else None,
+        _mean([line.get("seconds") for line in steps]),
+        _mean([line.get("data_seconds") for line in steps]),
+        *scored,
+        written,
+    )
 
 
 def _whole_lines(file: Any, size: int, length: int) -> list[dict[str, Any]]:
