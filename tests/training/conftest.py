@@ -171,8 +171,9 @@ class Trainer:
                 module, [*first, *options], self.folder, environment=variables, timeout=300
             )
         return subprocess.Popen(
-            [*wrapper, sys.executable, *script, *options], cwd=self.folder, text=True, encoding="utf-8",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=variables,
+            [*wrapper, sys.executable, *script, *options], cwd=self.folder, env=variables,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+            start_new_session=True,
         )  # fmt: skip
 
     def run(
