@@ -9,7 +9,7 @@ from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import read_record
 from semask.comparison.bundle import KINDS, MANIFEST, read_manifest
-from semask.comparison.ratios import code_differences, differing_records, unexplained
+from semask.comparison.ratios import code_differences, unexplained
 from semask.comparison.rows import (
     Record,
     hosts_and_day,
@@ -99,16 +99,9 @@ def imported_rows(
             key
             for record in own.values()
             for other in of_kind(record["kind"], records).values()
-            for key in _differing(record, other)
+            for key in (*unexplained(record, other), *code_differences(record, other))
         }
         source = f"measured on {hosts_and_day(own)}"
         line = measured_row(row, own, published)
         lines.append({**line, "source": source, "apart": sorted(differing)})
     return lines
-
-
-def _differing(record: Record, other: Record) -> list[str]:
-    return [
-        *unexplained(differing_records(record, other), record, other),
-        *code_differences(record, other),
-    ]

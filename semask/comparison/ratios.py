@@ -28,15 +28,15 @@ def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[
         same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
         if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
             continue
-        pairs = _pairs(npu, gpu, records) if npu["kind"] == "measured" else []
         if npu["kind"] == "measured":
+            pairs = _pairs(npu, gpu, records)
             keys = {key for pair in pairs for key in differing_records(*pair)}
             if npu["source"] != gpu["source"]:
                 # on one machine Snakemake sees to it that the code is the same
                 keys |= {key for pair in pairs for key in code_differences(*pair)}
             differing = sorted(keys)
         else:
-            differing = differing_keys(npu["experiment"], gpu["experiment"])
+            pairs, differing = [], differing_keys(npu["experiment"], gpu["experiment"])
         speeds, accuracies = ([row[key]["value"] for row in (npu, gpu)] for key in ("fps", "acc1"))
         executed = [differing_keys(a["execution"], b["execution"]) for a, b in pairs]
         found.append(
@@ -89,8 +89,8 @@ def differing_records(a: Record, b: Record) -> list[str]:
     return keys
 
 
-def unexplained(keys: Sequence[str], a: Record, b: Record) -> list[str]:
-    """Differing keys of two records, less those that follow from their modes and processes."""
+def unexplained(a: Record, b: Record) -> list[str]:
+    """What `differing_records` finds, less what follows from two runs' modes and processes."""
     explained: set[str] = set()
     if a["mode"] != b["mode"]:
         explained |= {"training.iterations", "training.evaluate_every"}
@@ -98,7 +98,7 @@ def unexplained(keys: Sequence[str], a: Record, b: Record) -> list[str]:
         explained |= {"training.global_batch", "training.accumulation"}
         if _same_images(a["recipe"]["training"], b["recipe"]["training"]):
             explained.add("training.iterations")
-    return [key for key in keys if key not in explained]
+    return [key for key in differing_records(a, b) if key not in explained]
 
 
 def _same_images(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -110,12 +110,10 @@ def _same_images(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 def code_differences(a: Record, b: Record) -> list[str]:
     """The versions of the code, if two records were made by different code."""
-    versions = [record["run"]["code_version"] for record in (a, b)]
+    runs = a["run"], b["run"]
+    versions = [run["code_version"] for run in runs]
     # the source itself, where the version says nothing of changes or of other files
-    digests = [
-        record["run"].get("code_digest", version)
-        for record, version in zip((a, b), versions, strict=True)
-    ]
+    digests = [run.get("code_digest", run["code_version"]) for run in runs]
     if digests[0] == digests[1]:
         return []
     if versions[0] == versions[1]:

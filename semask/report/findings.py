@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from semask.base.files import GIB
-from semask.comparison.ratios import differing_records, unexplained
+from semask.comparison.ratios import unexplained
 from semask.comparison.rows import Record
 from semask.data import sets
 from semask.report import plots
@@ -262,12 +262,11 @@ def _of_several(line: Line, one: Line, trained: Mapping[str, Record]) -> int | N
         return int(processes) if same else None
     if line["apart"] != one["apart"] or _where(line) != _where(one):
         return None
-    pairs = [
-        (trained[a], trained[b])
+    differing = (
+        unexplained(trained[a], trained[b])
         for a in line["fps"].get("from", ())
         for b in one["fps"].get("from", ())
-    ]
-    differing = [unexplained(differing_records(a, b), a, b) for a, b in pairs]
+    )
     return None if any(differing) else int(processes)
 
 

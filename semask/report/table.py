@@ -124,8 +124,5 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             line[f"{key}_difference"] = difference.get(key)
         line["fps_ratio"] = difference.get("fps")
         lines.append(line)
-    frame = pd.DataFrame(lines)
-    for key in frame.columns:
-        if key.endswith("_seeds") or key in ("skipped_steps", "cpu_fallbacks"):
-            frame[key] = frame[key].astype("Int64")
-    return frame
+    whole = ("acc1_seeds", "fps_seeds", "skipped_steps", "cpu_fallbacks")
+    return pd.DataFrame(lines).astype(dict.fromkeys(whole, "Int64"))
