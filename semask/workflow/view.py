@@ -186,7 +186,7 @@ def _looker(workflow: Any, config: Mapping[str, Any], results: str) -> Look:
             if made.name in begun:
                 made = made._replace(elapsed=time.monotonic() - begun[made.name])
             if made.row is not None:
-                made = _with_files(made, before, _folder(results, job), config)
+                made = _with_files(made, before, job, results, config)
             known[made.name] = made
         # after a checkpoint Snakemake plans anew, without what is done
         for name in known.keys() - seen:
@@ -227,27 +227,23 @@ def _described(job: Any, rows: Mapping[str, Any], cores: int | None) -> Job:
     )
 
 
-def _folder(results: str, job: Any) -> Path:
-    of = job.wildcards_dict
-    mode = _TRAINING[job.rule.name]
-    return Path(results, f"{of['device']}-{of['processes']}p", mode, f"seed{of['seed']}")
-
-
-def _with_files(job: Job, before: Job | None, run: Path, config: Mapping[str, Any]) -> Job:
-    """A training run's job with what its files say."""
-    work, waits = run / "work", job.state == "waiting"
-    if waits and before is not None:
-        return job._replace(plan=before.plan, progress=before.progress)
+def _with_files(
+    made: Job, before: Job | None, job: Any, results: str, config: Mapping[str, Any]
+) -> Job:
+    """A training run's job with what its files say; `job` is Snakemake's own."""
+    if made.state == "waiting" and before is not None:
+        return made._replace(plan=before.plan, progress=before.progress)
+    mode, wildcards = _TRAINING[job.rule.name], job.wildcards_dict
+    work = Path(results, str(made.row), mode, f"seed{wildcards['seed']}", "work")
     plan = read_plan(work) or (before.plan if before else None)
     progress = read_progress(work, before.progress if before else None)
-    if waits:
-        processes = run.parts[-3].partition("-")[2].removesuffix("p")
-        plan = plan or planned(config, run.parts[-2], int(processes))
-        if run.parts[-2] != "full":  # only a full run goes on from where it was interrupted
+    if made.state == "waiting":
+        plan = plan or planned(config, mode, int(wildcards["processes"]))
+        if mode != "full":  # only a full run goes on from where it was interrupted
             progress = None
-    elif job.state != "running" and before is not None:
+    elif made.state != "running" and before is not None:
         progress = progress or before.progress
-    return job._replace(plan=plan, progress=progress)
+    return made._replace(plan=plan, progress=progress)
 
 
 def planned(config: Mapping[str, Any], mode: str, processes: int) -> Plan | None:
