@@ -59,33 +59,32 @@ CITYSCAPES_LABELS: Final = (
     Label("license plate", -1, -1, True, (0, 0, 142)),
 )
 
-_EVALUATED = sorted((lab for lab in CITYSCAPES_LABELS if not lab.ignored), key=lambda x: x.train_id)
+CITYSCAPES_EVALUATED: Final = tuple(label for label in CITYSCAPES_LABELS if not label.ignored)
+"""The 19 classes, in train-id order."""
 
-CITYSCAPES_CLASSES: Final = tuple(label.name for label in _EVALUATED)
-"""The 19 class names in train-id order."""
-
-CITYSCAPES_PALETTE: Final[npt.NDArray[np.uint8]] = np.array(
-    [label.color for label in _EVALUATED], np.uint8
-)
-"""RGB colours of the classes, uint8 (19, 3), in train-id order."""
-
-CITYSCAPES_TRAIN_IDS: Final[npt.NDArray[np.uint8]] = np.full(256, IGNORE, np.uint8)
-"""Look-up table uint8 (256,): `CITYSCAPES_TRAIN_IDS[label_ids]` are train ids; IGNORE elsewhere."""
-for _label in CITYSCAPES_LABELS:
-    if _label.id >= 0:
-        CITYSCAPES_TRAIN_IDS[_label.id] = _label.train_id
-
-CITYSCAPES_PALETTE.flags.writeable = False
-CITYSCAPES_TRAIN_IDS.flags.writeable = False
+CITYSCAPES_CLASSES: Final = tuple(label.name for label in CITYSCAPES_EVALUATED)
+"""Their names."""
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(" ".join(name.split()) for name in text.split(","))
 
 
-def _read_only(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    colours.flags.writeable = False
-    return colours
+def _read_only(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    table.flags.writeable = False
+    return table
+
+
+CITYSCAPES_PALETTE: Final = _read_only(
+    np.array([label.color for label in CITYSCAPES_EVALUATED], np.uint8)
+)
+"""RGB colours of the classes, uint8 (19, 3), in train-id order."""
+
+_train_id_of = {label.id: label.train_id for label in CITYSCAPES_LABELS}
+CITYSCAPES_TRAIN_IDS: Final = _read_only(
+    np.array([_train_id_of.get(value, IGNORE) for value in range(256)], np.uint8)
+)
+"""Look-up table uint8 (256,): `CITYSCAPES_TRAIN_IDS[label_ids]` are train ids; IGNORE elsewhere."""
 
 
 def _spread(number: int) -> npt.NDArray[np.uint8]:

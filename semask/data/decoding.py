@@ -8,21 +8,23 @@ from PIL import Image
 from semask.base.errors import InputError
 from semask.data.png import whole_png_size
 
+# bits per sample and colour type in the header: Pillow also shows 16-bit RGB as "RGB"
+_DEPTH_AND_COLOUR = {"L": bytes((8, 0)), "RGB": bytes((8, 2))}
 
-def decode_png(data: bytes, path: Path, mode: str) -> Image.Image:
+
+def decode_png(data: bytes, path: Path, mode: str | None = None) -> Image.Image:
     """Decodes a whole PNG, checksums included; `path` is only named in messages.
 
     Args:
         data: the bytes of the file.
         path: where they are from.
-        mode: "RGB" or "L", 8 bits per channel.
+        mode: "RGB" or "L", 8 bits per channel; None for any.
 
     Raises:
         InputError: the file is damaged, cut short, no PNG, or of another mode.
     """
     image = _decode(data, path, "PNG")
-    # From the header, as Pillow also shows 16-bit RGB as "RGB": bits per sample, colour type.
-    if data[24:26] != bytes((8, {"L": 0, "RGB": 2}[mode])):
+    if mode is not None and data[24:26] != _DEPTH_AND_COLOUR[mode]:
         wanted = {"L": "greyscale", "RGB": "RGB"}[mode]
         raise InputError(f"{path}: not an 8-bit {wanted} PNG; save it as one")
     return image
@@ -39,19 +41,9 @@ def check_image(data: bytes, path: Path) -> tuple[int, int]:
     """
     if path.suffix.lower() == ".png":
         # 8-bit RGB by its header, else the decoder is to say what it is
-        is_rgb = data[24:26] == bytes((8, 2))
-        size = whole_png_size(data) if is_rgb else None
-        return size or decode_png(data, path, "RGB").size
+        is_rgb = data[24:26] == _DEPTH_AND_COLOUR["RGB"]
+        return (is_rgb and whole_png_size(data)) or decode_png(data, path, "RGB").size
     return _decode(data, path, "PNG" if data.startswith(b"\x89PNG") else "JPEG").size
-
-
-def check_png(data: bytes, path: Path) -> None:
-    """Checks that a PNG of any mode is whole.
-
-    Raises:
-        InputError: the file is damaged or cut short.
-    """
-    _decode(data, path, "PNG")
 
 
 def _decode(data: bytes, path: Path, kind: str) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,11 +80,6 @@ def part_of(stem: str, digits: int) -> str:
     other file to another part. A stem of digits alone belongs to part "0".
     """
     return re.sub(f"[0-9]{{1,{digits}}}$", "", stem) or "0"
-
-
-def parts_of(stems: Iterable[str], digits: int) -> list[str]:
-    """Sorted names of all parts that some stems make up, see `part_of`."""
-    return sorted({part_of(stem, digits) for stem in stems})
 
 
 def of_part(files: Mapping[str, Path], part: str, digits: int) -> dict[str, Path]:

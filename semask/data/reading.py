@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semask.base.errors import InputError
-from semask.data.decoding import check_png
+from semask.data.decoding import decode_png
 from semask.data.png import inflated_png
 
 # what is wrong with an image is said once, with its file
@@ -104,7 +104,7 @@ def _decode(path: Path, flag: int, rows: int | None) -> npt.NDArray[Any]:
     inflated = inflated_png(data, rows)
     if inflated is None and data.startswith(b"\x89PNG"):
         # says what is wrong, where OpenCV would write to standard error
-        check_png(data, path)
+        decode_png(data, path)
     image = None
     if data:
         # cv2.error: more pixels than OpenCV takes

@@ -14,8 +14,7 @@ from PIL import Image
 from semask.base.errors import InputError
 from semask.data.classes import ADE20K_CLASSES, ADE20K_PALETTE, IGNORE
 from semask.data.decoding import check_size, decode_png
-from semask.data.pairs import Pair, Unpaired, by_stem, of_part, pair_up
-from semask.data.pairs import parts_of as parts_of_stems
+from semask.data.pairs import Pair, Unpaired, by_stem, of_part, pair_up, part_of
 from semask.fetching.fetch import Source
 
 CLASSES: Final = ADE20K_CLASSES
@@ -41,22 +40,19 @@ _TRAIN_IDS[LABEL_IDS] = np.arange(len(CLASSES))
 
 
 def parts_of(root: Path, split: str) -> list[str]:
-    """Sorted names of a split's parts of up to 1000 images each.
-
-    Raises:
-        InputError: there are no images.
-    """
+    """See `DataSet`; parts of up to 1000 images each."""
     images, annotations = _folders(root, split)
     if not (found := by_stem(images, ".jpg")):
         raise InputError(
             f"{images}: no *.jpg in it; set dataset.root to the folder that holds images and "
             "annotations (ADEChallengeData2016)"
         )
-    return parts_of_stems(found.keys() | by_stem(annotations, ".png").keys(), _DIGITS)
+    stems = found.keys() | by_stem(annotations, ".png").keys()
+    return sorted({part_of(stem, _DIGITS) for stem in stems})
 
 
 def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
-    """Images and annotations of a part, and what has no partner."""
+    """See `DataSet`."""
     images, annotations = _folders(root, split)
     return pair_up(
         of_part(by_stem(images, ".jpg"), part, _DIGITS),
@@ -67,12 +63,7 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
 
 
 def label_images(data: bytes, path: Path, size: tuple[int, int] | None) -> dict[str, Image.Image]:
-    """Train ids: a class's value minus 1, and 255 for 0.
-
-    Raises:
-        InputError: the annotation is damaged, no 8-bit grey PNG, of another size than the image, or
-            has a value above 150.
-    """
+    """See `DataSet`; train ids are a class's value minus 1, and 255 for 0."""
     label_ids = decode_png(data, path, "L")
     check_size(label_ids.size, size, path)
     highest = max(value for value, count in enumerate(label_ids.histogram()) if count)

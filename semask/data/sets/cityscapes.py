@@ -16,6 +16,7 @@ from PIL import Image
 from semask.base.errors import InputError
 from semask.data.classes import (
     CITYSCAPES_CLASSES,
+    CITYSCAPES_EVALUATED,
     CITYSCAPES_LABELS,
     CITYSCAPES_PALETTE,
     CITYSCAPES_TRAIN_IDS,
@@ -27,9 +28,7 @@ from semask.fetching.fetch import Source
 
 CLASSES: Final = CITYSCAPES_CLASSES
 PALETTE: Final = CITYSCAPES_PALETTE
-LABEL_IDS: Final = np.array(
-    [label.id for name in CLASSES for label in CITYSCAPES_LABELS if label.name == name], np.uint8
-)
+LABEL_IDS: Final = np.array([label.id for label in CITYSCAPES_EVALUATED], np.uint8)
 IMAGES: Final = {"train": 2975, "val": 500}
 SIZE: Final = (2048, 1024)
 ARCHIVES: Final = (
@@ -59,11 +58,7 @@ _KNOWN_IDS: Final = frozenset(label.id for label in CITYSCAPES_LABELS)
 
 
 def parts_of(root: Path, split: str) -> list[str]:
-    """Sorted names of a split's cities: folders with images or with annotations.
-
-    Raises:
-        InputError: there is none.
-    """
+    """See `DataSet`; parts are cities, folders with images or with annotations."""
     found = {
         folder.name
         for kind in ("leftImg8bit", "gtFine")
@@ -79,7 +74,7 @@ def parts_of(root: Path, split: str) -> list[str]:
 
 
 def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
-    """Images and annotations of a city, and what has no partner."""
+    """See `DataSet`."""
     images, annotations = root / "leftImg8bit" / split / part, root / "gtFine" / split / part
     return pair_up(
         by_stem(images, _IMAGE),
@@ -90,12 +85,7 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
 
 
 def label_images(data: bytes, path: Path, size: tuple[int, int] | None) -> dict[str, Image.Image]:
-    """Train ids and, from polygons, label ids.
-
-    Raises:
-        InputError: the annotation is damaged, of another size than the image, or has a label that
-            is not in the Cityscapes table.
-    """
+    """See `DataSet`; train ids and, from polygons, label ids."""
     if path.name.endswith(_IDS):
         label_ids = decode_png(data, path, "L")
         check_size(label_ids.size, size, path)

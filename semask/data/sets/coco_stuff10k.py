@@ -17,7 +17,6 @@ from semask.data.classes import COCO_STUFF_CLASSES, COCO_STUFF_PALETTE, COCO_STU
 from semask.data.decoding import check_size
 from semask.data.matlab import read_table
 from semask.data.pairs import Pair, Unpaired, by_stem, pair_up, part_of
-from semask.data.pairs import parts_of as parts_of_stems
 from semask.fetching.fetch import Source
 
 CLASSES: Final = COCO_STUFF_CLASSES
@@ -42,16 +41,12 @@ _TRAIN_IDS[LABEL_IDS] = np.arange(len(CLASSES))
 
 
 def parts_of(root: Path, split: str) -> list[str]:
-    """Sorted names of a split's parts of some 1500 images each.
-
-    Raises:
-        InputError: the list of the split's images is missing, empty or damaged.
-    """
-    return parts_of_stems(_stems(root, split), _DIGITS)
+    """See `DataSet`; parts of some 1500 images each, by the list of the split's images."""
+    return sorted({part_of(stem, _DIGITS) for stem in _stems(root, split)})
 
 
 def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
-    """Images and annotations of a part, and listed images of which one or both are missing."""
+    """See `DataSet`; unpaired are also listed images that are missing with their annotation."""
     images, annotations = root / "images", root / "annotations"
     stems = [stem for stem in _stems(root, split) if part_of(stem, _DIGITS) == part]
     found_images, found_annotations = by_stem(images, ".jpg"), by_stem(annotations, ".mat")
@@ -71,12 +66,7 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
 
 
 def label_images(data: bytes, path: Path, size: tuple[int, int] | None) -> dict[str, Image.Image]:
-    """Train ids: the rank of the label id among those in use, and 255 for 0.
-
-    Raises:
-        InputError: the annotation is damaged, without `S`, of another size than the image, or has
-            a value that stands for no class.
-    """
+    """See `DataSet`; train ids are the rank of the label id among those in use, and 255 for 0."""
     label_ids = read_table(data, "S", path)
     check_size((label_ids.shape[1], label_ids.shape[0]), size, path)
     values = np.unique(label_ids)
