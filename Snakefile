@@ -1,3 +1,10 @@
+from snakemake.logging import logger
+
+from semask.workflow import voice
+
+# before all that may fail
+voice.prepare(workflow.output_settings.quiet or (), logger)
+
 from snakemake.utils import min_version
 
 min_version("9.20")

@@ -10,7 +10,6 @@ from functools import wraps
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
-from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 from semask.base.errors import InputError
@@ -47,7 +46,6 @@ if not workflow.dryrun:
     head.heed_warnings()
     if workflow.is_main_process:
         head.take(Path(".snakemake"))
-        view.let_errors_through(QUIET, logger)
 
 RESULTS = PLAN.results
 RELEASED = PLAN.released_folder

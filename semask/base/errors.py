@@ -54,12 +54,15 @@ def report_to(log: Path | None) -> None:
 
 
 def report(message: str) -> None:
-    """Write a message, whole lines, where the errors of this script go."""
+    """Write a message, whole lines, where the errors of this script go.
+
+    A name of a file in it need not be text in the user's language.
+    """
     if _log is None:
         sys.stderr.write(message)
         return
     try:
-        with open(_log, "a", encoding="utf-8") as file:
+        with open(_log, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(message)
     except OSError:  # on a full disk, for example, which may be what the message is about
         sys.stderr.write(message)

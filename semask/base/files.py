@@ -68,9 +68,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Writes `data` (str as UTF-8, line ends untouched) to `path`, whole or not at all."""
+    """Writes `data` (str as UTF-8, line ends untouched) to `path`, whole or not at all.
+
+    A name of a file in it need not be text in the user's language.
+    """
+    if isinstance(data, str):
+        data = data.encode(errors="backslashreplace")
     with atomically(path) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        temporary.write_bytes(data)
 
 
 def require_disk(folder: Path, size: int, name: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import psutil
 
-from semask.base import startup
+from semask.base import language, startup
 from semask.base.errors import (
     INTERRUPTED,
     GivenUpError,
@@ -73,6 +73,7 @@ def run(main: Callable[[], None]) -> None:
     after Ctrl-C where it could not keep anything, and 1 for all else.
     """
     startup.end_quickly()
+    language.print_on()
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--error-log", type=Path)
     log: Path | None = shared.parse_known_args()[0].error_log

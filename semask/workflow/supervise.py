@@ -27,7 +27,7 @@ from types import FrameType
 
 import psutil
 
-from semask.base import startup
+from semask.base import language, startup
 from semask.base.errors import INTERRUPTED, report, report_to
 from semask.base.signals import LEAVE
 from semask.devices import progress
@@ -43,6 +43,7 @@ _asked: list[int] = []
 
 def main() -> None:
     startup.end_quickly()
+    language.print_on()
     here, node, nodes = map(int, sys.argv[1:4])
     meeting, module, *arguments = sys.argv[4:]
     shared = argparse.ArgumentParser(add_help=False)

@@ -1,4 +1,4 @@
-"""The overall view of a workflow while Snakemake runs it, and quiet that is quiet.
+"""The overall view of a workflow while Snakemake runs it.
 
 A thread of the main Snakemake reads which jobs run and how far their logs are. On a terminal it
 keeps lines at the bottom up to date; elsewhere it adds a line to the log now and then. Whatever
@@ -6,7 +6,6 @@ goes wrong in it ends the view and nothing else.
 """
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -35,27 +34,6 @@ _TRAINING = {"train": "full", "measure": "performance"}
 
 Look = Callable[[], list[Job]]
 """Gives the jobs as they are now."""
-
-
-def let_errors_through(quiet: set[str], log: logging.Logger) -> None:
-    """Have Snakemake's `--quiet` show errors, for those who only want to read of these.
-
-    Of itself it hides why a job has failed, and with `all` every error.
-
-    Args:
-        quiet: what Snakemake is to be quiet about, in lower case.
-        log: Snakemake's.
-    """
-    if not quiet:
-        return
-    for handler in log.handlers:
-        usual = logging.Filterer()
-        usual.filters = list(handler.filters)
-
-        def shown(record: logging.LogRecord, usual: logging.Filterer = usual) -> bool:
-            return record.levelno >= logging.ERROR or bool(usual.filter(record))
-
-        handler.filters[:] = [shown]
 
 
 def start(
@@ -115,7 +93,8 @@ def _keep_drawing(
             most = size.lines // 2
             if len(lines) > most:
                 lines[most - 1 :] = [f"and {len(lines) - most + 1} more"]
-            os.write(terminal, bottom_lines.draw(lines, size, reserved).encode())
+            drawing = bottom_lines.draw(lines, size, reserved)
+            os.write(terminal, drawing.encode(sys.stderr.encoding, "replace"))
             reserved = bottom_lines.Reserved(len(lines), size)
     finally:
         if reserved is not None:

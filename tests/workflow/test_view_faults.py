@@ -1,7 +1,6 @@
 """What goes wrong in the view ends the view alone; how it looks is tested in tests/workflow."""
 
 import io
-import logging
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -25,22 +24,6 @@ def test_a_fault_is_said_once(monkeypatch: pytest.MonkeyPatch, config: dict[str,
     (line,) = said
     assert line.startswith("the view of the workflow has ended: AttributeError: ")
     assert "\n" not in line
-
-
-@pytest.mark.parametrize(
-    ("quiet", "shown"),
-    [(set(), ["started"]), ({"all"}, ["failed"]), ({"rules", "progress"}, ["failed"])],
-)
-def test_errors_are_let_through(quiet: set[str], shown: list[str]) -> None:
-    stream = io.StringIO()
-    log = logging.Logger("snakemake's", logging.INFO)
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(lambda record: not quiet and record.levelno < logging.ERROR)
-    log.addHandler(handler)
-    view.let_errors_through(quiet, log)
-    log.info("started")
-    log.error("failed")
-    assert stream.getvalue().split() == shown
 
 
 class Planned:

@@ -1,0 +1,49 @@
+"""What Snakemake says, under each `--quiet` and in each language.
+
+The first import of the Snakefile: a fault of any later one is to be said. So it imports next to
+nothing.
+"""
+
+import io
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from semask.base import language
+
+
+def prepare(quiet: Collection[Any], log: logging.Logger) -> None:
+    """Have all that Snakemake says arrive.
+
+    Args:
+        quiet: what Snakemake is to be quiet about.
+        log: Snakemake's.
+    """
+    language.print_on()
+    # what jobs have said, for one, which it shows when they fail, and the report's parts
+    language.read_utf8()
+    for handler in log.handlers:
+        # its own log was opened before any file of the workflow was read
+        stream = handler.stream if isinstance(handler, logging.FileHandler) else None
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if quiet:
+        let_errors_through(log)
+
+
+def let_errors_through(log: logging.Logger) -> None:
+    """Have Snakemake's `--quiet` show errors, for those who only want to read of these.
+
+    Of itself it hides why a job has failed, and with `all` every error.
+
+    Args:
+        log: Snakemake's.
+    """
+    for handler in log.handlers:
+        usual = logging.Filterer()
+        usual.filters = list(handler.filters)
+
+        def shown(record: logging.LogRecord, usual: logging.Filterer = usual) -> bool:
+            return record.levelno >= logging.ERROR or bool(usual.filter(record))
+
+        handler.filters[:] = [shown]
