@@ -29,13 +29,16 @@ html_copy_source = False
 SIDE_BAR = {
     "Start here": ["English <self>", "中文 <README.zh-CN>"],
     "Run it": [
-        "docs/npu",
+        "docs/experiments",
+        "docs/own_data",
+        "docs/running",
+        "docs/progress",
         "docs/devices",
+        "docs/npu",
         "docs/cluster",
         "docs/kubernetes",
         "docs/elsewhere",
         "docs/downloads",
-        "docs/progress",
     ],
     "Rely on it": ["docs/fault_tolerance", "docs/safety", "docs/determinism"],
     "Figures": [

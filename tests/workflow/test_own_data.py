@@ -1,4 +1,4 @@
-"""README's overlay for data of one's own, on a folder in the Cityscapes layout at its full size."""
+"""The overlay of docs/own_data.md, on a folder in the Cityscapes layout at its full size."""
 
 import re
 import textwrap
@@ -30,9 +30,9 @@ SHORTER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_the_readmes_overlay_trains(checkout: Checkout, tmp_path: Path) -> None:
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"    # my\.yaml\n((?:    .*\n)+)", readme)
+def test_the_overlay_for_data_of_ones_own_trains(checkout: Checkout, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/own_data.md").read_text(encoding="utf-8")
+    block = re.search(r"    # my\.yaml\n((?:    .*\n)+)", page)
     assert block is not None
     overlay = yaml.safe_load(textwrap.dedent(block[1]))
     cities = {"train": {"oak": 3}, "val": {"yew": 1}}
