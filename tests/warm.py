@@ -174,11 +174,13 @@ class Warm:
         folder: Path,
         *,
         environment: Mapping[str, str] | None = None,
+        output: Path | None = None,
         timeout: int = 600,
     ) -> Started:
         """Start a command line that may be interrupted, or looked at while it runs."""
-        self.count += 1
-        output = Path(self.folder.name, f"output {self.count}")
+        if output is None:
+            self.count += 1
+            output = Path(self.folder.name, f"output {self.count}")
         return self._ask(module, arguments, folder, output, output, environment, -1, timeout)
 
     def close(self) -> None:

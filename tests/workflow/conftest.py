@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from semask.config.layers import assemble
 
-from ..warm import warm_snakemake
+from ..warm import Started, warm_snakemake
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "published", "report", "rules",
@@ -164,12 +164,23 @@ def copy_of_finished(finished: Checkout, tmp_path: Path) -> Callable[[], Checkou
 
 
 class Background:
-    """Snakemake in the background, in a session of its own, with what it printed in a file."""
+    """Snakemake in the background, in a session of its own, with what it printed in a file.
+
+    With `warm` it and its jobs are forks: these are no children of it, and end with it only where
+    it ends them.
+    """
 
     pause = 0.005  # seconds between two looks whether something is reached
 
-    def __init__(self, checkout: Checkout, log: Path, *command: str):
+    def __init__(self, checkout: Checkout, log: Path, *command: str, warm: bool = False):
         self.folder, self.log = checkout.folder, log
+        self.process: subprocess.Popen[bytes] | Started
+        if warm:
+            assert command[:2] == ("-m", "snakemake")
+            self.process = warm_snakemake().start(
+                "snakemake", command[2:], self.folder, environment=checkout.environment, output=log
+            )
+            return
         with open(log, "w", encoding="utf-8") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *command],

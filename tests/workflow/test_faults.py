@@ -25,9 +25,9 @@ CPU_1P = "results/cpu-1p/full/seed0/train.json"
 class Workflow(Background):
     """Snakemake on two cores, in the background."""
 
-    def __init__(self, checkout: Checkout, log: Path, *targets: str):
+    def __init__(self, checkout: Checkout, log: Path, *targets: str, warm: bool = False):
         options = ("--cores", "2", "--configfile", "tiny.yaml", "--", *targets)
-        super().__init__(checkout, log, "-m", "snakemake", *options)
+        super().__init__(checkout, log, "-m", "snakemake", *options, warm=warm)
 
     def wait_for_checkpoint_of(self, row: str) -> None:
         folder = self.folder / f"results/{row}/full/seed0/work/checkpoints"
@@ -70,7 +70,7 @@ def test_killed_stopped_and_restarted(
     killed.process.wait()
     ended += killed.finished()
 
-    stopped = Workflow(checkout, tmp_path / "stopped.log")
+    stopped = Workflow(checkout, tmp_path / "stopped.log", warm=True)
     stopped.wait_for_checkpoint_of("cpu-2p")
     os.killpg(stopped.process.pid, signal.SIGINT)
     assert stopped.process.wait(timeout=60) != 0
@@ -84,7 +84,7 @@ def test_killed_stopped_and_restarted(
     restarted.process.wait()
     ended += restarted.finished()
 
-    asked = Workflow(checkout, tmp_path / "asked.log")
+    asked = Workflow(checkout, tmp_path / "asked.log", warm=True)
     asked.wait_for_checkpoint_of("cpu-2p")
     asked.wait_for(lambda: asked_to_leave(trainers(asked)))
     assert asked.process.wait(timeout=300) == 0, asked.log.read_text(encoding="utf-8")
@@ -155,7 +155,7 @@ def test_a_warning_to_the_whole_group_keeps_what_was_reached(
     only_when_asked = {"checkpoint_iterations": None, "checkpoint_minutes": None, "retries": 0}
     long = {"training": {"iterations": 2000, "evaluate_every": 2000}}
     checkout.configure({"fault_tolerance": only_when_asked, **long})
-    warned = Workflow(checkout, tmp_path / "warned.log", CPU_1P)
+    warned = Workflow(checkout, tmp_path / "warned.log", CPU_1P, warm=True)
     log = checkout.folder / "results/cpu-1p/full/seed0/work/log.jsonl"
     warned.wait_for(lambda: log.exists() and log.read_text(encoding="utf-8").count("\n") > 2)
     os.killpg(warned.process.pid, signal.SIGUSR1)

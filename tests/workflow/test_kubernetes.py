@@ -24,6 +24,7 @@ from semask.base.records import check_weights, read_record, write_record
 from semask.comparison.bundle import MANIFEST, pack, unpack
 from semask.evaluation.weight_files import read_state_dict
 
+from ..warm import warm_snakemake
 from .conftest import REPOSITORY, Checkout
 
 pytestmark = pytest.mark.workflow
@@ -85,11 +86,11 @@ class Site:
         return [*(sys.executable, "-m", "snakemake", "--cores", "all"), *given, overlay, *arguments]
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.volume, env=self.environment, encoding="utf-8",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        _, _, module, *options = self.command(*arguments)
+        done = warm_snakemake().run(
+            module, options, self.volume, environment=self.environment, together=True
+        )
+        assert done.status == 0, done.stdout
         return done.stdout
 
     def planned(self) -> set[str]:
