@@ -123,7 +123,7 @@ def test_elsewhere_a_line_says_now_and_then_how_far_it_is(stubbed: Checkout) -> 
 
 
 def test_quiet_is_quiet_but_for_errors(stubbed: Checkout) -> None:
-    for old in ('print(f"seed {given.seed}, message {iteration}", flush=True)', "time.sleep(0.25)"):
+    for old in ("say(f\"seed {given.run['seed']}, message {iteration}\")", "time.sleep(0.25)"):
         stubbed.edit("stub_trainer.py", old, "pass")
     assert stubbed.snakemake(*TRAINING_ALONE, *CRON, "--", RUNS[0]) == ""
     (stubbed.folder / "fault").touch()
