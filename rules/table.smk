@@ -23,9 +23,14 @@ rule table:
         logs=PLAN.runs("log.jsonl", "full", "performance"),
         pictures=PLAN.runs("predictions.png", "full"),
         published=workflow.source_path("../published/published.csv"),
-        captions=[workflow.source_path(f"../report/{name}.rst") for name in CAPTIONS],
-        template=workflow.source_path("../report/page.html.jinja"),
-        style=workflow.source_path("../report/page.css"),
+        texts=[
+            workflow.source_path(f"../report/{name}")
+            for name in (
+                "page.html.jinja",
+                "page.css",
+                *(f"{x}.rst" for x in CAPTIONS),
+            )
+        ],
     output:
         [
             report(
@@ -64,6 +69,7 @@ rule table:
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
-        " --imported {input.imported:q} --published {input.published:q} --sources {params.sources:q} {params.copies:q}"
-        " --report {params.report:q} --captions {input.captions:q} --template {input.template:q} --style {input.style:q}"
+        " --imported {input.imported:q} --published {input.published:q}"
+        " --sources {params.sources:q} {params.copies:q}"
+        " --report {params.report:q} --texts {input.texts:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

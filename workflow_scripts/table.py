@@ -42,10 +42,8 @@ def main() -> None:
     parser.add_argument("--json", type=new_file, required=True)
     parser.add_argument("--report", type=Path, help="folder for the report's page and its plots")
     parser.add_argument(
-        "--captions", type=Path, nargs="*", default=[], help="texts of the report, by name"
+        "--texts", type=Path, nargs="*", default=[], help="of the report: page, style, captions"
     )
-    parser.add_argument("--template", type=Path, help="of the report's page, Jinja")
-    parser.add_argument("--style", type=Path, help="of the report's page, CSS")
     arguments = parser.parse_args()
     copies = arguments.copies
     paths = {_name(path, copies): path for path in (*arguments.trained, *arguments.evaluated)}
@@ -79,9 +77,7 @@ def main() -> None:
             evaluated,
             lambda name: read_log(beside[name] / "log.jsonl"),
             {name: beside[name] / "predictions.png" for name in evaluated},
-            {path.stem: " ".join(path.read_text("utf-8").split()) for path in arguments.captions},
-            arguments.template,
-            arguments.style,
+            {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
         )
 

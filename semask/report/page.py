@@ -21,9 +21,7 @@ def write_report(
     evaluated: Mapping[str, Record],
     logs: Callable[[str], Sequence[Mapping[str, Any]]],
     pictures: Mapping[str, Path],
-    captions: Mapping[str, str],
-    template: Path,
-    style: Path,
+    texts: Mapping[str, str],
     folder: Path,
 ) -> None:
     """Draw the plots and write the page.
@@ -35,9 +33,8 @@ def write_report(
         logs: gives the lines of a run's log, by the name of its training record; long ones need not
             be in memory together.
         pictures: pictures of predictions, by the names of the evaluation records.
-        captions: of every section and of the environments.
-        template: of the page, Jinja.
-        style: of the page, CSS.
+        texts: what is in `page.html.jinja`, `page.css` and NAME.rst, the caption of each section
+            and of the environments, by the names of these files.
         folder: gets `page.html` and an SVG for each of PLOTS.
     """
     rows = findings.rows_of(table["rows"])
@@ -72,9 +69,9 @@ def write_report(
     measured = [row for row in together if row["kind"] == "measured"]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"cells": cells.cells_of, "numbers": numbers_of, "origins": origins_of}
-    page = environment.from_string(template.read_text("utf-8")).render(
+    page = environment.from_string(texts["page.html.jinja"]).render(
         experiment=table["experiment"],
-        css=style.read_text("utf-8"),
+        css=texts["page.css"],
         words=cells,
         rows=together,
         beside=measured if cells.is_beside_published(together) else [],
@@ -83,7 +80,11 @@ def write_report(
         notes=list(cells.notes(table["rows"])),
         baselines=table["baselines"],
         sections=sections,
-        captions=captions,
+        captions={
+            name.removesuffix(".rst"): " ".join(text.split())
+            for name, text in texts.items()
+            if name.endswith(".rst")
+        },
         pictures=shown_pictures,
         facts=_facts(table["facts"]),
         environment=_environments(rows, trained),

@@ -98,8 +98,9 @@ class Site:
     def report(self, experiment: str = "cityscapes") -> str:
         write_report(
             self.table(experiment), self.all("trained"), self.all("evaluated"),
-            self.all("logs").__getitem__, self.all("pictures"), CAPTIONS,
-            TEXTS / "page.html.jinja", TEXTS / "page.css", self.folder / "report",
+            self.all("logs").__getitem__, self.all("pictures"),
+            {path.name: path.read_text("utf-8") for path in TEXTS.iterdir()},
+            self.folder / "report",
         )  # fmt: skip
         return (self.folder / "report/page.html").read_text(encoding="utf-8")
 
