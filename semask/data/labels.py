@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import math
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import PIL
@@ -16,6 +13,7 @@ from PIL import Image
 
 from semask.base.errors import InputError
 from semask.base.files import atomically, digest_of, read_json, sha256, write_atomically
+from semask.base.processes import side_by_side
 from semask.base.provenance import source_digest
 from semask.data.classes import IGNORE
 from semask.data.decoding import check_image, check_size
@@ -26,13 +24,7 @@ from semask.data.sets import NO_LABEL_CODE, DataSet
 STATE: Final = ".converted.json"
 
 
-class _Conversion(NamedTuple):
-    """What a process has to know of the data set and of where its labels go."""
-
-    label_images: Callable[[bytes, Path, tuple[int, int] | None], dict[str, Image.Image]]
-    train_ids: str  # suffix of the images of train ids
-    num_classes: int
-    folder: Path
+LabelImages = Callable[[bytes, Path, tuple[int, int] | None], dict[str, Image.Image]]
 
 
 def _is_current(pair: Pair, entry: dict[str, Any], folder: Path) -> bool:
@@ -47,7 +39,9 @@ def _is_current(pair: Pair, entry: dict[str, Any], folder: Path) -> bool:
         return False
 
 
-def _convert_pair(conversion: _Conversion, pair: Pair) -> tuple[dict[str, Any] | None, list[str]]:
+def _convert_pair(
+    label_images: LabelImages, suffix_of_train_ids: str, num_classes: int, folder: Path, pair: Pair
+) -> tuple[dict[str, Any] | None, list[str]]:
     """Converts one annotation: its entry in the state file, or what is wrong, one line each."""
     try:
         image_bytes, source_bytes = pair.image.read_bytes(), pair.annotation.read_bytes()
@@ -65,9 +59,10 @@ def _convert_pair(conversion: _Conversion, pair: Pair) -> tuple[dict[str, Any] |
     except InputError as error:
         problems.append(str(error))
     try:
-        images = conversion.label_images(source_bytes, pair.annotation, size)
+        images = label_images(source_bytes, pair.annotation, size)
         if not problems:
-            _check_train_ids(images[conversion.train_ids], conversion.num_classes, pair, size)
+            train_ids = images[suffix_of_train_ids]
+            _check_train_ids(train_ids, num_classes, pair, size)
     except InputError as error:
         problems.append(str(error))
     if problems:
@@ -75,15 +70,14 @@ def _convert_pair(conversion: _Conversion, pair: Pair) -> tuple[dict[str, Any] |
 
     entry["outputs"] = {}
     for suffix, image in images.items():
-        output = conversion.folder / f"{pair.stem}{suffix}"
+        output = folder / f"{pair.stem}{suffix}"
         with atomically(output) as temporary:
             temporary.write_bytes(grey_png(np.asarray(image)))
         entry["outputs"][output.name] = sha256(output)
-    train_ids = images[conversion.train_ids]
     counts = train_ids.histogram()
     entry["label_sha256"] = hashlib.sha256(train_ids.tobytes()).hexdigest()
     entry["width"], entry["height"] = train_ids.size
-    entry["pixels"] = [*counts[: conversion.num_classes], counts[IGNORE]]
+    entry["pixels"] = [*counts[:num_classes], counts[IGNORE]]
     return entry, []
 
 
@@ -141,24 +135,23 @@ def convert_part(
 
     folder = out / split / part
     folder.mkdir(parents=True, exist_ok=True)
-    conversion = _Conversion(
-        dataset.label_images, dataset.SUFFIXES[0], len(dataset.CLASSES), folder
-    )
+    suffix, num_classes = dataset.SUFFIXES[0], len(dataset.CLASSES)
+    convert = partial(_convert_pair, dataset.label_images, suffix, num_classes, folder)
     # Current files are found here rather than in the processes, which take longer to start.
     version = _version(dataset)
     done = _read_state(folder, version)
-    entries = {
-        pair.stem: done[pair.stem]
+    outdated = [
+        pair
         for pair in pairs
-        if pair.stem in done and _is_current(pair, done[pair.stem], folder)
-    }
-    outdated = [pair for pair in pairs if pair.stem not in entries]
-    converted = _convert_pairs(conversion, outdated, processes)
-    for pair, (entry, found) in zip(outdated, converted, strict=True):
+        if pair.stem not in done or not _is_current(pair, done[pair.stem], folder)
+    ]
+    converted = dict(zip(outdated, side_by_side(convert, outdated, processes), strict=True))
+    entries: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        entry, found = converted[pair] if pair in converted else (done[pair.stem], [])
         problems += found
         if entry is not None:
             entries[pair.stem] = entry
-    entries = {pair.stem: entries[pair.stem] for pair in pairs if pair.stem in entries}
 
     # Also after a failure: what is here then belongs to intact sources and need not be redone.
     keep = {name for entry in entries.values() for name in entry["outputs"]}
@@ -179,7 +172,7 @@ def convert_part(
             {
                 "image": images[stem].relative_to(root).as_posix(),
                 "image_sha256": entry["image_sha256"],
-                "label": f"{split}/{part}/{stem}{conversion.train_ids}",
+                "label": f"{split}/{part}/{stem}{suffix}",
                 "label_sha256": entry["label_sha256"],
                 "width": entry["width"],
                 "height": entry["height"],
@@ -190,18 +183,6 @@ def convert_part(
             sum(counts) for counts in zip(*(e["pixels"] for e in entries.values()), strict=True)
         ],
     }
-
-
-def _convert_pairs(
-    conversion: _Conversion, pairs: list[Pair], processes: int
-) -> list[tuple[dict[str, Any] | None, list[str]]]:
-    processes = min(processes, math.ceil(len(pairs) / 4))
-    if processes <= 1:
-        return [_convert_pair(conversion, pair) for pair in pairs]
-    # Spawned, not forked: the caller may hold threads. A killed worker raises, it does not hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        return list(pool.map(partial(_convert_pair, conversion), pairs, chunksize=4))
 
 
 def _read_state(folder: Path, version: list[str]) -> dict[str, Any]:
@@ -219,6 +200,9 @@ def _version(dataset: DataSet) -> list[str]:
     sources = source_digest(
         "semask.data.labels",
         also=[dataset.__name__],
-        leave_out=[*NO_LABEL_CODE, "semask.base.files", "semask.base.errors"],
+        leave_out=[
+            *NO_LABEL_CODE,
+            *(f"semask.base.{name}" for name in ("errors", "files", "processes")),
+        ],
     )
     return [PIL.__version__, sources]

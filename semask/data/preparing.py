@@ -5,10 +5,8 @@ by the digests of the manifest: one that is there belongs to that very image or 
 source changed is made anew under another name.
 """
 
-import multiprocessing
 import re
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy as np
 
 from semask.base.errors import InputError
 from semask.base.files import GIB, atomically, require_disk
+from semask.base.processes import side_by_side
 from semask.data.reading import check_manifest_size, read_image, read_label
 
 _HEADER = 128  # bytes of a .npy file before its numbers
@@ -79,13 +78,7 @@ def prepare(
         ) from fault
     require_disk(folder, size, "dataset.prepared")
     store = partial(_store, root=root, labels=labels, folder=folder)
-    if processes <= 1 or len(missing) < 8:
-        for entry in missing:
-            store(entry)
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
-            list(pool.map(store, missing, chunksize=4))
+    side_by_side(store, missing, processes)
     for path in folder.glob("[0-9a-f][0-9a-f]/*.npy"):
         if path not in wanted and _OURS.search(path.name):
             path.unlink()
