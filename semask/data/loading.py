@@ -50,7 +50,7 @@ class TrainingSet(Dataset[Batch]):
         manifest: manifest of the training split.
         root: folder that the manifest's image paths are relative to.
         labels: folder that its label paths are relative to.
-        augmentation: settings of `semask.data.transforms.augment`.
+        augmentation: settings of `augment`.
         seed: seed of the run.
         shuffle_labels: pair each image with the label of another one, the same one throughout.
         prepared: folder that the stage `prepare` stored images and labels in, to be read in place
@@ -67,18 +67,16 @@ class TrainingSet(Dataset[Batch]):
         shuffle_labels: bool = False,
         prepared: Path | None = None,
     ):
+        self.files = manifest["files"]
         self.pairs = (
             _paths(manifest, root, labels)
             if prepared is None
-            else [stored(file, prepared) for file in manifest["files"]]
+            else [stored(file, prepared) for file in self.files]
         )
         # of the labels, in the order of the pairs; each is looked at when it is first read
-        self.digests = [file.get("label_sha256") for file in manifest["files"]]
-        self.names = [str(file["image"]) for file in manifest["files"]]
+        self.digests = [file.get("label_sha256") for file in self.files]
         self.is_prepared = prepared is not None
-        # another image's label may have another size
-        files = manifest["files"] if shuffle_labels else ()
-        self.stretched_to = [(file["width"], file["height"]) for file in files]
+        self.is_shuffled = shuffle_labels
         if shuffle_labels:
             # a rotation of a random order: no image keeps its own label
             order = np.random.default_rng([_SHUFFLE, seed]).permutation(len(self.pairs))
@@ -97,7 +95,7 @@ class TrainingSet(Dataset[Batch]):
 
     def image_of(self, n: int) -> str:
         """What the manifest calls the image of sample n."""
-        return self.names[self._index_of(n)]
+        return str(self.files[self._index_of(n)]["image"])
 
     def __getitem__(self, n: int) -> Batch:
         """Sample n, of the crop's size."""
@@ -109,8 +107,8 @@ class TrainingSet(Dataset[Batch]):
         else:
             label = read_known_label(label_path, self.digests[index])
             self.digests[index] = None
-        if self.stretched_to:
-            size = self.stretched_to[index]
+        if self.is_shuffled:  # another image's label may have another size
+            size = self.files[index]["width"], self.files[index]["height"]
             label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
         rows_of: RowsOf = partial(_rows_beside, label.shape, image_path)
         if self.is_prepared:
@@ -206,12 +204,8 @@ def multi_scale_views(ratios: Sequence[float], flip: bool) -> tuple[View, ...]:
 class EvaluationSet(Dataset["Example"]):
     """Whole images in the order of the manifest, shown in some ways, and labels at their own size.
 
-    Args:
-        manifest: manifest of the split.
-        root: folder that the manifest's image paths are relative to.
-        labels: folder that its label paths are relative to.
-        scale: (width, height) that images are fitted into at ratio 1.
-        views: of each image.
+    Images are found below `root`, labels below `labels`; at ratio 1 images are fitted into `scale`,
+    (width, height).
     """
 
     def __init__(

@@ -20,20 +20,16 @@ _STORED: Final = 0xFFFF  # most bytes of a deflate block that is not compressed
 
 
 def inflated_png(data: bytes, rows: int | None = None) -> bytes | None:
-    """The first rows of a PNG as a PNG whose pixels are not compressed.
-
-    Args:
-        data: of a file.
-        rows: how many; None for all.
+    """The first rows of a PNG, None for all, as a PNG whose pixels are not compressed.
 
     Returns:
         None where this does not apply (another format, bit depth or colour type, interlaced,
         transparent) or where the file is damaged: a decoder is then to be given the file itself.
     """
-    header, packed = _header(data), _packed(data)
-    if header is None or packed is None:
+    taken_apart = _taken_apart(data)
+    if taken_apart is None:
         return None
-    width, height, stride = header
+    width, height, stride, packed = taken_apart
     wanted = height if rows is None else min(max(rows, 1), height)
     pixels = _inflated(packed, wanted * stride)
     if pixels is None:
@@ -45,16 +41,12 @@ def inflated_png(data: bytes, rows: int | None = None) -> bytes | None:
 def whole_png_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a PNG that is whole: CRCs, checksum, length and filters are right.
 
-    Args:
-        data: of a file.
-
-    Returns:
-        None where the file is damaged, or not one that `inflated_png` takes apart.
+    None where the file is damaged, or not one that `inflated_png` takes apart.
     """
-    header, packed = _header(data), _packed(data)
-    if header is None or packed is None:
+    taken_apart = _taken_apart(data)
+    if taken_apart is None:
         return None
-    width, height, stride = header
+    width, height, stride, packed = taken_apart
     # one byte more than there should be: the stream then has to end, and its checksum to be right
     pixels = _inflated(packed, height * stride + 1)
     if pixels is None or len(pixels) != height * stride or max(pixels[::stride]) > _FILTERS:
@@ -91,8 +83,11 @@ def _inflated(packed: bytes, length: int) -> bytes | None:
     return content if len(content) == length or stream.eof else None
 
 
-def _header(data: bytes) -> tuple[int, int, int] | None:
-    """Width, height and bytes of a filtered row of a PNG that can be taken apart."""
+def _taken_apart(data: bytes) -> tuple[int, int, int, bytes] | None:
+    """Width, height, bytes of a filtered row, and the compressed pixels of a PNG.
+
+    None for one that is not taken apart here, or unless every chunk is whole and its CRC right.
+    """
     if len(data) < 33 or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
         return None
     width, height, depth, colour, compression, filtering, interlaced = struct.unpack_from(
@@ -102,11 +97,6 @@ def _header(data: bytes) -> tuple[int, int, int] | None:
         return None
     if width < 1 or height < 1:
         return None
-    return width, height, width * _CHANNELS[colour] + 1
-
-
-def _packed(data: bytes) -> bytes | None:
-    """The compressed pixels of a PNG; None unless every chunk is whole and its CRC right."""
     view, at = memoryview(data), len(_SIGNATURE)
     parts: list[memoryview] = []
     while at + 12 <= len(data):
@@ -117,7 +107,7 @@ def _packed(data: bytes) -> bytes | None:
         if isal_zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             return None
         if kind == b"IEND":
-            return b"".join(parts)
+            return width, height, width * _CHANNELS[colour] + 1, b"".join(parts)
         if kind == b"IDAT":
             parts.append(view[at + 8 : end - 4])
         at = end

@@ -73,13 +73,7 @@ def resized_window(
 
     Only what lies above and to the left of the window's end is read and resized. With that corner
     kept OpenCV computes the same pixels as from the whole image, bit for bit; a corner that moves
-    would move the phase of the interpolation.
-
-    Args:
-        rows_of: gives the image, uint8 (at least the rows asked for, W, 3).
-        whole: (width, height) of the image.
-        size: (width, height) that it is resized to.
-        at: rows and columns of the resized image.
+    would move the phase of the interpolation. `whole` is (width, height) of the image itself.
     """
     (width, height), (new_width, new_height) = whole, size
     right, below = min(at[1].stop, new_width), min(at[0].stop, new_height)
@@ -136,32 +130,21 @@ def random_window(
     cat_max_ratio: float,
     rng: np.random.Generator,
 ) -> tuple[Window, Label]:
-    """Draws a window of at most `crop` (h, w) of a resized label, preferring mixed classes.
+    """Draws a window of at most `crop` (h, w) of a label, preferring mixed classes.
 
-    Below a `cat_max_ratio` of 1 the window is redrawn, up to ten times, while one class has that
-    share of the pixels that are not ignored, or fewer than two classes are there. The last draw is
-    used without a check.
-
-    Args:
-        label: before it is resized.
-        size: (width, height) that it is resized to.
-        crop: height, width.
-        cat_max_ratio: see above.
-        rng: where the places come from.
-
-    Returns:
-        The window and what is in it.
+    The window is one of the label resized to `size` (width, height); what is in it is returned,
+    too. Below a `cat_max_ratio` of 1 the window is redrawn, up to ten times, while one class has
+    that share of the pixels that are not ignored, or fewer than two classes are there. The last
+    draw is used without a check.
     """
-    window = crop_window(size[::-1], crop, rng)
-    content = resized_label_window(label, size, window)
-    if cat_max_ratio < 1:
-        for _ in range(_CROP_REDRAWS):
+    for redraws_left in range(_CROP_REDRAWS if cat_max_ratio < 1 else 0, -1, -1):
+        window = crop_window(size[::-1], crop, rng)
+        content = resized_label_window(label, size, window)
+        if redraws_left:
             counts = cv2.calcHist([content], [0], None, [256], [0, 256]).ravel()
             counts[IGNORE] = 0
             if np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < cat_max_ratio:
                 break
-            window = crop_window(size[::-1], crop, rng)
-            content = resized_label_window(label, size, window)
     return window, content
 
 
@@ -246,13 +229,9 @@ def augment(
 ) -> Augmented:
     """One random training sample: resize, crop, flip, photometric distortion, pad.
 
-    Normalising is left to the device that the sample goes to; see `semask.data.inputs`.
-
-    Args:
-        rows_of: gives the image, uint8 (at least the rows asked for, W, 3), BGR.
-        label: uint8 (H, W), train ids and IGNORE, of the same size.
-        settings: the recipe's augmentation.
-        rng: where all random values come from, in the order of the steps.
+    `rows_of` gives the image, BGR, of the label's size. All random values come from `rng`, in the
+    order of the steps. Normalising is left to the device that the sample goes to; see
+    `semask.data.inputs`.
     """
     whole = label.shape[1], label.shape[0]
     size = scaled_size(*whole, settings.scale, draw_ratio(settings, rng))
