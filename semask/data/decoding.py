@@ -15,10 +15,7 @@ _DEPTH_AND_COLOUR = {"L": bytes((8, 0)), "RGB": bytes((8, 2))}
 def decode_png(data: bytes, path: Path, mode: str | None = None) -> Image.Image:
     """Decodes a whole PNG, checksums included; `path` is only named in messages.
 
-    Args:
-        data: the bytes of the file.
-        path: where they are from.
-        mode: "RGB" or "L", 8 bits per channel; None for any.
+    The mode is to be "RGB" or "L" with 8 bits per channel; None for any.
 
     Raises:
         InputError: the file is damaged, cut short, no PNG, or of another mode.

@@ -102,15 +102,7 @@ def convert_part(
 
     Writes `out/<split>/<part>/<stem><suffix>`. Files whose sources and outputs are as an earlier
     run left them are not converted again; outputs without a source are removed. Nothing is written
-    below `root`.
-
-    Args:
-        dataset: a module of `semask.data.sets`.
-        root: folder of the data set.
-        split: "train" or "val".
-        part: one of `dataset.parts_of(root, split)`.
-        out: folder of the converted labels, outside of `root`.
-        processes: how many processes convert files (1: this one).
+    below `root`, the folder of the data set; `out` must lie outside of it.
 
     Returns:
         {"split", "part", "files": [{"image", "image_sha256", "label", "label_sha256", "width",

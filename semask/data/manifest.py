@@ -146,11 +146,7 @@ def check_crop(
 ) -> None:
     """Checks that some image, resized at ratio 1, holds the crop; `path` is named in messages.
 
-    Args:
-        manifest: of the training split.
-        crop: height, width in pixels.
-        resize_scale: width, height of the resize rule.
-        path: where the manifest is from.
+    The crop is height, width in pixels, the scale of the resize rule width, height.
 
     Raises:
         InputError: the crop is higher or wider than every resized image.
@@ -187,11 +183,7 @@ def check_complete(
 ) -> None:
     """Checks a split against what is published of it; `path` is named in messages.
 
-    Args:
-        manifest: of a split.
-        images: published number of images.
-        size: published width and height of every image in pixels; None where they differ.
-        path: where the manifest goes.
+    That is the number of images, and width and height of each in pixels, None where they differ.
 
     Raises:
         InputError: a line for every image of another size, then one if their number is another.

@@ -31,12 +31,7 @@ Buffer = bytes | memoryview
 
 
 def read_table(data: bytes, name: str, path: Path) -> npt.NDArray[np.number]:
-    """Reads a variable that is a table of real numbers.
-
-    Args:
-        data: the bytes of the file.
-        name: of the variable.
-        path: where the bytes are from, for messages.
+    """Reads a variable that is a table of real numbers; `path` is only named in messages.
 
     Returns:
         (rows, columns), of the number type that it is stored as.

@@ -38,16 +38,10 @@ def pair_up(
     image_of: Path,
     annotation_of: Path,
 ) -> tuple[list[Pair], Unpaired]:
-    """Pairs files by stem.
+    """Pairs files by stem: pairs sorted by image, and the files that have no partner.
 
-    Args:
-        images: by stem.
-        annotations: by stem.
-        image_of: what the path of an image looks like, with `*` for the stem, for messages.
-        annotation_of: the same for annotations.
-
-    Returns:
-        Pairs sorted by image, and the files that have no partner.
+    `image_of` and `annotation_of` are what their paths look like, with `*` for the stem, for
+    messages.
     """
     pairs = [
         Pair(stem, images[stem], annotations[stem])

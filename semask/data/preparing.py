@@ -43,14 +43,8 @@ def prepare(
     """Stores the images and labels of a split, and removes what belongs to none of them.
 
     What an earlier run stored is kept. Before anything is written, the room that it takes is
-    printed and checked.
-
-    Args:
-        manifest: of the split.
-        root: folder that its image paths are relative to.
-        labels: folder that its label paths are relative to.
-        folder: to store in.
-        processes: how many work side by side (1: this one).
+    printed and checked. Image paths of the manifest are relative to `root`, label paths to
+    `labels`.
 
     Returns:
         {"fingerprint" (the manifest's), "files", "bytes"}.

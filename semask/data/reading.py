@@ -24,11 +24,8 @@ RowsOf = Callable[[int], npt.NDArray[Any]]
 def read_image(path: Path, rows: int | None = None) -> npt.NDArray[Any]:
     """Reads an image as BGR, uint8, (H, W, 3), as its pixels are stored.
 
-    An orientation in its metadata is left alone: annotations know nothing of it.
-
-    Args:
-        path: of the image.
-        rows: how many rows are needed, counted from the top; None for all. Others may come along.
+    An orientation in its metadata is left alone: annotations know nothing of it. `rows` is how many
+    are needed, counted from the top, None for all; others may come along.
 
     Raises:
         InputError: the file is missing or cannot be decoded.
@@ -48,9 +45,7 @@ def read_label(path: Path) -> npt.NDArray[Any]:
 def read_known_label(path: Path, sha256: str | None) -> npt.NDArray[Any]:
     """Reads a label image as `read_label` does, and checks that it is the one that was converted.
 
-    Args:
-        path: of the label image.
-        sha256: of its train ids, as the manifest has it; None leaves the check out.
+    `sha256` is that of its train ids, as the manifest has it; None leaves the check out.
 
     Raises:
         InputError: the file is missing, cannot be decoded, or is another one.

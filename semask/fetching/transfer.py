@@ -69,10 +69,10 @@ def transfer(
         url: http(s) URL, or `drive:ID`.
         target: where to put it. Its folder must be there and hold nothing else: between two tries
             it keeps the partial file and what is known of it.
-        size: bytes that the file should have, None where unknown.
+        size: bytes, if known.
         digest_known: whether the caller can tell a wrong file. If not, a partial file is continued
             only where the server says that it is still the same file.
-        mirrors: starts of URLs → what to put in their place.
+        mirrors: see `mirrored`.
         instead: where the user may put a file from elsewhere, for the message.
 
     Returns:
