@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from semask.base.errors import InputError
 from semask.data.inputs import network_input
@@ -134,23 +134,6 @@ def _rows_beside(label: tuple[int, ...], path: Path, rows: int) -> npt.NDArray[A
     return image
 
 
-class _RunSampler(Sampler[list[int]]):
-    """Places in the run of one process's share of each batch, from an iteration to the last."""
-
-    def __init__(self, iterations: range, global_batch: int, share: range, passes: int):
-        self.iterations = iterations
-        self.global_batch = global_batch
-        self.shares = [share[part.start : part.stop] for part in _parts(len(share), passes)]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for iteration in self.iterations:
-            for share in self.shares:
-                yield [iteration * self.global_batch + k for k in share]
-
-    def __len__(self) -> int:
-        return len(self.iterations) * len(self.shares)
-
-
 def training_batches(
     samples: TrainingSet,
     *,
@@ -168,13 +151,11 @@ def training_batches(
     passes; sizes differ by one image at most where they cannot be equal.
     """
     share = _parts(global_batch, world_size)[rank]
-    return loaded(
-        samples,
-        workers=workers,
-        ahead=4,
-        batch_sampler=_RunSampler(iterations, global_batch, share, passes),
-        pin_memory=pin_memory,
+    shares = [share[part.start : part.stop] for part in _parts(len(share), passes)]
+    places = (
+        [iteration * global_batch + k for k in part] for iteration in iterations for part in shares
     )
+    return loaded(samples, workers=workers, ahead=4, batch_sampler=places, pin_memory=pin_memory)
 
 
 def _parts(length: int, count: int) -> list[range]:

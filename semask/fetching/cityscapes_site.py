@@ -109,19 +109,16 @@ class _Session(requests.Session):
                 f"{SITE} with a browser, see that the package is offered there, then run again"
             )
         if path.startswith("/md5-sum"):
-            self.md5 = self._md5_in(response)
+            response.raise_for_status()
+            md5 = re.match(r"\s*([0-9a-f]{32})(?!\S)", response.text)
+            if md5 is None:
+                raise InputError(
+                    f"{self.package}: the Cityscapes site gives no md5 for it; try again later"
+                )
+            self.md5 = md5[1]
         if path.startswith("/file-handling"):
             self._look_at(response)
         return response
-
-    def _md5_in(self, response: requests.Response) -> str:
-        response.raise_for_status()
-        words = response.text.split()
-        if not words or not re.fullmatch("[0-9a-f]{32}", words[0]):
-            raise InputError(
-                f"{self.package}: the Cityscapes site gives no md5 for it; try again later"
-            )
-        return words[0]
 
     def _look_at(self, response: requests.Response) -> None:
         """Looks at the answer to a request for the file from some byte on."""
