@@ -78,6 +78,18 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
         temporary.write_bytes(data)
 
 
+def make_folder(folder: Path, advice: str) -> None:
+    """Makes a folder, unless it is there.
+
+    Raises:
+        InputError: it cannot be made; says why, and what to do.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(f"{folder}: {fault.strerror}; {advice}") from None
+
+
 def require_disk(folder: Path, size: int, name: str | os.PathLike[str]) -> None:
     """Asks for room on a disk.
 

@@ -57,7 +57,12 @@ def prepare(
         _path(file, kind, folder): (file, kind) for file in manifest["files"] for kind in _CHANNELS
     }
     total = sum(_bytes(file, kind) for file, kind in wanted.values())
-    missing = [entry for path, entry in wanted.items() if not _is_stored(path, _bytes(*entry))]
+    # renamed when complete, so that the size tells no more than whether it is there
+    missing = [
+        entry
+        for path, entry in wanted.items()
+        if not (path.is_file() and path.stat().st_size == _bytes(*entry))
+    ]
     size = sum(_bytes(file, kind) for file, kind in missing)
     print(
         f"{folder}: {len(manifest['files'])} images with their labels take {total / GIB:.2f} GiB, "
@@ -77,14 +82,6 @@ def prepare(
         if path not in wanted and _OURS.search(path.name):
             path.unlink()
     return {"fingerprint": manifest["fingerprint"], "files": len(wanted), "bytes": total}
-
-
-def _is_stored(path: Path, size: int) -> bool:
-    # renamed when complete, so that its size tells no more than whether it is there
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
 
 
 def _store(entry: tuple[Mapping[str, Any], str], root: Path, labels: Path, folder: Path) -> None:

@@ -101,12 +101,9 @@ def _decode(path: Path, flag: int, rows: int | None) -> npt.NDArray[Any]:
         # says what is wrong, where OpenCV would write to standard error
         decode_png(data, path)
     image = None
-    if data:
-        # cv2.error: more pixels than OpenCV takes
-        with contextlib.suppress(cv2.error):
-            image = cv2.imdecode(
-                np.frombuffer(data if inflated is None else inflated, np.uint8), flag
-            )
+    # cv2.error: more pixels than OpenCV takes, or none at all
+    with contextlib.suppress(cv2.error):
+        image = cv2.imdecode(np.frombuffer(data if inflated is None else inflated, np.uint8), flag)
     if image is None:
         raise InputError(f"{path}: not a readable image; restore the file")
     return image

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from semask.base.errors import InputError
-from semask.base.files import GIB, require_disk
+from semask.base.files import GIB, make_folder, require_disk
 
 MOST_RATIO = 100
 """Archives that claim to grow more than this are refused; images and labels hardly grow."""
@@ -56,12 +56,7 @@ def extract(
             over a link, holds links, devices or encrypted members, would grow beyond reason or
             beyond the free disk space (in GiB), or a file with other content is in the way.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise InputError(
-            f"{folder}: {fault.strerror}; give {archive.name} another folder"
-        ) from None
+    make_folder(folder, f"give {archive.name} another folder")
     with _opened(archive, remedy) as opened:
         members = [
             (info, path)

@@ -8,7 +8,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from semask.base.errors import InputError
-from semask.base.files import read_json, write_atomically
+from semask.base.files import make_folder, read_json, write_atomically
 from semask.fetching.archives import check_archive, common_folder, extract
 from semask.fetching.fetch import Source, fetch
 from semask.fetching.pins import pin, read_pins
@@ -41,12 +41,7 @@ def download(
             `root` was unpacked from another archive than the lock file pins.
     """
     folder = root / FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise InputError(
-            f"{folder}: {fault.strerror}; give a folder that can be written to (dataset.root)"
-        ) from None
+    make_folder(folder, "give a folder that can be written to (dataset.root)")
     marker = folder / "unpacked.json"
     try:
         with FileLock(folder / "lock", timeout=0):
