@@ -37,14 +37,12 @@ def main() -> None:
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():
         from semask.evaluation.scoring import score_run
+        from semask.evaluation.split import Split
 
     score_run(
         trained,
         weights=weights,
-        val=val,
-        val_path=arguments.val_manifest,
-        root=arguments.root,
-        labels=arguments.labels,
+        val=Split(val, arguments.val_manifest, arguments.root, arguments.labels),
         workers=arguments.workers,
         multi_scale=arguments.multi_scale,
         saved=arguments.saved_predictions,

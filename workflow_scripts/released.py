@@ -43,14 +43,12 @@ def main() -> None:
 
     with startup.imports():
         from semask.evaluation.released import score_released
+        from semask.evaluation.split import Split
 
     score_released(
         config,
         weights=arguments.weights,
-        val=val,
-        val_path=arguments.val_manifest,
-        root=arguments.root,
-        labels=arguments.labels,
+        val=Split(val, arguments.val_manifest, arguments.root, arguments.labels),
         record=arguments.record,
     )
 

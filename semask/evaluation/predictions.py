@@ -57,18 +57,19 @@ def save_prediction(path: Path, train_ids: np.ndarray, label_ids: np.ndarray) ->
 
 
 def write_predictions(
-    path: Path, folders: Mapping[str, Path], names: Sequence[str], **content: Any
+    path: Path, figures: Sequence[str], names: Sequence[str], **content: Any
 ) -> None:
     """Write the manifest of saved predictions, and remove what an earlier run left beside them.
 
     Args:
         path: the manifest, JSON: `content` and, under `files`, by figure of the evaluation's
             record, a list of file (relative to the manifest's folder) and sha256.
-        folders: where the predictions of each figure are, in the folder beside the manifest that
-            has its name less the suffix.
+        figures: each has its predictions in the folder of its name, within the one beside the
+            manifest that has the manifest's name less the suffix.
         names: of the predictions, in each of the folders.
         content: what else the manifest says.
     """
+    folders = {figure: path.with_suffix("") / figure for figure in figures}
     for leftover in path.with_suffix("").glob("*/*"):
         if leftover.parent not in folders.values() or leftover.name not in names:
             leftover.unlink()

@@ -1,6 +1,6 @@
 """The checkpoints that the authors of SeMask released, scored without training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,9 @@ from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.config.recipe import Numerics, evaluation_recipe
-from semask.data.loading import (
-    SINGLE_SCALE,
-    EvaluationSet,
-    View,
-    multi_scale_views,
-)
-from semask.devices import computing, cpu_fallbacks, description, distributed, setup
-from semask.evaluation.metrics import scores
-from semask.evaluation.split import Counts, check_counted, evaluate_split
+from semask.data.loading import multi_scale_views
+from semask.devices import computing, description, distributed, setup
+from semask.evaluation.split import Pass, Split, score_passes
 from semask.evaluation.weight_files import load_weights
 from semask.model import build
 from semask.model.weights import load_reference
@@ -26,10 +20,7 @@ def score_released(
     config: Mapping[str, Any],
     *,
     weights: Path,
-    val: Mapping[str, Any],
-    val_path: Path,
-    root: Path,
-    labels: Path,
+    val: Split,
     record: Path,
 ) -> None:
     """Score a released checkpoint on the validation split, at one scale and at several.
@@ -42,10 +33,7 @@ def score_released(
             the config; workers of each process; forbid_fallbacks: an operator that the NPU
             lacks is an error.
         weights: the checkpoint, with the original names.
-        val: manifest of the validation split.
-        val_path: its file, for messages.
-        root: folder that the manifest's image paths are relative to.
-        labels: folder that its label paths are relative to.
+        val: the validation split.
         record: file of the record.
 
     Raises:
@@ -60,36 +48,22 @@ def score_released(
     device = setup.set_up(row["device"], row["threads"], numerics, config["forbid_fallbacks"])
     distributed.check_processes(row["processes"], device)
     computing.place(model.eval(), device)
-    settings = evaluation_recipe(config["evaluation"])
+    passes = [Pass("single_scale", model)]
     multi_scale = config["evaluation"]["multi_scale"]
-    counted: list[Counts] = []
-
-    def score(views: Sequence[View]) -> dict[str, Any]:
-        counts = evaluate_split(
-            model,
-            EvaluationSet(val, root, labels, settings.scale, views),
-            workers=config["workers"],
-            num_classes=config["model"]["num_classes"],
-            device=device,
-            precision="fp32",
-            sliding_window=settings.sliding_window,
-            multi_scale=len(views) > 1,
-        )
-        counted.append(counts)
-        return {**vars(scores(counts.confusion)), "confusion": counts.confusion.tolist()}
-
-    several = None
-    with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
-        single = score(SINGLE_SCALE)
-        if multi_scale is not None:
-            several = score(multi_scale_views(multi_scale["ratios"], multi_scale["flip"]))
-    operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), config["forbid_fallbacks"])
-    first_process = distributed.rank() == 0
-    distributed.tear_down()
-    if not first_process:
+    if multi_scale is not None:
+        passes.append(Pass("multi_scale", model, multi_scale_views(**multi_scale)))
+    scored = score_passes(
+        passes,
+        val,
+        evaluation_recipe(config["evaluation"]),
+        device,
+        workers=config["workers"],
+        num_classes=config["model"]["num_classes"],
+        precision="fp32",
+        forbid_fallbacks=config["forbid_fallbacks"],
+    )
+    if scored is None:
         return
-    for counts in counted:
-        check_counted(counts, val, val_path)
     write_record(
         record,
         "released",
@@ -98,16 +72,16 @@ def score_released(
         row=row,
         model=dict(config["model"]),
         evaluation=dict(config["evaluation"]),
-        data_fingerprint=val["fingerprint"],
+        data_fingerprint=val.manifest["fingerprint"],
         weights_digest={weights.name: sha256(weights)},
         device=description.describe(row["device"]),
         run=provenance.describe_run("workflow_scripts.released", started),
         figures={
-            "single_scale": single,
-            "multi_scale": several,
-            "images": len(val["files"]),
+            "multi_scale": None,
+            **scored.figures,
+            "images": len(val.manifest["files"]),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "cpu_fallbacks": operators if row["device"] == "npu" else None,
+            "cpu_fallbacks": scored.fallbacks,
             "interpolated": report.interpolated,
         },
     )

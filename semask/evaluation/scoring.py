@@ -1,18 +1,15 @@
 """The evaluation stage: scores of a run's kept weights, their predictions, and a look at them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from semask.base import provenance
-from semask.base.errors import InputError
-from semask.base.records import check_weights, write_record
+from semask.base.records import write_record
 from semask.config.recipe import (
     EvaluationRecipe,
     Execution,
@@ -21,16 +18,10 @@ from semask.config.recipe import (
     evaluation_recipe,
 )
 from semask.data import sets
-from semask.data.loading import (
-    SINGLE_SCALE,
-    EvaluationSet,
-    View,
-    multi_scale_views,
-)
+from semask.data.loading import EvaluationSet, multi_scale_views
 from semask.data.reading import read_image
-from semask.devices import computing, cpu_fallbacks, description, distributed, setup
+from semask.devices import computing, description, distributed, setup
 from semask.evaluation.drawing import contact_sheet
-from semask.evaluation.metrics import scores
 from semask.evaluation.prediction import predict
 from semask.evaluation.predictions import (
     label_ids_of,
@@ -38,7 +29,8 @@ from semask.evaluation.predictions import (
     save_prediction,
     write_predictions,
 )
-from semask.evaluation.split import Counts, check_counted, evaluate_split
+from semask.evaluation.split import Keep, Pass, Split, score_passes
+from semask.evaluation.weight_files import read_state_dict
 from semask.model import SeMaskFPN, build
 from semask.model.compiling import compile_for_scoring
 
@@ -47,10 +39,7 @@ def score_run(
     trained: Mapping[str, Any],
     *,
     weights: Mapping[str, Path],
-    val: Mapping[str, Any],
-    val_path: Path,
-    root: Path,
-    labels: Path,
+    val: Split,
     workers: int,
     multi_scale: Mapping[str, Any] | None,
     saved: Path | None,
@@ -67,11 +56,8 @@ def score_run(
 
     Args:
         trained: the run's record.
-        weights: files of the weights `best` and `last`.
-        val: manifest of the validation split.
-        val_path: its file, for messages.
-        root: folder that the manifest's image paths are relative to.
-        labels: folder that its label paths are relative to.
+        weights: files of the weights `best` and `last`, checked by their digests.
+        val: the validation split.
         workers: data loading processes of each process.
         multi_scale: `ratios` and `flip` of the views that the best weights are scored with, too.
         saved: manifest of the best weights' predictions, which are saved in a folder beside it
@@ -83,8 +69,7 @@ def score_run(
         forbid_fallbacks: an operator that the NPU lacks is an error.
 
     Raises:
-        InputError: a weights file is not the one that the record speaks of, or is damaged; the
-            labels are not those that the manifest counts.
+        InputError: the labels are not those that the manifest counts.
     """
     started = provenance.now()
     row, recipe = trained["row"], trained["recipe"]
@@ -93,130 +78,89 @@ def score_run(
     )
     distributed.check_processes(row["processes"], device)
     settings = evaluation_recipe(recipe["evaluation"])
-    if len({(file["width"], file["height"]) for file in val["files"]}) > 1:
+    precision = recipe["training"]["precision"]
+    manifest = val.manifest
+    if len({(file["width"], file["height"]) for file in manifest["files"]}) > 1:
         execution = replace(execution, compile=False)
-    # figure of the record, weights, views of each image
-    passes: list[tuple[str, str, Sequence[View]]] = [("best", "best", SINGLE_SCALE)]
-    if multi_scale is not None:
-        several = multi_scale_views(multi_scale["ratios"], multi_scale["flip"])
-        passes.append(("best_multi_scale", "best", several))
-    passes.append(("last", "last", SINGLE_SCALE))
-    found: dict[str, Any] = {}
-    counted: list[Counts] = []
-    folders: dict[str, Path] = {}
-    models: dict[str, SeMaskFPN] = {}
-    with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
-        for figure, name, views in passes:
-            if name not in models:
-                model = load_model(
-                    recipe, weights[name], trained["weights_digest"][name], execution
-                )
-                computing.place(model, device)
-                if execution.compile:
-                    compile_for_scoring(model)
-                models = {name: model}  # one at a time
-            samples = EvaluationSet(val, root, labels, settings.scale, views)
-            if saved is not None and name == "best":
-                folders[figure] = saved.with_suffix("") / figure
+    names = [] if saved is None else prediction_names(manifest)
+    label_ids = label_ids_of(recipe["dataset"])
+
+    def saver(figure: str) -> Keep | None:
+        if saved is None:
+            return None
+        folder = saved.with_suffix("") / figure
+        return lambda number, prediction: save_prediction(
+            folder / names[number], prediction.cpu().numpy(), label_ids
+        )
+
+    def passes() -> Iterator[Pass]:
+        model = _load_model(recipe, weights["best"], execution, device)
+        yield Pass("best", model, keep=saver("best"))
+        if multi_scale is not None:
+            views = multi_scale_views(**multi_scale)
             # every scale would be compiled for itself
-            stance = "default" if len(views) == 1 else "force_eager"
-            with torch.compiler.set_stance(stance):
-                counts = evaluate_split(
-                    model,
-                    samples,
-                    workers=workers,
-                    num_classes=recipe["model"]["num_classes"],
-                    device=device,
-                    precision=recipe["training"]["precision"],
-                    sliding_window=settings.sliding_window,
-                    multi_scale=figure == "best_multi_scale",
-                    keep=_saver(folders[figure], val, recipe["dataset"])
-                    if figure in folders
-                    else None,
-                )
-            found[figure] = {
-                "iteration": trained["figures"][name]["iteration"],
-                **vars(scores(counts.confusion)),
-                "confusion": counts.confusion.tolist(),
-            }
-            counted.append(counts)
-    operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), forbid_fallbacks)
-    first_process = distributed.rank() == 0
-    # before the first one goes on alone, for which the others need not wait
-    distributed.tear_down()
-    if not first_process:
+            with torch.compiler.set_stance("force_eager"):
+                yield Pass("best_multi_scale", model, views, saver("best_multi_scale"))
+        yield Pass("last", _load_model(recipe, weights["last"], execution, device))
+
+    scored = score_passes(
+        passes(),
+        val,
+        settings,
+        device,
+        workers=workers,
+        num_classes=recipe["model"]["num_classes"],
+        precision=precision,
+        forbid_fallbacks=forbid_fallbacks,
+    )
+    if scored is None:
         return
-    for counts in counted:
-        check_counted(counts, val, val_path)
     if saved is not None:
         write_predictions(
             saved,
-            folders,
-            prediction_names(val),
-            data_fingerprint=val["fingerprint"],
+            [figure for figure in scored.figures if figure != "last"],
+            names,
+            data_fingerprint=manifest["fingerprint"],
             weights_digest=trained["weights_digest"],
         )
-    drawn = _predictions(
-        model, samples, pictured, settings, device, recipe["training"]["precision"]
-    )
+    samples = EvaluationSet(manifest, val.root, val.labels, settings.scale)
+    drawn = _predictions(scored.model, samples, pictured, settings, device, precision)
     dataset = sets.load(recipe["dataset"])
     contact_sheet(drawn, pictures, dataset.CLASSES, dataset.PALETTE)
+    iterations = {name: trained["figures"][name]["iteration"] for name in weights}
     write_record(
         record,
         "evaluate",
         **{key: trained[key] for key in ("experiment", "row", "mode", "seed", "recipe")},
-        data_fingerprint=val["fingerprint"],
+        data_fingerprint=manifest["fingerprint"],
         weights_digest=trained["weights_digest"],
         device=description.describe(row["device"]),
         run=provenance.describe_run("workflow_scripts.evaluate", started),
         evaluation={**recipe["evaluation"], "multi_scale": multi_scale},
         execution=asdict(execution),
         figures={
-            **found,
-            "images": counts.images,
-            "labelled_pixels": int(counts.confusion.sum()),
+            **{
+                figure: {"iteration": iterations["last" if figure == "last" else "best"], **found}
+                for figure, found in scored.figures.items()
+            },
+            "images": len(manifest["files"]),
+            "labelled_pixels": sum(manifest["pixels"][:-1]),
             "train_record_digest": trained["digest"],
-            "cpu_fallbacks": operators if row["device"] == "npu" else None,
+            "cpu_fallbacks": scored.fallbacks,
         },
     )
 
 
-def load_model(
-    recipe: Mapping[str, Any], path: Path, digest: str, execution: Execution
+def _load_model(
+    recipe: Mapping[str, Any], path: Path, execution: Execution, device: torch.device
 ) -> SeMaskFPN:
-    """Model of a recipe with the weights of a file, in evaluation mode.
-
-    Args:
-        recipe: a record's recipe.
-        path: weights that training kept.
-        digest: their SHA-256.
-        execution: how it will be run.
-
-    Raises:
-        InputError: the file is missing, damaged, or not the one with that digest.
-    """
-    check_weights(path, digest)
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as fault:
-        raise InputError(
-            f"{path}: cannot be read ({fault}); run its training again, or restore the file"
-        ) from fault
+    """Model of a record's recipe with the weights of a file, as it will be run."""
     model = build(**{**build_settings(recipe), **execution.model_settings()})
-    model.load_state_dict(state)
-    return model.eval()
-
-
-def _saver(
-    folder: Path, val: Mapping[str, Any], dataset: str
-) -> Callable[[int, torch.Tensor], None]:
-    """What saves the prediction of image number n in a folder."""
-    names, label_ids = prediction_names(val), label_ids_of(dataset)
-
-    def save(number: int, prediction: torch.Tensor) -> None:
-        save_prediction(folder / names[number], prediction.cpu().numpy(), label_ids)
-
-    return save
+    model.load_state_dict(read_state_dict(path))
+    computing.place(model.eval(), device)
+    if execution.compile:
+        compile_for_scoring(model)
+    return model
 
 
 @torch.inference_mode()

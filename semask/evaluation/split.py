@@ -1,6 +1,6 @@
 """Evaluation of a model over a split: what all processes counted."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from semask.base.errors import InputError
-from semask.config.recipe import SlidingWindow
-from semask.data.loading import EvaluationSet, Example, evaluation_images
-from semask.devices import computing, distributed, progress
-from semask.evaluation.metrics import confusion_matrix
+from semask.config.recipe import EvaluationRecipe, SlidingWindow
+from semask.data.loading import SINGLE_SCALE, EvaluationSet, Example, View, evaluation_images
+from semask.devices import computing, cpu_fallbacks, distributed, progress
+from semask.evaluation.metrics import confusion_matrix, scores
 from semask.evaluation.prediction import predict, predict_average
+from semask.model import SeMaskFPN
 
 
 class Counts(NamedTuple):
@@ -20,6 +21,36 @@ class Counts(NamedTuple):
 
     confusion: torch.Tensor  # int64 (K, K), as `confusion_matrix` makes it, on the host
     images: int
+
+
+Keep = Callable[[int, torch.Tensor], None]
+"""Called with the number of each image and its prediction, uint8 (h, w)."""
+
+
+class Split(NamedTuple):
+    """A split of a data set."""
+
+    manifest: Mapping[str, Any]
+    file: Path  # the manifest's, for messages
+    root: Path  # the folder that the manifest's image paths are relative to
+    labels: Path  # the folder that its label paths are relative to
+
+
+class Pass(NamedTuple):
+    """A model to be scored on a split, and how."""
+
+    figure: str  # what the record calls its scores
+    model: SeMaskFPN  # on the device
+    views: Sequence[View] = SINGLE_SCALE
+    keep: Keep | None = None
+
+
+class Scored(NamedTuple):
+    """Scores over a split."""
+
+    figures: dict[str, dict[str, Any]]  # by pass: `Scores` and the confusion matrix
+    fallbacks: list[str] | None  # operators that fell back; None where none can
+    model: SeMaskFPN  # the one that was scored last
 
 
 @torch.inference_mode()
@@ -32,19 +63,19 @@ def evaluate(
     precision: str,
     sliding_window: SlidingWindow | None = None,
     multi_scale: bool = False,
-    keep: Callable[[int, torch.Tensor], None] | None = None,
+    keep: Keep | None = None,
 ) -> Counts:
     """Confusion matrix of a model over a set of images, summed over all processes.
 
     Args:
         model: on `device`; left in the mode it was in.
-        images: this process's images, as `semask.data.loading.evaluation_images` gives them.
+        images: this process's images, as `shared_images` gives them.
         num_classes: K.
         device: where the model is.
         precision: fp32, bf16 or fp16.
         sliding_window: average the logits of windows instead of those of whole images.
         multi_scale: average the probabilities of each image's views; otherwise it has one.
-        keep: called with the number of each image and its prediction, uint8 (h, w).
+        keep: what is done with each prediction.
     """
     was_training = model.training
     model.eval()
@@ -70,48 +101,74 @@ def evaluate(
     return Counts(counts[:-1].view(num_classes, num_classes), int(images_counted))
 
 
-def evaluate_split(
-    model: nn.Module,
-    samples: EvaluationSet,
-    *,
-    workers: int,
-    num_classes: int,
-    device: torch.device,
-    precision: str,
-    sliding_window: SlidingWindow | None,
-    multi_scale: bool = False,
-    keep: Callable[[int, torch.Tensor], None] | None = None,
-) -> Counts:
-    """`evaluate` over a split that the processes share, each image read by one of them.
-
-    Args:
-        model: as for `evaluate`, like the rest.
-        samples: the split.
-        workers: data loading processes of each process.
-        num_classes: K.
-        device: where the model is.
-        precision: fp32, bf16 or fp16.
-        sliding_window: average the logits of windows.
-        multi_scale: average the probabilities of the views of `samples`.
-        keep: called with the number of each image and its prediction.
-    """
-    images = evaluation_images(
+def shared_images(samples: EvaluationSet, workers: int, device: torch.device) -> Iterator[Example]:
+    """This process's share of a split: each image is read by one of the processes."""
+    return evaluation_images(
         samples,
         rank=distributed.rank(),
         world_size=distributed.world_size(),
         workers=workers,
         pin_memory=computing.wants_pinned_memory(device),
     )
-    return evaluate(
-        model,
-        images,
-        num_classes=num_classes,
-        device=device,
-        precision=precision,
-        sliding_window=sliding_window,
-        multi_scale=multi_scale,
-        keep=keep,
-    )
+
+
+def score_passes(
+    passes: Iterable[Pass],
+    split: Split,
+    recipe: EvaluationRecipe,
+    device: torch.device,
+    *,
+    workers: int,
+    num_classes: int,
+    precision: str,
+    forbid_fallbacks: bool,
+) -> Scored | None:
+    """Score models on a split and leave the process group; every process calls this.
+
+    Args:
+        passes: in their order, each asked for when the one before is done.
+        split: the split.
+        recipe: how images are scored.
+        device: where the models are.
+        workers: data loading processes of each process.
+        num_classes: K.
+        precision: fp32, bf16 or fp16.
+        forbid_fallbacks: an operator that the NPU lacks is an error.
+
+    Returns:
+        What was found; None in every process but the first.
+
+    Raises:
+        InputError: the labels are not those that the manifest counts; an operator fell back where
+            that is forbidden.
+    """
+    counted: dict[str, Counts] = {}
+    with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
+        for figure, model, views, keep in passes:
+            samples = EvaluationSet(split.manifest, split.root, split.labels, recipe.scale, views)
+            counted[figure] = evaluate(
+                model,
+                shared_images(samples, workers, device),
+                num_classes=num_classes,
+                device=device,
+                precision=precision,
+                sliding_window=recipe.sliding_window,
+                multi_scale=len(views) > 1,
+                keep=keep,
+            )
+    operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), forbid_fallbacks)
+    first_process = distributed.rank() == 0
+    # before the first one goes on alone, for which the others need not wait
+    distributed.tear_down()
+    if not first_process:
+        return None
+    for counts in counted.values():
+        check_counted(counts, split.manifest, split.file)
+    figures = {
+        figure: {**vars(scores(confusion)), "confusion": confusion.tolist()}
+        for figure, (confusion, _) in counted.items()
+    }
+    return Scored(figures, operators if device.type == "npu" else None, model)
 
 
 def check_counted(counts: Counts, manifest: Mapping[str, Any], split: str | Path) -> None:

@@ -13,7 +13,7 @@ from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batc
 from semask.devices import computing, cpu_fallbacks, distributed, setup
 from semask.devices.timeline import Timeline
 from semask.evaluation.metrics import scores
-from semask.evaluation.split import evaluate_split
+from semask.evaluation.split import evaluate, shared_images
 from semask.model import SeMaskFPN
 from semask.training import workdir
 from semask.training.health import LossWatch, diverged, first_not_finite
@@ -241,10 +241,10 @@ def _evaluate_and_keep(
                 dist.broadcast(buffer, src=0)
         # compiled for another size, for some images, would take longer than it saves
         with torch.compiler.set_stance("force_eager"):
-            counts = evaluate_split(
+            samples = EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale)
+            counts = evaluate(
                 model,
-                EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale),
-                workers=run.workers,
+                shared_images(samples, run.workers, device),
                 num_classes=run.recipe.model.num_classes,
                 device=device,
                 precision=run.recipe.training.precision,
