@@ -59,7 +59,7 @@ def main() -> None:
     with workdir.noting_faults(arguments.work) if attempt is not None else nullcontext():
         run = _run_of(arguments)
         if not is_launched() and workdir.deliver_again(
-            run.work, run.identity, run.outputs, run.record, source_digest("workflow_scripts.train")
+            run, source_digest("workflow_scripts.train")
         ):
             print(f"{run.work}: the run was complete already", flush=True)
         else:

@@ -190,15 +190,11 @@ class Keeper:
 
     def files(self) -> dict[str, Path]:
         """What the run keeps in the end, by the name of the output."""
-        kept = {"best": self.best, "last": self.last}
-        return {
-            "log": self._run.work / workdir.LOG,
-            **{
-                name: workdir.weights_file(self._run.work, of["iteration"])
-                for name, of in kept.items()
-                if of is not None
-            },
-        }
+        files = {"log": self._run.work / workdir.LOG}
+        for name, kept in (("best", self.best), ("last", self.last)):
+            if kept is not None:
+                files[name] = workdir.weights_file(self._run.work, kept["iteration"])
+        return files
 
 
 def _this_try(run: Run, iteration: int) -> dict[str, Any]:

@@ -75,16 +75,8 @@ def _train_and_write(run: Run, device: torch.device) -> None:
     operators = cpu_fallbacks.allowed_fallbacks(found, run.forbid_fallbacks)
     distributed.check_processes(run.processes, device)
     if distributed.rank() == 0:
-        write_run_record(
-            run,
-            keeper,
-            pretrained=stepper.pretrained,
-            loss_scale=stepper.loss_scale,
-            fallbacks=operators,
-            peak_memory=computing.peak_memory(device),
-            communication=stepper.communication if distributed.world_size() > 1 else None,
-        )
-        workdir.complete(run.work, keeper.files(), run.outputs, run.record)
+        write_run_record(run, stepper, keeper, operators, computing.peak_memory(device))
+        workdir.complete(run, keeper.files())
 
 
 def _train(
@@ -96,7 +88,8 @@ def _train(
         run, device, model=stepper.model, optimizer=stepper.optimizer, scaler=stepper.scaler
     )
     keeper.restore()
-    log = _open_log(run, keeper)
+    first_process = distributed.rank() == 0
+    log = RunLog(run, keeper.position, keeper.iteration) if first_process else None
     watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
     samples = _samples(run)
     last = run.recipe.training.iterations
@@ -158,20 +151,6 @@ def _agreed(device: torch.device, late: bool, pace: float) -> tuple[str | None, 
     asked, any_late, mean_pace = distributed.all_reduce_mean(own).tolist()
     leaving = (signals.asked_to_leave() or "another process's signal") if asked else None
     return leaving, bool(any_late), mean_pace
-
-
-def _open_log(run: Run, keeper: Keeper) -> RunLog | None:
-    if distributed.rank() != 0:
-        return None
-    return RunLog(
-        run.work / workdir.LOG,
-        run.record.parent / "tensorboard",
-        run.name,
-        keeper.position,
-        keeper.iteration,
-        run.recipe.training.iterations,
-        run.recipe.training.global_batch,
-    )
 
 
 def _samples(run: Run) -> TrainingSet:

@@ -30,6 +30,8 @@ from semask.base.files import naming
 from semask.devices import distributed
 from semask.training.health import diverged
 from semask.training.log_file import read_log
+from semask.training.run import Run
+from semask.training.workdir import LOG
 
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")
 
@@ -100,25 +102,13 @@ class RunLog:
     and writes the TensorBoard files anew from what is kept.
 
     Args:
-        path: the JSON-lines file.
-        tensorboard: folder for the TensorBoard files; emptied first.
-        name: what the progress line begins with, for example `CPU-1P full seed 0`.
+        run: the run. The log is in its work directory, the TensorBoard files are beside its record.
         position: where to go on; None starts anew.
         first: iterations already done.
-        last: iterations of the whole run.
-        global_batch: images per iteration over all processes.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        tensorboard: Path,
-        name: str,
-        position: Position | None,
-        first: int,
-        last: int,
-        global_batch: int,
-    ):
+    def __init__(self, run: Run, position: Position | None, first: int):
+        path, tensorboard = run.work / LOG, run.record.parent / "tensorboard"
         self._file = open(path, "wb" if position is None else "rb+")  # noqa: SIM115
         self._digest = hashlib.sha256()
         if position is not None:
@@ -126,10 +116,11 @@ class RunLog:
             self._file.truncate(position.bytes)
         shutil.rmtree(tensorboard, ignore_errors=True)
         self._tensorboard = SummaryWriter(str(tensorboard))
-        self._global_batch = global_batch
+        self._global_batch = run.recipe.training.global_batch
         # None: silent unless standard error is a terminal; a workflow shows all its jobs together
         silent = True if signals.JOB in os.environ else None
-        self._bar = tqdm(total=last, initial=first, desc=name, unit="it", disable=silent)
+        last = run.recipe.training.iterations
+        self._bar = tqdm(total=last, initial=first, desc=run.name, unit="it", disable=silent)
         kept = read_log(path)
         # the clock of TensorBoard's curves: it stands still while no iteration is computed
         self._clock = time.time() - sum(x["seconds"] for x in kept if "evaluation" not in x)

@@ -1,9 +1,7 @@
 """The record of a training run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from semask.base import provenance
 from semask.base.files import sha256
@@ -14,27 +12,19 @@ from semask.training.keeping import Keeper
 from semask.training.log_file import read_log
 from semask.training.measurement import speed
 from semask.training.run import Run
+from semask.training.stepping import Stepper
 
 
 def write_run_record(
-    run: Run,
-    keeper: Keeper,
-    *,
-    pretrained: dict[str, Any] | None,
-    loss_scale: float | None,
-    fallbacks: Sequence[str],
-    peak_memory: int,
-    communication: Mapping[int, float] | None,
+    run: Run, stepper: Stepper, keeper: Keeper, fallbacks: Sequence[str], peak_memory: int
 ) -> None:
     """Write the record of a complete run into its work directory.
 
     Args:
         run: the run.
+        stepper: what took its steps.
         keeper: what it kept.
-        pretrained: what was loaded of the weights that it started from.
-        loss_scale: at the end.
         fallbacks: operators that fell back.
-        communication: as for `semask.training.measurement.speed`.
         peak_memory: most bytes that the first process held since it was started.
     """
     files = keeper.files()
@@ -49,7 +39,7 @@ def write_run_record(
         seed=run.seed,
         recipe=run.recipe.as_dict(),
         data_fingerprint=run.train["fingerprint"],
-        weights_digest=_digests(files),
+        weights_digest={name: sha256(path) for name, path in files.items() if name != "log"},
         execution={**asdict(run.execution), "prepared": run.prepared is not None},
         device=description.describe(run.device),
         run=provenance.describe_run("workflow_scripts.train", keeper.tries[0]["started"]),
@@ -57,17 +47,17 @@ def write_run_record(
             "speed": speed(
                 [line["seconds"] for line in steps],
                 [line["data_seconds"] for line in steps],
-                communication=communication,
+                communication=stepper.communication if run.processes > 1 else None,
                 global_batch=run.recipe.training.global_batch,
                 warmup_iterations=run.warmup_iterations,
                 log_window=run.log_window,
             ),
             "best": keeper.best and {key: keeper.best[key] for key in ("iteration", "miou")},
             "last": {key: steps[-1][key] for key in ("iteration", "loss", "acc_seg")},
-            "pretrained": pretrained,
+            "pretrained": stepper.pretrained,
             "precision": {
                 "skipped_steps": sum("skipped" in line for line in steps),
-                "loss_scale": loss_scale,
+                "loss_scale": stepper.loss_scale,
             },
             "cpu_fallbacks": list(fallbacks) if run.device == "npu" else None,
             "warnings": keeper.warnings,
@@ -76,7 +66,3 @@ def write_run_record(
             "peak_memory_bytes": peak_memory,
         },
     )
-
-
-def _digests(files: dict[str, Path]) -> dict[str, str]:
-    return {name: sha256(path) for name, path in files.items() if name != "log"}

@@ -26,6 +26,7 @@ from semask.base.errors import BusyError, GivenUpError, InputError
 from semask.base.files import atomically, read_json, sha256, write_atomically
 from semask.base.records import read_record
 from semask.config.recipe import differing_keys
+from semask.training.run import Run
 
 LOG = "log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -119,24 +120,20 @@ def weights_file(path: Path, iteration: int) -> Path:
     return path / WEIGHTS / f"{iteration:09}.safetensors"
 
 
-def complete(
-    path: Path, files: Mapping[str, Path], outputs: Mapping[str, Path], record: Path
-) -> None:
+def complete(run: Run, files: Mapping[str, Path]) -> None:
     """Bring a run's files, record last, to where they belong, and drop its checkpoints.
 
     The run is complete once its record is in the work directory: from then on the files are only
     copied, as often as need be.
 
     Args:
-        path: the work directory.
-        files: in the work directory, by what they are.
-        outputs: target of each of them.
-        record: target of the record.
+        run: the run.
+        files: in its work directory, by the names of the outputs.
     """
-    for name, target in outputs.items():
+    for name, target in run.outputs.items():
         _copy(files[name], target)
-    _copy(path / RECORD, record)
-    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+    _copy(run.work / RECORD, run.record)
+    shutil.rmtree(run.work / CHECKPOINTS, ignore_errors=True)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -144,55 +141,44 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def deliver_again(
-    path: Path,
-    identity: Mapping[str, Any],
-    outputs: Mapping[str, Path],
-    record: Path,
-    code_digest: str,
-) -> bool:
-    """Bring the files of a complete run to where they belong, if there is one in the folder.
+def deliver_again(run: Run, code_digest: str) -> bool:
+    """Bring the files of a run to where they belong, if its work directory holds it complete.
 
     There is one where Snakemake did not live to note that the run had ended: it deletes the
     outputs and starts the run again.
 
     Args:
-        path: the work directory.
-        identity: as for `open_workdir`.
-        outputs: as for `complete`.
-        record: as for `complete`.
+        run: the run.
         code_digest: of the code that would train: a run of other code is not taken.
 
     Returns:
         Whether it was done; if not, a complete run that is of no use is forgotten.
     """
-    if not (path / RECORD).exists():
+    if not (run.work / RECORD).exists():
         return False
-    lock = open_workdir(path, identity)
+    lock = open_workdir(run.work, run.identity)
     try:
-        files = _files_of_complete(path, identity, code_digest)
+        files = _files_of_complete(run, code_digest)
         if files is None:
-            _forget(path)
+            _forget(run.work)
             return False
-        complete(path, files, outputs, record)
+        complete(run, files)
         return True
     finally:
         lock.release()
 
 
-def _files_of_complete(
-    path: Path, identity: Mapping[str, Any], code_digest: str
-) -> dict[str, Path] | None:
+def _files_of_complete(run: Run, code_digest: str) -> dict[str, Path] | None:
     try:
-        record = read_record(path / RECORD, "train")
-        own = {key: record[key] for key in identity}
+        record = read_record(run.work / RECORD, "train")
+        own = {key: record[key] for key in run.identity}
         figures = record["figures"]
         iterations = {name: figures[name]["iteration"] for name in record["weights_digest"]}
-        files = {name: weights_file(path, number) for name, number in iterations.items()}
+        files = {name: weights_file(run.work, number) for name, number in iterations.items()}
         intact = all(sha256(files[n]) == digest for n, digest in record["weights_digest"].items())
-        same = not differing_keys(own, json.loads(json.dumps(identity)))
+        same = not differing_keys(own, json.loads(json.dumps(run.identity)))
         if intact and same and record["run"]["code_digest"] == code_digest:
-            return {"log": path / LOG, **files}
+            return {"log": run.work / LOG, **files}
     except (InputError, OSError, KeyError, TypeError):
         pass
     return None

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,8 +27,11 @@ def step(iteration: int) -> dict[str, Any]:
 
 
 def opened(folder: Path, position: Position | None = None, first: int = 0) -> RunLog:
-    log, curves = folder / "log.jsonl", folder / "tensorboard"
-    return RunLog(log, curves, "CPU-1P full seed 0", position, first, 6, BATCH)
+    recipe = SimpleNamespace(training=SimpleNamespace(iterations=6, global_batch=BATCH))
+    run: Any = SimpleNamespace(
+        work=folder, record=folder / "train.json", name="CPU-1P full seed 0", recipe=recipe
+    )
+    return RunLog(run, position, first)
 
 
 def curves_of(folder: Path) -> EventAccumulator:
