@@ -11,11 +11,11 @@ from torch.utils.checkpoint import checkpoint
 from semask.base import compat  # noqa: F401  (before timm)
 from semask.model.semantic import SemanticLayer
 from semask.model.windows import (
+    from_windows,
     pad_to_multiple,
     padded_length,
-    partition,
-    reverse,
     shift_mask,
+    to_windows,
 )
 
 from timm.layers import Mlp, PatchEmbed, trunc_normal_  # isort: skip
@@ -94,8 +94,8 @@ class SwinBlock(nn.Module):
         _, padded_height, padded_width, _ = x.shape
         if self.shift:
             x = x.roll((-self.shift, -self.shift), dims=(1, 2))
-        x = self.attn(partition(x, self.window), mask)
-        x = reverse(x, self.window, padded_height, padded_width)
+        x = self.attn(to_windows(x, self.window), mask)
+        x = from_windows(x, self.window, padded_height, padded_width)
         if self.shift:
             x = x.roll((self.shift, self.shift), dims=(1, 2))
         return x[:, :height, :width]
@@ -123,40 +123,28 @@ class Stage(nn.Module):
     """The blocks of one resolution, the semantic layer, and the way down to the next stage.
 
     Args:
-        dim: channels.
-        heads: of the attention.
-        window: side of a window, in tokens.
+        blocks: for features of `dim` channels.
         drop_path: of each block, the probability that a sample skips a branch in training.
-        fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
-        gelu: makes the activation of the blocks' MLPs.
         semantic_layer: what follows the blocks.
-        downsample: whether another stage follows.
+        downsample: the way down, to 2·dim channels; None in the last stage.
         checkpointing: keep only the blocks' inputs for the backward pass and compute the rest of
             each block anew there.
     """
 
     def __init__(
         self,
-        dim: int,
-        heads: int,
-        window: int,
+        blocks: Sequence[SwinBlock],
         drop_path: Sequence[float],
-        fused: bool,
-        gelu: Callable[[], nn.Module],
         semantic_layer: SemanticLayer,
-        downsample: bool,
+        downsample: PatchMerging | None,
         checkpointing: bool,
     ) -> None:
         super().__init__()
-        self.window, self.drop_path, self.checkpointing = window, drop_path, checkpointing
+        self.drop_path, self.checkpointing = drop_path, checkpointing
         self._masks: dict[tuple[int, int, torch.dtype, torch.device], Tensor] = {}
-        self.blocks = nn.ModuleList(
-            SwinBlock(dim, heads, window, (i % 2) * (window // 2), fused, gelu)
-            for i in range(len(drop_path))
-        )
+        self.blocks = nn.ModuleList(blocks)
         self.semantic_layer = semantic_layer
-        # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
-        self.downsample = PatchMerging(dim) if downsample else None
+        self.downsample = downsample
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Runs the stage.
@@ -174,9 +162,7 @@ class Stage(nn.Module):
         return x, semantic_map, x if self.downsample is None else self.downsample(x)
 
     def _run(self, block: Any, x: Tensor, drop_path: float) -> Tensor:
-        mask = None
-        if block.shift:
-            mask = self._mask(x, block.shift)
+        mask = self._mask(x, block.window, block.shift) if block.shift else None
         kept: list[Tensor | None] = [None, None]
         if self.training and drop_path:
             kept = [draw_kept(x, drop_path), draw_kept(x, drop_path)]
@@ -186,7 +172,7 @@ class Stage(nn.Module):
             return again(x, mask, *kept)
         return block(x, mask, *kept)
 
-    def _mask(self, x: Tensor, shift: int) -> Tensor:
+    def _mask(self, x: Tensor, window: int, shift: int) -> Tensor:
         """The mask of shifted windows over a map (B, H, W, dim), kept for the next of its size.
 
         Kept here rather than in a cached function, so that compiled code finds it as a tensor
@@ -195,10 +181,10 @@ class Stage(nn.Module):
         _, height, width, _ = x.shape
         key = height, width, _computed(x), x.device
         if key not in self._masks:
-            padded = padded_length(height, self.window), padded_length(width, self.window)
+            padded = padded_length(height, window), padded_length(width, window)
             if len(self._masks) >= _MASKS:
                 self._masks.clear()
-            self._masks[key] = shift_mask(*padded, self.window, shift, x.device, key[2])
+            self._masks[key] = shift_mask(*padded, window, shift, x.device, key[2])
         return self._masks[key]
 
 
@@ -256,19 +242,14 @@ class SeMaskSwin(nn.Module):
         self.layers = nn.ModuleList()
         for i, (dim, depth) in enumerate(zip(self.dims, depths, strict=True)):
             first = sum(depths[:i])
-            self.layers.append(
-                Stage(
-                    dim,
-                    heads[i],
-                    window,
-                    rates[first : first + depth],
-                    fused,
-                    gelu,
-                    SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout),
-                    downsample=i + 1 < len(depths),
-                    checkpointing=checkpointing,
-                )
-            )
+            drop_paths = rates[first : first + depth]
+            # before the blocks: a seed's random numbers are drawn in this order
+            semantic_layer = SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout)
+            shifts = [(block % 2) * (window // 2) for block in range(depth)]
+            blocks = [SwinBlock(dim, heads[i], window, shift, fused, gelu) for shift in shifts]
+            # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
+            downsample = PatchMerging(dim) if i + 1 < len(depths) else None
+            self.layers.append(Stage(blocks, drop_paths, semantic_layer, downsample, checkpointing))
             self.add_module(f"norm{i}", nn.LayerNorm(dim))
         self.apply(_initialise)
 

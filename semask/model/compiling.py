@@ -52,10 +52,8 @@ def compile_parts(model: SeMaskFPN, several_processes: bool = False) -> None:
         several_processes: the decoder's norms may talk to other processes, which no graph can
             hold: it is left as it is.
     """
-    parts: list[nn.Module] = []
-    for module in model.backbone.modules():
-        if isinstance(module, SwinBlock | SemanticLayer):
-            parts.append(module)
+    modules = model.backbone.modules()
+    parts: list[nn.Module] = [m for m in modules if isinstance(m, SwinBlock | SemanticLayer)]
     if not several_processes:
         parts.append(model.decode_head)
     _allow_shapes()

@@ -33,9 +33,6 @@ class SyncBatchNorm(nn.BatchNorm2d):
 
     momentum: float
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
-
     def forward(self, x: Tensor) -> Tensor:
         """Normalises (B, C, H, W) per channel; the output has the input's dtype."""
         if not self.training or not _several_processes():

@@ -81,7 +81,7 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
     settings.update(overrides)
     if settings["sem_window"] is None:
         settings["sem_window"] = settings["window"]
-    _check(num_classes, settings)
+    _check({"num_classes": num_classes, **settings})
     sem_windows = [
         None if kind == "global" else settings["sem_window"]
         for kind in _per_stage(settings["semantic_attention"])
@@ -103,54 +103,37 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
     return SeMaskFPN(backbone, FPNHead(backbone.dims, num_classes, settings["dropout"], norm))
 
 
-def _check(num_classes: int, settings: dict[str, Any]) -> None:
+def _check(settings: dict[str, Any]) -> None:
     """Raises InputError for the first value that is not allowed."""
-    _require(
-        _is_count(num_classes) and num_classes <= MAX_CLASSES,
-        "num_classes",
-        num_classes,
-        f"an integer from 1 to {MAX_CLASSES}",
-    )
+
+    def require(key: str, allowed: bool, expected: str) -> None:
+        if not allowed:
+            raise InputError(f"model: {key} is {settings[key]!r}; it must be {expected}")
+
+    num_classes = settings["num_classes"]
+    fits = _is_count(num_classes) and num_classes <= MAX_CLASSES
+    require("num_classes", fits, f"an integer from 1 to {MAX_CLASSES}")
     for key in ("embed", "window", "sem_window"):
-        _require(_is_count(settings[key]), key, settings[key], "a positive integer")
+        require(key, _is_count(settings[key]), "a positive integer")
     for key in ("depths", "heads"):
-        value = settings[key]
-        _require(
-            _is_list(value) and len(value) == STAGES and all(map(_is_count, value)),
-            key,
-            value,
-            f"a list of {STAGES} positive integers",
-        )
+        are_counts = _is_per_stage(settings[key]) and all(map(_is_count, settings[key]))
+        require(key, are_counts, f"a list of {STAGES} positive integers")
     for i, heads in enumerate(settings["heads"]):
         channels = settings["embed"] * 2**i
-        _require(
-            channels % heads == 0,
-            "heads",
-            settings["heads"],
-            f"a divisor of the stage's channels, which in stage {i + 1} are {channels}",
-        )
+        expected = f"a divisor of the stage's channels, which in stage {i + 1} are {channels}"
+        require("heads", channels % heads == 0, expected)
     attention = _per_stage(settings["semantic_attention"])
-    _require(
-        _is_list(attention)
-        and len(attention) == STAGES
-        and all(kind in SEMANTIC_ATTENTION for kind in attention),
-        "semantic_attention",
-        settings["semantic_attention"],
-        f"one of {_listed(SEMANTIC_ATTENTION)}, or a list of {STAGES} of them",
-    )
+    known = _is_per_stage(attention) and all(kind in SEMANTIC_ATTENTION for kind in attention)
+    expected = f"one of {_listed(SEMANTIC_ATTENTION)}, or a list of {STAGES} of them"
+    require("semantic_attention", known, expected)
     for key in ("drop_path", "dropout", "semantic_dropout"):
         value = settings[key]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        _require(is_number and 0 <= value < 1, key, value, "a number from 0 to below 1")
-    _require(settings["norm"] in list(NORMS), "norm", settings["norm"], f"one of {_listed(NORMS)}")
-    _require(settings["gelu"] in list(GELUS), "gelu", settings["gelu"], f"one of {_listed(GELUS)}")
+        require(key, is_number and 0 <= value < 1, "a number from 0 to below 1")
+    for key, names in (("norm", list(NORMS)), ("gelu", list(GELUS))):
+        require(key, settings[key] in names, f"one of {_listed(names)}")
     for key in ("fused_attention", "checkpointing"):
-        _require(isinstance(settings[key], bool), key, settings[key], "true or false")
-
-
-def _require(allowed: bool, key: str, value: Any, expected: str) -> None:
-    if not allowed:
-        raise InputError(f"model: {key} is {value!r}; it must be {expected}")
+        require(key, isinstance(settings[key], bool), "true or false")
 
 
 def _per_stage(attention: str | Sequence[str]) -> Sequence[str]:
@@ -161,8 +144,8 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
+def _is_per_stage(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == STAGES
 
 
 def _listed(names: Any) -> str:

@@ -26,12 +26,13 @@ def to_windows(x: Tensor, window: int) -> Tensor:
     Returns:
         Windows (B·n, window², C), n = ⌈H/window⌉·⌈W/window⌉.
     """
-    return partition(pad_to_multiple(x, window), window)
+    return window_partition(pad_to_multiple(x, window), (window, window)).flatten(1, 2)
 
 
 def from_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
     """Puts windows (B·n, window², C) back together as a map (B, height, width, C)."""
-    x = reverse(windows, window, padded_length(height, window), padded_length(width, window))
+    padded = padded_length(height, window), padded_length(width, window)
+    x = window_reverse(windows.unflatten(1, (window, window)), (window, window), *padded)
     return x[:, :height, :width]
 
 
@@ -47,16 +48,6 @@ def pad_to_multiple(x: Tensor, window: int) -> Tensor:
     right = padded_length(width, window) - width
     # F.pad copies the map even where there is nothing to add.
     return F.pad(x, (0, 0, 0, right, 0, bottom)) if bottom or right else x
-
-
-def partition(x: Tensor, window: int) -> Tensor:
-    """Cuts a map whose sides are multiples of ``window`` into windows (B·n, window², C)."""
-    return window_partition(x, (window, window)).flatten(1, 2)
-
-
-def reverse(windows: Tensor, window: int, height: int, width: int) -> Tensor:
-    """Undoes `partition`: windows (B·n, window², C) to a map (B, height, width, C)."""
-    return window_reverse(windows.unflatten(1, (window, window)), (window, window), height, width)
 
 
 def shift_mask(
@@ -80,7 +71,7 @@ def shift_mask(
         rows = _regions(height, window, shift, device)
         columns = _regions(width, window, shift, device)
         regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
-        ids = partition(regions, window).squeeze(-1)
+        ids = to_windows(regions, window).squeeze(-1)
         apart = ids[:, None, :] != ids[:, :, None]
         return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
 
