@@ -25,6 +25,8 @@ from semask.evaluation.metrics import confusion_matrix
 from semask.evaluation.prediction import predict
 from semask.model import build, segmentation_losses
 
+from .warm import warm_scripts
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -114,10 +116,7 @@ def test_every_benchmark_runs(name, options, tmp_path):
 def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", "--output", tmp_path],
-        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 1
+    done = warm_scripts().run("benchmarks.gpu", ["--output", str(tmp_path)], REPOSITORY)
+    assert done.status == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "gpu is not present" in done.stderr

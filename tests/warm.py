@@ -215,3 +215,16 @@ def warm_snakemake() -> Warm:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     imports = ("snakemake.cli", "jsonschema", "numpy", "pandas", "psutil", "yaml")
     return Warm(imports, environment, python=warm_scripts().python)
+
+
+def run_script(
+    name: str, *arguments: str | Path, folder: Path = REPOSITORY, timeout: int = 300
+) -> Ended:
+    """Run `python -m workflow_scripts.NAME`, with the environment of the test."""
+    return warm_scripts().run(
+        f"workflow_scripts.{name}",
+        [*map(str, arguments)],
+        folder,
+        environment=os.environ,
+        timeout=timeout,
+    )

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.model import build, export_reference
 
-from ..warm import Ended, Warm
+from ..warm import Ended, warm_scripts
 
 REPOSITORY = Path(__file__).parents[2]
 WIDTH, HEIGHT = 32, 16
@@ -43,12 +43,11 @@ class Commands:
 
     def __init__(self) -> None:
         self.environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "*"}
-        stages = ("comparison.cost", "evaluation.released", "evaluation.scoring", "training.loop")
-        imports = [f"semask.{name}" for name in stages]
-        self.warm = Warm(imports, self.environment)
 
     def run(self, name: str, arguments: Sequence[str], folder: Path) -> Ended:
-        return self.warm.run(f"workflow_scripts.{name}", arguments, folder, timeout=120)
+        return warm_scripts().run(
+            f"workflow_scripts.{name}", arguments, folder, environment=self.environment, timeout=120
+        )
 
     def run_afresh(self, name: str, arguments: Sequence[str], folder: Path) -> Ended:
         done = subprocess.run(
@@ -81,10 +80,8 @@ def named(cases: Sequence[Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def commands() -> Iterator[Commands]:
-    made = Commands()
-    yield made
-    made.warm.close()
+def commands() -> Commands:
+    return Commands()
 
 
 class Place:

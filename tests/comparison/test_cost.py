@@ -32,17 +32,11 @@ from semask.model.facts import on_meta
 from workflow_scripts.cost import configs_of
 
 from ..conftest import REPOSITORY
+from ..warm import run_script
 
 NANO = {"variant": "nano", "num_classes": 19}
 DOCUMENTED = (REPOSITORY / "docs" / "cost.md").read_text(encoding="utf-8")
 LINUX = Path("/proc/self/status").exists()
-
-
-def command(*arguments: str | Path, timeout: int = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.cost", *arguments],
-        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=timeout,
-    )  # fmt: skip
 
 
 def test_parameters_take_16_bytes_and_activations_are_linear_in_the_batch() -> None:
@@ -189,9 +183,9 @@ def test_hours_come_from_the_record_that_is_most_like_the_row(
         record_of(tmp_path / f"{n}.json", make_record, config, config["rows"][n], fps)
         for n, fps in ((0, 10.0), (1, 64.0))
     ]
-    done = command("--experiment", "experiments/ascend.yaml", "--record", *paths)
+    done = run_script("cost", "--experiment", "experiments/ascend.yaml", "--record", *paths)
 
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     rates, experiments = (table.splitlines() for table in done.stdout.strip().split("\n\n"))
     assert rates[2].endswith("| 10 | 4.096 | 1.00 |")
     assert rates[3].endswith("| 64 | 3.277 | 0.80 |")
@@ -204,8 +198,8 @@ def test_hours_come_from_the_record_that_is_most_like_the_row(
 
 
 def test_a_wrong_record_is_one_line(tmp_path: Path) -> None:
-    done = command("--record", tmp_path / "none.json")
-    assert done.returncode == 1, done.stdout
+    done = run_script("cost", "--record", tmp_path / "none.json")
+    assert done.status == 1, done.stdout
     assert done.stderr.startswith(f"error: {tmp_path / 'none.json'}: ")
     assert done.stderr.count("\n") == 1
 
@@ -228,10 +222,10 @@ def test_wrong_overlays_are_refused(tmp_path: Path) -> None:
 
 
 def test_documented_rows_are_the_computed_ones() -> None:
-    done = command(
-        "--fps", "10", "--experiment", "experiments/cityscapes.yaml", "--variant", "tiny"
+    done = run_script(
+        "cost", "--fps", "10", "--experiment", "experiments/cityscapes.yaml", "--variant", "tiny"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 4
     assert set(lines) <= set(DOCUMENTED.splitlines())
@@ -243,8 +237,8 @@ def test_documented_rows_are_the_computed_ones() -> None:
     [[], ["--memory"], ["--fps", "10", "--experiment", "experiments/cityscapes.yaml"]],
 )
 def test_documented_tables_are_the_computed_ones(arguments: list[str]) -> None:
-    done = command(*arguments, timeout=600)
-    assert done.returncode == 0, done.stderr
+    done = run_script("cost", *arguments, timeout=600)
+    assert done.status == 0, done.stderr
     assert done.stdout in DOCUMENTED
 
 

@@ -15,6 +15,8 @@ from semask.devices import computing, cpu_fallbacks, description, distributed, p
 from semask.devices.backends import AbsentError
 from semask.devices.timeline import Timeline
 
+from ..warm import run_script
+
 PLAIN = Numerics(gelu="exact", reduced_matmul=False, reduced_convolution=False, deterministic=False)
 
 
@@ -216,10 +218,8 @@ def test_the_description_names_what_changes_results(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_here_is_said_of_every_device() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.devices"], encoding="utf-8", capture_output=True,
-        cwd=Path(__file__).parents[2], check=True,
-    )  # fmt: skip
+    done = run_script("devices")
+    assert done.status == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["cpu", "gpu", "npu"]
     assert torch.__version__ in lines[0]

@@ -2,7 +2,6 @@
 
 import json
 import pickletools
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -20,7 +19,8 @@ from semask.evaluation.weight_files import read_state_dict
 from semask.model import build, load_reference
 from workflow_scripts import export_weights
 
-from ..conftest import REPOSITORY, recipe
+from ..conftest import recipe
+from ..warm import run_script
 
 Run = Callable[..., Any]
 
@@ -127,12 +127,9 @@ def test_an_old_torch_knows_all_that_the_file_is_made_of(
 
 
 def test_the_command(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.export_weights",
-         "--train-record", tmp_path / "nowhere.json", "--output", tmp_path / "semask.pth"],
-        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 1
+    nowhere, output = tmp_path / "nowhere.json", tmp_path / "semask.pth"
+    done = run_script("export_weights", "--train-record", nowhere, "--output", output)
+    assert done.status == 1
     assert done.stderr.startswith(f"error: {tmp_path}/nowhere.json: no such file")
 
 

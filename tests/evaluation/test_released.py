@@ -1,8 +1,6 @@
 """Released checkpoints: scored through the command line, and their table."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from semask.model.weights import export_reference
 from semask.report.released_table import build_released_table, write_released_table
 
 from ..conftest import REPOSITORY
+from ..warm import run_script
 
 MODEL = {"variant": "nano", "num_classes": 19, "drop_path": 0.3, "norm": "syncbn",
          "semantic_attention": ["windowed", "windowed", "global", "global"]}  # fmt: skip
@@ -59,20 +58,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def score(data: Path, record: Path, ok: bool = True, **changes: Any) -> str:
     config = {**CONFIG, **changes}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "workflow_scripts.released", "--config", json.dumps(config)),
-            *("--weights", str(data / "semask_nano.pth")),
-            *("--val-manifest", str(data / "labels/val.json")),
-            *("--root", str(data / "streets"), "--labels", str(data / "labels")),
-            *("--record", str(record)),
-        ],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
+    done = run_script(
+        "released",
+        *("--config", json.dumps(config), "--weights", data / "semask_nano.pth"),
+        *("--val-manifest", data / "labels/val.json"),
+        *("--root", data / "streets", "--labels", data / "labels", "--record", record),
     )
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    assert (done.status == 0) == ok, done.stdout + done.stderr
     return done.stderr
 
 

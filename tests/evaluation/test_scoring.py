@@ -1,8 +1,6 @@
 """The evaluation stage through its command line, on a few small scenes."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
 from semask.data.streets import generate
 from semask.model import build
+
+from ..warm import run_script
 
 IMAGES = 3
 
@@ -64,22 +64,20 @@ class Scorer:
             weights_digest={**kept, **dict(digests)},
         )
         write_record(self.folder / out / "train.json", "train", **record)
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "workflow_scripts.evaluate"),
-                *("--train-record", f"{out}/train.json", "--val-manifest", "val.json"),
-                *("--best", "best.safetensors", "--last", "last.safetensors"),
-                *("--root", "streets", "--labels", "labels", "--workers", "1"),
-                *("--execution", json.dumps(EXECUTION)),
-                *("--processes", str(processes), "--multi-scale", json.dumps(multi_scale)),
-                *("--saved-predictions", f"{out}/predictions.json", "--predictions", "2"),
-                *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),
-                *("--error-log", f"{out}/error.log"),
-            ],
-            cwd=self.folder, capture_output=True, encoding="utf-8", timeout=300,
-        )  # fmt: skip
+        done = run_script(
+            "evaluate",
+            *("--train-record", f"{out}/train.json", "--val-manifest", "val.json"),
+            *("--best", "best.safetensors", "--last", "last.safetensors"),
+            *("--root", "streets", "--labels", "labels", "--workers", "1"),
+            *("--execution", json.dumps(EXECUTION)),
+            *("--processes", str(processes), "--multi-scale", json.dumps(multi_scale)),
+            *("--saved-predictions", f"{out}/predictions.json", "--predictions", "2"),
+            *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),
+            *("--error-log", f"{out}/error.log"),
+            folder=self.folder,
+        )
         errors = (self.folder / out / "error.log").read_text(encoding="utf-8")
-        assert (done.returncode == 0) == ok, done.stderr + errors
+        assert (done.status == 0) == ok, done.stderr + errors
         return errors
 
     def read(self, path: str) -> Any:

@@ -1,8 +1,6 @@
 """Facts of models against the recorded ones of the original implementation, and against sums."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from semask.model import VARIANTS
 from semask.model.facts import SIZES, model_facts, variants_tables
 
 from ..conftest import REPOSITORY
+from ..warm import run_script
 
 PAPERS = ("tiny", "small", "base", "large")
 
@@ -96,13 +95,9 @@ def test_the_script_makes_a_record_of_the_embedded_model(
     model = {key: value for key, value in config["model"].items() if key != "pretrained"}
     record = tmp_path / "facts.json"
 
-    done = subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.facts",
-         "--model", json.dumps(model), "--record", record],
-        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=120,
-    )  # fmt: skip
+    done = run_script("facts", "--model", json.dumps(model), "--record", record)
 
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     figures = read_record(record, "facts")["figures"]
     assert figures == model_facts(model)
     assert figures["variant"] == "nano"

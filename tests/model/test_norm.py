@@ -1,8 +1,6 @@
 """Two processes with half a batch each compute what one computes with the whole batch."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,10 @@ from torch import nn
 from semask.model import build, segmentation_losses
 from semask.model.norm import SyncBatchNorm
 
-PROCESS = Path(__file__).with_name("sync_batch_norm_process.py")
+from ..warm import warm_scripts
+
+HERE = Path(__file__).parent
+PROCESS = "sync_batch_norm_process"
 NO_DROPOUT = {"drop_path": 0, "dropout": 0, "semantic_dropout": 0}
 # Per case: dtype, offset of the input, samples of the first process (of 4), tolerance.
 LAYERS = {
@@ -90,9 +91,8 @@ def outcomes(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("processes")
     torch.save(cases, folder / "cases.pt")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     processes = [
-        subprocess.Popen([sys.executable, PROCESS, folder, str(rank)], env=environment)
+        warm_scripts().start(PROCESS, [str(folder), str(rank)], HERE, environment=os.environ)
         for rank in range(2)
     ]
     try:
