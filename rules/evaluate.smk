@@ -35,28 +35,23 @@ rule evaluate:
     params:
         root=ROOT,
         labels=LABELS,
-        workers=config["loader"]["workers"],
-        processes=get_present_processes_of("full/evaluate.json"),
+        run=lambda wildcards: PLAN.scoring_settings(
+            wildcards.device, get_present_processes_of("full/evaluate.json")(wildcards)
+        ),
         nodes=get_nodes,
-        multi_scale=json.dumps(config["evaluation"]["multi_scale"]),
         saved=lambda wildcards, output: words(
             "--saved-predictions", output.get("saved")
         ),
-        fallbacks=lambda wildcards: words(
-            "--forbid-fallbacks", PLAN.forbids_fallbacks(wildcards.device)
-        )[:1],
         stall_minutes=get_stall_minutes,
-        execution=json.dumps(config["execution"]),
-        predictions=config["evaluation"]["predictions"],
         code=get_code_of(
             "evaluate", leave_out=sets.NO_LABEL_CODE, also=[PLAN.dataset.__name__]
         ),
     shell:
         "exec python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
-        " --root {params.root:q} --labels {params.labels:q} --workers {params.workers}"
-        " --processes {params.processes} --nodes {params.nodes} {params.fallbacks:q} --stall-minutes {params.stall_minutes} --execution {params.execution:q} --multi-scale {params.multi_scale:q} {params.saved:q}"
-        " --predictions {params.predictions} --pictures {output.pictures:q}"
+        " --root {params.root:q} --labels {params.labels:q} --run {params.run:q}"
+        " --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
+        " {params.saved:q} --pictures {output.pictures:q}"
         " --record {output.record:q} --error-log {log:q}"
 
 

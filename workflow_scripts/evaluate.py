@@ -13,6 +13,27 @@ from semask.workflow.json_options import config_schema, json_value
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
+_MULTI_SCALE = config_schema("evaluation.multi_scale")
+_RUN = {
+    "$defs": _MULTI_SCALE["$defs"],
+    "type": "object",
+    "required": ["processes", "workers", "execution", "multi_scale", "predictions",
+                 "forbid_fallbacks"],
+    "additionalProperties": False,
+    "properties": {
+        # one per device
+        "processes": {"type": "integer", "minimum": 1},
+        # of each process, for loading
+        "workers": {"type": "integer", "minimum": 0},
+        "execution": config_schema("execution"),
+        # null for none: score the best weights this way, too
+        "multi_scale": _MULTI_SCALE,
+        # images to draw
+        "predictions": {"type": "integer", "minimum": 1},
+        "forbid_fallbacks": {"type": "boolean"},
+    },
+}  # fmt: skip
+
 
 def main() -> None:
     arguments = _parse()
@@ -23,14 +44,14 @@ def main() -> None:
         check_weights(path, kept_weights(arguments.train_record, trained, name))
     if arguments.saved_predictions is not None:
         prediction_names(val)
-    device = trained["row"]["device"]
+    device, run = trained["row"]["device"], arguments.run
     launch(
         "workflow_scripts.evaluate",
         device,
-        arguments.processes,
+        run["processes"],
         arguments.nodes,
         shared=arguments.record.parent,
-        asked_by=f"rows: {device}-{arguments.processes}p",
+        asked_by=f"rows: {device}-{run['processes']}p",
         stall_minutes=arguments.stall_minutes,
     )
 
@@ -43,14 +64,14 @@ def main() -> None:
         trained,
         weights=weights,
         val=Split(val, arguments.val_manifest, arguments.root, arguments.labels),
-        workers=arguments.workers,
-        multi_scale=arguments.multi_scale,
+        workers=run["workers"],
+        multi_scale=run["multi_scale"],
         saved=arguments.saved_predictions,
-        pictured=arguments.predictions,
+        pictured=run["predictions"],
         pictures=arguments.pictures,
         record=arguments.record,
-        execution=execution_on(device, arguments.execution),
-        forbid_fallbacks=arguments.forbid_fallbacks,
+        execution=execution_on(device, run["execution"]),
+        forbid_fallbacks=run["forbid_fallbacks"],
     )
 
 
@@ -63,36 +84,21 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
     parser.add_argument(
-        "--workers", type=whole_number("--workers", 0), required=True, help="data loading processes"
-    )
-    parser.add_argument(
-        "--processes", type=whole_number("--processes", 1), required=True, help="one per device"
+        "--run",
+        type=json_value("--run", _RUN),
+        required=True,
+        help="processes, workers, execution, multi_scale, predictions, forbid_fallbacks, as JSON",
     )
     parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
-    parser.add_argument(
-        "--multi-scale",
-        type=json_value("--multi-scale", config_schema("evaluation.multi_scale")),
-        help="ratios and flip as JSON, null for none: score the best weights this way, too",
-    )
     parser.add_argument(
         "--saved-predictions",
         type=new_file,
         help="manifest, JSON, of the best weights' predictions, which are saved beside it in a "
         "folder of its name",
     )
-    parser.add_argument(
-        "--execution",
-        type=json_value("--execution", config_schema("execution")),
-        required=True,
-        help="the config's settings of how a row is run, as JSON",
-    )
-    parser.add_argument(
-        "--predictions", type=whole_number("--predictions", 1), required=True, help="images to draw"
-    )
     parser.add_argument("--pictures", type=new_file, required=True, help="the drawing, PNG")
     parser.add_argument("--record", type=new_file, required=True)
     parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
-    parser.add_argument("--forbid-fallbacks", action="store_true", help=guard.FORBID_FALLBACKS)
     return parser.parse_args()
 
 

@@ -27,7 +27,6 @@ from semask.base.errors import (
 from semask.base.signals import JOB, asked_to_leave, end_with_parent
 from semask.devices.launched import is_one_of_several
 
-FORBID_FALLBACKS = "an operator that the NPU lacks is an error: none runs on the host's CPU"
 NODES = "of the Slurm job, over which the processes are spread; with 1 they run on this machine"
 STALL_MINUTES = "end the processes when nothing has moved for so long"
 

@@ -164,6 +164,20 @@ class Plan:
             }
         )
 
+    def scoring_settings(self, device: str, processes: int) -> str:
+        """How a run's weights are scored, as JSON."""
+        evaluation = self.config["evaluation"]
+        return json.dumps(
+            {
+                "processes": processes,
+                "workers": self.config["loader"]["workers"],
+                "execution": self.config["execution"],
+                "multi_scale": evaluation["multi_scale"],
+                "predictions": evaluation["predictions"],
+                "forbid_fallbacks": self.forbids_fallbacks(device),
+            }
+        )
+
     def forbids_fallbacks(self, device: str) -> bool:
         """Whether an operator that the device lacks is an error."""
         return device == "npu" and bool(self.config["npu"]["forbid_fallbacks"])

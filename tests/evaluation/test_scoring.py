@@ -64,14 +64,14 @@ class Scorer:
             weights_digest={**kept, **dict(digests)},
         )
         write_record(self.folder / out / "train.json", "train", **record)
+        run = {"processes": processes, "workers": 1, "multi_scale": multi_scale}
+        run |= {"execution": EXECUTION, "predictions": 2, "forbid_fallbacks": False}
         done = run_script(
             "evaluate",
             *("--train-record", f"{out}/train.json", "--val-manifest", "val.json"),
             *("--best", "best.safetensors", "--last", "last.safetensors"),
-            *("--root", "streets", "--labels", "labels", "--workers", "1"),
-            *("--execution", json.dumps(EXECUTION)),
-            *("--processes", str(processes), "--multi-scale", json.dumps(multi_scale)),
-            *("--saved-predictions", f"{out}/predictions.json", "--predictions", "2"),
+            *("--root", "streets", "--labels", "labels"),
+            *("--run", json.dumps(run), "--saved-predictions", f"{out}/predictions.json"),
             *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),
             *("--error-log", f"{out}/error.log"),
             folder=self.folder,
