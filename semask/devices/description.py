@@ -11,8 +11,9 @@ import psutil
 import torch
 
 from semask.devices import setup
-from semask.devices.backends import BACKENDS, AbsentError, counted, visible_devices
+from semask.devices.backends import BACKENDS, visible_devices
 from semask.devices.distributed import local_rank
+from semask.devices.presence import AbsentError, counted
 
 # Variables that change what a device computes or how fast; their values go into the records.
 _TELLING = re.compile(

@@ -1,36 +1,38 @@
 """Which devices there are on this machine, and taking some of them for a run."""
 
+import importlib
+import importlib.metadata
+import importlib.util
 import os
+import sys
+
+import torch
 
 from semask.base.errors import InputError
 from semask.devices import locks, slurm
-from semask.devices.backends import BACKENDS, AbsentError, counted, listed
+from semask.devices.backends import BACKENDS, Backend
 
 
-def count(device: str) -> int:
-    """Number of `device` on this machine that this process can use; 0 where there is none.
+class AbsentError(Exception):
+    """Why a kind of device cannot be used here, and what to do, in one line."""
+
+
+def require(device: str, processes: int, asked_by: str) -> int:
+    """Check that `processes` of `device` can be used here; there is no fall-back to the CPU.
 
     A CPU is one device per core; asking for more processes than cores is allowed there.
-    """
-    try:
-        return counted(device)
-    except AbsentError:
-        return 0
-
-
-def require(device: str, processes: int, asked_by: str) -> None:
-    """Check that `processes` of `device` can be used here; there is no fall-back to the CPU.
 
     Args:
         device: cpu, gpu or npu.
         processes: how many devices.
         asked_by: what in the config asks for them, for the message.
 
+    Returns:
+        How many there are.
+
     Raises:
         InputError: the device is not there, or fewer of it than asked for.
     """
-    if device == "cpu":
-        return
     try:
         found = counted(device)
     except AbsentError as why:
@@ -38,12 +40,83 @@ def require(device: str, processes: int, asked_by: str) -> None:
             f"{asked_by}: device {device} is not present on this machine: {why}; or run this where "
             "the device is"
         ) from None
-    if found < processes:
+    if device != "cpu" and found < processes:
         raise InputError(
             f"{asked_by}: asks for {processes} {device} devices and {found} "
-            f"{'is' if found == 1 else 'are'} here{listed(BACKENDS[device])}; lower `processes`, "
+            f"{'is' if found == 1 else 'are'} here{_listed(BACKENDS[device])}; lower `processes`, "
             "or run this where they are"
         )
+    return found
+
+
+def counted(device: str) -> int:
+    """Number of `device` on this machine that this process can use.
+
+    Raises:
+        AbsentError: there is none.
+    """
+    if device == "cpu":
+        return os.cpu_count() or 1
+    backend = BACKENDS[device]
+    if device == "npu":
+        _load_torch_npu()
+    found = int(torch.get_device_module(backend.type).device_count())
+    if found:
+        return found
+    assert backend.visible is not None
+    if device == "npu":
+        raise AbsentError(
+            f"torch_npu {_version_of('torch_npu')} is loaded and finds no NPU{_listed(backend)}; "
+            "npu-smi info shows what the driver sees"
+        )
+    if torch.version.cuda is None:
+        raise AbsentError(
+            f"torch {torch.__version__} is built without CUDA"
+            f"{_listed(backend, 'beside')}; install a build with it"
+        )
+    try:
+        torch.cuda.init()
+        fault = "torch.cuda counts none"
+    except Exception as raised:
+        fault = str(raised).strip().splitlines()[0]
+    raise AbsentError(
+        f"torch is built for CUDA {torch.version.cuda} but finds no usable driver or device"
+        f"{_listed(backend)}: {fault}"
+    )
+
+
+def _listed(backend: Backend, word: str = "with") -> str:
+    value = os.environ.get(backend.visible or "")
+    return "" if value is None else f" {word} {backend.visible}={value!r}"
+
+
+def _load_torch_npu() -> None:
+    """Import torch_npu, which nothing else does: without CANN its import fails.
+
+    Operators are to compute what torch defines, whatever the user has exported: by default GELU is
+    always the tanh form. The variable is read while the package is loaded.
+    """
+    if importlib.util.find_spec("torch_npu") is None:
+        raise AbsentError("torch_npu is not installed; see docs/npu.md")
+    os.environ["TORCH_NPU_USE_COMPATIBLE_IMPL"] = "1"
+    try:
+        importlib.import_module("torch_npu")
+    except Exception as fault:
+        first = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        remedy = "source CANN's set_env.sh" if ".so" in first else "see docs/npu.md"
+        raise AbsentError(
+            f"torch_npu {_version_of('torch_npu')} is installed but cannot be loaded ({first}); "
+            f"{remedy}"
+        ) from fault
+
+
+def _version_of(package: str) -> str:
+    module = sys.modules.get(package)
+    known = getattr(module, "__version__", None)
+    try:
+        return str(known or importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return "(of unknown version)"
 
 
 def reserve(device: str, processes: int, asked_by: str) -> None:
@@ -60,8 +133,7 @@ def reserve(device: str, processes: int, asked_by: str) -> None:
     if visible is None:
         return
     _keep_to_scheduled(device, visible)
-    require(device, processes, asked_by)
-    found = count(device)
+    found = require(device, processes, asked_by)
     ids = _names_in(visible)[:found] or [str(i) for i in range(found)]
     taken = locks.take(
         device,

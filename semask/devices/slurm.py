@@ -26,13 +26,11 @@ class Job(NamedTuple):
     """A Slurm job.
 
     Attributes:
-        number: its id.
         nodes: for each node, in Slurm's order, the indices of its generic resources by their names;
             none of those that Slurm only counts.
         exclusive: whether the nodes are the job's alone.
     """
 
-    number: str
     nodes: Mapping[str, Mapping[str, tuple[int, ...]]]
     exclusive: bool
 
@@ -59,7 +57,7 @@ def read_job(number: str) -> Job:
             f"Slurm job {number}: scontrol says nothing of its nodes; start this within a running "
             "job, or unset SLURM_JOB_ID where this is none"
         )
-    return Job(number, nodes, "OverSubscribe=NO" in printed.split())
+    return Job(nodes, "OverSubscribe=NO" in printed.split())
 
 
 def _scontrol(*arguments: str) -> str:

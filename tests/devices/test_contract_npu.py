@@ -1,4 +1,4 @@
-"""That the names of torch_npu which semask.devices.backends uses are in the real package.
+"""That the names of torch_npu which semask.devices uses are in the real package.
 
 The wheel is read, not run: it needs CANN. Where it cannot be fetched the tests are skipped.
 """
