@@ -128,7 +128,10 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Snakemake takes `--config dataset="{download: true}"` for a mapping to the text "true".
     """
-    return {key: _typed(value) if _is_nested(value) else value for key, value in settings.items()}
+    return {
+        key: _typed(value) if isinstance(value, Mapping | list) else value
+        for key, value in settings.items()
+    }
 
 
 def _typed(value: Any) -> Any:
@@ -137,10 +140,6 @@ def _typed(value: Any) -> Any:
     if isinstance(value, list):
         return [_typed(inner) for inner in value]
     return yaml.safe_load(value) if isinstance(value, str) and value else value
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping | list)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

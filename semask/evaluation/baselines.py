@@ -94,18 +94,16 @@ def nearest_colour(
     fitted = _colour_counts(training, num_classes, bits, "training")
     judged = _colour_counts(evaluation, num_classes, bits, "evaluation")
     means = _nearest_mean(fitted, bits)
-    best: tuple[Scores, tuple[int, float]] | None = None
+    votes: dict[tuple[int, float], Scores] = {}
     totals = np.maximum(fitted.sum(0), 1)
     for radius in _RADII:
         near = _blur(fitted, radius, bits)
         nobody = near.sum(1) == 0
         for balance in _BALANCES:
             table = np.where(nobody, means, (near / totals**balance).argmax(1))
-            found = _score(table, judged)
-            if best is None or found.miou > best[0].miou:
-                best = found, (radius, balance)
-    assert best is not None
-    return NearestColour(_score(means, judged), *best, bits)
+            votes[radius, balance] = _score(table, judged)
+    voting = max(votes, key=lambda vote: votes[vote].miou)
+    return NearestColour(_score(means, judged), votes[voting], voting, bits)
 
 
 def _colour_counts(

@@ -89,13 +89,8 @@ def predict_average(
             if not total.numel():
                 total = shares.new_zeros(1, parts.num_classes, *size)
             total[:, first : first + shares.shape[1]] += shares.flip(-1) if mirrored else shares
-    return _largest(total)
-
-
-def _largest(x: torch.Tensor) -> torch.Tensor:
-    """Index, uint8 (1, h, w), of the largest of (1, K, h, w), the first of equal ones."""
-    # on a CPU several times faster than argmax along the outer dimension
-    return x.max(dim=1).indices.to(torch.uint8)
+    # the first of equal ones; on a CPU several times faster than argmax along the outer dimension
+    return total.max(dim=1).indices.to(torch.uint8)
 
 
 class _Parts(NamedTuple):

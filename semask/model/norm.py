@@ -107,10 +107,7 @@ class _Normalise(torch.autograd.Function):
             grad_input.to(x.dtype),
             grad_weight.to(weight.dtype),
             grad_bias.to(weight.dtype),
-            None,
-            None,
-            None,
-            None,
+            *(None,) * 4,  # statistics and eps have none
         )
 
 

@@ -7,7 +7,7 @@ are not weights (`relative_position_index`, `attn_mask`), and bias tables of ano
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,10 +37,10 @@ class LoadReport:
         interpolated: bias tables that came from another window size.
     """
 
-    loaded: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    interpolated: list[str] = field(default_factory=list)
+    loaded: list[str]
+    missing: list[str]
+    unused: list[str]
+    interpolated: list[str]
 
     def summary(self) -> str:
         """The numbers of tensors in one line."""
@@ -154,15 +154,16 @@ def _fill(
     """
     targets = {name: target for name, target in targets.items() if not name.endswith(_DERIVED)}
     renamed = _from_timm if _has_timm_names(state_dict) else str
-    report = LoadReport()
     values: dict[str, Tensor] = {}
+    unused: list[str] = []
+    interpolated: list[str] = []
     misshapen: list[str] = []
     for key, value in state_dict.items():
         name = prefix + renamed(str(key))
         if name.endswith(_DERIVED):
             continue
         if name not in targets or not isinstance(value, Tensor):
-            report.unused.append(str(key))
+            unused.append(str(key))
             continue
         target = targets[name]
         if not _is_plain(value, target):
@@ -172,19 +173,18 @@ def _fill(
             )
         if value.shape != target.shape and _is_resizable(name, value, target):
             value = interpolate_bias_table(value, _side(target))
-            report.interpolated.append(name)
+            interpolated.append(name)
         if value.shape != target.shape:
             misshapen.append(name)
         values[name] = value
-    report.loaded = list(values)
-    report.missing = [name for name in targets if name not in values]
+    missing = [name for name in targets if name not in values]
     refuse_misfits(
         state_dict,
         values,
         targets,
         prefix,
-        missing=[name for name in report.missing if not name.endswith(_COUNTER)],
-        unknown=[key for key in report.unused if not key.startswith(may_be_unused)],
+        missing=[name for name in missing if not name.endswith(_COUNTER)],
+        unknown=[key for key in unused if not key.startswith(may_be_unused)],
         misshapen=misshapen,
     )
     # as the model has them: what is finite in float64 may be infinite there
@@ -199,7 +199,7 @@ def _fill(
     with torch.no_grad():
         for name, value in values.items():
             targets[name].copy_(value)
-    return report
+    return LoadReport(list(values), missing, unused, interpolated)
 
 
 def _is_plain(value: Tensor, target: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import torch
@@ -51,18 +52,15 @@ def train(run: Run) -> None:
     device = setup.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
     distributed.check_processes(run.processes, device)
     computing.check_precision(device, run.recipe.training.precision)
-    if distributed.rank() == 0:
-        lock = workdir.open_workdir(run.work, run.identity)
-        with workdir.running(run.work) as killed:
-            if killed:
+    with ExitStack() as held:
+        if distributed.rank() == 0:
+            held.callback(workdir.open_workdir(run.work, run.identity).release)
+            if held.enter_context(workdir.running(run.work)):
                 print(
                     f"{run.name}: the try before was ended from outside (kill -9, memory that ran "
                     "out, or the machine)",
                     flush=True,
                 )
-            _train_and_write(run, device)
-        lock.release()
-    else:
         _train_and_write(run, device)
     distributed.tear_down()
 
