@@ -11,6 +11,7 @@ from semask.base.errors import InputError
 BACKBONE = "backbone."
 BIAS_TABLE = ".relative_position_bias_table"
 _SEMANTIC, _DECODER = ".mlp_cls_", "decode_head.conv_seg."  # what has a channel per class
+_COUNTER = ".num_batches_tracked"  # older files lack it; nothing reads it
 _SHOWN = 3  # names in a message
 _LONGEST = 200  # letters of one
 
@@ -20,10 +21,7 @@ def refuse_misfits(
     values: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],
     prefix: str,
-    *,
-    missing: Sequence[str],
     unknown: Sequence[str],
-    misshapen: Sequence[str],
 ) -> None:
     """Raises an error for weights that cannot be copied into a model one by one.
 
@@ -32,13 +30,11 @@ def refuse_misfits(
         values: the tensors that have a target, under the names of the targets.
         targets: the model's tensors.
         prefix: what the model's names begin with and the file's do not.
-        missing: names of targets without value.
         unknown: names of the file without target.
-        misshapen: names of values of another shape than their targets.
 
     Raises:
-        InputError: anything is missing, unknown or misshapen, or nothing has a target. One line if
-            the number of classes differs, and one for all else.
+        InputError: a value is missing, unknown or of another shape than its target, or nothing has
+            a target. One line if the number of classes differs, and one for all else.
     """
     if not values:
         found = f"; its own are such as {_shown(next(iter(state_dict)))}" if state_dict else ""
@@ -47,6 +43,12 @@ def refuse_misfits(
             f"weights: none of the file's {len(state_dict)} names is in the model, which expects "
             f"names such as {wanted}{found}; use a file with the original names"
         )
+    missing = [
+        name.removeprefix(prefix)
+        for name in targets
+        if name not in values and not name.endswith(_COUNTER)
+    ]
+    misshapen = [name for name in values if values[name].shape != targets[name].shape]
     by_class = [
         name
         for name in misshapen
@@ -62,7 +64,7 @@ def refuse_misfits(
     faults = [
         f"{len(names)} {what} ({_some(names)})"
         for what, names in (
-            ("missing in the file", [name.removeprefix(prefix) for name in missing]),
+            ("missing in the file", missing),
             ("unknown to the model", unknown),
             ("of another shape", shapes),
         )

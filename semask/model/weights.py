@@ -20,7 +20,6 @@ from semask.model.segmentor import SeMaskFPN
 
 _WRAPPERS = ("state_dict", "model")
 _DERIVED = (".relative_position_index", ".attn_mask")
-_COUNTER = ".num_batches_tracked"  # older files lack it; nothing reads it
 _PLAIN = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
           torch.int16, torch.int8, torch.uint8, torch.bool)  # fmt: skip
 _TIMM_DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
@@ -157,7 +156,6 @@ def _fill(
     values: dict[str, Tensor] = {}
     unused: list[str] = []
     interpolated: list[str] = []
-    misshapen: list[str] = []
     for key, value in state_dict.items():
         name = prefix + renamed(str(key))
         if name.endswith(_DERIVED):
@@ -174,19 +172,9 @@ def _fill(
         if value.shape != target.shape and _is_resizable(name, value, target):
             value = interpolate_bias_table(value, _side(target))
             interpolated.append(name)
-        if value.shape != target.shape:
-            misshapen.append(name)
         values[name] = value
-    missing = [name for name in targets if name not in values]
-    refuse_misfits(
-        state_dict,
-        values,
-        targets,
-        prefix,
-        missing=[name for name in missing if not name.endswith(_COUNTER)],
-        unknown=[key for key in unused if not key.startswith(may_be_unused)],
-        misshapen=misshapen,
-    )
+    unknown = [key for key in unused if not key.startswith(may_be_unused)]
+    refuse_misfits(state_dict, values, targets, prefix, unknown)
     # as the model has them: what is finite in float64 may be infinite there
     values = {name: value.to(targets[name].dtype) for name, value in values.items()}
     unfit = [
@@ -199,6 +187,7 @@ def _fill(
     with torch.no_grad():
         for name, value in values.items():
             targets[name].copy_(value)
+    missing = [name for name in targets if name not in values]
     return LoadReport(list(values), missing, unused, interpolated)
 
 
