@@ -6,8 +6,6 @@ Everything else says `cpu`, `gpu` or `npu`; only this package names what is behi
 import os
 from typing import NamedTuple
 
-import torch
-
 
 class Backend(NamedTuple):
     type: str  # torch's name
@@ -20,7 +18,6 @@ BACKENDS = {
     "gpu": Backend("cuda", "nccl", "CUDA_VISIBLE_DEVICES"),
     "npu": Backend("npu", "hccl", "ASCEND_RT_VISIBLE_DEVICES"),
 }
-REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def visible_devices(device: str) -> str | None:

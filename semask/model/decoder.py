@@ -83,9 +83,6 @@ class FPNHead(nn.Module):
             self.scale_heads.append(nn.Sequential(*blocks))
         self.dropout = nn.Dropout2d(dropout)
         self.conv_seg = nn.Conv2d(CHANNELS, num_classes, 1)
-        self._initialise()
-
-    def _initialise(self) -> None:
         for module in self.scale_heads.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

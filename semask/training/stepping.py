@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -64,14 +64,14 @@ class Stepper:
         several = distributed.world_size() > 1
         if run.execution.compile:
             self._losses_of = compile_for_training(self.model, several_processes=several)
-        self._replica: nn.Module = self.model
+        self._ddp: DistributedDataParallel | None = None
         if several:
-            self._replica = DistributedDataParallel(self.model)
+            self._ddp = DistributedDataParallel(self.model)
             # batch statistics are shared by the recipe's norm, or not at all: never copied each
             # step (an argument of another name in torch 2.12 and 2.13)
-            self._replica.broadcast_buffers = False
+            self._ddp.broadcast_buffers = False
             if run.mode == "performance":
-                self._replica._set_ddp_runtime_logging_sample_rate(_TIMED)
+                self._ddp._set_ddp_runtime_logging_sample_rate(_TIMED)
         self.communication: dict[int, float] = {}
         self._timed = 0
         self._stepped = Counter[str]()
@@ -107,8 +107,8 @@ class Stepper:
         self._stepped.clear()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if isinstance(self._replica, DistributedDataParallel) and self._run.mode == "performance":
-            self._note_communication(iteration)
+        if self._ddp is not None and self._run.mode == "performance":
+            self._note_communication(self._ddp, iteration)
         return Step(iteration, rate, waited, figures, skipped=not self._stepped)
 
     def _gradients(self, batches: Iterator[Batch]) -> tuple[float, torch.Tensor]:
@@ -119,6 +119,7 @@ class Stepper:
             of the means over the batch, times the number of processes.
         """
         settings, device = self._run.recipe.training, self._device
+        replica: nn.Module = self.model if self._ddp is None else self._ddp
         waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
         for part in range(1, settings.accumulation + 1):
             asked = time.perf_counter()
@@ -129,37 +130,32 @@ class Stepper:
             weight = len(batch.images) * distributed.world_size() / settings.global_batch
             images = network_input(batch.images.to(device, non_blocking=True), batch.sizes)
             labels = batch.labels.to(device, non_blocking=True)
-            with self._reduced_later() if part < settings.accumulation else nullcontext():
+            last = part == settings.accumulation
+            # before the last pass gradients are added up, not yet averaged over the processes
+            with nullcontext() if last or self._ddp is None else self._ddp.no_sync():
                 with computing.autocast(device, settings.precision):
-                    main, semantic = self._replica(images)
+                    main, semantic = replica(images)
                 losses = self._losses_of(main, semantic, labels, settings.hard_pixels)
                 loss = losses.total * (weight * (self._fixed_scale or 1.0))
                 self.scaler.scale(loss).backward()
             figures += weight * torch.stack(losses).detach()
         if self._fixed_scale is not None:
-            for parameter in self._replica.parameters():
+            for parameter in self.model.parameters():
                 if parameter.grad is not None:
                     parameter.grad /= self._fixed_scale
         return waited, figures
 
-    def _note_communication(self, iteration: int) -> None:
+    def _note_communication(self, ddp: DistributedDataParallel, iteration: int) -> None:
         """Note what DDP has last timed: exchanging gradients, less what computing went on beside.
 
         DDP's clock tells of an iteration when the next one begins. Exchanges of batch statistics
         are not in it.
         """
-        assert isinstance(self._replica, DistributedDataParallel)
-        told: dict[str, Any] = self._replica._get_ddp_logging_data()
+        told: dict[str, Any] = ddp._get_ddp_logging_data()
         if told["iteration"] != self._timed and told.get("backward_comm_time"):
             self._timed = told["iteration"]
             hidden = told["backward_compute_comm_overlap_time"]
             self.communication[iteration - 1] = (told["backward_comm_time"] - hidden) / 1e9
-
-    def _reduced_later(self) -> AbstractContextManager[None]:
-        """Context in which gradients are added up, not yet averaged over the processes."""
-        if isinstance(self._replica, DistributedDataParallel):
-            return self._replica.no_sync()
-        return nullcontext()
 
 
 def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:
