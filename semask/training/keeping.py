@@ -18,7 +18,6 @@ from torch import nn
 from semask.base import provenance
 from semask.base.errors import InputError
 from semask.base.files import sha256, write_atomically
-from semask.config.recipe import Recipe
 from semask.devices import description, distributed, progress, setup
 from semask.training import workdir
 from semask.training.checkpoint_files import read_checkpoint, write_checkpoint
@@ -183,7 +182,7 @@ class Keeper:
         self.last = {"iteration": iteration, "miou": miou, "sha256": None}
         if distributed.rank() == 0:
             path = workdir.weights_file(self._run.work, iteration)
-            save_weights(path, model, self._run.recipe, self._run.seed, iteration)
+            _save_weights(path, model, self._run, iteration)
             self.last["sha256"] = sha256(path)
         if self.best is None or miou > self.best["miou"]:
             self.best = self.last
@@ -210,16 +209,12 @@ def _this_try(run: Run, iteration: int) -> dict[str, Any]:
     }
 
 
-def save_weights(path: Path, model: nn.Module, recipe: Recipe, seed: int, iteration: int) -> None:
-    """Save a model's weights on the host's side, with what they are.
-
-    Raises:
-        OSError: they cannot be written.
-    """
+def _save_weights(path: Path, model: nn.Module, run: Run, iteration: int) -> None:
+    """Save a model's weights on the host's side, with what they are."""
     facts = {
-        "variant": recipe.model.variant,
-        "recipe_digest": recipe.digest(),
-        "seed": seed,
+        "variant": run.recipe.model.variant,
+        "recipe_digest": run.recipe.digest(),
+        "seed": run.seed,
         "iteration": iteration,
     }
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
