@@ -6,8 +6,10 @@ that LC_ALL, LC_CTYPE or LANG name.
 
 import io
 import locale
+import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 # as Python calls it where it looks for one itself (PEP 538)
 _UTF8 = ("C.UTF-8", "C.utf8", "UTF-8")
@@ -34,3 +36,14 @@ def read_utf8() -> None:
         with suppress(locale.Error):
             locale.setlocale(locale.LC_CTYPE, name)
             return
+
+
+def as_utf8_takes_it(path: Path) -> Path:
+    """A name of a file or folder that is there, for libraries that take all names for UTF-8.
+
+    Where the user's language has another encoding, they would look for another name. The one that
+    they are given instead holds for as long as this process lives.
+    """
+    if str(path).isascii() or sys.getfilesystemencoding() == "utf-8":
+        return path
+    return Path(f"/proc/self/fd/{os.open(path, os.O_RDONLY)}")

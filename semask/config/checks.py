@@ -127,7 +127,16 @@ def _fault_of(path: str) -> str | None:
         unfit = b"\0" in path.encode()
     except UnicodeEncodeError:
         unfit = True
-    return "cannot be the name of a file; use another one" if unfit else None
+    if unfit:
+        return "cannot be the name of a file; use another one"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as fault:
+        return (
+            f"has characters that the encoding of your language ({fault.encoding}) lacks; use "
+            "another name, or a language with UTF-8, such as LC_ALL=C.UTF-8"
+        )
+    return None
 
 
 def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from semask.base import language
 from semask.base.errors import InputError
 from semask.base.files import atomically
 from semask.model import SeMaskFPN
@@ -40,7 +41,7 @@ def read_state_dict(path: Path) -> Mapping[str, Any]:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load_file(language.as_utf8_takes_it(path))
         content = _torch_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of weights; check the path") from None
@@ -118,7 +119,8 @@ def _torch_file(path: Path) -> Any:
                 raise InputError(f"{path}: damaged ({damaged} fails its checksum); {_ADVICE}")
         with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
             warnings.simplefilter("ignore")  # of pickles that are refused or read in a moment
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            name = language.as_utf8_takes_it(path)
+            return torch.load(name, map_location="cpu", weights_only=True, mmap=is_zip)
     except (InputError, OSError):
         raise
     # What torch raises for a damaged or foreign file is anything from KeyError to RuntimeError.

@@ -25,7 +25,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from semask.base import signals
+from semask.base import language, signals
 from semask.base.files import naming
 from semask.devices import distributed
 from semask.training.health import diverged
@@ -115,7 +115,8 @@ class RunLog:
             self._digest.update(self._file.read(position.bytes))
             self._file.truncate(position.bytes)
         shutil.rmtree(tensorboard, ignore_errors=True)
-        self._tensorboard = SummaryWriter(str(tensorboard))
+        tensorboard.mkdir(parents=True, exist_ok=True)
+        self._tensorboard = SummaryWriter(str(language.as_utf8_takes_it(tensorboard)))
         self._global_batch = run.recipe.training.global_batch
         # None: silent unless standard error is a terminal; a workflow shows all its jobs together
         silent = True if signals.JOB in os.environ else None

@@ -51,6 +51,14 @@ def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> 
             f"{folder}: snakemake takes braces in the name of a folder for wildcards; move the "
             "checkout to a folder without them"
         )
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{folder}: this folder's name is no text in the encoding of your language "
+            f"({sys.getfilesystemencoding()}); set LC_ALL to one that has it, such as C.UTF-8, or "
+            "move the checkout"
+        ) from None
     if config["evaluation"]["agreement"] and not conda and not find_spec("cityscapesscripts"):
         raise InputError(
             "config: evaluation.agreement: cityscapesscripts is not installed; run pip install "
