@@ -8,14 +8,14 @@ from torch import nn
 
 from semask.base.errors import InputError
 
-_REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
+REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Context of the forward pass: nothing for fp32, autocast for bf16 and fp16."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=_REDUCED[precision])
+    return torch.autocast(device.type, dtype=REDUCED[precision])
 
 
 def check_precision(device: torch.device, precision: str) -> None:
