@@ -1,6 +1,7 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,10 +132,11 @@ def _fault_of(path: str) -> str | None:
         return "cannot be the name of a file; use another one"
     try:
         os.fsencode(path)
-    except UnicodeEncodeError as fault:
+    except UnicodeEncodeError:
         return (
-            f"has characters that the encoding of your language ({fault.encoding}) lacks; use "
-            "another name, or a language with UTF-8, such as LC_ALL=C.UTF-8"
+            "has characters that the encoding of your language "
+            f"({sys.getfilesystemencoding()}) lacks; use another name, or a language with UTF-8, "
+            "such as LC_ALL=C.UTF-8"
         )
     return None
 
