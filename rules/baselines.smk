@@ -18,8 +18,8 @@ rule baselines:
     resources:
         mem_mb=2000,
     params:
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         experiment=config["experiment"],
         num_classes=config["model"]["num_classes"],
         code=get_code_of("baselines"),

@@ -21,7 +21,7 @@ rule download:
         archives=told(lambda wildcards: PLAN.archives()),
         lock=config["downloads"]["lock"],
         mirrors=json.dumps(config["downloads"]["mirrors"]),
-        root=ROOT,
+        root=lambda wildcards: ROOT,
         code=get_code_of("download"),
     shell:
         "exec python -m workflow_scripts.download --archives {params.archives:q} --root {params.root:q}"

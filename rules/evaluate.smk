@@ -33,8 +33,8 @@ rule evaluate:
             get_row_of(wildcards)["processes"]
         ),
     params:
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         run=lambda wildcards: PLAN.scoring_settings(
             wildcards.device, get_present_processes_of("full/evaluate.json")(wildcards)
         ),
@@ -69,8 +69,8 @@ rule agreement:
     resources:
         mem_mb=1000,
     params:
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         code=get_code_of("agreement", leave_out=sets.NO_LABEL_CODE),
     shell:
         "exec python -m workflow_scripts.agreement --evaluate-record {input.record:q}"

@@ -23,8 +23,8 @@ rule labels:
         mem_mb=1000,
     params:
         dataset=config["dataset"]["name"],
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         code=get_code_of(
             "labels", leave_out=sets.NO_LABEL_CODE, also=[PLAN.dataset.__name__]
         ),

@@ -22,8 +22,8 @@ rule prepare:
     resources:
         mem_mb=2000,
     params:
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         folder=PREPARED,
         code=get_code_of("prepare"),
     shell:

@@ -32,8 +32,8 @@ rule released:
         ),
         nodes=get_nodes,
         stall_minutes=get_stall_minutes,
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         code=get_code_of("released"),
     shell:
         "exec python -m workflow_scripts.released --config {params.config:q}"

@@ -63,8 +63,8 @@ rule train:
             wildcards.seed,
         ),
         nodes=get_nodes,
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         work=f"{FULL}/work",
         prepared=lambda wildcards, input: words(
             "--prepared", input.prepared and PREPARED
@@ -113,8 +113,8 @@ rule measure:
             wildcards.seed,
         ),
         nodes=get_nodes,
-        root=ROOT,
-        labels=LABELS,
+        root=lambda wildcards: ROOT,
+        labels=lambda wildcards: LABELS,
         work=f"{PERFORMANCE}/work",
         prepared=lambda wildcards, input: words(
             "--prepared", input.prepared and PREPARED
