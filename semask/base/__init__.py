@@ -4,5 +4,5 @@ Modules: `errors` (and where a script's last words go), `files` (atomic writing,
 `signals` (asked to leave), `startup` (less time to start), `schema_faults` (a JSON schema's
 complaint in one line), `provenance` (code, machine, command), `records` (the JSON files that stages
 leave behind), `processes` (work side by side), `compat` (timm beside a torchvision of another
-build).
+build), `language` (of the user: what it must not decide).
 """

@@ -3,5 +3,6 @@
 Modules: `plan` (what the rules ask of the config), `start` and `results` (before and after a
 workflow), `guard` (how a script ends), `options` and `json_options` (command lines, checked),
 `launching`, `supervise` and `node` (the processes of a run), `head` (a Snakemake that is warned, or
-comes after a killed one), `view`, `overview` and `bottom_lines` (how far everything is).
+comes after a killed one), `view`, `overview` and `bottom_lines` (how far everything is), `voice`
+(what is said under each `--quiet`, in each language).
 """
