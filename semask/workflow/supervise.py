@@ -35,6 +35,7 @@ from semask.devices.addresses import address_towards, bind_collectives, loopback
 from semask.devices.launched import MARK
 
 with startup.imports():
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -59,24 +60,29 @@ def main() -> None:
     os.environ[MARK] = str(os.getpid())
     address = loopback() if nodes == 1 else address_towards(meeting.rpartition(":")[0])
     bind_collectives(address)
-    config = LaunchConfig(
-        min_nodes=nodes,
-        max_nodes=nodes,
-        nproc_per_node=here,
-        # the same on all nodes; another run at the same place would be another job's
-        run_id=os.environ.get("SLURM_JOB_ID", "") if nodes > 1 else uuid.uuid4().hex,
-        # among several nodes the ranks are to be in the nodes' order
-        rdzv_backend="static" if nodes > 1 else "c10d",
-        rdzv_endpoint=meeting if nodes > 1 else f"{address}:0",
-        rdzv_configs={"rank": node} if nodes > 1 else {},
-        # else torch publishes this machine's name, which need not have an address
-        local_addr=address,
-        max_restarts=0,
-        # of these the agent would end the processes itself, within 30 seconds
-        signals_to_handle="SIGQUIT",
-    )
-    with _progress_folder(node) as folder:
+    with (
+        _progress_folder(node) as folder,
+        # torch leaves what it puts there, and makes a folder of its own even for no logs at all
+        tempfile.TemporaryDirectory(prefix="semask-agent-") as logs,
+    ):
         os.environ[progress.FOLDER] = folder
+        config = LaunchConfig(
+            min_nodes=nodes,
+            max_nodes=nodes,
+            nproc_per_node=here,
+            # the same on all nodes; another run at the same place would be another job's
+            run_id=os.environ.get("SLURM_JOB_ID", "") if nodes > 1 else uuid.uuid4().hex,
+            # among several nodes the ranks are to be in the nodes' order
+            rdzv_backend="static" if nodes > 1 else "c10d",
+            rdzv_endpoint=meeting if nodes > 1 else f"{address}:0",
+            rdzv_configs={"rank": node} if nodes > 1 else {},
+            # else torch publishes this machine's name, which need not have an address
+            local_addr=address,
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            # of these the agent would end the processes itself, within 30 seconds
+            signals_to_handle="SIGQUIT",
+        )
         try:
             elastic_launch(config, sys.executable)("-m", module, *arguments)
         except ChildFailedError as fault:
