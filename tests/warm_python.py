@@ -33,18 +33,19 @@ def main() -> None:
     }
     server = socket.socket(socket.AF_UNIX)
     server.connect(path)
-    for number in PASSED_ON:
-        signal.signal(number, lambda number, _: server.send(bytes([number])))
     body = json.dumps(asked).encode()
     socket.send_fds(server, [len(body).to_bytes(8)], [0, 1, 2])
     server.sendall(body)
+    for number in PASSED_ON:
+        signal.signal(number, lambda number, _: server.send(bytes([number])))
     answer = b""
     while part := server.recv(64):
         answer += part
     lines = answer.split()
     status = int(lines[1]) if len(lines) == 2 else -signal.SIGKILL
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        if -status in PASSED_ON:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)
 

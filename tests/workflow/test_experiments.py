@@ -50,6 +50,7 @@ class Planner:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.looked_at: set[str] = set()
         folder.mkdir()
         for part in (*PARTS, "experiments"):
             (folder / part).symlink_to(REPOSITORY / part)
@@ -109,10 +110,14 @@ class Planner:
 
     def look_at_the_data(self, experiment: str | None = None) -> None:
         """Run the checkpoint, after which all jobs are known; it needs no GPU."""
+        if experiment in self.looked_at:
+            return
         own = ("cityscapes", "ade20k", "coco_stuff10k")
         name = "cityscapes" if experiment == "ascend" else experiment
         target = f"data/{name if name in own else 'streets'}-labels/dataset.json"
         self.snakemake((experiment,) if experiment else (), "--", target)
+        if experiment in own:  # the others share a data set, which each looks at in its own way
+            self.looked_at.add(experiment)
 
     def jobs(
         self,
