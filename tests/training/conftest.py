@@ -64,7 +64,7 @@ CONFIG: dict[str, Any] = {
         "fixed_loss_scale": None,
         "fast_gelu": False,
     },
-    "loader": {"workers": 1},
+    "loader": {"workers": 0},
     "evaluation": {"scale": [64, 32], "sliding_window": None},
     "performance": {
         "iterations": 5,
@@ -80,8 +80,9 @@ FAULT_TOLERANCE: dict[str, Any] = {
     "keep_checkpoints": 2,
     "stall_minutes": 5,
 }
+WITH_LOADERS: dict[str, Any] = {"loader": {"workers": 1}}
 # long enough to be interrupted, with four evaluations
-LONG: dict[str, Any] = {"iterations": 14, "evaluate_every": 4}
+LONG: dict[str, Any] = {"iterations": 14, "evaluate_every": 4, "parts": WITH_LOADERS}
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import Trainer
+from .conftest import WITH_LOADERS, Trainer
 
-DETERMINISTIC = {"numerics": {"deterministic": True}}
+DETERMINISTIC = {"numerics": {"deterministic": True}, **WITH_LOADERS}
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("npu", marks=pytest.mark.slow)])

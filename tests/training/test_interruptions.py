@@ -16,7 +16,7 @@ import pytest
 
 from semask.base.errors import INTERRUPTED
 
-from .conftest import LONG, Trainer, finish
+from .conftest import LONG, WITH_LOADERS, Trainer, finish
 
 Trainers = Callable[[str], Trainer]
 
@@ -282,7 +282,7 @@ def test_another_recipe_forgets_a_complete_run(trainer: Trainers) -> None:
 
 def test_a_performance_run_starts_anew(trainer: Trainers) -> None:
     run = trainer("a")
-    long = {"performance": {"iterations": 400}}
+    long = {"performance": {"iterations": 400}, **WITH_LOADERS}
     started = run.start(mode="performance", parts=long)
     run.wait_for(started, lambda: run.reached(1))
     started.send_signal(signal.SIGTERM)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from safetensors import safe_open
 
-from .conftest import Trainer
+from .conftest import WITH_LOADERS, Trainer
 
 
 def test_a_full_run(trainer: Callable[[str], Trainer]) -> None:
     run = trainer("a")
-    printed = run.run()
+    printed = run.run(parts=WITH_LOADERS)
     assert printed == ""  # no progress line where there is no terminal
     record, lines = run.record(), run.lines()
     evaluations = {x["iteration"]: x["evaluation"]["miou"] for x in lines if "evaluation" in x}
