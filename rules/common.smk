@@ -5,6 +5,7 @@ What the rules ask of the config is answered by semask.workflow.plan.
 
 import json
 import os
+import re
 import sys
 from functools import wraps
 from pathlib import Path

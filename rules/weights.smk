@@ -11,7 +11,7 @@ rule weights:
     log:
         f"{WEIGHTS}/logs/{{file}}.log",
     wildcard_constraints:
-        file=PLAN.weights_pattern(),
+        file="|".join(map(re.escape, PLAN.weights)),
     # nodes of a cluster often have no network
     localrule: True
     conda:

@@ -4,8 +4,7 @@ Nothing here knows Snakemake; `rules/common.smk` gives the answers to it.
 """
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,6 @@ Config = Mapping[str, Any]
 # parts of the config that training reads as they are
 _TRAINING = ("experiment", "training", "numerics", "execution", "port_faults", "loader",
              "performance")  # fmt: skip
-_LISTED = 4  # of the published weights, in a message
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,6 @@ class Plan:
     def dataset(self) -> sets.DataSet:
         return sets.load(self.config["dataset"]["name"])
 
-    # runs
-
     def row(self, device: str, processes: str | int) -> Config:
         """The config's row of a device and a number of processes.
 
@@ -109,8 +105,6 @@ class Plan:
         largest = max([1, *several["ratios"]]) if several else 1
         each = 1000 + images * (1000 * largest**2 + (1300 if several else 0))
         return int(processes * each)
-
-    # what a stage reads of the config
 
     def dataset_config(self) -> str:
         """What making or looking at the data set reads, as JSON."""
@@ -196,11 +190,9 @@ class Plan:
         if not Path(given).is_file():
             raise InputError(
                 f"config: model.pretrained: {given}: no such file, and not a name in "
-                f"published/weights.csv, which has {', '.join([*self.weights][:_LISTED])}, ..."
+                f"published/weights.csv, which has {', '.join([*self.weights][:4])}, ..."
             )
         return given, False
-
-    # bundles
 
     def bundled(self) -> list[str]:
         """What goes into a bundle: the records and logs of all rows; their weights if asked."""
@@ -233,8 +225,6 @@ class Plan:
     def bundle_outline(self, name: str) -> str:
         """What tells a bundle from others; nothing that a command is given."""
         return outline(Path(self.bundle(name)))
-
-    # released checkpoints
 
     def released(self) -> Config:
         """How released checkpoints are scored.
@@ -297,20 +287,12 @@ class Plan:
             InputError: it has none.
         """
         self.released()
-        return [f"{self.released_folder}/{name}.json" for name in _variants(self.layers)]
+        variants = {name: None for layer in self.layers for name in layer.get("variants") or {}}
+        return [f"{self.released_folder}/{name}.json" for name in variants]
 
     def weights_source(self, file: str) -> str:
         """Where published weights are and what is known of them, as JSON."""
         return json.dumps(asdict(self.weights[file]))
-
-    def weights_pattern(self) -> str:
-        """Regular expression of the names of published weights."""
-        return "|".join(map(re.escape, self.weights))
-
-
-def _variants(layers: Sequence[Config]) -> Iterator[str]:
-    """Names of the variants, each once, in the layers' order."""
-    yield from {name: None for layer in layers for name in layer.get("variants") or {}}
 
 
 def model_of(config: Config) -> dict[str, Any]:
