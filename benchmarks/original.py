@@ -56,7 +56,8 @@ class OriginalModel(nn.Module):
         x = patches.norm(x.flatten(2).transpose(1, 2))
         features, maps = [], []
         for i, stage in enumerate(backbone.layers):
-            mask = _mask(height, width, stage.window, stage.window // 2, x)
+            window = stage.blocks[0].window
+            mask = _mask(height, width, window, window // 2, x)
             for block in stage.blocks:
                 x = _block(block, x, height, width, mask)
             x, scores = _semantic(stage.semantic_layer, x, height, width)
