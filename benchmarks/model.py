@@ -9,10 +9,10 @@ from torch import nn
 from benchmarks import pairing
 from benchmarks.original import OriginalModel
 from benchmarks.pairing import Case
+from semask.base import compat  # noqa: F401  (before timm)
 from semask.model import (
     SeMaskFPN,
     build,
-    compat,  # noqa: F401  (before timm)
 )
 from semask.model.compiling import compile_for_scoring
 
