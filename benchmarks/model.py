@@ -10,10 +10,7 @@ from benchmarks import pairing
 from benchmarks.original import OriginalModel
 from benchmarks.pairing import Case
 from semask.base import compat  # noqa: F401  (before timm)
-from semask.model import (
-    SeMaskFPN,
-    build,
-)
+from semask.model import SeMaskFPN, build
 from semask.model.compiling import compile_for_scoring
 
 import timm  # isort: skip
