@@ -1,5 +1,6 @@
 """One batch on any number of processes, in any number of passes, trains the same."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def start(processes: int) -> dict[str, Any]:
     if processes > 1:
         supervisor = "semask.workflow.supervise"
         script = ["-m", supervisor, str(processes), "0", "1", "-", "without_dropout"]
-    environment = {"PYTHONPATH": str(Path(__file__).parent)}
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(path)}
     return {"script": script, "environment": environment, "processes": processes, **EQUAL}
 
 
