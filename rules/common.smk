@@ -15,12 +15,13 @@ from snakemake.settings.types import DeploymentMethod
 
 from semask.base.errors import InputError
 from semask.base.provenance import source_digest
+from semask.config.recipe import model_of
 from semask.data import sets
 from semask.devices.slurm import share
 from semask.report.sections import CAPTIONS, PLOTS
 from semask.training import workdir
 from semask.workflow import head, results, view
-from semask.workflow.plan import Plan, model_of
+from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment, words
 
 QUIET = {str(about) for about in workflow.output_settings.quiet or ()}

@@ -21,7 +21,7 @@ from semask.comparison.cost import (
     training_memory,
 )
 from semask.config.checks import check_config
-from semask.config.layers import assemble, read_layer
+from semask.config.layers import assemble, read_layer, variant_names
 from semask.config.recipe import build_settings
 from semask.model.facts import markdown
 from semask.workflow import guard
@@ -84,7 +84,7 @@ def configs_of(stack: Sequence[Path], variant: str | None) -> Iterator[dict[str,
         InputError: a file cannot be read, or what it says is wrong.
     """
     layers = [read_layer(path) for path in (_REPOSITORY / "config.yaml", *stack)]
-    names = {name: None for layer in layers for name in layer.get("variants") or {}}
+    names: list[str | None] = [*variant_names(layers)]
     for name in [variant] if variant is not None and names else names or [None]:
         config = assemble(layers, name)
         check_config(config, _REPOSITORY / "schemas" / "config.schema.yaml")

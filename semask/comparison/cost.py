@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from semask.base.errors import InputError
 from semask.base.records import read_record
-from semask.config.recipe import Recipe, SlidingWindow, build_settings, resolve
+from semask.config.recipe import Recipe, SlidingWindow, build_settings, model_of, resolve
 from semask.data import sets
 from semask.data.loading import SINGLE_SCALE, View, multi_scale_views
 from semask.data.manifest import read_manifest
@@ -180,8 +180,7 @@ def recipe_of(config: Mapping[str, Any], row: Mapping[str, Any], mode: str) -> R
         InputError: the row's processes cannot share the batch; the data set's size is not known.
     """
     images, name = _images(config, "train"), config["dataset"]["name"]
-    model = {key: value for key, value in config["model"].items() if key != "pretrained"}
-    settings = {**config, "dataset": name, "model": model}
+    settings = {**config, "dataset": name, "model": model_of(config)}
     return resolve(settings, mode=mode, processes=row["processes"], training_images=images)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from semask.base.errors import InputError
 from semask.base.schema_faults import first_fault
-from semask.config.layers import assemble
+from semask.config.layers import assemble, variant_names
 from semask.data import sets
 
 
@@ -22,8 +22,7 @@ def check_all(layers: Sequence[Mapping[str, Any]], schema_file: Path) -> dict[st
     """
     config = assemble(layers)
     check_config(config, schema_file)
-    names = {name: None for layer in layers for name in layer.get("variants") or {}}
-    for name in names:
+    for name in variant_names(layers):
         try:
             check_config(assemble(layers, name), schema_file)
         except InputError as fault:

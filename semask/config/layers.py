@@ -123,6 +123,11 @@ def _check_variants(layer: Mapping[str, Any]) -> None:
             raise InputError(f"config: variants.{name}: {keys!r} is not a mapping of keys")
 
 
+def variant_names(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the variants of all layers, each once, in the order in which they come."""
+    return [*{name: None for layer in layers for name in layer.get("variants") or {}}]
+
+
 def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of Snakemake's --config, with numbers and truth values in braces made such.
 

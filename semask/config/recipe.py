@@ -121,9 +121,14 @@ class Recipe:
         return digest_of(self.as_dict())
 
 
+def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's settings of a config or a recipe, less the weights that training starts from."""
+    return {key: value for key, value in settings["model"].items() if key != "pretrained"}
+
+
 def build_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What `semask.model.build` is to be given for a recipe in the form that records hold."""
-    settings = {key: value for key, value in recipe["model"].items() if key != "pretrained"}
+    settings = model_of(recipe)
     faults = recipe["port_faults"]
     if faults["drop_path_never_fires"]:
         settings["drop_path"] = 0.0

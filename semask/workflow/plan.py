@@ -14,7 +14,8 @@ from semask.base.errors import InputError
 from semask.comparison.bundle import outline
 from semask.comparison.published import read_sources
 from semask.config.checks import check_all
-from semask.config.layers import assemble
+from semask.config.layers import assemble, variant_names
+from semask.config.recipe import model_of
 from semask.data import sets
 from semask.fetching.fetch import Source
 
@@ -287,14 +288,8 @@ class Plan:
             InputError: it has none.
         """
         self.released()
-        variants = {name: None for layer in self.layers for name in layer.get("variants") or {}}
-        return [f"{self.released_folder}/{name}.json" for name in variants]
+        return [f"{self.released_folder}/{name}.json" for name in variant_names(self.layers)]
 
     def weights_source(self, file: str) -> str:
         """Where published weights are and what is known of them, as JSON."""
         return json.dumps(asdict(self.weights[file]))
-
-
-def model_of(config: Config) -> dict[str, Any]:
-    """The model's settings, less the weights that its training starts from."""
-    return {key: value for key, value in config["model"].items() if key != "pretrained"}
