@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.variant, arguments.crop, arguments.batches = "nano", 64, [2]
-    numerics = Numerics("exact", False, False, False)
+    numerics = Numerics("exact", False, False, False, False)
     try:
         device = setup.set_up(arguments.device, arguments.threads, numerics)
     except InputError as fault:

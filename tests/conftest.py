@@ -173,6 +173,7 @@ def recipe(**training: Any) -> dict[str, Any]:
             "reduced_matmul": False,
             "reduced_convolution": False,
             "deterministic": False,
+            "shared_chance": False,
         },
         "port_faults": {"drop_path_never_fires": False, "fast_gelu": False},
         "evaluation": {"scale": [2048, 1024], "sliding_window": None},

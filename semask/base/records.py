@@ -21,7 +21,7 @@ import jsonschema
 from semask.base.errors import InputError
 from semask.base.files import digest_of, read_json, sha256, write_atomically
 
-SCHEMA = 3
+SCHEMA = 4
 
 SAME_RUN = ("row", "mode", "seed", "recipe", "weights_digest")
 """What the records of one run share."""
@@ -36,6 +36,7 @@ _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
 _PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _SWITCH = {"type": "boolean"}
+_NUMERICS = ("reduced_matmul", "reduced_convolution", "deterministic", "shared_chance")
 
 
 def object_of(optional: Mapping[str, Any] | None = None, /, **required: Any) -> dict[str, Any]:
@@ -92,7 +93,7 @@ _RECIPE = object_of(
     ),
     numerics=object_of(
         gelu=TEXT,
-        **dict.fromkeys(("reduced_matmul", "reduced_convolution", "deterministic"), _SWITCH),
+        **dict.fromkeys(_NUMERICS, _SWITCH),
     ),
     port_faults=object_of(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
     evaluation=object_of(scale=_SIZE, sliding_window=_or_null(object_of(size=_SIZE, stride=_SIZE))),

@@ -58,13 +58,15 @@ class Numerics:
     """What devices could compute in several ways.
 
     `reduced_matmul` and `reduced_convolution` allow fp32 products of fewer bits (TF32 on GPU, HF32
-    on NPU; a CPU has none).
+    on NPU; a CPU has none). With `shared_chance` what is random in the forward pass is drawn on
+    the host, the same for every device and any number of processes.
     """
 
     gelu: str
     reduced_matmul: bool
     reduced_convolution: bool
     deterministic: bool
+    shared_chance: bool
 
 
 @dataclass(frozen=True)

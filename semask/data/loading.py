@@ -150,12 +150,17 @@ def training_batches(
     Each iteration's global batch is shared by the processes, and each share is taken in so many
     passes; sizes differ by one image at most where they cannot be equal.
     """
-    share = _parts(global_batch, world_size)[rank]
-    shares = [share[part.start : part.stop] for part in _parts(len(share), passes)]
+    own = shares(global_batch, rank, world_size, passes)
     places = (
-        [iteration * global_batch + k for k in part] for iteration in iterations for part in shares
+        [iteration * global_batch + k for k in part] for iteration in iterations for part in own
     )
     return loaded(samples, workers=workers, ahead=4, batch_sampler=places, pin_memory=pin_memory)
+
+
+def shares(global_batch: int, rank: int, world_size: int, passes: int) -> list[range]:
+    """Which of an iteration's samples a process takes through the network in each of its passes."""
+    share = _parts(global_batch, world_size)[rank]
+    return [share[part.start : part.stop] for part in _parts(len(share), passes)]
 
 
 def _parts(length: int, count: int) -> list[range]:

@@ -52,7 +52,7 @@ def set_up(
         require(device, local_rank() + 1, f"process {local_rank()}")
         chosen = torch.device(backend.type, local_rank())
         torch.accelerator.set_device_index(local_rank())
-    _apply(numerics, device)
+    apply_numerics(numerics, device)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         dist.init_process_group(
             backend.collectives,
@@ -75,7 +75,8 @@ def _host() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
-def _apply(numerics: Numerics, device: str) -> None:
+def apply_numerics(numerics: Numerics, device: str) -> None:
+    """Set how this process computes from now on."""
     torch.use_deterministic_algorithms(numerics.deterministic)
     if device == "gpu":
         cuda: Any = torch.backends.cuda

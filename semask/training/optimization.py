@@ -3,7 +3,8 @@
 from torch import nn
 from torch.optim import AdamW
 
-_BETAS = (0.9, 0.999)
+BETAS = (0.9, 0.999)
+EPS = 1e-8
 _NO_DECAY = ("norm", "relative_position_bias_table")
 
 
@@ -18,6 +19,11 @@ def learning_rate(
     if iteration < warmup_iterations:
         rate *= 1 - (1 - iteration / warmup_iterations) * (1 - warmup_ratio)
     return rate
+
+
+def decays(name: str, decay_everything: bool = False) -> bool:
+    """Whether a parameter decays: not where its name has `norm` or that of a bias table in it."""
+    return decay_everything or not any(part in name for part in _NO_DECAY)
 
 
 def build_optimizer(
@@ -38,10 +44,11 @@ def build_optimizer(
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        spare = not decay_everything and any(part in name for part in _NO_DECAY)
-        (spared if spare else decayed).append(parameter)
+        (decayed if decays(name, decay_everything) else spared).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=learning_rate, betas=_BETAS, weight_decay=weight_decay, fused=fused)
+    return AdamW(
+        groups, lr=learning_rate, betas=BETAS, eps=EPS, weight_decay=weight_decay, fused=fused
+    )

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from semask.config.recipe import build_settings
 from semask.data.inputs import network_input
-from semask.data.loading import Batch
+from semask.data.loading import Batch, shares
 from semask.devices import computing, distributed, progress
+from semask.devices.shared_chance import SharedChance
 from semask.evaluation.weight_files import load_weights
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training
@@ -102,7 +103,7 @@ class Stepper:
             group["lr"] = rate
         progress.mark("waiting for data", iteration)
         self.optimizer.zero_grad(set_to_none=True)
-        waited, figures = self._gradients(batches)
+        waited, figures = self._gradients(iteration, batches)
         progress.mark("taking a step")
         self._stepped.clear()
         self.scaler.step(self.optimizer)
@@ -111,7 +112,7 @@ class Stepper:
             self._note_communication(self._ddp, iteration)
         return Step(iteration, rate, waited, figures, skipped=not self._stepped)
 
-    def _gradients(self, batches: Iterator[Batch]) -> tuple[float, torch.Tensor]:
+    def _gradients(self, iteration: int, batches: Iterator[Batch]) -> tuple[float, torch.Tensor]:
         """Leaves the gradients of one iteration's batch at the parameters, scaled by `scaler`.
 
         Returns:
@@ -121,7 +122,13 @@ class Stepper:
         settings, device = self._run.recipe.training, self._device
         replica: nn.Module = self.model if self._ddp is None else self._ddp
         waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
-        for part in range(1, settings.accumulation + 1):
+        shared = shares(
+            settings.global_batch,
+            distributed.rank(),
+            distributed.world_size(),
+            settings.accumulation,
+        )
+        for part, samples in enumerate(shared, start=1):
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
@@ -133,7 +140,10 @@ class Stepper:
             last = part == settings.accumulation
             # before the last pass gradients are added up, not yet averaged over the processes
             with nullcontext() if last or self._ddp is None else self._ddp.no_sync():
-                with computing.autocast(device, settings.precision):
+                with (
+                    self._chance(iteration, samples),
+                    computing.autocast(device, settings.precision),
+                ):
                     main, semantic = replica(images)
                 losses = self._losses_of(main, semantic, labels, settings.hard_pixels)
                 loss = losses.total * (weight * (self._fixed_scale or 1.0))
@@ -144,6 +154,12 @@ class Stepper:
                 if parameter.grad is not None:
                     parameter.grad /= self._fixed_scale
         return waited, figures
+
+    def _chance(self, iteration: int, samples: Sequence[int]) -> AbstractContextManager[Any]:
+        """Context of a pass: what it draws at random comes from the device, or from everywhere."""
+        if not self._run.recipe.numerics.shared_chance:
+            return nullcontext()
+        return SharedChance(self._run.seed, iteration, samples)
 
     def _note_communication(self, ddp: DistributedDataParallel, iteration: int) -> None:
         """Note what DDP has last timed: exchanging gradients, less what computing went on beside.

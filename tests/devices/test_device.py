@@ -17,7 +17,13 @@ from semask.devices.timeline import Timeline
 
 from ..warm import run_script
 
-PLAIN = Numerics(gelu="exact", reduced_matmul=False, reduced_convolution=False, deterministic=False)
+PLAIN = Numerics(
+    gelu="exact",
+    reduced_matmul=False,
+    reduced_convolution=False,
+    deterministic=False,
+    shared_chance=False,
+)
 
 
 def test_the_cpu_is_always_there_and_may_be_shared() -> None:
@@ -156,7 +162,7 @@ def test_a_torch_npu_that_cannot_be_loaded(tmp_path: Path) -> None:
     program = (
         "from semask.config.recipe import Numerics\n"
         "from semask.devices import presence, setup\n"
-        "setup.set_up('cpu', 1, Numerics('exact', False, False, False))\n"
+        "setup.set_up('cpu', 1, Numerics('exact', False, False, False, False))\n"
         "from semask.base.errors import InputError\n"
         "try: presence.require('npu', 1, 'rows: npu-1p')\n"
         "except InputError as fault: print(fault)\n"

@@ -18,7 +18,7 @@ from semask.model import build
 HEIGHT, WIDTH, CLASSES = 1024, 2048, 150
 
 variant, attention, *ratios = sys.argv[1:]
-device = setup.set_up("cpu", 1, Numerics("exact", False, False, False))
+device = setup.set_up("cpu", 1, Numerics("exact", False, False, False, False))
 kinds = ("windowed", "windowed", attention, attention)
 model = build(variant, CLASSES, semantic_attention=kinds)
 computing.place(model, device)

@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
     "row": {"device": "cpu", "processes": 1, "threads": 1},
     "model": MODEL,
     "numerics": {"gelu": "exact", "reduced_matmul": False, "reduced_convolution": False,
-                 "deterministic": False},
+                 "deterministic": False, "shared_chance": False},
     "evaluation": {
         "scale": [64, 32],
         "sliding_window": None,

@@ -56,6 +56,7 @@ CONFIG: dict[str, Any] = {
         "reduced_matmul": False,
         "reduced_convolution": False,
         "deterministic": False,
+        "shared_chance": False,
     },
     "execution": {"compile": [], "fused_attention": [], "checkpointing": []},
     "port_faults": {

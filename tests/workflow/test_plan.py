@@ -124,7 +124,7 @@ def test_the_operators_of_an_npu_alone_are_forbidden_to_fall_back() -> None:
 
 
 def test_a_record_is_no_layer() -> None:
-    record = {"schema": 3, "kind": "train", "digest": "0"}
+    record = {"schema": 4, "kind": "train", "digest": "0"}
     with pytest.raises(InputError, match=r"train.json: a record, .* put -- before targets"):
         layers_of([(Path("config.yaml"), {}), (Path("train.json"), record)], {})
     assert layers_of([(Path("a"), {"b": 1})], {"dataset": {"download": "true"}}) == [

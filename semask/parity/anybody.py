@@ -1,0 +1,156 @@
+"""The looks at somebody's own model: any module, the shapes of its inputs, and a loss."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from semask.base.errors import InputError
+from semask.devices import computing
+from semask.parity import chance, looks, reference
+from semask.parity.calls import is_floating
+from semask.parity.isolated import Place
+from semask.parity.looks import Keep
+
+
+def named(name: str, option: str) -> Any:
+    """What `package.module:function` names.
+
+    Raises:
+        InputError: there is no such thing.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ImportError as fault:
+        raise InputError(
+            f"{option} {name}: {fault}; give package.module:function, with the package's folder "
+            "on PYTHONPATH"
+        ) from fault
+    except (AttributeError, ValueError) as fault:
+        raise InputError(
+            f"{option} {name}: {module} has no {attribute or 'function given'}; give "
+            "package.module:function"
+        ) from fault
+
+
+def made(factory: Callable[[], Any], name: str, seed: int) -> nn.Module:
+    """A model in float64 on the CPU, in training mode.
+
+    Raises:
+        InputError: the factory fails or returns something else.
+    """
+    torch.manual_seed(seed)
+    try:
+        model = factory()
+    except Exception as fault:  # it is somebody's code
+        raise InputError(f"--model {name}: {type(fault).__name__}: {fault}") from fault
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"--model {name}: returned {type(model).__name__}, not a torch.nn.Module; give a "
+            "function without arguments that returns the model"
+        )
+    return model.cpu().double().train()
+
+
+def inner_product(seed: int) -> Callable[[Any], Tensor]:
+    """A loss for any model: its outputs times numbers that are the same everywhere."""
+
+    def loss(outputs: Any) -> Tensor:
+        rng = np.random.default_rng([3, seed])
+        total: Any = 0.0
+        for leaf in tree_leaves(outputs):
+            if is_floating(leaf):
+                by = torch.from_numpy(rng.standard_normal(tuple(leaf.shape)) / leaf.numel() ** 0.5)
+                wide = torch.promote_types(leaf.dtype, torch.float32)
+                total = total + (leaf.to(wide) * by.to(leaf.device, wide)).sum()
+        return total
+
+    return loss
+
+
+def look_at_model(
+    model: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    device: torch.device,
+    *,
+    loss: Callable[[Any], Tensor] | None = None,
+    precision: str = "fp32",
+    seed: int = 0,
+    keep: Keep,
+    sabotage: Callable[[nn.Module], None] = lambda model: None,
+) -> None:
+    """Run the looks at modules, the whole and chance.
+
+    Args:
+        model: float64 on the CPU; in training mode, or whatever mode is to be shown.
+        shapes: of the inputs, which are numbers in -2 … 2.
+        device: what is looked at.
+        loss: of the model's outputs; None takes their product with seeded numbers.
+        precision: fp32, bf16 or fp16 (autocast).
+        seed: of inputs and moves.
+        keep: takes the name of a look and what it found.
+        sabotage: changes the device's model: for tests of what the looks find.
+
+    Raises:
+        InputError: the model cannot take such inputs, or returns no tensor.
+    """
+    on_device = deepcopy(model).float()
+    computing.place(on_device, device)
+    sabotage(on_device)
+
+    def inputs_of(number: int) -> Any:
+        given = [reference.images(shape, number + i) for i, shape in enumerate(shapes)]
+        judged = loss or inner_product(number)
+
+        def run_on(where: torch.device) -> Callable[[nn.Module], Tensor]:
+            def run(module: nn.Module) -> Tensor:
+                kind = next((p.dtype for p in module.parameters()), torch.float32)
+                return judged(module(*[x.to(where, kind) for x in given]))
+
+            return run
+
+        return run_on(torch.device("cpu")), run_on(device), given
+
+    _try(deepcopy(model), inputs_of(seed)[0], shapes)
+    place = Place(on_device, device, torch.float32, precision)
+    looks.part(
+        "modules",
+        keep,
+        lambda: looks.modules_and_whole(
+            model, place, inputs_of, floor_of=precision, seed=seed, twice=True
+        ),
+    )
+
+    def look_at_chance() -> dict[str, Any]:
+        on_cpu, there, _ = inputs_of(seed)
+        expected = chance.draw(deepcopy(model).float(), on_cpu, times=1)[0]
+        return looks.chance_found(chance.look(expected, chance.draw(on_device, there)))
+
+    looks.part("chance", keep, look_at_chance)
+
+
+def _try(
+    model: nn.Module, run: Callable[[nn.Module], Tensor], shapes: Sequence[tuple[int, ...]]
+) -> None:
+    """Raises InputError where the model cannot be run on the CPU, so that no device is blamed."""
+    given = ", ".join("x".join(map(str, shape)) for shape in shapes)
+    try:
+        with torch.no_grad():
+            found = run(model)
+    except Exception as fault:  # it is somebody's code
+        reason = str(fault).splitlines()[0] if str(fault) else ""
+        raise InputError(
+            f"--input {given}: the model cannot take it on the CPU ({type(fault).__name__}: "
+            f"{reason})"
+        ) from fault
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        raise InputError(
+            "--model: it returned no tensor of floating numbers that a loss can be made of; give "
+            "one that does, or --loss package.module:function"
+        )

@@ -1,0 +1,118 @@
+"""The look at chance: does a device's own generator drop what it is asked to, as often as asked?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semask.devices.shared_chance import Counted
+
+# probability that an honest generator is accused, over all sites and questions
+FALSE_ALARM = 1e-6
+DRAWS = 8
+
+
+@dataclass(frozen=True)
+class Site:
+    """One use of a random function in the forward pass.
+
+    Attributes:
+        function: of torch.
+        kept: the probability to be kept that it is asked for.
+        seen: how often elements were kept.
+        drawn: how many there were.
+        fault: what is wrong; None where nothing is.
+    """
+
+    function: str
+    kept: float
+    seen: float
+    drawn: int
+    fault: str | None
+
+
+Drawn = list[tuple[str, float, Tensor]]
+
+
+@torch.no_grad()
+def draw(model: nn.Module, run: Callable[[nn.Module], Any], times: int = DRAWS) -> list[Drawn]:
+    """What the sites of a model draw in some forward passes; buffers are left as they were.
+
+    Args:
+        model: in training mode.
+        run: calls it.
+        times: passes.
+
+    Returns:
+        By pass, then by site: the function, the probability to be kept, and what was kept: bool
+        (samples, elements).
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    passes: list[Drawn] = []
+    for _ in range(times):
+        found: Drawn = []
+        with Counted(found):
+            run(model)
+        passes.append(found)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
+    return passes
+
+
+def look(expected: Drawn, passes: Sequence[Drawn]) -> list[Site]:
+    """Compare what a device drew with what the reference asks for.
+
+    Args:
+        expected: one pass of the reference, for its sites and their probabilities.
+        passes: of the device; several processes' one after the other.
+    """
+    asked = [(name, round(kept, 9)) for name, kept, _ in expected]
+    for found in passes:
+        sites = [(name, round(kept, 9)) for name, kept, _ in found]
+        if sites != asked:
+            first = next(
+                (i for i, (a, b) in enumerate(zip(sites, asked, strict=False)) if a != b),
+                min(len(sites), len(asked)),
+            )
+            is_, ought = (
+                f"{x[first][0]} that keeps {x[first][1]:g}" if first < len(x) else "nothing"
+                for x in (sites, asked)
+            )
+            return [Site(ought.split()[0], 0.0, 0.0, 0, f"site {first + 1}: {is_}, not {ought}")]
+    return [
+        _site(name, kept, torch.stack([found[i][2] for found in passes]), len(asked))
+        for i, (name, kept, _) in enumerate(expected)
+    ]
+
+
+def _site(name: str, kept: float, seen: Tensor, sites: int) -> Site:
+    """Judges draws (passes, samples, elements) of one site."""
+    differing = 2 * kept * (1 - kept)
+    samples = seen[:, : seen.shape[1] // 2 * 2]
+    passes = seen[: seen.shape[0] // 2 * 2]
+    questions = {
+        "is dropped more or less often": (seen, kept),
+        "is not independent between samples": (samples[:, ::2] != samples[:, 1::2], differing),
+        "is not independent between passes": (passes[::2] != passes[1::2], differing),
+    }
+    fault = None
+    for complaint, (outcome, probability) in questions.items():
+        if outcome.numel() and not _usual(
+            int(outcome.sum()), outcome.numel(), probability, sites * len(questions)
+        ):
+            fault = fault or complaint
+    return Site(name, kept, float(seen.float().mean()), seen.numel(), fault)
+
+
+def _usual(hits: int, trials: int, probability: float, questions: int) -> bool:
+    """Whether a count is one that happens; by Chernoff's bound, which errs on the side of yes."""
+    share = hits / trials
+    divergence = sum(
+        x * log(x / p) if p > 0 else float("inf")
+        for x, p in ((share, probability), (1 - share, 1 - probability))
+        if x > 0
+    )
+    return trials * divergence < log(2 * questions / FALSE_ALARM)

@@ -1,0 +1,159 @@
+"""All looks at a device: what each found is kept as soon as it is there."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semask.base.errors import InputError
+from semask.parity import chance, modules, reference
+from semask.parity.calls import Call, capture
+from semask.parity.isolated import Place, same_chance
+from semask.parity.propagated import Propagated, propagate
+
+Keep = Callable[[str, Any], None]
+Run = Callable[[nn.Module], Tensor]
+
+_INPUTS = 3
+"""A failure counts where it is there on so many inputs: a rectifier may lie at zero on one."""
+
+
+def modules_and_whole(
+    model: nn.Module,
+    device: Place,
+    inputs_of: Callable[[int], tuple[Run, Run, Sequence[Any]]],
+    *,
+    floor_of: str,
+    seed: int,
+    twice: bool = False,
+) -> dict[str, Any]:
+    """Look at every module by itself, and at the whole.
+
+    Args:
+        model: the reference, float64 on the CPU; its buffers are left as they were.
+        device: what is looked at.
+        inputs_of: for a seed, what calls a model on the CPU in float64 and returns the loss,
+            likewise on the device, and what goes in, for the fingerprint.
+        floor_of: key of `semask.parity.modules.FLOORS`.
+        seed: of the inputs, and of the honest computations' moves.
+        twice: compute on the device twice and say whether bits are equal.
+
+    Returns:
+        `reference` (its fingerprint), `modules` (in the order of their end), `whole` (the
+        device's and an honest pass's), `failed` and `guilty` (names; None where none is).
+    """
+    calls, fingerprint, whole = _look_at_whole(model, device, inputs_of(seed))
+    order = [call.name for call in calls]
+    parts = {call.name: [part.name for part in call.parts] for call in calls}
+    looks = list(modules.look(calls, model, device, whole["device"].kinds, floor_of, seed, twice))
+    failed = {each.name for each in looks if each.status == "failed"}
+    for other in range(1, _INPUTS):
+        if not failed:
+            break
+        failed &= _failing_again(model, device, inputs_of(seed + other), floor_of, seed, failed)
+    # a module that fails on one input and not on another is to be looked at, by people
+    looks = [
+        each
+        if each.status != "failed" or each.name in failed
+        else modules.ModuleLook(**{**vars(each), "status": "looked at"})
+        for each in looks
+    ]
+    guilty = [name for name in order if name in failed and not failed & {*_below(name, parts)}]
+    return {
+        "reference": fingerprint,
+        "modules": [each.as_dict() for each in looks],
+        "whole": {name: _as_dict(pass_) for name, pass_ in whole.items()},
+        "failed": [name for name in order if name in failed],
+        "guilty": guilty[0] if guilty else None,
+    }
+
+
+def _look_at_whole(
+    model: nn.Module, device: Place, given: tuple[Run, Run, Sequence[Any]]
+) -> tuple[list[Call], dict[str, Any], dict[str, Propagated]]:
+    on_cpu, on_device, inputs = given
+    with _left_as_it_was(model):
+        with same_chance():
+            calls, loss = capture(model, on_cpu)
+        fingerprint = reference.fingerprint(model, inputs, calls, loss)
+        gradients = {
+            name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
+        }
+    whole = {"device": propagate(calls, gradients, device, on_device)}
+    honest = Place(modules.float32_copy(model), torch.device("cpu"), precision=device.precision)
+    whole["honest"] = propagate(calls, gradients, honest, on_cpu)
+    return calls, fingerprint, whole
+
+
+def _failing_again(
+    model: nn.Module,
+    device: Place,
+    given: tuple[Run, Run, Sequence[Any]],
+    floor_of: str,
+    seed: int,
+    failed: set[str],
+) -> set[str]:
+    calls, _, whole = _look_at_whole(model, device, given)
+    again = modules.look(
+        calls, model, device, whole["device"].kinds, floor_of, seed,
+        only=lambda call: call.name in failed,
+    )  # fmt: skip
+    return {each.name for each in again if each.status == "failed"}
+
+
+def _below(name: str, parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for part in parts[name]:
+        yield part
+        yield from _below(part, parts)
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(before[name])
+
+
+def _as_dict(found: Propagated) -> dict[str, Any]:
+    return {
+        "loss": found.loss,
+        "gradient": found.gradient,
+        "outputs": found.outputs,
+        "gradients": found.gradients,
+    }
+
+
+def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
+    """Run one look; one that fails half-way is kept with its reason, and the next is run.
+
+    Args:
+        name: under which `keep` gets what was found.
+        keep: takes the name and the finding.
+        look: runs it.
+    """
+    begun = time.perf_counter()
+    try:
+        found = look()
+    except InputError:
+        raise
+    except (RuntimeError, NotImplementedError, torch.OutOfMemoryError) as fault:
+        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        keep(name, {"not_run": f"{type(fault).__name__}: {reason}"})
+        return None
+    keep(name, {**found, "seconds": time.perf_counter() - begun})
+    return found
+
+
+def chance_found(sites: Sequence[chance.Site]) -> dict[str, Any]:
+    """A look at chance as plain values."""
+    faults = [f"site {i}: {s.function} {s.fault}" for i, s in enumerate(sites, 1) if s.fault]
+    return {"sites": [asdict(site) for site in sites], "faults": faults}

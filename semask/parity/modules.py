@@ -1,0 +1,244 @@
+"""The look at modules: each call by itself, on the device and in float64, against a yardstick.
+
+An error alone says little: how far honest arithmetic is off depends on the numbers. So errors are
+measured in those of honest computations of the same call on this machine's CPU (the yardstick).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semask.parity.calls import Call
+from semask.parity.isolated import Given, Kinds, NotTheSameCallsError, Place, run
+
+PASSED, LOOKED_AT = 4.0, 10.0
+"""Ratios: up to the first a quantity passes, up to the second it is to be looked at."""
+
+# Below these an error is that of the format. A 3x3 convolution by Winograd's algorithm, which GPUs
+# choose, is honestly at 1 to 2.4e-6 where a direct one is at 2e-7.
+FLOORS = {"fp32": 2e-7, "bf16": 2e-3, "fp16": 2.5e-4, "tf32": 2.5e-4}
+CONVOLUTION_FLOOR = 1e-6
+# What is smaller, beside the largest of its kind in the call, is zero by construction (the gradient
+# of keys' bias under a softmax over keys, the mean of what a norm has centred): its relative error
+# is noise.
+_ZERO = 1e-6
+_MAY_BE_ZERO = ("gradient", "buffer")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What of a call was compared: `error` relative to float64, the `yardstick`, their `ratio`.
+
+    The yardstick is None where the error is below the floor, so that none was needed.
+    """
+
+    name: str
+    error: float
+    yardstick: float | None
+    ratio: float
+
+
+@dataclass(frozen=True)
+class ModuleLook:
+    """What the look found of one call.
+
+    Attributes:
+        name: path of the module and which call.
+        path: of the module.
+        status: passed, looked at or failed.
+        worst: the quantity of the largest ratio; None where the calls differ.
+        fault: how the module's calls differ from the reference's; None where they do not.
+        bitwise: two runs gave equal bits; None where it was run once.
+    """
+
+    name: str
+    path: str
+    status: str
+    worst: Quantity | None
+    fault: str | None = None
+    bitwise: bool | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def look(
+    calls: Sequence[Call],
+    reference: nn.Module,
+    device: Place,
+    kinds: Kinds,
+    floor_of: str,
+    seed: int,
+    twice: bool = False,
+    only: Callable[[Call], bool] = lambda call: True,
+) -> Iterator[ModuleLook]:
+    """Compare every call, in the order in which they end; what is done with is let go.
+
+    Args:
+        calls: of the reference; a call's inputs and gradients are gone afterwards.
+        reference: float64 on the CPU.
+        device: what is looked at.
+        kinds: see `semask.parity.isolated.run`.
+        floor_of: key of `FLOORS`.
+        seed: of the honest computations' moves.
+        twice: run each call twice on the device and say whether bits are equal.
+        only: which calls are compared.
+    """
+    true = Place(reference, torch.device("cpu"), torch.float64)
+    honest: list[nn.Module] = []
+    given: dict[Call, list[Tensor | None]] = {}
+    for call in calls:
+        truth = run(call, true, given, kinds)
+        if only(call):
+            yield _compare(call, truth, true, device, given, kinds, floor_of, seed, twice, honest)
+        given[call] = [
+            None if (x := truth.get(f"gradient of input {i}")) is None else x.float()
+            for i in range(len(call.inputs))
+        ]
+        for part in call.parts:
+            given.pop(part, None)
+            part.inputs, part.outputs, part.gradients = [], [], []
+
+
+def _compare(
+    call: Call,
+    truth: Mapping[str, Tensor],
+    true: Place,
+    device: Place,
+    given: Given,
+    kinds: Kinds,
+    floor_of: str,
+    seed: int,
+    twice: bool,
+    honest: list[nn.Module],
+) -> ModuleLook:
+    try:
+        found = run(call, device, given, kinds)
+        bitwise = _equal(found, run(call, device, given, kinds)) if twice else None
+    except NotTheSameCallsError as fault:
+        return ModuleLook(call.name, call.path, "failed", None, str(fault))
+    if {*found} != {*truth}:
+        missing = sorted({*found} ^ {*truth})[0]
+        where = "the device" if missing in truth else "the reference"
+        return ModuleLook(call.name, call.path, "failed", None, f"{missing} is not on {where}")
+    errors = errors_of(found, truth)
+    floor = floor_for(true.model.get_submodule(call.path), floor_of)
+    yardsticks: dict[str, float] = {}
+    if max(errors.values(), default=0) > floor:
+        yardsticks = _yardsticks(call, truth, true, device, given, kinds, seed, honest)
+    quantities = []
+    for name, error in errors.items():
+        yardstick = yardsticks.get(name) if error > floor else None
+        ratio = error / max(yardstick or 0.0, floor)
+        quantities.append(Quantity(name, error, yardstick, ratio))
+    if not quantities:
+        return ModuleLook(call.name, call.path, "passed", None, None, bitwise)
+    worst = max(quantities, key=lambda quantity: quantity.ratio)
+    return ModuleLook(call.name, call.path, status_of(worst.ratio), worst, None, bitwise)
+
+
+def status_of(ratio: float) -> str:
+    """passed, looked at or failed; what is not a number fails."""
+    if ratio <= PASSED:
+        return "passed"
+    return "looked at" if ratio <= LOOKED_AT else "failed"
+
+
+def floor_for(module: nn.Module, floor_of: str) -> float:
+    """The error below which none is judged."""
+    kernels = [m.kernel_size for m in module.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+    if floor_of == "fp32" and any(max(kernel) >= 3 for kernel in kernels):
+        return CONVOLUTION_FLOOR
+    return FLOORS[floor_of]
+
+
+def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
+    """Relative errors in the 2-norm; infinite where something is not finite or should be zero."""
+    sizes = {name: float(x.double().norm()) for name, x in truth.items()}
+    largest = {
+        kind: max((size for name, size in sizes.items() if name.startswith(kind)), default=0.0)
+        for kind in _MAY_BE_ZERO
+    }
+    errors = {}
+    for name, expected in truth.items():
+        difference = float((found[name].double() - expected.double()).norm())
+        size = sizes[name]
+        for kind, most in largest.items():
+            if name.startswith(kind) and size < _ZERO * most:
+                size = most
+        if np.isnan(difference):
+            same = torch.equal(found[name].isfinite(), expected.isfinite())
+            difference = _among_finite(found[name], expected) if same else np.inf
+        errors[name] = difference / size if size else (0.0 if not difference else np.inf)
+    return errors
+
+
+def _among_finite(a: Tensor, b: Tensor) -> float:
+    finite = b.isfinite()
+    return float((a[finite] - b[finite]).norm())
+
+
+def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return {*a} == {*b} and all(torch.equal(x, b[name]) for name, x in a.items())
+
+
+def _yardsticks(
+    call: Call,
+    truth: Mapping[str, Tensor],
+    true: Place,
+    device: Place,
+    given: Given,
+    kinds: Kinds,
+    seed: int,
+    honest: list[nn.Module],
+) -> dict[str, float]:
+    """The largest error of each quantity among honest computations of the call on the CPU."""
+    if not honest:
+        honest.append(float32_copy(true.model))
+    place = Place(honest[0], torch.device("cpu"), torch.float32, device.precision)
+    largest: dict[str, float] = {}
+    for surroundings, moved in honest_ways(seed):
+        with surroundings():
+            found = run(call, place, given, kinds, moved)
+        for name, error in errors_of(found, truth).items():
+            if np.isfinite(error):
+                largest[name] = max(largest.get(name, 0.0), error)
+    return largest
+
+
+def float32_copy(reference: nn.Module) -> nn.Module:
+    """A model with the reference's weights, rounded to float32, on the CPU."""
+    import copy
+
+    return copy.deepcopy(reference).float()
+
+
+def honest_ways(
+    seed: int, moves: int = 3
+) -> Iterator[tuple[Callable[[], Any], np.random.Generator | None]]:
+    """Surroundings of an honest computation, and what moves its numbers within their rounding.
+
+    Rounding has many right answers: other orders of summation, other kernels, other last places.
+    """
+    threads = torch.get_num_threads()
+    yield lambda: _threads(1), None
+    yield lambda: _threads(max(threads, os.cpu_count() or 1)), None
+    yield lambda: torch.backends.mkldnn.flags(enabled=False), None
+    for i in range(moves):
+        yield lambda: _threads(threads), np.random.default_rng([seed, i])
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

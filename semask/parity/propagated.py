@@ -1,0 +1,118 @@
+"""The look at the whole: one forward and backward pass, and how far each module is off in it.
+
+Where does error enter, and does it grow along the depth as an honest computation's does? It judges
+nothing by itself: an error that came in early stands in everything after it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_leaves
+
+from semask.devices import computing
+from semask.parity.calls import LOSS_SCALE, Call, is_floating
+from semask.parity.isolated import Place, same_chance
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """What one pass found.
+
+    Attributes:
+        loss: of the batch.
+        outputs: relative error of each call's outputs, by its name, in the order of their end.
+        gradients: relative error of the loss's gradient by each parameter, by its name.
+        gradient: of all of them together.
+        kinds: dtypes of inputs and outputs by path and number of a call.
+    """
+
+    loss: float
+    outputs: dict[str, float]
+    gradients: dict[str, float]
+    gradient: float
+    kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]]
+
+
+def propagate(
+    calls: Sequence[Call],
+    gradients: Mapping[str, Tensor],
+    place: Place,
+    run: Callable[[nn.Module], Tensor],
+    whole: Callable[[str], bool] = lambda path: False,
+) -> Propagated:
+    """Take a model forward and backward and compare it with the reference's pass.
+
+    Args:
+        calls: of the reference.
+        gradients: of the reference's parameters, float64, times `LOSS_SCALE`.
+        place: the model to compare, whose gradients and buffers are left as they were.
+        run: calls the model on its device and returns the loss.
+        whole: paths of modules whose inside is not looked at.
+    """
+    known = {(call.path, call.number): call for call in calls}
+    outputs: dict[str, float] = {}
+    kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]] = {}
+    counts: Counter[str] = Counter()
+    hooks = []
+
+    def hook(path: str) -> Callable[..., None]:
+        def end(_: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+            key = path, counts[path]
+            counts[path] += 1
+            leaves = tree_leaves(result)
+            kinds[key] = _dtypes(tree_flatten((args, kwargs))[0]), _dtypes(leaves)
+            if key in known and len(leaves) == len(known[key].outputs):
+                outputs[known[key].name] = _error(leaves, known[key].outputs)
+
+        return end
+
+    for path, module in place.model.named_modules():
+        if not any(whole(above) for above in _above(path)):
+            hooks.append(module.register_forward_hook(hook(path), with_kwargs=True))
+    buffers = {name: buffer.detach().clone() for name, buffer in place.model.named_buffers()}
+    try:
+        with same_chance(), computing.autocast(place.device, place.precision):
+            loss = run(place.model)
+    finally:
+        for each in hooks:
+            each.remove()
+    parameters = dict(place.model.named_parameters())
+    of = torch.autograd.grad(loss * LOSS_SCALE, list(parameters.values()), allow_unused=True)
+    found = {name: x.detach() for name, x in zip(parameters, of, strict=True) if x is not None}
+    with torch.no_grad():
+        for name, buffer in place.model.named_buffers():
+            buffer.copy_(buffers[name])
+    errors, difference, size = {}, 0.0, 0.0
+    for name, expected in gradients.items():
+        if name in found:
+            off = float((found[name].to("cpu").double() - expected).norm())
+            norm = float(expected.norm())
+            errors[name] = off / norm if norm else off
+            difference, size = difference + off**2, size + norm**2
+    return Propagated(
+        float(loss.detach()), outputs, errors, (difference / size) ** 0.5 if size else 0.0, kinds
+    )
+
+
+def _above(path: str) -> list[str]:
+    """Paths of the modules that a module is in, itself among them: it is itself compiled."""
+    names = path.split(".")
+    return [".".join(names[:i]) for i in range(1, len(names) + 1)]
+
+
+def _dtypes(leaves: Sequence[Any]) -> list[Any]:
+    return [leaf.dtype if is_floating(leaf) else None for leaf in leaves]
+
+
+def _error(leaves: Sequence[Any], expected: Sequence[Any]) -> float:
+    off = size = 0.0
+    for leaf, right in zip(leaves, expected, strict=True):
+        if is_floating(leaf) and leaf.shape == right.shape:
+            exact = right.double()
+            off += float((leaf.detach().to("cpu").double() - exact).square().sum())
+            size += float(exact.square().sum())
+    return (off / size) ** 0.5 if size else off**0.5

@@ -1,0 +1,139 @@
+"""The looks at a row of SeMask-FPN, in float32 and in the recipe's precision."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semask.config.recipe import Execution, Recipe
+from semask.data.inputs import network_input
+from semask.devices import computing, setup
+from semask.parity import chance, looks, steps, subject
+from semask.parity.isolated import Place
+from semask.parity.looks import Keep
+
+# of chance: small images, many of them
+_DRAWN = 256, (32, 32)
+
+
+def look_at_row(
+    recipe: Recipe,
+    execution: Execution,
+    row: Mapping[str, Any],
+    device: torch.device,
+    *,
+    seed: int,
+    size: tuple[int, int],
+    batch: int,
+    count: int,
+    keep: Keep,
+    only: Sequence[str] = ("semantics", "precision", "chance"),
+) -> None:
+    """Run the looks at a device, bound by `semask.devices.setup.set_up`.
+
+    Args:
+        recipe: that the row trains, for one process.
+        execution: how it does.
+        row: device, processes, threads.
+        device: of this process.
+        seed: of weights, inputs and moves.
+        size: height and width of the synthetic images.
+        batch: how many of them.
+        count: of single steps.
+        keep: takes the name of a look and what it found, as soon as it is there.
+        only: `semantics` (modules and steps in float32), `precision` (modules and steps as the
+            recipe has them), `chance`.
+    """
+    kinds = {"semantics": subject.plain(recipe), "precision": recipe}
+    for name, chosen in kinds.items():
+        if name not in only or (name == "precision" and chosen == kinds["semantics"]):
+            continue
+        setup.apply_numerics(chosen.numerics, row["device"])
+        computing.check_precision(device, chosen.training.precision)
+        floor_of = _floor_of(chosen, row["device"])
+        given: dict[str, Any] = {"seed": seed, "size": size, "batch": batch}
+        look = partial(_modules, chosen, execution, device, floor_of, **given)
+        looks.part(f"{name}: modules", keep, look)
+        if count:
+            look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
+            looks.part(f"{name}: steps", keep, look)
+    setup.apply_numerics(recipe.numerics, row["device"])
+    if "chance" in only:
+        looks.part("chance", keep, lambda: _chance(recipe, device, seed))
+
+
+def _floor_of(recipe: Recipe, device: str) -> str:
+    if recipe.training.precision != "fp32":
+        return recipe.training.precision
+    numerics = recipe.numerics
+    reduced = numerics.reduced_matmul or numerics.reduced_convolution
+    return "tf32" if reduced and device != "cpu" else "fp32"
+
+
+def _modules(
+    recipe: Recipe,
+    execution: Execution,
+    device: torch.device,
+    floor_of: str,
+    seed: int,
+    size: tuple[int, int],
+    batch: int,
+) -> dict[str, Any]:
+    reference = subject.reference_training(recipe, seed)
+    model = subject.device_training(recipe, execution, reference, device)
+    place = Place(model, device, torch.float32, recipe.training.precision)
+
+    def inputs_of(
+        number: int,
+    ) -> tuple[Callable[[nn.Module], Tensor], Callable[[nn.Module], Tensor], Sequence[Tensor]]:
+        made = subject.batch(recipe, batch, size, number)
+        images, labels = network_input(made.images), made.labels
+        there = images.to(device), labels.to(device)
+
+        def on_cpu(module: nn.Module) -> Tensor:
+            loss: Tensor = module(images.to(next(module.parameters()).dtype), labels)
+            return loss
+
+        def on_device(module: nn.Module) -> Tensor:
+            loss: Tensor = module(*there)
+            return loss
+
+        return on_cpu, on_device, [images, labels]
+
+    return looks.modules_and_whole(
+        reference, place, inputs_of, floor_of=floor_of, seed=seed, twice=True
+    )
+
+
+def _steps(
+    recipe: Recipe,
+    execution: Execution,
+    row: Mapping[str, Any],
+    device: torch.device,
+    floor_of: str,
+    seed: int,
+    size: tuple[int, int],
+    batch: int,
+    count: int,
+) -> dict[str, Any]:
+    training = replace(recipe.training, global_batch=max(batch, row["processes"]), accumulation=1)
+    model, chosen, stepper = subject.stepper(
+        replace(recipe, training=training), execution, device, row, seed
+    )
+    batches = [subject.batch(chosen, training.global_batch, size, seed + i) for i in range(count)]
+    found = steps.look(model, stepper, chosen, batches, floor_of=floor_of, seed=seed)
+    return asdict(found)
+
+
+def _chance(recipe: Recipe, device: torch.device, seed: int) -> dict[str, Any]:
+    model = subject.as_trained(recipe, seed)
+    images, size = _DRAWN
+    made = network_input(subject.batch(recipe, images, size, seed).images)
+    expected = chance.draw(model, lambda m: m(made[:2]), times=1)[0]
+    computing.place(model, device)
+    there = made.to(device)
+    passes = chance.draw(model, lambda m: m(there))
+    return looks.chance_found(chance.look(expected, passes))

@@ -1,0 +1,93 @@
+"""What the looks at a device show: an answer for each ground, and why."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+SHOWN, REFUTED, UNDECIDED, NOT_RUN = "shown", "refuted", "undecided", "not run"
+_WORST_FIRST = (REFUTED, NOT_RUN, UNDECIDED, SHOWN)
+
+
+class Answer(NamedTuple):
+    """`answer` is shown, refuted, undecided or not run."""
+
+    answer: str
+    why: str
+
+
+def answers(found: Mapping[str, Any]) -> dict[str, Answer]:
+    """The answer of each ground that was looked at, by name of the look.
+
+    Args:
+        found: findings by the names under which `semask.parity.looks.part` kept them.
+    """
+    return {name: answer(name, finding) for name, finding in found.items()}
+
+
+def answer(name: str, finding: Mapping[str, Any]) -> Answer:
+    """The answer of one look."""
+    if "not_run" in finding:
+        return Answer(NOT_RUN, finding["not_run"])
+    if "modules" in finding:
+        return _of_modules(finding)
+    if "medians" in finding:
+        return _of_steps(finding)
+    faults = finding["faults"]
+    if faults:
+        return Answer(REFUTED, faults[0])
+    if not finding["sites"]:
+        return Answer(SHOWN, "nothing is drawn at random")
+    return Answer(SHOWN, f"{len(finding['sites'])} sites drop as often as they are asked to")
+
+
+def whole(of: Mapping[str, Answer]) -> str:
+    """The answer to all of them: the worst one."""
+    given = {each.answer for each in of.values()}
+    return next((answer for answer in _WORST_FIRST if answer in given), NOT_RUN)
+
+
+def _of_modules(finding: Mapping[str, Any]) -> Answer:
+    by_name = {each["name"]: each for each in finding["modules"]}
+    if finding["failed"]:
+        name = finding["guilty"] or finding["failed"][0]
+        more = len(finding["failed"]) - 1
+        return Answer(
+            REFUTED, f"{described(by_name[name])}" + (f", and {more} more" if more else "")
+        )
+    worst = max(
+        (each for each in by_name.values() if each["worst"]),
+        key=lambda each: each["worst"]["ratio"],
+        default=None,
+    )
+    if worst is None:
+        return Answer(NOT_RUN, "no module computes anything that can be compared")
+    looked_at = [each for each in by_name.values() if each["status"] == "looked at"]
+    if looked_at:
+        return Answer(UNDECIDED, f"to be looked at: {described(worst)}")
+    return Answer(
+        SHOWN,
+        f"{len(by_name)} modules, the largest ratio is {worst['worst']['ratio']:.2f} "
+        f"({worst['name']})",
+    )
+
+
+def described(module: Mapping[str, Any]) -> str:
+    """A module's worst quantity in words."""
+    if module["fault"]:
+        return f"{module['name']}: {module['fault']}"
+    worst = module["worst"]
+    against = f"{worst['yardstick']:.2g} of" if worst["yardstick"] else "less than the floor of"
+    return (
+        f"{module['name']}: {worst['name']} is {worst['error']:.2g} off, where {against} honest "
+        f"computations, {worst['ratio']:.3g} times too much"
+    )
+
+
+def _of_steps(finding: Mapping[str, Any]) -> Answer:
+    if finding["fault"]:
+        return Answer(REFUTED, finding["fault"])
+    if finding["rates"]:
+        iteration, (is_, ought) = next(iter(finding["rates"].items()))
+        return Answer(REFUTED, f"the learning rate of step {iteration} is {is_:g}, not {ought:g}")
+    name, ratio = max(finding["medians"].items(), key=lambda item: item[1])
+    said = f"{len(finding['quantities'])} steps, the largest median ratio is {ratio:.3g} ({name})"
+    return Answer({"passed": SHOWN, "looked at": UNDECIDED}.get(finding["status"], REFUTED), said)
