@@ -1,15 +1,22 @@
-"""Show whether a row's device computes what the model defines, and which module is to blame if not.
+"""Show whether a device computes what a model defines, and which module is to blame if not.
 
-Nothing is trained and no data set is needed: weights and inputs are made from a rule.
+With --config and --row: SeMask-FPN as a row trains it. Nothing is trained and no data set is
+needed: weights and inputs are made from a rule. With --model, --input and --device: anybody's
+model; the status is then 0 where all is shown, 1 where something is refuted or the input is
+wrong, 2 where people have to look or a look was not run.
 """
 
 import argparse
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from semask.base import signals, startup
+from semask.base.errors import InputError
 from semask.base.files import write_atomically
-from semask.config.recipe import execution_on, resolve
+from semask.config.recipe import Numerics, execution_on, resolve
+from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import MODEL, config_schema, json_value
 from semask.workflow.launching import launch
@@ -42,10 +49,33 @@ _ROW = {
 _LOOKS = ("semantics", "precision", "chance")
 # an epoch's length decides how many iterations there are, which no look needs
 _IMAGES = 1000
+_STATUS = {verdict.SHOWN: 0, verdict.REFUTED: 1, verdict.UNDECIDED: 2, verdict.NOT_RUN: 2}
 
 
 def main() -> None:
     arguments = _parse()
+    if arguments.model is None:
+        _look_at_row(arguments)
+    else:
+        sys.exit(_look_at_model(arguments))
+
+
+class _Kept:
+    """What was found so far, told and written as soon as it is there."""
+
+    def __init__(self, record: Path | None):
+        self.found: dict[str, Any] = {}
+        self._record = record
+
+    def keep(self, name: str, finding: Any) -> None:
+        self.found[name] = finding
+        if self._record is not None:
+            write_atomically(self._record, json.dumps(self.found, indent=1) + "\n")
+        answer, why = verdict.answer(name, finding)
+        print(f"{name}: {answer}: {why}", flush=True)
+
+
+def _look_at_row(arguments: argparse.Namespace) -> None:
     row, config = arguments.row, arguments.config
     launch(
         "workflow_scripts.parity",
@@ -57,22 +87,13 @@ def main() -> None:
         stall_minutes=arguments.stall_minutes,
     )
     signals.listen()
-    recipe = resolve(
-        config, mode="full", processes=row["processes"], training_images=_IMAGES, pretrained=None
-    )
+    recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)
     with startup.imports():
         from semask.devices import distributed, setup
         from semask.parity.semask_looks import look_at_row
 
     device = setup.set_up(row["device"], row["threads"], recipe.numerics)
-    found: dict[str, Any] = {}
-
-    def keep(name: str, finding: Any) -> None:
-        found[name] = finding
-        if distributed.rank() == 0:
-            write_atomically(arguments.record, json.dumps(found, indent=1) + "\n")
-            print(f"{name}: {json.dumps(brief(finding))}", flush=True)
-
+    kept = _Kept(arguments.record)
     look_at_row(
         recipe,
         execution_on(row["device"], config["execution"]),
@@ -82,30 +103,73 @@ def main() -> None:
         size=tuple(arguments.size),
         batch=arguments.batch,
         count=arguments.steps,
-        keep=keep,
+        keep=kept.keep if distributed.rank() == 0 else lambda name, finding: None,
         only=arguments.only,
     )
     distributed.tear_down()
 
 
-def brief(finding: dict[str, Any]) -> dict[str, Any]:
-    """What of a finding is worth a line."""
-    return {k: v for k, v in finding.items() if isinstance(v, str | int | float | None)}
+def _look_at_model(arguments: argparse.Namespace) -> int:
+    with startup.imports():
+        from semask.devices import setup
+        from semask.parity import anybody
+
+    plain = Numerics("exact", False, False, False, False)
+    device = setup.set_up(arguments.device, arguments.threads, plain)
+    # where the command is typed, as python -m does it
+    sys.path.insert(0, str(Path.cwd()))
+    loss = arguments.loss
+    kept = _Kept(arguments.record)
+    anybody.look_at_model(
+        anybody.made(anybody.named(arguments.model, "--model"), arguments.model, arguments.seed),
+        arguments.input,
+        device,
+        loss=None if loss is None else anybody.named(loss, "--loss"),
+        precision=arguments.precision,
+        seed=arguments.seed,
+        keep=kept.keep,
+    )
+    found = verdict.whole(verdict.answers(kept.found))
+    print(f"{arguments.model} on {arguments.device}: {found}", flush=True)
+    return _STATUS[found]
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sides = text.split("x")
+    if not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise InputError(f"--input {text}: not a shape; give positive numbers, as in 2x3x224x224")
+    return tuple(int(side) for side in sides)
 
 
 def _parse() -> argparse.Namespace:
     parser = guard.parser(__doc__)
-    parser.add_argument("--config", type=json_value("--config", _CONFIG), required=True)
-    parser.add_argument("--row", type=json_value("--row", _ROW), required=True)
+    parser.add_argument("--config", type=json_value("--config", _CONFIG), help="JSON")
+    parser.add_argument("--row", type=json_value("--row", _ROW), help="JSON")
     parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
-    parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size", type=int, nargs=2, default=[112, 112])
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--record", type=new_file, help="what was found, JSON")
+    parser.add_argument("--seed", type=whole_number("--seed", 0), default=0)
+    parser.add_argument(
+        "--size", type=whole_number("--size", 1), nargs=2, default=[112, 112], help="height, width"
+    )
+    parser.add_argument("--batch", type=whole_number("--batch", 1), default=2)
+    parser.add_argument("--steps", type=whole_number("--steps", 0), default=8)
     parser.add_argument("--only", nargs="+", choices=_LOOKS, default=_LOOKS)
     parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
-    return parser.parse_args()
+    parser.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
+    parser.add_argument(
+        "--input", type=_shape, nargs="+", help="shape of each input, as in 2x3x224x224"
+    )
+    parser.add_argument("--loss", help="package.module:function of the model's outputs")
+    parser.add_argument("--device", choices=["cpu", "gpu", "npu"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32")
+    parser.add_argument("--threads", type=whole_number("--threads", 1), default=1)
+    arguments = parser.parse_args()
+    of_row = (arguments.config, arguments.row, arguments.record)
+    if arguments.model is None and None in of_row:
+        raise InputError("give --model and --input, or --config, --row and --record")
+    if arguments.model is not None and arguments.input is None:
+        raise InputError("--model: give --input, too: the shape of each of its inputs")
+    return arguments
 
 
 if __name__ == "__main__":

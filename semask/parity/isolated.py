@@ -49,7 +49,12 @@ class NotTheSameCallsError(Exception):
 
 
 def run(
-    call: Call, place: Place, given: Given, kinds: Kinds, moved: np.random.Generator | None = None
+    call: Call,
+    place: Place,
+    given: Given,
+    kinds: Kinds,
+    moved: np.random.Generator | None = None,
+    as_one: bool = False,
 ) -> dict[str, Tensor]:
     """Run a call by itself, forward and backward.
 
@@ -61,6 +66,8 @@ def run(
             for a call that is not in it.
         moved: moves every number that goes in, and the weights, by up to half a unit in its last
             place: the yardstick's honest computations. None leaves them as they are.
+        as_one: run its parts, too, in place of giving them: for a module that goes about it in
+            another way on the device, as fused attention does.
 
     Returns:
         By name of a quantity, float64 on the CPU: outputs, gradients of inputs and of the module's
@@ -70,7 +77,7 @@ def run(
         NotTheSameCallsError: the module calls its parts in another way than the reference's.
     """
     module = place.model.get_submodule(call.path)
-    stubbed = [part for part in call.parts if not part.in_place]
+    stubbed = [] if as_one else [part for part in call.parts if not part.in_place]
     parameters = own_parameters(module, call, stubbed)
     found: dict[str, Tensor] = {}
     into, out_of = _kinds_of(call, kinds)

@@ -76,14 +76,17 @@ def _look_at_whole(
     model: nn.Module, device: Place, given: tuple[Run, Run, Sequence[Any]]
 ) -> tuple[list[Call], dict[str, Any], dict[str, Propagated]]:
     on_cpu, on_device, inputs = given
+    compiled = {path for path, m in device.model.named_modules() if m._compiled_call_impl}
     with _left_as_it_was(model):
         with same_chance():
-            calls, loss = capture(model, on_cpu)
+            calls, loss = capture(model, on_cpu, compiled.__contains__)
         fingerprint = reference.fingerprint(model, inputs, calls, loss)
         gradients = {
             name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
         }
-    whole = {"device": propagate(calls, gradients, device, on_device)}
+    # in a graph there are no calls to look at: what is compiled is taken as one, by itself
+    with _eager(device.model):
+        whole = {"device": propagate(calls, gradients, device, on_device)}
     honest = Place(modules.float32_copy(model), torch.device("cpu"), precision=device.precision)
     whole["honest"] = propagate(calls, gradients, honest, on_cpu)
     return calls, fingerprint, whole
@@ -109,6 +112,19 @@ def _below(name: str, parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for part in parts[name]:
         yield part
         yield from _below(part, parts)
+
+
+@contextmanager
+def _eager(model: nn.Module) -> Iterator[None]:
+    """Has what is compiled run as it is written."""
+    compiled = [(m, m._compiled_call_impl) for m in model.modules() if m._compiled_call_impl]
+    for module, _ in compiled:
+        module._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for module, implementation in compiled:
+            module._compiled_call_impl = implementation
 
 
 @contextmanager

@@ -118,11 +118,21 @@ def _compare(
     twice: bool,
     honest: list[nn.Module],
 ) -> ModuleLook:
+    as_one = False
     try:
         found = run(call, device, given, kinds)
-        bitwise = _equal(found, run(call, device, given, kinds)) if twice else None
     except NotTheSameCallsError as fault:
-        return ModuleLook(call.name, call.path, "failed", None, str(fault))
+        if not call.parts:
+            return ModuleLook(call.name, call.path, "failed", None, str(fault))
+        as_one = True
+        truth = run(call, true, given, kinds, as_one=True)
+        try:
+            found = run(call, device, given, kinds, as_one=True)
+        except NotTheSameCallsError:
+            return ModuleLook(call.name, call.path, "failed", None, str(fault))
+    bitwise = None
+    if twice:
+        bitwise = _equal(found, run(call, device, given, kinds, as_one=as_one))
     if {*found} != {*truth}:
         missing = sorted({*found} ^ {*truth})[0]
         where = "the device" if missing in truth else "the reference"
@@ -131,7 +141,7 @@ def _compare(
     floor = floor_for(true.model.get_submodule(call.path), floor_of)
     yardsticks: dict[str, float] = {}
     if max(errors.values(), default=0) > floor:
-        yardsticks = _yardsticks(call, truth, true, device, given, kinds, seed, honest)
+        yardsticks = _yardsticks(call, truth, true, device, given, kinds, seed, honest, as_one)
     quantities = []
     for name, error in errors.items():
         yardstick = yardsticks.get(name) if error > floor else None
@@ -197,6 +207,7 @@ def _yardsticks(
     kinds: Kinds,
     seed: int,
     honest: list[nn.Module],
+    as_one: bool,
 ) -> dict[str, float]:
     """The largest error of each quantity among honest computations of the call on the CPU."""
     if not honest:
@@ -205,7 +216,7 @@ def _yardsticks(
     largest: dict[str, float] = {}
     for surroundings, moved in honest_ways(seed):
         with surroundings():
-            found = run(call, place, given, kinds, moved)
+            found = run(call, place, given, kinds, moved, as_one)
         for name, error in errors_of(found, truth).items():
             if np.isfinite(error):
                 largest[name] = max(largest.get(name, 0.0), error)

@@ -42,7 +42,6 @@ def propagate(
     gradients: Mapping[str, Tensor],
     place: Place,
     run: Callable[[nn.Module], Tensor],
-    whole: Callable[[str], bool] = lambda path: False,
 ) -> Propagated:
     """Take a model forward and backward and compare it with the reference's pass.
 
@@ -51,7 +50,6 @@ def propagate(
         gradients: of the reference's parameters, float64, times `LOSS_SCALE`.
         place: the model to compare, whose gradients and buffers are left as they were.
         run: calls the model on its device and returns the loss.
-        whole: paths of modules whose inside is not looked at.
     """
     known = {(call.path, call.number): call for call in calls}
     outputs: dict[str, float] = {}
@@ -71,8 +69,7 @@ def propagate(
         return end
 
     for path, module in place.model.named_modules():
-        if not any(whole(above) for above in _above(path)):
-            hooks.append(module.register_forward_hook(hook(path), with_kwargs=True))
+        hooks.append(module.register_forward_hook(hook(path), with_kwargs=True))
     buffers = {name: buffer.detach().clone() for name, buffer in place.model.named_buffers()}
     try:
         with same_chance(), computing.autocast(place.device, place.precision):
@@ -96,12 +93,6 @@ def propagate(
     return Propagated(
         float(loss.detach()), outputs, errors, (difference / size) ** 0.5 if size else 0.0, kinds
     )
-
-
-def _above(path: str) -> list[str]:
-    """Paths of the modules that a module is in, itself among them: it is itself compiled."""
-    names = path.split(".")
-    return [".".join(names[:i]) for i in range(1, len(names) + 1)]
 
 
 def _dtypes(leaves: Sequence[Any]) -> list[Any]:

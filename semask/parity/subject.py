@@ -12,10 +12,10 @@ from semask.config.recipe import Execution, Recipe, build_settings
 from semask.data.loading import Batch
 from semask.devices import computing
 from semask.model import SeMaskFPN, build, segmentation_losses
+from semask.model.compiling import compile_for_training
 from semask.parity import reference
 from semask.training.run import FaultTolerance, Run
 from semask.training.stepping import Stepper
-
 
 # Of a model that is looked at module by module: it draws nothing, and talks to no other process.
 # What several processes do together is looked at in steps.
@@ -63,11 +63,14 @@ def reference_training(recipe: Recipe, seed: int) -> Training:
 def device_training(
     recipe: Recipe, execution: Execution, of: Training, device: torch.device
 ) -> Training:
-    """The same on a device as training places it there, but for compiling."""
+    """The same on a device, as training places and compiles it there."""
     settings = {**build_settings(recipe.as_dict()), **_ALONE, **execution.model_settings()}
     model = Training(build(**settings), recipe.training.hard_pixels)
     model.load_state_dict({name: value.float() for name, value in of.state_dict().items()})
     computing.place(model, device)
+    if execution.compile:
+        # the loss alone is compiled on a CPU, and everywhere as a function: steps look at that
+        compile_for_training(model.network)
     return model.train()
 
 
@@ -79,6 +82,16 @@ def as_trained(recipe: Recipe, seed: int) -> SeMaskFPN:
     model = build(**{**build_settings(recipe.as_dict()), "norm": "bn"})
     reference.set_weights(model, seed)
     return model.train()
+
+
+def without_chance(model: SeMaskFPN) -> None:
+    """Have a model drop nothing."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    stages: Any = model.backbone.layers
+    for stage in stages:
+        stage.drop_path = [0.0] * len(stage.drop_path)
 
 
 def batch(recipe: Recipe, images: int, size: tuple[int, int], seed: int) -> Batch:
@@ -93,12 +106,14 @@ def batch(recipe: Recipe, images: int, size: tuple[int, int], seed: int) -> Batc
 def stepper(
     recipe: Recipe, execution: Execution, device: torch.device, row: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, Recipe, Stepper]:
-    """A stepper as training makes it, with shared chance.
+    """A stepper as training makes it, with shared chance, or none where it is compiled.
 
     Returns:
         The model that it starts from, on the CPU, the recipe that it follows, and the stepper.
     """
-    chosen = replace(recipe, numerics=replace(recipe.numerics, shared_chance=True))
+    # the masks of shared chance come from outside, which no graph can hold
+    numerics = replace(recipe.numerics, shared_chance=not execution.compile)
+    chosen = replace(recipe, numerics=numerics)
     unused = Path()
     run = Run(
         experiment="parity", recipe=chosen, device=row["device"], processes=row["processes"],
@@ -107,8 +122,11 @@ def stepper(
         record=unused, execution=execution,
         fault_tolerance=FaultTolerance(None, None, 1, 30),
     )  # fmt: skip
-    made = Stepper(run, device)
-    return as_trained(chosen, seed), chosen, made
+    made, model = Stepper(run, device), as_trained(chosen, seed)
+    if execution.compile:
+        for each in (made.model, model):
+            without_chance(each)
+    return model, chosen, made
 
 
 def plain(recipe: Recipe) -> Recipe:
