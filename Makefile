@@ -1,6 +1,8 @@
 # make         set up .venv and make results/table.md
 # make test    set up .venv with the development tools and run the tests
 # make bench   time everything against its rival (half an hour; nothing else should run)
+# make gpu     on a machine with a GPU: is it right, how fast is it, where does time go (8 minutes;
+#              results/first_hour.json)
 # make audit   ask for known vulnerabilities of the packages in .venv
 # make docs    README.md and docs/ as a site, build/docs/index.html; make docs-linkcheck asks the
 #              network for every external link
@@ -27,7 +29,7 @@ SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf
 SOURCES = semask workflow_scripts benchmarks tests docs/conf.py .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
 
-.PHONY: table test slow-test slurm-test bench audit docs docs-linkcheck check lint
+.PHONY: table test slow-test slurm-test bench gpu audit docs docs-linkcheck check lint
 
 table: $(VENV)/installed
 	$(RUN) snakemake --cores all results/table.md
@@ -44,6 +46,9 @@ slurm-test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	for name in $(BENCHMARKS); do $(RUN) benchmarks.$$name || exit; done
+
+gpu: $(VENV)/installed
+	$(RUN) benchmarks.first_hour --output results
 
 audit: $(VENV)/installed-dev
 	$(BIN)/python .ci/audit.py $(RUN) pip_audit

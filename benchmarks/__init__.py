@@ -1,4 +1,4 @@
 """Ratios against named rivals: each module is a program that prints a table.
 
-python -m benchmarks.model, .train_step, .input_pipeline, .evaluation, .labels, .whole_run, .gpu
+python -m benchmarks.model, .train_step, .input_pipeline, .evaluation, .labels, .whole_run, .first_hour
 """

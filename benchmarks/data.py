@@ -1,12 +1,14 @@
 """Data of Cityscapes' size: made scenes with the noise of a camera, so that files are as large."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from semask.base.processes import side_by_side
 from semask.data import sets, streets
 from semask.data.labels import convert_part
 from semask.data.manifest import merge
@@ -26,10 +28,13 @@ def scenes(count: int, size: tuple[int, int] = SIZE) -> dict[str, Any]:
     if not kept.is_file():
         # the generator wants both splits
         cities = {"train": {"alder": count}, "val": {"elm": 1}}
-        streets.generate(root, processes=2, seed=0, width=size[0], height=size[1], cities=cities)
-        for path in sorted((root / "leftImg8bit" / "train").rglob("*.png")):
-            _add_noise(path)
-        part = convert_part(sets.load("streets"), root, "train", "alder", labels, processes=2)
+        cores = os.cpu_count() or 1
+        streets.generate(
+            root, processes=cores, seed=0, width=size[0], height=size[1], cities=cities
+        )
+        images = sorted((root / "leftImg8bit" / "train").rglob("*.png"))
+        side_by_side(_add_noise, images, cores)
+        part = convert_part(sets.load("streets"), root, "train", "alder", labels, processes=cores)
         kept.write_text(json.dumps(merge([part])), encoding="utf-8")
     return {**json.loads(kept.read_text(encoding="utf-8")), "root": root, "labels": labels}
 

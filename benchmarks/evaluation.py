@@ -1,6 +1,7 @@
 """Evaluation of SeMask-S at 1024x2048, image by image: ours against the original's test loop."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from benchmarks.model import made
 from benchmarks.original import OriginalModel, original_areas, original_predict
 from benchmarks.pairing import Case
 from semask.data.loading import SINGLE_SCALE, Example
+from semask.devices import computing
 from semask.evaluation.metrics import confusion_matrix
 from semask.evaluation.prediction import predict
 from semask.evaluation.split import evaluate
 from semask.model.compiling import compile_for_scoring
+
+COMPILED = "ours, bf16, compiled"
 
 
 def main() -> None:
@@ -23,25 +27,56 @@ def main() -> None:
     parser.set_defaults(rounds=3)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    variant, size = ("nano", (256, 128)) if arguments.quick else ("small", data.SIZE)
-    image = torch.from_numpy(data.camera_image(size))
-    label = _label(size)
-    ours = made(variant)
-    placed = made(variant).to(memory_format=torch.channels_last)
-    compiled = made(variant).to(memory_format=torch.channels_last)
-    if not arguments.quick:  # minutes
-        compile_for_scoring(compiled)
-    example = Example(0, {1.0: image}, label, SINGLE_SCALE)
-    cases = [
-        Case("original's loop, fp32", _original_loop(OriginalModel(ours), example)),
-        Case("ours, fp32", _our_loop(placed, example, "fp32")),
-        Case("ours, bf16", _our_loop(placed, example, "bf16")),
-        Case("ours, bf16, compiled", _our_loop(compiled, example, "bf16")),
-    ]
+    variant, size = size_of(arguments.quick)
+    device = torch.device("cpu")
+    made_ways = ways(variant, size, device)
+    if arguments.quick:  # compiling takes minutes
+        del made_ways[COMPILED]
+    cases = [Case(name, make()) for name, make in made_ways.items()]
     title = f"SeMask-{variant}, one image of {size[1]}×{size[0]}"
-    results = {"loop": pairing.compare(title, cases, arguments.rounds)}
-    results |= _parts(size, label, arguments.rounds)
+    rows = pairing.compare(title, cases, arguments.rounds)
+    results = {"loop": rows, **_parts(size, _label(size), arguments.rounds)}
     pairing.keep("evaluation", arguments, results)
+
+
+def size_of(quick: bool) -> tuple[str, tuple[int, int]]:
+    """The variant, and width and height of the image."""
+    return ("nano", (256, 128)) if quick else ("small", data.SIZE)
+
+
+def ways(
+    variant: str, size: tuple[int, int], device: torch.device, images: int = 1
+) -> dict[str, Callable[[], Callable[[], Any]]]:
+    """What makes each way to evaluate an image some times, the original's first.
+
+    Args:
+        variant: of the model.
+        size: width and height of the image.
+        device: where the models are; the image comes from the host every time.
+        images: how many times a run evaluates it.
+    """
+    image = torch.from_numpy(data.camera_image(size))
+    example = Example(0, {1.0: image}, _label(size), SINGLE_SCALE)
+
+    def original() -> Callable[[], Any]:
+        run = _original_loop(OriginalModel(made(variant).to(device)), example, device)
+        return lambda: [run() for _ in range(images)]
+
+    def ours(precision: str, compiled: bool = False) -> Callable[[], Any]:
+        model = made(variant)
+        computing.place(model, device)
+        if compiled:
+            compile_for_scoring(model)
+        return lambda: evaluate(
+            model, [example] * images, num_classes=19, device=device, precision=precision
+        )
+
+    return {
+        "original's loop, fp32": original,
+        "ours, fp32": partial(ours, "fp32"),
+        "ours, bf16": partial(ours, "bf16"),
+        COMPILED: partial(ours, "bf16", compiled=True),
+    }
 
 
 def _label(size: tuple[int, int]) -> torch.Tensor:
@@ -51,20 +86,17 @@ def _label(size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(label)
 
 
-def _original_loop(model: OriginalModel, example: Example) -> Callable[[], Any]:
+def _original_loop(
+    model: OriginalModel, example: Example, device: torch.device
+) -> Callable[[], Any]:
     def run() -> Any:
         with torch.inference_mode():
-            [(image, _)] = example.inputs(torch.device("cpu"))
+            [(image, _)] = example.inputs(device)
             size = example.label.shape[0], example.label.shape[1]
             prediction = original_predict(model, image, size)
             return original_areas(prediction, example.label.numpy(), 19)
 
     return run
-
-
-def _our_loop(model: Any, example: Example, precision: str) -> Callable[[], Any]:
-    device = torch.device("cpu")
-    return lambda: evaluate(model, [example], num_classes=19, device=device, precision=precision)
 
 
 def _parts(size: tuple[int, int], label: torch.Tensor, rounds: int) -> dict[str, Any]:

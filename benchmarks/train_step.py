@@ -1,7 +1,8 @@
 """A training step of SeMask-T, 2 images of 512x512: ours against the original's way."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 
@@ -9,7 +10,7 @@ from benchmarks import pairing
 from benchmarks.original import OriginalModel, original_losses
 from benchmarks.pairing import Case
 from semask.devices import computing
-from semask.model import build, segmentation_losses
+from semask.model import SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training
 from semask.training.optimization import build_optimizer
 
@@ -46,7 +47,7 @@ def batch(size: int, crop: int, device: torch.device) -> tuple[torch.Tensor, tor
 
 
 def original_step(variant: str, data: tuple[torch.Tensor, torch.Tensor]) -> Callable[[], Any]:
-    """The original's step: fp32, one AdamW update per parameter."""
+    """The original's step: fp32, one AdamW update per parameter; a device may still be at it."""
     images, labels = data
     torch.manual_seed(0)
     # its drop-path is on: the plain spelling leaves it out, in the rival's favour
@@ -62,35 +63,53 @@ def original_step(variant: str, data: tuple[torch.Tensor, torch.Tensor]) -> Call
     return run
 
 
-def step(
+class InTraining(NamedTuple):
+    """A model in training."""
+
+    model: SeMaskFPN
+    optimizer: torch.optim.Optimizer
+    losses_of: Callable[..., Any]
+
+
+def in_training(
     variant: str,
-    data: tuple[torch.Tensor, torch.Tensor],
-    precision: str = "fp32",
+    device: torch.device,
     *,
     compiled: bool = False,
     fused: bool = True,
-    **settings: bool,
-) -> Callable[[], Any]:
-    """Our step, as `semask.training.loop` takes it."""
-    images, labels = data
+    **settings: Any,
+) -> InTraining:
+    """Our model as `semask.training.stepping` has it; `settings` are those of its `build`."""
     torch.manual_seed(0)
     model = build(variant, 19, **settings)
-    computing.place(model, images.device)
+    computing.place(model, device)
     optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.05, fused=fused)
     losses_of: Callable[..., Any] = segmentation_losses
     if compiled:
         losses_of = compile_for_training(model)
+    return InTraining(model, optimizer, losses_of)
 
-    def run() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with computing.autocast(images.device, precision):
-            main, semantic = model(images)
-        losses_of(main, semantic, labels).total.backward()
-        optimizer.step()
-        if images.device.type != "cpu":
-            torch.accelerator.synchronize(images.device)
 
-    return run
+def take(
+    trained: InTraining, images: torch.Tensor, labels: torch.Tensor, precision: str = "fp32"
+) -> None:
+    """Takes a step, as `semask.training.stepping` does; a device may still be at it."""
+    trained.optimizer.zero_grad(set_to_none=True)
+    with computing.autocast(images.device, precision):
+        main, semantic = trained.model(images)
+    trained.losses_of(main, semantic, labels).total.backward()
+    trained.optimizer.step()
+
+
+def step(
+    variant: str,
+    data: tuple[torch.Tensor, torch.Tensor],
+    precision: str = "fp32",
+    **settings: Any,
+) -> Callable[[], Any]:
+    """What takes our step; `settings` are those of `in_training`."""
+    trained = in_training(variant, data[0].device, **settings)
+    return partial(take, trained, *data, precision)
 
 
 if __name__ == "__main__":

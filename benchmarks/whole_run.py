@@ -59,7 +59,7 @@ def main() -> None:
     if arguments.compile:
         ours["ours, bf16, prepared, compiled"] = {**ours["ours, bf16, prepared"], "compile": True}
     for name, settings in ours.items():
-        runs[name] = lambda settings=settings: _our_run(split, arguments, **settings)
+        runs[name] = lambda settings=settings: our_run(split, arguments, **settings)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for _ in range(arguments.rounds):
         for name, run in runs.items():
@@ -135,13 +135,25 @@ def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def _our_run(
+def our_run(
     split: Any,
     arguments: argparse.Namespace,
     precision: str = "fp32",
     prepared: Path | None = None,
     compile: bool = False,
 ) -> dict[str, float]:
+    """Speed of a performance run: fps and data_wait_share.
+
+    Args:
+        split: as `benchmarks.data.scenes` gives it.
+        arguments: device, variant, crop, batch, iterations, workers, threads.
+        precision: of the training.
+        prepared: folder of the prepared images; None to read files.
+        compile: whether it is compiled.
+
+    Raises:
+        CalledProcessError: the run failed.
+    """
     folder = split["root"].parent / "whole_run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -98,7 +98,6 @@ def test_our_samples_are_the_rivals(tmp_path, crop):
         ("evaluation", []),
         ("labels", []),
         ("whole_run", []),
-        ("gpu", ["--device", "cpu"]),
     ],
 )
 def test_every_benchmark_runs(name, options, tmp_path):
@@ -116,7 +115,7 @@ def test_every_benchmark_runs(name, options, tmp_path):
 def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    done = warm_scripts().run("benchmarks.gpu", ["--output", str(tmp_path)], REPOSITORY)
+    done = warm_scripts().run("benchmarks.first_hour", ["--output", str(tmp_path)], REPOSITORY)
     assert done.status == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "gpu is not present" in done.stderr

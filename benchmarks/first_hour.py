@@ -1,0 +1,213 @@
+"""The first minutes on a machine with a GPU: is it right, how fast is it, where does time go.
+
+Each part is a process of its own with a time limit, all of them within a budget. What a part finds
+is in OUTPUT/first_hour.json as soon as it is there; what the parts print, in OUTPUT/first_hour.log.
+A part that fails or runs out of time is noted as such, and the next one begins. No network is
+needed. `--device cpu --quick` tries it out without a GPU.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import pairing
+from benchmarks.gpu import graphs, loading, parity, profiling, scoring, smoke, train
+from benchmarks.gpu.ways import Keep, Left, NotRunError, one_line
+from semask.base.errors import InputError
+from semask.base.files import read_json, write_atomically
+from semask.base.provenance import code_version, now
+from semask.base.signals import end_with_parent
+from semask.devices import description, presence
+
+NAME = "first_hour.json"
+
+# by worth: the function, and the seconds that it may take at most
+PARTS: dict[str, tuple[Callable[[argparse.Namespace, Keep, Left], None], float]] = {
+    "parity": (parity.measure, 90),
+    "train": (train.measure, 200),
+    "profile": (profiling.measure, 75),
+    "evaluation": (scoring.measure, 60),
+    "input": (lambda *given: loading.measure(*given, _rows_of_training(given[0])), 90),
+    "smoke": (smoke.measure, 150),
+    "graphs": (graphs.measure, 90),
+}
+_LEAST = 5  # seconds under which no part is begun
+_TOLD = 15  # last lines of what a failed part printed
+_FAILED, _NOTHING = 1, 3  # exit statuses of a part; 3: there is nothing to run
+
+
+def main() -> None:
+    arguments = _parse()
+    arguments.output = arguments.output.absolute()
+    path = arguments.output / NAME
+    if arguments.part:
+        _part(arguments, path)
+        return
+    try:
+        presence.require(arguments.device, 1, "--device")
+    except InputError as fault:
+        raise SystemExit(f"error: {fault}") from None
+    ends = time.time() + arguments.budget
+    _begin(arguments, path)
+    chosen = [name for name in arguments.only or PARTS if name not in arguments.skip]
+    for name in PARTS:  # in their order, however they were named
+        if name not in chosen:
+            _note(path, name, state="not run", reason="left out by --only or --skip")
+    for name in (name for name in PARTS if name in chosen):
+        left = ends - time.time()
+        if left < _LEAST:
+            _note(path, name, state="not run", reason="the budget was spent")
+        else:
+            _run(name, min(left - 1, arguments.limit.get(name, PARTS[name][1])), path)
+        part = read_json(path)["parts"][name]
+        print(f"{name}: {part['state']}. {part.get('reason') or ''}".rstrip(), flush=True)
+    write_atomically(path, _json({**read_json(path), "ended": now()}))
+    print(f"kept in {path}", flush=True)
+
+
+def _begin(arguments: argparse.Namespace, path: Path) -> None:
+    """Writes the file with what is known before; one of an earlier call is put aside."""
+    if path.exists():
+        aside = read_json(path).get("started", "earlier").replace(":", "")
+        path.rename(path.with_stem(f"{path.stem}-{aside}"))
+    machine = description.describe(arguments.device)
+    left_out = ("output", "part", "until")
+    content = {
+        "benchmark": "first_hour",
+        "settings": {
+            k: v for k, v in vars(arguments).items() if k not in ("output", "part", "until")
+        },
+        "started": now(),
+        "ended": None,
+        "code_version": code_version(),
+        "device": machine["name"],
+        "driver": machine["driver"],
+        "torch": machine["torch"],
+        "machine": machine,
+        "parts": {name: {"state": "not run", "reason": "not reached"} for name in PARTS},
+    }
+    write_atomically(path, _json(content))
+
+
+def _run(name: str, limit: float, path: Path) -> None:
+    """Runs a part as a process of its own and notes how it ended."""
+    begun = time.time()
+    # not the reason of the state before
+    _note(path, name, state="running", reason=None, limit=round(limit), started=now())
+    command = [sys.executable, "-m", "benchmarks.first_hour", *sys.argv[1:]]
+    command += ["--part", name, "--until", str(begun + limit)]
+    log = path.with_suffix(".log")
+    with open(log, "ab") as output:
+        output.write(f"\n== {name}\n".encode())
+        output.flush()
+        place = output.tell()
+        process = subprocess.Popen(
+            command, cwd=smoke.REPOSITORY, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            status: int | None = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            # with all that it started
+            _kill_group(process)
+    printed = log.read_bytes()[place:].decode(errors="replace").splitlines()
+    ended: dict[str, Any] = {"state": "done"}
+    if status is None:
+        ended = {"state": "out of time", "reason": f"not done within {limit:.0f} seconds"}
+    elif status == _NOTHING:
+        ended = {"state": "not run", "reason": printed[-1]}
+    elif status:
+        last = next((line for line in reversed(printed) if line.strip()), "it printed nothing")
+        reason = last if status == _FAILED else f"ended with {status}: {last}"
+        ended = {"state": "failed", "reason": reason, "printed": printed[-_TOLD:]}
+    _note(path, name, seconds=round(time.time() - begun, 1), **ended)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _part(arguments: argparse.Namespace, path: Path) -> None:
+    """A part, in this process; a fault ends with its traceback and, last, its line."""
+    end_with_parent()
+    measure, _ = PARTS[arguments.part]
+    try:
+        measure(arguments, partial(_keep, path, arguments.part), partial(_left, arguments.until))
+    except NotRunError as why:
+        print(why, flush=True)
+        raise SystemExit(_NOTHING) from None
+    except InputError as fault:
+        print(one_line(fault), flush=True)
+        raise SystemExit(_FAILED) from None
+
+
+def _left(until: float) -> float:
+    return until - time.time()
+
+
+def _keep(path: Path, part: str, name: str, finding: Any) -> None:
+    content = read_json(path)
+    content["parts"][part].setdefault("found", {})[name] = finding
+    write_atomically(path, _json(content))
+
+
+def _note(path: Path, part: str, **facts: Any) -> None:
+    content = read_json(path)
+    content["parts"][part].update(facts)
+    write_atomically(path, _json(content))
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _rows_of_training(arguments: argparse.Namespace) -> Any:
+    """What `train` has kept of the first batch; None of nothing."""
+    found = read_json(arguments.output / NAME)["parts"]["train"].get("found", {})
+    return found.get(f"batch_{arguments.batches[0]}")
+
+
+def _parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = pairing.parser(__doc__)
+    parser.add_argument("--device", choices=["cpu", "gpu", "npu"], default="gpu")
+    parser.add_argument("--variant", default="small")
+    parser.add_argument("--crop", type=int, default=768)
+    parser.add_argument("--batches", type=int, nargs="+", default=[8, 4, 16])
+    parser.add_argument("--budget", type=float, default=480, help="seconds for all parts")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--skip", nargs="+", choices=PARTS, metavar="PART", default=[])
+    parser.add_argument(
+        "--limit", nargs="+", type=_limit, default=[], metavar="PART=SECONDS", help="of parts"
+    )
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(words)
+    arguments.limit = dict(arguments.limit)
+    if arguments.quick:
+        arguments.variant, arguments.crop, arguments.batches = "nano", 64, [2]
+        # on few cores, where more threads would wait for each other
+        arguments.rounds, arguments.threads = 1, 1
+    return arguments
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, seconds = text.partition("=")
+    if name not in PARTS:
+        raise argparse.ArgumentTypeError(f"{name!r} is no part")
+    return name, float(seconds)
+
+
+if __name__ == "__main__":
+    main()

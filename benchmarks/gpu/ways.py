@@ -1,0 +1,115 @@
+"""The ways to take a training step that the parts compare, and how they are timed on a device."""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+
+from semask.base.errors import InputError
+from semask.config.recipe import Numerics
+from semask.devices import setup
+
+Keep = Callable[[str, Any], None]
+"""Keeps a finding under a name, in the file, at once."""
+
+Left = Callable[[], float]
+"""Seconds that are left to the part."""
+
+EXACT = Numerics("exact", False, False, False)
+
+
+class NotRunError(Exception):
+    """Why there is nothing to run, in one line."""
+
+
+class Way(NamedTuple):
+    """How our step is taken."""
+
+    precision: str = "fp32"
+    tf32: bool = False
+    compiled: bool = False
+    fused_attention: bool = False
+
+    @property
+    def products(self) -> str:
+        """Precision of its matrix products, by which its ceiling is called."""
+        return "TF32" if self.tf32 else self.precision
+
+    def settings(self) -> dict[str, bool]:
+        """Those of `benchmarks.train_step.in_training`."""
+        return {"compiled": self.compiled, "fused_attention": self.fused_attention}
+
+
+RIVAL = "original, fp32"
+PLAIN = {
+    "ours, fp32": Way(),
+    "ours, TF32": Way(tf32=True),
+    "ours, bf16": Way("bf16"),
+    "ours, bf16, fused attention": Way("bf16", fused_attention=True),
+}
+COMPILED = {
+    "ours, bf16, compiled": Way("bf16", compiled=True),
+    "ours, bf16, compiled, fused attention": Way("bf16", compiled=True, fused_attention=True),
+}
+WAYS = {**PLAIN, **COMPILED}
+
+
+def device_of(arguments: argparse.Namespace) -> torch.device:
+    """The device, set up for exact fp32.
+
+    Raises:
+        InputError: it is not there.
+    """
+    return setup.set_up(arguments.device, arguments.threads, EXACT)
+
+
+@contextmanager
+def tf32(on: bool) -> Iterator[None]:
+    """Context in which a GPU's fp32 matrix products and convolutions may take TF32."""
+    cuda: Any = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn
+    if not on:
+        yield
+        return
+    cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = "ieee"
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def several(run: Callable[[], Any], times: int, device: torch.device) -> Callable[[], None]:
+    """What runs so many times and then waits, as a training loop does not wait for each step."""
+
+    def whole() -> None:
+        for _ in range(times):
+            run()
+        wait(device)
+
+    return whole
+
+
+def seconds_of(run: Callable[[], Any], device: torch.device) -> float:
+    """Seconds that a run takes, what the device does for it included."""
+    wait(device)
+    begun = time.perf_counter()
+    run()
+    wait(device)
+    return time.perf_counter() - begun
+
+
+def one_line(fault: BaseException) -> str:
+    """A fault in one line."""
+    if isinstance(fault, InputError):
+        return str(fault)
+    text = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {text}"[:300]
