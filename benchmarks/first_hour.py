@@ -83,9 +83,7 @@ def _begin(arguments: argparse.Namespace, path: Path) -> None:
     left_out = ("output", "part", "until")
     content = {
         "benchmark": "first_hour",
-        "settings": {
-            k: v for k, v in vars(arguments).items() if k not in ("output", "part", "until")
-        },
+        "settings": {k: v for k, v in vars(arguments).items() if k not in left_out},
         "started": now(),
         "ended": None,
         "code_version": code_version(),
