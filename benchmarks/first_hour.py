@@ -32,7 +32,7 @@ NAME = "first_hour.json"
 
 # by worth: the function, and the seconds that it may take at most
 PARTS: dict[str, tuple[Callable[[argparse.Namespace, Keep, Left], None], float]] = {
-    "parity": (parity.measure, 90),
+    "parity": (parity.measure, 150),
     "train": (train.measure, 200),
     "profile": (profiling.measure, 75),
     "evaluation": (scoring.measure, 60),

@@ -5,59 +5,106 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.gpu.smoke import REPOSITORY
-from benchmarks.gpu.ways import Keep, Left, NotRunError
+from benchmarks.gpu.ways import Keep, Left
 from semask.base.signals import end_with_parent
 from semask.config.layers import assemble, read_layer
+from semask.parity import verdict
 
-_SCRIPT = "workflow_scripts/parity.py"
 _READ = ("experiment", "training", "numerics", "execution", "port_faults", "performance")
 
 
+# by worth: name, what differs from the embedded experiment, and the script's options
+_Case = tuple[str, dict[str, Any], Sequence[str]]
+
+
+def _cases(quick: bool) -> list[_Case]:
+    side, large, steps = ("64", "96", "2") if quick else ("256", "768", "4")
+    small = ("--size", side, side, "--steps")
+    bf16, fp16 = ({"training": {"precision": name}} for name in ("bf16", "fp16"))
+    tf32 = {"numerics": {"reduced_matmul": True, "reduced_convolution": True}}
+    fused, compiled = (
+        {"execution": {name: ["cpu", "gpu"]}} for name in ("fused_attention", "compile")
+    )
+    return [
+        ("fp32 and bf16", bf16, (*small, steps)),
+        ("tf32", tf32, (*small, "2", "--only", "precision")),
+        ("large, fp32", {}, ("--size", large, large, "--steps", "0", "--batch", "1",
+                             "--only", "semantics")),
+        ("fp16", fp16, (*small, "2", "--only", "precision")),
+        ("fused attention", fused, (*small, "0", "--only", "semantics")),
+        ("compiled", compiled, (*small, "1", "--only", "semantics")),
+    ]  # fmt: skip
+
+
 def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
-    """Keeps `record`, what the script has found so far, every time that it has found more.
+    """Keeps what the script has found of each case, every time that it has found more.
 
     Raises:
-        NotRunError: there is no such script.
-        RuntimeError: it failed.
+        RuntimeError: the script failed in some cases.
     """
-    if not (REPOSITORY / _SCRIPT).is_file():
-        raise NotRunError(f"no {_SCRIPT}")
-    record = arguments.output / "first_hour-parity.json"
-    record.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, *_command(arguments, record)], cwd=REPOSITORY, preexec_fn=end_with_parent
-    )
-    seen = ""
-    while True:
-        ended = process.poll() is not None
-        text = record.read_text(encoding="utf-8") if record.is_file() else ""
-        if text != seen:
-            keep("record", json.loads(text))
-            seen = text
-        if ended:
-            break
-        time.sleep(0.5)
-    if process.returncode:
-        raise RuntimeError(f"{_SCRIPT} ended with {process.returncode}")
+    failed = []
+    for name, changes, options in _cases(arguments.quick):
+        record = arguments.output / "first_hour-parity.json"
+        record.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, *_command(arguments, record, changes, options)],
+            cwd=REPOSITORY,
+            preexec_fn=end_with_parent,
+        )
+        seen = ""
+        while True:
+            ended = process.poll() is not None
+            text = record.read_text(encoding="utf-8") if record.is_file() else ""
+            if text != seen:
+                keep(name, _brief(json.loads(text)))
+                seen = text
+            if ended:
+                break
+            time.sleep(0.5)
+        if process.returncode:
+            failed.append(f"{name} ended with {process.returncode}")
+    if failed:
+        raise RuntimeError("; ".join(failed))
 
 
-def _command(arguments: argparse.Namespace, record: Path) -> list[str]:
-    config = assemble([read_layer(REPOSITORY / "config.yaml")])
+def _brief(found: dict[str, Any]) -> dict[str, Any]:
+    """Findings with the modules of the largest ratios only: there are hundreds."""
+    for finding in found.values():
+        if "modules" in finding:
+            by_ratio = sorted(
+                finding["modules"], key=lambda m: -m["worst"]["ratio"] if m["worst"] else -1e30
+            )
+            finding["count"] = len(by_ratio)
+            finding["bitwise"] = sum(bool(module["bitwise"]) for module in by_ratio)
+            finding["modules"] = by_ratio[:40]
+            del finding["reference"]["norms"]
+            for seen in finding["whole"].values():
+                del seen["gradients"]
+    return {
+        name: {**finding, "answer": verdict.answer(name, finding)}
+        for name, finding in found.items()
+    }
+
+
+def _command(
+    arguments: argparse.Namespace, record: Path, changes: dict[str, Any], options: Sequence[str]
+) -> list[str]:
+    config = assemble([read_layer(REPOSITORY / "config.yaml"), changes])
     model = {key: value for key, value in config["model"].items() if key != "pretrained"}
     scoring = {key: config["evaluation"][key] for key in ("scale", "sliding_window")}
     told = {
         **{key: config[key] for key in _READ},
         "dataset": config["dataset"]["name"],
-        "model": {**model, "variant": arguments.variant},
+        "model": {**model, "variant": arguments.variant, "drop_path": 0.3},
         "evaluation": scoring,
     }
     row = {"device": arguments.device, "processes": 1, "threads": arguments.threads}
-    size = "64" if arguments.quick else "224"
     return [
-        *("-m", "workflow_scripts.parity"),
+        *("-m", "workflow_scripts.parity", *options),
         *("--config", json.dumps(told), "--row", json.dumps(row), "--record", str(record)),
-        *("--size", size, size, "--steps", "2" if arguments.quick else "8"),
     ]

@@ -18,7 +18,7 @@ Keep = Callable[[str, Any], None]
 Left = Callable[[], float]
 """Seconds that are left to the part."""
 
-EXACT = Numerics("exact", False, False, False)
+EXACT = Numerics("exact", False, False, False, False)
 
 
 class NotRunError(Exception):
