@@ -192,11 +192,11 @@ def _parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
-    arguments.limit = dict(arguments.limit)
     if arguments.quick:
-        arguments.variant, arguments.crop, arguments.batches = "nano", 64, [2]
-        # on few cores, where more threads would wait for each other
-        arguments.rounds, arguments.threads = 1, 1
+        # one thread: on few cores more would wait for each other
+        parser.set_defaults(variant="nano", crop=64, batches=[2], rounds=1, threads=1)
+        arguments = parser.parse_args(words)
+    arguments.limit = dict(arguments.limit)
     return arguments
 
 

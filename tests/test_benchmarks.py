@@ -1,8 +1,11 @@
 """The rivals compute what we compute, and every benchmark runs."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -110,6 +113,84 @@ def test_every_benchmark_runs(name, options, tmp_path):
     kept = json.loads((tmp_path / f"{name}-quick.json").read_text(encoding="utf-8"))
     assert kept["machine"]["torch"]
     assert kept["results"]
+
+
+def first_hour(output, *options):
+    return [
+        *(sys.executable, "-m", "benchmarks.first_hour", "--device", "cpu", "--quick"),
+        *("--output", str(output), *options),
+    ]
+
+
+def parts_of(output):
+    return json.loads((output / "first_hour.json").read_text(encoding="utf-8"))["parts"]
+
+
+@pytest.mark.slow
+def test_the_first_hour_keeps_all_parts_within_its_budget(tmp_path):
+    begun = time.monotonic()
+    done = subprocess.run(
+        first_hour(tmp_path, "--budget", "500"),
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert time.monotonic() - begun < 510
+    kept = json.loads((tmp_path / "first_hour.json").read_text(encoding="utf-8"))
+    assert kept["torch"] == torch.__version__
+    assert kept["ended"]
+    parts = kept["parts"]
+    measured = ["train", "profile", "evaluation", "input", "smoke"]
+    assert [parts[name]["state"] for name in measured] == ["done"] * len(measured), parts
+    assert parts["graphs"]["reason"] == "a cpu has no CUDA graphs"
+    rows = {row["name"]: row for row in parts["train"]["found"]["batch_2"]}
+    assert rows["ours, bf16"]["ratio"]["median"] > 0
+    assert rows["ours, bf16, compiled"]["not_run"]
+    assert parts["profile"]["found"]["ours, bf16"]["forward"]["decoder"] > 0
+    assert parts["input"]["found"]["whole_run"]["fps"] > 0
+    assert parts["smoke"]["found"]["table"].startswith("# ")
+    assert parts["smoke"]["found"]["killed"] == {"killed": True, "tries": 2, "equal": True}
+
+
+@pytest.mark.slow
+def test_a_part_that_fails_or_is_late_does_not_stop_the_others(tmp_path):
+    options = ("--only", "train", "evaluation", "input", "--variant", "none", "--limit", "input=1")
+    done = subprocess.run(
+        first_hour(tmp_path, *options),
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = parts_of(tmp_path)
+    assert parts["train"]["state"] == "failed"
+    assert "none" in parts["train"]["reason"]
+    assert parts["train"]["printed"]
+    assert parts["input"]["state"] == "out of time"
+    assert parts["evaluation"]["state"] == "done"
+    assert parts["smoke"]["reason"] == "left out by --only or --skip"
+
+
+@pytest.mark.slow
+def test_a_first_hour_that_is_killed_keeps_what_it_found(tmp_path):
+    running = subprocess.Popen(
+        first_hour(tmp_path, "--only", "train", "evaluation"), cwd=REPOSITORY
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "first_hour.json").exists() or not parts_of(tmp_path)["train"].get(
+        "found"
+    ):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    time.sleep(2)
+    kept = (tmp_path / "first_hour.json").read_bytes()
+    parts = parts_of(tmp_path)
+    assert parts["train"]["state"] == "running"
+    assert parts["train"]["found"]["ceilings"]["fp32"] > 0
+    assert parts["evaluation"] == {"state": "not run", "reason": "not reached"}
+    time.sleep(5)
+    # the part went with its parent
+    assert (tmp_path / "first_hour.json").read_bytes() == kept
 
 
 def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
