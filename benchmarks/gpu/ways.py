@@ -4,7 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -71,16 +71,14 @@ def device_of(arguments: argparse.Namespace) -> torch.device:
 @contextmanager
 def tf32(on: bool) -> Iterator[None]:
     """Context in which a GPU's fp32 matrix products and convolutions may take TF32."""
-    cuda: Any = torch.backends.cuda
-    cudnn: Any = torch.backends.cudnn
     if not on:
         yield
         return
-    cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = "tf32"
+    setup.apply_numerics(replace(EXACT, reduced_matmul=True, reduced_convolution=True), "gpu")
     try:
         yield
     finally:
-        cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = "ieee"
+        setup.apply_numerics(EXACT, "gpu")
 
 
 def wait(device: torch.device) -> None:

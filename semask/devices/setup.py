@@ -79,9 +79,10 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
     """Set how this process computes from now on."""
     torch.use_deterministic_algorithms(numerics.deterministic)
     if device == "gpu":
-        cuda: Any = torch.backends.cuda
         cudnn: Any = torch.backends.cudnn
-        cuda.matmul.fp32_precision = "tf32" if numerics.reduced_matmul else "ieee"
+        # not by backends.cuda.matmul.fp32_precision: what reads the setting by its old name, as
+        # compiling does, is then refused an answer
+        torch.set_float32_matmul_precision("high" if numerics.reduced_matmul else "highest")
         cudnn.conv.fp32_precision = "tf32" if numerics.reduced_convolution else "ieee"
     elif device == "npu":
         npu: Any = torch.get_device_module("npu")

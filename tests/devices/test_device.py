@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -267,3 +268,11 @@ def test_generators_go_on_from_their_saved_state() -> None:
     first = torch.rand(4)
     setup.restore_generator_state(device, state)
     assert torch.equal(torch.rand(4), first)
+
+
+def test_reduced_products_are_known_to_what_asks_for_them_by_their_old_name() -> None:
+    """torch.compile does; with the new names alone it is refused an answer."""
+    for reduced, name in ((True, "high"), (False, "highest")):
+        setup.apply_numerics(replace(PLAIN, reduced_matmul=reduced), "gpu")
+        assert torch.get_float32_matmul_precision() == name
+        assert torch.backends.cuda.matmul.allow_tf32 is reduced
