@@ -3,6 +3,9 @@
 Free-running trainings drift apart by rounding, tenfold in a few steps; one step from equal weights,
 moments and data does not. The reference is a step spelled out in float64: the gradient of the whole
 batch's loss, then AdamW by its equations (Loshchilov and Hutter, 2019, algorithm 2).
+
+Steps are taken around the end of the warm-up: at its beginning the rate is so small that a step is
+within the rounding of the weights, where no fault could be seen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +57,8 @@ class StepsLook:
         status: passed, looked at or failed, by the medians over the steps.
         rates: learning rates that are not exactly the reference's, by iteration: [is, ought].
         quantities: of each step, by name: loss, gradients, first and second moments, update,
-            buffers.
+            buffers; and, since AdamW makes full steps of the noise of small gradients, what the
+            device made of its own moments: decayed and spared weights.
         medians: ratio of each quantity.
         fault: what kept a step from being taken; None where nothing did.
     """
@@ -91,11 +95,13 @@ def look(
     rates, steps = {}, []
     processes = distributed.world_size()
     precision = recipe.training.precision
-    for iteration, batch in enumerate(batches, start=1):
+    first = _first_iteration(recipe, len(batches))
+    for count, batch in enumerate(batches, start=1):
+        iteration = first + count - 1
         state = {part: {k: v.float().double() for k, v in of.items()} for part, of in state.items()}
-        args = batch, iteration, recipe, seed, processes
+        args = batch, iteration, count, recipe, seed, processes
         truth = _reference_step(reference, state, *args)
-        found = _device_step(stepper, recipe, state, batch, iteration)
+        found = _device_step(stepper, recipe, state, batch, iteration, count)
         ought = float(_rate(recipe, iteration))
         if found["rate"] != ought:
             rates[iteration] = found["rate"], ought
@@ -106,18 +112,28 @@ def look(
                 there = _reference_step(honest, state, *args, precision=precision, moved=moved)
             for name, error in _errors(there, truth, state).items():
                 yardsticks[name] = max(yardsticks.get(name, 0.0), error)
-        steps.append(
-            {
-                name: StepError(
-                    error, yardsticks[name], error / max(yardsticks[name], FLOORS[floor_of])
-                )
-                for name, error in errors.items()
-            }
-        )
+        quantities = {
+            name: _judged(error, yardsticks[name], FLOORS[floor_of])
+            for name, error in errors.items()
+        }
+        # float32 in every precision
+        for name, (error, yardstick) in _own_steps(found, state, recipe, iteration, count).items():
+            quantities[name] = _judged(error, yardstick, FLOORS["fp32"])
+        steps.append(quantities)
         state = truth["state"]
     medians = {name: median(step[name].ratio for step in steps) for name in steps[0]}
     status = "failed" if rates else status_of(max(medians.values()))
     return StepsLook(status, rates, steps, medians)
+
+
+def _judged(error: float, yardstick: float, floor: float) -> StepError:
+    return StepError(error, yardstick, error / max(yardstick, floor))
+
+
+def _first_iteration(recipe: Recipe, count: int) -> int:
+    settings = recipe.training
+    around = settings.warmup_iterations - count // 2 + 1
+    return max(1, min(around, settings.iterations - count + 1))
 
 
 def _start(model: nn.Module) -> State:
@@ -155,13 +171,17 @@ def _reference_step(
     state: State,
     batch: Batch,
     iteration: int,
+    count: int,
     recipe: Recipe,
     seed: int,
     processes: int,
     precision: str = "fp32",
     moved: np.random.Generator | None = None,
 ) -> dict[str, Any]:
-    """One step in the precision of the model's weights, by as many processes as one can be."""
+    """One step in the precision of the model's weights, by as many processes as one can be.
+
+    It is the optimiser's step `count`, of moments that were zero before the first.
+    """
     _load(model, state, moved)
     model.zero_grad(set_to_none=True)
     settings, cpu = recipe.training, torch.device("cpu")
@@ -185,7 +205,8 @@ def _reference_step(
         name: torch.zeros_like(p, dtype=torch.float64) if p.grad is None else p.grad.double()
         for name, p in parameters.items()
     }
-    after = _adamw(state, gradients, recipe, iteration)
+    kind = next(iter(parameters.values())).dtype
+    after = _adamw(state, gradients, recipe, iteration, count, kind)
     after["buffers"] = {name: b.detach().double().clone() for name, b in model.named_buffers()}
     return {"loss": float(total), "gradients": gradients, "state": after}
 
@@ -205,23 +226,68 @@ def _forwards(recipe: Recipe, processes: int) -> Iterator[tuple[list[int], bool]
                 yield list(of_all[rank][part]), rank == 0
 
 
-def _adamw(state: State, gradients: Mapping[str, Tensor], recipe: Recipe, iteration: int) -> State:
-    rate, settings = _rate(recipe, iteration), recipe.training
-    (beta1, beta2), after = BETAS, State(weights={}, first={}, second={})
+def _adamw(
+    state: State,
+    gradients: Mapping[str, Tensor],
+    recipe: Recipe,
+    iteration: int,
+    count: int,
+    kind: torch.dtype,
+) -> State:
+    (beta1, beta2), after = BETAS, State(first={}, second={})
     for name, gradient in gradients.items():
-        weight = state["weights"][name]
-        if decays(name, recipe.port_faults.decay_everything):
-            weight = weight * (1 - rate * settings.weight_decay)
-        first = beta1 * state["first"][name] + (1 - beta1) * gradient
-        second = beta2 * state["second"][name] + (1 - beta2) * gradient**2
-        size = (second / (1 - beta2**iteration)).sqrt() + EPS
-        after["weights"][name] = weight - rate * first / (1 - beta1**iteration) / size
-        after["first"][name], after["second"][name] = first, second
+        after["first"][name] = beta1 * state["first"][name] + (1 - beta1) * gradient
+        after["second"][name] = beta2 * state["second"][name] + (1 - beta2) * gradient**2
+    after["weights"] = _stepped(state["weights"], after, recipe, iteration, count, kind)
     return after
 
 
+def _stepped(
+    weights: Mapping[str, Tensor],
+    moments: State,
+    recipe: Recipe,
+    iteration: int,
+    count: int,
+    kind: torch.dtype,
+) -> dict[str, Tensor]:
+    """Weights after a step with given moments, computed in `kind`, as float64."""
+    rate, settings = _rate(recipe, iteration), recipe.training
+    (beta1, beta2), after = BETAS, {}
+    for name, weight in weights.items():
+        first, second = (moments[part][name].to(kind) for part in ("first", "second"))
+        kept = weight.to(kind)
+        if decays(name, recipe.port_faults.decay_everything):
+            kept = kept * (1 - rate * settings.weight_decay)
+        size = (second / (1 - beta2**count)).sqrt() + EPS
+        after[name] = (kept - rate * first / (1 - beta1**count) / size).double()
+    return after
+
+
+def _own_steps(
+    found: Mapping[str, Any], state: State, recipe: Recipe, iteration: int, count: int
+) -> dict[str, tuple[float, float]]:
+    """Error and yardstick of what a device made of its own moments, by group of the weights."""
+    before, after = state["weights"], found["state"]
+    args = before, after, recipe, iteration, count
+    exact, honest = (_stepped(*args, kind) for kind in (torch.float64, torch.float32))
+    groups: dict[str, list[str]] = {"decayed weights": [], "spared weights": []}
+    for name in before:
+        decayed = decays(name, recipe.port_faults.decay_everything)
+        groups["decayed weights" if decayed else "spared weights"].append(name)
+
+    def error(weights: Mapping[str, Tensor], names: Sequence[str]) -> float:
+        is_, ought = ({name: of[name] - before[name] for name in names} for of in (weights, exact))
+        return _error(is_, ought, names)
+
+    return {
+        group: (error(after["weights"], names), error(honest, names))
+        for group, names in groups.items()
+        if names
+    }
+
+
 def _device_step(
-    stepper: Stepper, recipe: Recipe, state: State, batch: Batch, iteration: int
+    stepper: Stepper, recipe: Recipe, state: State, batch: Batch, iteration: int, count: int
 ) -> dict[str, Any]:
     """One step by the product's own code, from the given state."""
     settings = recipe.training
@@ -234,7 +300,7 @@ def _device_step(
     passes = [Batch(*(part[list(samples)] for part in batch)) for samples in own]
     for _ in range(_TRIES):
         _load(stepper.model, state)
-        _load_moments(stepper, state, iteration)
+        _load_moments(stepper, state, count)
         step = stepper.step(iteration, iter(passes))
         if not step.skipped:
             break
@@ -262,13 +328,13 @@ def _double(x: Tensor) -> Tensor:
     return x.detach().to("cpu").double().clone()
 
 
-def _load_moments(stepper: Stepper, state: State, iteration: int) -> None:
+def _load_moments(stepper: Stepper, state: State, count: int) -> None:
     optimizer = stepper.optimizer
     names = {parameter: name for name, parameter in stepper.model.named_parameters()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             name = names[parameter]
-            step = torch.tensor(float(iteration - 1), dtype=torch.float32)
+            step = torch.tensor(float(count - 1), dtype=torch.float32)
             optimizer.state[parameter] = {
                 "step": step.to(parameter.device) if group["fused"] else step,
                 # in the parameter's memory format, which fused kernels rely on
