@@ -90,13 +90,16 @@ def look(expected: Drawn, passes: Sequence[Drawn]) -> list[Site]:
 
 def _site(name: str, kept: float, seen: Tensor, sites: int) -> Site:
     """Judges draws (passes, samples, elements) of one site."""
-    differing = 2 * kept * (1 - kept)
+    # of as many as are kept, rightly or not
+    often = float(seen.float().mean())
+    differing = 2 * often * (1 - often)
     samples = seen[:, : seen.shape[1] // 2 * 2]
     passes = seen[: seen.shape[0] // 2 * 2]
     questions = {
-        "is dropped more or less often": (seen, kept),
         "is not independent between samples": (samples[:, ::2] != samples[:, 1::2], differing),
         "is not independent between passes": (passes[::2] != passes[1::2], differing),
+        # last: draws that are alike are not as many as they seem
+        "is dropped more or less often": (seen, kept),
     }
     fault = None
     for complaint, (outcome, probability) in questions.items():
@@ -104,7 +107,7 @@ def _site(name: str, kept: float, seen: Tensor, sites: int) -> Site:
             int(outcome.sum()), outcome.numel(), probability, sites * len(questions)
         ):
             fault = fault or complaint
-    return Site(name, kept, float(seen.float().mean()), seen.numel(), fault)
+    return Site(name, kept, often, seen.numel(), fault)
 
 
 def _usual(hits: int, trials: int, probability: float, questions: int) -> bool:
