@@ -1,0 +1,65 @@
+"""One of two processes of test_two_processes.py: looks at its steps as RANK, into FOLDER.
+
+A script, because a spawned process has to find its entry point by name.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from semask.config.recipe import Execution, resolve
+from semask.devices import setup
+from semask.model import VARIANTS, decoder
+from semask.parity import steps, subject
+from semask.training.stepping import Stepper
+
+
+def not_averaged(stepper: Stepper) -> None:
+    stepper._ddp.require_backward_grad_sync = False
+
+
+def norms_alone(stepper: Stepper) -> None:
+    for module in stepper.model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = nn.BatchNorm2d
+
+
+FAULTS = {
+    "none": lambda stepper: None,
+    "not averaged": not_averaged,
+    "norms alone": norms_alone,
+}
+
+
+if __name__ == "__main__":
+    folder, rank, config = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    os.environ.update(
+        RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="0"
+    )
+    VARIANTS["nano"] = {"embed": 16, "depths": (2, 2, 2, 2), "heads": (1, 2, 4, 8), "window": 7}
+    decoder.CHANNELS = 16
+    recipe = resolve(config, mode="full", processes=2, training_images=1000)
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder / 'rendezvous'}", rank=int(rank), world_size=2
+    )
+    device = torch.device("cpu")
+    setup.apply_numerics(recipe.numerics, "cpu")
+    found = {}
+    for fault, plant in FAULTS.items():
+        model, chosen, stepper = subject.stepper(
+            recipe, Execution(compile=False, fused_attention=False, checkpointing=False),
+            device, {"device": "cpu", "processes": 2, "threads": 1}, seed=0,
+        )  # fmt: skip
+        plant(stepper)
+        batches = [subject.batch(chosen, recipe.training.global_batch, (64, 64), seed=0)]
+        look = steps.look(model, stepper, chosen, batches, floor_of="fp32", seed=0)
+        found[fault] = asdict(look)
+    if rank == "0":
+        (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
+    torch.distributed.destroy_process_group()
