@@ -1,0 +1,156 @@
+"""Devices that compute what they ought to: all looks pass."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from semask.parity.verdict import REFUTED, SHOWN, answers, whole
+
+from ..training.conftest import CONFIG
+from ..warm import warm_scripts
+from .conftest import PLAIN, Found, Look, ratios, statuses
+
+MODULES, STEPS = "semantics: modules", "semantics: steps"
+
+
+def passed(found: Found) -> bool:
+    """Nothing failed, or is to be looked at."""
+    given = answers(found)
+    return {each.answer for each in given.values()} == {SHOWN} and whole(given) == SHOWN
+
+
+def test_float32(look: Look) -> None:
+    found = look()[MODULES]
+    assert passed({MODULES: found})
+    assert len(found["modules"]) == 218
+    assert all(each["bitwise"] for each in found["modules"])
+    assert max(ratios(found).values()) <= 4
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.usefixtures("narrow")
+def test_half_precision(look: Look, precision: str) -> None:
+    found = look(precision=precision, only="precision", steps=2)
+    assert {*found} == {"precision: modules", "precision: steps"}
+    assert passed(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_of_the_whole_model(look: Look, precision: str) -> None:
+    found = look(precision=precision, only="precision", steps=4, size=(112, 112))
+    assert passed(found)
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fused_attention(look: Look, precision: str) -> None:
+    """It calls no softmax; its module is looked at as one."""
+    only = "semantics" if precision == "fp32" else "precision"
+    found = look(
+        execution=replace(PLAIN, fused_attention=True), precision=precision, only=only, steps=2
+    )
+    assert passed(found)
+    names = ratios(found[f"{only}: modules"])
+    attention = "network.backbone.layers.2.blocks.1.attn"
+    assert attention in names
+    assert f"{attention}.softmax" not in names
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_fault_of_fused_attention(look: Look) -> None:
+    attention = "network.backbone.layers.2.blocks.1.attn"
+
+    def plant(model: nn.Module) -> None:
+        table = model.get_submodule(attention).relative_position_bias_table
+        table.data = table.data.flip(0)
+
+    found = look(plant, execution=replace(PLAIN, fused_attention=True))[MODULES]
+    assert statuses(found) == {attention: "failed"}
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("format_", [torch.channels_last, torch.contiguous_format])
+def test_memory_formats(look: Look, format_: torch.memory_format) -> None:
+    def convert(model: Any) -> None:
+        model.to(memory_format=format_)
+
+    assert passed(look(convert))
+
+
+@pytest.mark.usefixtures("narrow")
+def test_checkpointing(look: Look) -> None:
+    assert passed(look(execution=replace(PLAIN, checkpointing=True), steps=2))
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_forward_at_a_module_itself(look: Look) -> None:
+    """It is still there when its caller was looked at, in which it is given."""
+    path = "network.decode_head.conv_seg"
+    planted: list[nn.Module] = []
+
+    def plant(model: nn.Module) -> None:
+        module = model.get_submodule(path)
+        usual = module.forward
+        object.__setattr__(module, "forward", lambda x: usual(x) * 1.01)
+        planted.append(module)
+
+    found = look(plant)[MODULES]
+    assert statuses(found) == {path: "failed"}
+    assert "forward" in vars(planted[0])
+
+
+Script = Callable[..., Found]
+
+
+@pytest.fixture
+def script(tmp_path: Path, simulated_npu: Callable[..., dict[str, str]]) -> Script:
+    """Runs the command on simulated NPUs and reads its record."""
+
+    def run(processes: int, *options: str, **knobs: str) -> Found:
+        row = {"device": "npu", "processes": processes, "threads": 1}
+        done = warm_scripts().run(
+            "workflow_scripts.parity",
+            [
+                *("--config", json.dumps(CONFIG), "--row", json.dumps(row)),
+                *("--record", "record.json", "--size", "32", "32", "--steps", "1", *options),
+            ],
+            tmp_path,
+            environment=simulated_npu(**knobs),
+            timeout=300,
+            together=True,
+        )
+        assert done.status == 0, done.stdout
+        made: Found = json.loads((tmp_path / "record.json").read_text("utf-8"))
+        return made
+
+    return run
+
+
+def test_a_simulated_npu(script: Script) -> None:
+    found = script(1)
+    assert {*found} == {MODULES, STEPS, "chance"}
+    assert passed(found)
+    assert len(found[MODULES]["modules"]) == 218
+
+
+@pytest.mark.slow
+def test_two_simulated_npus(script: Script) -> None:
+    found = script(2, "--only", "semantics")
+    assert {*found} == {MODULES, STEPS}
+    assert passed(found)
+
+
+def test_an_operator_that_is_off_by_a_thousandth(script: Script) -> None:
+    knobs = {"SIMULATED_NPU_PERTURB": "aten::gelu.out=1e-3,aten::gelu=1e-3"}
+    found = script(1, "--only", "semantics", "--steps", "0", **knobs)
+    assert whole(answers(found)) == REFUTED
+    names = [*found[MODULES]["failed"]]
+    assert names
+    assert all(name.endswith("mlp.act") for name in names)
