@@ -141,8 +141,7 @@ def _try(
     """Raises InputError where the model cannot be run on the CPU, so that no device is blamed."""
     given = ", ".join("x".join(map(str, shape)) for shape in shapes)
     try:
-        with torch.no_grad():
-            found = run(model)
+        found = run(model)
     except Exception as fault:  # it is somebody's code
         reason = str(fault).splitlines()[0] if str(fault) else ""
         raise InputError(
@@ -153,4 +152,8 @@ def _try(
         raise InputError(
             "--model: it returned no tensor of floating numbers that a loss can be made of; give "
             "one that does, or --loss package.module:function"
+        )
+    if not found.requires_grad:
+        raise InputError(
+            "--model: no gradient flows from the loss to a parameter; give one that learns"
         )

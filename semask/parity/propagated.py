@@ -77,7 +77,7 @@ def propagate(
     finally:
         for each in hooks:
             each.remove()
-    parameters = dict(place.model.named_parameters())
+    parameters = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
     of = torch.autograd.grad(loss * LOSS_SCALE, list(parameters.values()), allow_unused=True)
     found = {name: x.detach() for name, x in zip(parameters, of, strict=True) if x is not None}
     with torch.no_grad():
