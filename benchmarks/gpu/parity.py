@@ -23,7 +23,7 @@ _Case = tuple[str, dict[str, Any], Sequence[str]]
 
 
 def _cases(quick: bool) -> list[_Case]:
-    side, large, steps = ("64", "96", "2") if quick else ("256", "768", "4")
+    side, large, steps = ("64", "96", "2") if quick else ("128", "768", "2")
     small = ("--size", side, side, "--steps")
     bf16, fp16 = ({"training": {"precision": name}} for name in ("bf16", "fp16"))
     tf32 = {"numerics": {"reduced_matmul": True, "reduced_convolution": True}}
@@ -32,12 +32,12 @@ def _cases(quick: bool) -> list[_Case]:
     )
     return [
         ("fp32 and bf16", bf16, (*small, steps)),
-        ("tf32", tf32, (*small, "2", "--only", "precision")),
+        ("tf32", tf32, (*small, steps, "--only", "precision")),
+        ("compiled, tf32", {**tf32, **compiled}, (*small, "1", "--only", "precision")),
+        ("fp16", fp16, (*small, steps, "--only", "precision")),
+        ("fused attention", fused, (*small, "0", "--only", "semantics")),
         ("large, fp32", {}, ("--size", large, large, "--steps", "0", "--batch", "1",
                              "--only", "semantics")),
-        ("fp16", fp16, (*small, "2", "--only", "precision")),
-        ("fused attention", fused, (*small, "0", "--only", "semantics")),
-        ("compiled", compiled, (*small, "1", "--only", "semantics")),
     ]  # fmt: skip
 
 

@@ -53,21 +53,26 @@ def _of_modules(finding: Mapping[str, Any]) -> Answer:
         return Answer(
             REFUTED, f"{described(by_name[name])}" + (f", and {more} more" if more else "")
         )
+    looked_at = [each for each in by_name.values() if each["status"] == "looked at"]
+    if looked_at:
+        first = max(looked_at, key=_ratio)
+        return Answer(UNDECIDED, f"to be looked at: {described(first)}")
     worst = max(
         (each for each in by_name.values() if each["worst"]),
-        key=lambda each: each["worst"]["ratio"],
+        key=_ratio,
         default=None,
     )
     if worst is None:
         return Answer(NOT_RUN, "no module computes anything that can be compared")
-    looked_at = [each for each in by_name.values() if each["status"] == "looked at"]
-    if looked_at:
-        return Answer(UNDECIDED, f"to be looked at: {described(worst)}")
     return Answer(
         SHOWN,
         f"{len(by_name)} modules, the largest ratio is {worst['worst']['ratio']:.2f} "
         f"({worst['name']})",
     )
+
+
+def _ratio(module: Mapping[str, Any]) -> float:
+    return float("inf") if module["fault"] else float(module["worst"]["ratio"])
 
 
 def described(module: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from semask.base import compat  # noqa: F401  (before timm)
 from semask.base.errors import InputError
 from semask.parity.anybody import look_at_model, made, named
+from semask.parity.verdict import UNDECIDED, answers
 
 from .conftest import CPU, Found, ratios, statuses, untouched
 from .test_planted_faults import Scaled, overridden, setting
@@ -137,6 +138,23 @@ class Unused(nn.Module):
         return self.used(x).tanh()
 
 
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.again = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.again.weight = self.used.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again(F.gelu(self.used(x)))
+
+
+class PartlyFrozen(Unused):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused.requires_grad_(False)
+        self.used.bias.requires_grad_(False)
+
+
 PAIR = (4, 8), (4, 8)
 
 
@@ -146,6 +164,8 @@ PAIR = (4, 8), (4, 8)
         (WithDict, PAIR, "head", "head"),
         (Twice, PAIR[:1], "layer", "layer"),
         (Unused, PAIR[:1], "used", "used"),
+        (Tied, PAIR[:1], "again", "again"),
+        (PartlyFrozen, PAIR[:1], "used", "used"),
     ],
 )
 def test_unusual_models(
@@ -173,6 +193,37 @@ def test_a_call_that_is_left_out() -> None:
     [whole] = [each for each in found["modules"] if each["status"] == "failed"]
     assert whole["name"] == "(whole)"
     assert whole["fault"] == "no call of layer"
+
+
+class OwnChance(nn.Module):
+    """Its dropout is not torch's, so that no two devices drop the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.drop = nn.Linear(8, 8), OwnDropout()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.layer(x))
+
+
+class OwnDropout(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.rand_like(x) > 0.3)
+
+
+@pytest.mark.parametrize(
+    ("factory", "name"),
+    [
+        (OwnChance, "drop"),
+        (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), "self_attn"),
+    ],
+)
+def test_chance_that_cannot_be_shared(factory: Callable[[], nn.Module], name: str) -> None:
+    """A yardstick of other draws would let everything pass."""
+    found = looked_at(factory, (4, 8, 8))
+    assert statuses(found["modules"]) == {name: "looked at"}
+    why = f"to be looked at: {name}: it draws at random by itself; give it a probability of 0"
+    assert answers(found)["modules"] == (UNDECIDED, why)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -256,6 +307,11 @@ class Nothing(nn.Module):
             nn.Linear(8, 2),
             [(4, 8), (4, 8)],
             "--input 4x8, 4x8: the model cannot take it on the CPU (TypeError: ",
+        ),
+        (
+            nn.Linear(8, 2).requires_grad_(False),
+            [(4, 8)],
+            "--model: no gradient flows from the loss to a parameter; give one that learns",
         ),
         (Nothing(), [(4, 8)], "--model: it returned no tensor of floating numbers that a loss"),
     ],
