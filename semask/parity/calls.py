@@ -4,6 +4,7 @@ A model is any `torch.nn.Module`. Each call of one of its modules is noted with 
 outputs, the gradients of the loss by its outputs, and the calls that it made itself: its parts.
 """
 
+import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-# By which the loss is multiplied: exact in every format, and what half precision would lose of
-# small gradients stays, as it does in training with a scaled loss.
-LOSS_SCALE = 2.0**16
+# The largest gradient of a look, by a power of two: what half precision would lose of small
+# gradients stays, as it does in training with a scaled loss, and sums of it do not overflow.
+_LARGEST = 2.0**6
 
 
 @dataclass(eq=False)
@@ -72,24 +73,38 @@ def capture(
     model: nn.Module,
     run: Callable[[nn.Module], Tensor],
     whole: Callable[[str], bool] = lambda path: False,
-) -> tuple[list[Call], float]:
+) -> tuple[list[Call], float, float]:
     """Run a model forward and backward and note every call.
 
     Args:
-        model: on the CPU, in float64; its parameters' gradients are left at them, times
-            `LOSS_SCALE`.
+        model: on the CPU, in float64; its parameters' gradients are left at them, scaled.
         run: calls the model and returns the loss, a scalar.
         whole: paths of modules that are taken as one: their parts are not noted.
 
     Returns:
-        The calls in the order in which they ended, hence a call after its parts, and the loss.
+        The calls in the order in which they ended, hence a call after its parts; the loss; and
+        the power of two that all gradients are scaled by.
     """
     ended: list[Call] = []
     with _Noting(model, ended, whole) as notes:
         loss = run(model)
         notes.remove_hooks()
-        (loss * LOSS_SCALE).backward()
-    return ended, float(loss.detach())
+        loss.backward()
+    return ended, float(loss.detach()), _scale_gradients(ended, model)
+
+
+@torch.no_grad()
+def _scale_gradients(calls: Sequence[Call], model: nn.Module) -> float:
+    """Scales what a backward pass left, in place, and returns by how much."""
+    of_calls = {id(x): x for call in calls for x in call.gradients if x is not None}
+    gradients = [*of_calls.values(), *(p.grad for p in model.parameters() if p.grad is not None)]
+    largest = max((float(x.abs().max()) for x in gradients if x.numel()), default=0.0)
+    if not 0 < largest < float("inf"):
+        return 1.0
+    scale = 2.0 ** round(math.log2(_LARGEST / largest))
+    for x in gradients:
+        x.mul_(scale)
+    return scale
 
 
 class _Noting:

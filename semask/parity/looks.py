@@ -79,16 +79,16 @@ def _look_at_whole(
     compiled = {path for path, m in device.model.named_modules() if m._compiled_call_impl}
     with _left_as_it_was(model):
         with same_chance():
-            calls, loss = capture(model, on_cpu, compiled.__contains__)
+            calls, loss, scale = capture(model, on_cpu, compiled.__contains__)
         fingerprint = reference.fingerprint(model, inputs, calls, loss)
         gradients = {
             name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
         }
     # in a graph there are no calls to look at: what is compiled is taken as one, by itself
     with _eager(device.model):
-        whole = {"device": propagate(calls, gradients, device, on_device)}
+        whole = {"device": propagate(calls, gradients, scale, device, on_device)}
     honest = Place(modules.float32_copy(model), torch.device("cpu"), precision=device.precision)
-    whole["honest"] = propagate(calls, gradients, honest, on_cpu)
+    whole["honest"] = propagate(calls, gradients, scale, honest, on_cpu)
     return calls, fingerprint, whole
 
 

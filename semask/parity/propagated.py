@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from semask.devices import computing
-from semask.parity.calls import LOSS_SCALE, Call, is_floating
+from semask.parity.calls import Call, is_floating
 from semask.parity.isolated import Place, same_chance
 
 
@@ -40,6 +40,7 @@ class Propagated:
 def propagate(
     calls: Sequence[Call],
     gradients: Mapping[str, Tensor],
+    scale: float,
     place: Place,
     run: Callable[[nn.Module], Tensor],
 ) -> Propagated:
@@ -47,7 +48,8 @@ def propagate(
 
     Args:
         calls: of the reference.
-        gradients: of the reference's parameters, float64, times `LOSS_SCALE`.
+        gradients: of the reference's parameters, float64, scaled.
+        scale: that they are scaled by.
         place: the model to compare, whose gradients and buffers are left as they were.
         run: calls the model on its device and returns the loss.
     """
@@ -78,7 +80,7 @@ def propagate(
         for each in hooks:
             each.remove()
     parameters = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
-    of = torch.autograd.grad(loss * LOSS_SCALE, list(parameters.values()), allow_unused=True)
+    of = torch.autograd.grad(loss * scale, list(parameters.values()), allow_unused=True)
     found = {name: x.detach() for name, x in zip(parameters, of, strict=True) if x is not None}
     with torch.no_grad():
         for name, buffer in place.model.named_buffers():

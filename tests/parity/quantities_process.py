@@ -31,7 +31,7 @@ if __name__ == "__main__":
     device = Place(subject.device_training(recipe, execution, reference, cpu), cpu)
     batch = subject.batch(recipe, 2, tuple(size), 0)
     with same_chance():
-        calls, _ = capture(
+        calls, _, _ = capture(
             reference, lambda model: model(network_input(batch.images).double(), batch.labels)
         )
     true = Place(reference, cpu, torch.float64)
