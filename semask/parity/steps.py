@@ -11,7 +11,7 @@ within the rounding of the weights, where no fault could be seen.
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,14 @@ from semask.training.stepping import Stepper
 
 # errors below these are those of the format
 FLOORS = {"fp32": 1e-6, "bf16": 1e-2, "fp16": 2e-3, "tf32": 2e-3}
+# 1 - beta2 in float32, as a GPU's fused kernel computes it, is off by so much: second moments by as
+# much (an H100: 1.31e-5 in a first step), and updates, with their root in the denominator, by half
+_BETA2 = float(abs((np.float32(1) - np.float32(BETAS[1])) / (1 - BETAS[1]) - 1))
+_OWN_FLOORS = {
+    "second moments": _BETA2,
+    "decayed weights": _BETA2 / 2,
+    "spared weights": _BETA2 / 2,
+}
 # of the largest gradient: smaller ones are zero by construction, and AdamW makes full steps of
 # their noise
 _ZERO = 1e-6
@@ -59,7 +67,8 @@ class StepsLook:
         quantities: of each step, by name: loss, gradients, first and second moments, update,
             buffers; and, since AdamW makes full steps of the noise of small gradients, what the
             device made of its own moments: decayed and spared weights.
-        medians: ratio of each quantity.
+        medians: ratio of each quantity; of an even number of steps the lower one, since a rectifier
+            at zero to rounding puts an honest step's gradients off.
         fault: what kept a step from being taken; None where nothing did.
     """
 
@@ -113,15 +122,17 @@ def look(
             for name, error in _errors(there, truth, state).items():
                 yardsticks[name] = max(yardsticks.get(name, 0.0), error)
         quantities = {
-            name: _judged(error, yardsticks[name], FLOORS[floor_of])
+            name: _judged(
+                error, yardsticks[name], max(FLOORS[floor_of], _OWN_FLOORS.get(name, 0.0))
+            )
             for name, error in errors.items()
         }
         # float32 in every precision
         for name, (error, yardstick) in _own_steps(found, state, recipe, iteration, count).items():
-            quantities[name] = _judged(error, yardstick, FLOORS["fp32"])
+            quantities[name] = _judged(error, yardstick, _OWN_FLOORS[name])
         steps.append(quantities)
         state = truth["state"]
-    medians = {name: median(step[name].ratio for step in steps) for name in steps[0]}
+    medians = {name: median_low(step[name].ratio for step in steps) for name in steps[0]}
     status = "failed" if rates else status_of(max(medians.values()))
     return StepsLook(status, rates, steps, medians)
 
