@@ -54,7 +54,7 @@ class ModuleLook:
         name: path of the module and which call.
         path: of the module.
         status: passed, looked at or failed.
-        worst: the quantity of the largest ratio; None where there is a fault.
+        worst: the quantity of the largest ratio; None where nothing could be compared.
         fault: how the module's calls differ from the reference's, or why they cannot be compared;
             None where neither is so.
         bitwise: two runs gave equal bits; None where it was run once.
@@ -121,18 +121,20 @@ def _compare(
     twice: bool,
     honest: list[nn.Module],
 ) -> ModuleLook:
-    as_one = False
+    otherwise = None
     try:
         found = run(call, device, given, kinds)
     except NotTheSameCallsError as fault:
         if not call.parts:
             return ModuleLook(call.name, call.path, "failed", None, str(fault))
-        as_one = True
+        # what counts is what comes out: fused attention calls no softmax
+        otherwise = str(fault)
         truth = run(call, true, given, kinds, as_one=True)
         try:
             found = run(call, device, given, kinds, as_one=True)
         except NotTheSameCallsError:
             return ModuleLook(call.name, call.path, "failed", None, str(fault))
+    as_one = otherwise is not None
     bitwise = None
     if twice:
         bitwise = _equal(found, run(call, device, given, kinds, as_one=as_one))
@@ -158,7 +160,9 @@ def _compare(
     if not quantities:
         return ModuleLook(call.name, call.path, "passed", None, None, bitwise)
     worst = max(quantities, key=lambda quantity: quantity.ratio)
-    return ModuleLook(call.name, call.path, status_of(worst.ratio), worst, None, bitwise)
+    status = status_of(worst.ratio)
+    fault = f"{otherwise}, and its numbers differ" if otherwise and status == "failed" else None
+    return ModuleLook(call.name, call.path, status, worst, fault, bitwise)
 
 
 def status_of(ratio: float) -> str:

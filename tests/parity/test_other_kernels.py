@@ -57,8 +57,10 @@ def look_at(
     devices: list[nn.Module] = []
     here = isolated.run
 
-    def run(call: Call, place: Place, *args: Any) -> dict[str, Tensor]:
-        return quantities[call.name] if place.model in devices else here(call, place, *args)
+    def run(call: Call, place: Place, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        return (
+            quantities[call.name] if place.model in devices else here(call, place, *args, **kwargs)
+        )
 
     monkeypatch.setattr(modules, "run", run)
     found: Found = look(devices.append, size=size)["semantics: modules"]
