@@ -31,6 +31,7 @@ if PREPARED is not None:
 
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/parity.smk"
 include: "rules/facts.smk"
 include: "rules/bundle.smk"
 include: "rules/table.smk"

@@ -40,7 +40,7 @@ SIDE_BAR = {
         "docs/elsewhere",
         "docs/downloads",
     ],
-    "Rely on it": ["docs/fault_tolerance", "docs/safety", "docs/determinism"],
+    "Rely on it": ["docs/fault_tolerance", "docs/safety", "docs/determinism", "docs/parity"],
     "Figures": [
         "docs/report",
         "docs/protocol",

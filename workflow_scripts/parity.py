@@ -9,12 +9,14 @@ wrong, 2 where people have to look or a look was not run.
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from semask.base import signals, startup
 from semask.base.errors import InputError
 from semask.base.files import write_atomically
+from semask.base.provenance import describe_run, now
 from semask.config.recipe import Numerics, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
@@ -63,14 +65,16 @@ def main() -> None:
 class _Kept:
     """What was found so far, told and written as soon as it is there."""
 
-    def __init__(self, record: Path | None):
+    def __init__(self, record: Path | None, of: Mapping[str, Any]):
         self.found: dict[str, Any] = {}
-        self._record = record
+        self._record, self._of, self._started = record, of, now()
 
     def keep(self, name: str, finding: Any) -> None:
         self.found[name] = finding
         if self._record is not None:
-            write_atomically(self._record, json.dumps(self.found, indent=1) + "\n")
+            run = describe_run("workflow_scripts.parity", self._started)
+            content = {**self._of, "run": run, "looks": self.found}
+            write_atomically(self._record, json.dumps(content, indent=1) + "\n")
         answer, why = verdict.answer(name, finding)
         print(f"{name}: {answer}: {why}", flush=True)
 
@@ -89,11 +93,16 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
     signals.listen()
     recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)
     with startup.imports():
-        from semask.devices import distributed, setup
+        from semask.devices import description, distributed, setup
         from semask.parity.semask_looks import look_at_row
 
     device = setup.set_up(row["device"], row["threads"], recipe.numerics)
-    kept = _Kept(arguments.record)
+    of = {
+        "row": row,
+        "recipe": recipe.as_dict(),
+        "device": description.describe(row["device"]),
+    }
+    kept = _Kept(arguments.record, of)
     look_at_row(
         recipe,
         execution_on(row["device"], config["execution"]),
@@ -111,7 +120,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
 
 def _look_at_model(arguments: argparse.Namespace) -> int:
     with startup.imports():
-        from semask.devices import setup
+        from semask.devices import description, setup
         from semask.parity import anybody
 
     plain = Numerics("exact", False, False, False, False)
@@ -119,7 +128,11 @@ def _look_at_model(arguments: argparse.Namespace) -> int:
     # where the command is typed, as python -m does it
     sys.path.insert(0, str(Path.cwd()))
     loss = arguments.loss
-    kept = _Kept(arguments.record)
+    of = {
+        "model": arguments.model,
+        "device": description.describe(arguments.device),
+    }
+    kept = _Kept(arguments.record, of)
     anybody.look_at_model(
         anybody.made(anybody.named(arguments.model, "--model"), arguments.model, arguments.seed),
         arguments.input,

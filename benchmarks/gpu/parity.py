@@ -61,7 +61,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
             ended = process.poll() is not None
             text = record.read_text(encoding="utf-8") if record.is_file() else ""
             if text != seen:
-                keep(name, _brief(json.loads(text)))
+                keep(name, _brief(json.loads(text)["looks"]))
                 seen = text
             if ended:
                 break

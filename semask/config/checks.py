@@ -60,6 +60,11 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     _check_dataset(config["dataset"], config["model"]["num_classes"])
     _check_rows(config["rows"])
     _check_performance(config["performance"])
+    if config["numerics"]["shared_chance"] and config["execution"]["compile"]:
+        raise InputError(
+            "config: numerics.shared_chance: draws on the host what a compiled step would draw "
+            "itself; set it to false, or execution.compile to []"
+        )
     _check_ratios(config["training"]["augmentation"])
     _check_crop(config["training"]["augmentation"])
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])

@@ -159,6 +159,13 @@ class Plan:
             }
         )
 
+    def parity_look(self, device: str, processes: int) -> list[str]:
+        """How a row's device is looked at, as options of `workflow_scripts.parity`."""
+        row = {key: self.row(device, processes)[key] for key in ("device", "processes", "threads")}
+        look = {**self.config["parity"], "size": self.config["parity"]["size"][::-1]}
+        values = [(f"--{key}", *([x] if isinstance(x, int) else x)) for key, x in look.items()]
+        return ["--row", json.dumps(row), *(str(word) for words in values for word in words)]
+
     def scoring_settings(self, device: str, processes: int) -> str:
         """How a run's weights are scored, as JSON."""
         evaluation = self.config["evaluation"]

@@ -126,7 +126,7 @@ def script(tmp_path: Path, simulated_npu: Callable[..., dict[str, str]]) -> Scri
             together=True,
         )
         assert done.status == 0, done.stdout
-        made: Found = json.loads((tmp_path / "record.json").read_text("utf-8"))
+        made: Found = json.loads((tmp_path / "record.json").read_text("utf-8"))["looks"]
         return made
 
     return run

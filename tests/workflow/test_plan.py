@@ -147,3 +147,16 @@ def test_jobs_find_the_interpreter_that_snakemake_runs_in() -> None:
     set_environment(environment)
     assert environment["PATH"].endswith("/bin:/usr/bin")
     assert environment["SEMASK_JOB"].isdigit()
+
+
+def test_a_look_at_a_row_is_one_command() -> None:
+    look = {"parity": {"seed": 3, "size": [64, 32], "batch": 2, "steps": 1}}
+    words = plan(ROWS, look).parity_look("npu", 8)
+    assert json.loads(words[1]) == {"device": "npu", "processes": 8, "threads": 1}
+    assert words[2:] == ["--seed", "3", "--size", "32", "64", "--batch", "2", "--steps", "1"]
+
+
+def test_shared_chance_is_not_compiled() -> None:
+    both = {"numerics": {"shared_chance": True}, "execution": {"compile": ["gpu"]}}
+    with pytest.raises(InputError, match=r"shared_chance.*set it to false, or execution.compile"):
+        plan(both)

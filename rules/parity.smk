@@ -1,0 +1,34 @@
+"""Parity: whether a row's device computes what the model defines, and who is to blame if not.
+
+Needs: the row's device. No data set and no training: weights and images are made up from a rule.
+Makes: what was found, module by module and step by step; asked for by its name.
+"""
+
+
+rule parity:
+    output:
+        f"{RESULTS}/{{device}}-{{processes}}p/parity.json",
+    log:
+        f"{RESULTS}/{{device}}-{{processes}}p/parity.log",
+    conda:
+        lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
+    threads: get_cores_of
+    resources:
+        gpu=get_count_of("gpu"),
+        npu=get_count_of("npu"),
+        mem_mb=lambda wildcards: 4000 * get_row_of(wildcards)["processes"],
+    params:
+        config=PLAN.training_config(),
+        look=lambda wildcards: PLAN.parity_look(
+            wildcards.device,
+            check_present(
+                get_row_of(wildcards),
+                f"{RESULTS}/{wildcards.device}-{wildcards.processes}p/parity.json",
+                f"rows: {wildcards.device}-{wildcards.processes}p",
+            ),
+        ),
+        nodes=get_nodes,
+        code=get_code_of("parity"),
+    shell:
+        "exec python -m workflow_scripts.parity --config {params.config:q} {params.look:q}"
+        " --nodes {params.nodes} --record {output:q} --error-log {log:q}"

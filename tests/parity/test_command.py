@@ -1,0 +1,67 @@
+"""The command that looks at somebody's own model: what it prints, and its status."""
+
+from pathlib import Path
+
+import pytest
+
+from ..warm import run_script
+
+MODELS = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return {"out": self.layer(x).relu()}
+
+
+class Chancy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.layer(x) * torch.rand_like(x[:, :5])
+
+
+def words():
+    class Words(Net):
+        def forward(self, x):
+            return "words"
+
+    return Words()
+
+
+def number():
+    return 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ("--model mynet:Net --input 2x8", 0, "mynet:Net on cpu: shown"),
+        ("--model mynet:Chancy --input 2x8", 2, "draws at random by itself"),
+        ("--model mynet:Net --input 2x9", 1, "error: --input 2x9: the model cannot take it"),
+        ("--model mynet:number --input 2x8", 1, "returned int, not a torch.nn.Module"),
+        ("--model mynet:nothing --input 2x8", 1, "mynet has no nothing"),
+        ("--model nowhere:Net --input 2x8", 1, "No module named 'nowhere'"),
+        ("--model mynet:words --input 2x8", 1, "returned no tensor"),
+        ("--model mynet:Net --input 2y8", 1, "not a shape"),
+        ("--model mynet:Net", 1, "give --input, too"),
+        ("--seed 1", 1, "give --model and --input, or --config, --row and --record"),
+        ("--model mynet:Net --input 2x8 --device npu", 1, "device npu is not present"),
+    ],
+)
+def test_somebodys_model(tmp_path: Path, options: str, status: int, said: str) -> None:
+    (tmp_path / "mynet.py").write_text(MODELS, encoding="utf-8")
+    done = run_script("parity", *options.split(), folder=tmp_path)
+    printed = done.stdout + done.stderr
+    assert said in printed
+    assert done.status == status, printed
+    assert "Traceback" not in printed
