@@ -20,34 +20,12 @@ from semask.base.provenance import describe_run, now
 from semask.config.recipe import Numerics, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
-from semask.workflow.json_options import MODEL, config_schema, json_value
+from semask.workflow.json_options import ROW, json_value, training_schema
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
-_SCORING = config_schema(
-    "evaluation", leave_out=("multi_scale", "save_predictions", "agreement", "predictions")
-)
-_CONFIG = {
-    "$defs": _SCORING["$defs"],
-    "type": "object",
-    "required": ["experiment", "dataset", "model", "evaluation", *_PARTS],
-    "properties": {
-        "experiment": {"type": "string"},
-        "dataset": {"type": "string"},
-        "model": MODEL,
-        "evaluation": _SCORING,
-        **{part: config_schema(part) for part in _PARTS},
-    },
-}
-_ROW = {
-    "type": "object",
-    "required": ["device", "processes", "threads"],
-    "properties": {
-        "device": {"enum": ["cpu", "gpu", "npu"]},
-        **{name: {"type": "integer", "minimum": 1} for name in ("processes", "threads")},
-    },
-}
+_ROW = {"type": "object", "required": [*ROW], "properties": ROW}
 _LOOKS = ("semantics", "precision", "chance")
 # an epoch's length decides how many iterations there are, which no look needs
 _IMAGES = 1000
@@ -75,7 +53,7 @@ class _Kept:
             run = describe_run("workflow_scripts.parity", self._started)
             content = {**self._of, "run": run, "looks": self.found}
             write_atomically(self._record, json.dumps(content, indent=1) + "\n")
-        answer, why = verdict.answer(name, finding)
+        answer, why = verdict.answer(finding)
         print(f"{name}: {answer}: {why}", flush=True)
 
 
@@ -156,7 +134,9 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _parse() -> argparse.Namespace:
     parser = guard.parser(__doc__)
-    parser.add_argument("--config", type=json_value("--config", _CONFIG), help="JSON")
+    parser.add_argument(
+        "--config", type=json_value("--config", training_schema(*_PARTS)), help="JSON"
+    )
     parser.add_argument("--row", type=json_value("--row", _ROW), help="JSON")
     parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
     parser.add_argument("--record", type=new_file, help="what was found, JSON")

@@ -14,36 +14,18 @@ from semask.devices.launched import is_launched
 from semask.training import workdir
 from semask.training.run import FaultTolerance, Run
 from semask.workflow import guard
-from semask.workflow.json_options import MODEL, config_schema, json_value
+from semask.workflow.json_options import ROW, config_schema, json_value, training_schema
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, new_folder, whole_number
 
 # parts of the config that training reads as they are
 _PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
-_SCORING = config_schema(
-    "evaluation", leave_out=("multi_scale", "save_predictions", "agreement", "predictions")
-)
-_CONFIG = {
-    "$defs": _SCORING["$defs"],
-    "type": "object",
-    "required": ["experiment", "dataset", "model", "evaluation", *_PARTS],
-    "properties": {
-        "experiment": {"type": "string"},
-        "dataset": {"type": "string"},
-        "model": MODEL,
-        "evaluation": _SCORING,
-        **{part: config_schema(part) for part in _PARTS},
-    },
-}
-
 _RUN = {
     "type": "object",
     "required": ["device", "processes", "threads", "mode", "seed", "forbid_fallbacks"],
     "additionalProperties": False,
     "properties": {
-        "device": {"enum": ["cpu", "gpu", "npu"]},
-        # one per device; CPU threads of each
-        **{name: {"type": "integer", "minimum": 1} for name in ("processes", "threads")},
+        **ROW,
         "mode": {"enum": ["full", "performance"]},
         "seed": {"type": "integer", "minimum": 0},
         "forbid_fallbacks": {"type": "boolean"},
@@ -142,7 +124,7 @@ def _parse() -> argparse.Namespace:
     parser = guard.parser(__doc__)
     parser.add_argument(
         "--config",
-        type=json_value("--config", _CONFIG),
+        type=json_value("--config", training_schema(*_PARTS)),
         required=True,
         help="what training reads of the config, as JSON",
     )

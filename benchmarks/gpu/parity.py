@@ -86,10 +86,7 @@ def _brief(found: dict[str, Any]) -> dict[str, Any]:
             del finding["reference"]["norms"]
             for seen in finding["whole"].values():
                 del seen["gradients"]
-    return {
-        name: {**finding, "answer": verdict.answer(name, finding)}
-        for name, finding in found.items()
-    }
+    return {name: {**finding, "answer": verdict.answer(finding)} for name, finding in found.items()}
 
 
 def _command(

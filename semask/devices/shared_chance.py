@@ -18,7 +18,24 @@ from torch.overrides import TorchFunctionMode
 _CHANNELS = {F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
 
 
-class SharedChance(TorchFunctionMode):
+class _OfRandomFunctions(TorchFunctionMode):
+    """Hands a pass's uses of random functions to `_dropout` and `_bernoulli`."""
+
+    _dropout: Callable[..., Tensor]
+    _bernoulli: Callable[..., Tensor]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.dropout or func in _CHANNELS:
+            return self._dropout(func, *args, **kwargs)
+        if func is Tensor.bernoulli_:
+            return self._bernoulli(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+class SharedChance(_OfRandomFunctions):
     """Context of a forward pass whose dropout and drop-path masks are the same on every device.
 
     Of torch's functions it answers `dropout` and its forms for channels, and `bernoulli_`. Each
@@ -35,16 +52,6 @@ class SharedChance(TorchFunctionMode):
         super().__init__()
         self._seed, self._iteration, self._samples = seed, iteration, list(samples)
         self._site = 0
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is F.dropout or func in _CHANNELS:
-            return self._dropout(func, *args, **kwargs)
-        if func is Tensor.bernoulli_:
-            return self._bernoulli(*args, **kwargs)
-        return func(*args, **kwargs)
 
     def _dropout(
         self, func: Any, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
@@ -80,7 +87,7 @@ class SharedChance(TorchFunctionMode):
         return torch.from_numpy(np.concatenate(drawn).reshape(shape)).to(device)
 
 
-class Counted(TorchFunctionMode):
+class Counted(_OfRandomFunctions):
     """Context that notes what a device's own generator draws, site by site.
 
     Args:
@@ -92,17 +99,6 @@ class Counted(TorchFunctionMode):
     def __init__(self, found: list[tuple[str, float, Tensor]], elements: int = 256):
         super().__init__()
         self._found, self._elements = found, elements
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is F.dropout or func in _CHANNELS:
-            return self._dropout(func, *args, **kwargs)
-        result = func(*args, **kwargs)
-        if func is Tensor.bernoulli_:
-            self._note("bernoulli_", _probability(*args[1:], **kwargs), result)
-        return result
 
     def _dropout(
         self,
@@ -121,10 +117,11 @@ class Counted(TorchFunctionMode):
         self._note(func.__name__, 1 - p, seen)
         return x * mask
 
+    def _bernoulli(self, x: Tensor, p: Any = 0.5, **options: Any) -> Tensor:
+        result = x.bernoulli_(p, **options)
+        self._note("bernoulli_", float(p), result)
+        return result
+
     def _note(self, name: str, probability: float, seen: Tensor) -> None:
         some = seen.flatten(1)[:, : self._elements] if seen.dim() > 1 else seen[:, None]
         self._found.append((name, probability, (some != 0).cpu()))
-
-
-def _probability(p: Any = 0.5, **_: Any) -> float:
-    return float(p)

@@ -122,9 +122,7 @@ def look_at_model(
     looks.part(
         "modules",
         keep,
-        lambda: looks.modules_and_whole(
-            model, place, inputs_of, floor_of=precision, seed=seed, twice=True
-        ),
+        lambda: looks.modules_and_whole(model, place, inputs_of, floor_of=precision, seed=seed),
     )
 
     def look_at_chance() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from semask.devices.shared_chance import Counted
+from semask.parity.calls import buffers_kept
 
 # probability that an honest generator is accused, over all sites and questions
 FALSE_ALARM = 1e-6
@@ -50,15 +51,13 @@ def draw(model: nn.Module, run: Callable[[nn.Module], Any], times: int = DRAWS) 
         By pass, then by site: the function, the probability to be kept, and what was kept: bool
         (samples, elements).
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     passes: list[Drawn] = []
-    for _ in range(times):
-        found: Drawn = []
-        with Counted(found):
-            run(model)
-        passes.append(found)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(buffers[name])
+    with buffers_kept(model):
+        for _ in range(times):
+            found: Drawn = []
+            with Counted(found):
+                run(model)
+            passes.append(found)
     return passes
 
 

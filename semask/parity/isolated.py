@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from semask.devices import computing
 from semask.devices.shared_chance import SharedChance
-from semask.parity.calls import Call, is_floating
+from semask.parity.calls import Call, buffers_kept, is_floating
 
 Kinds = Mapping[tuple[str, int], tuple[Sequence[Any], Sequence[Any]]]
 """Dtypes of inputs and outputs by path and number of a call, as the device has them."""
@@ -90,7 +90,7 @@ def run(
     args, kwargs = call.arguments([x.clone() if is_floating(x) else x for x in leaves])
     with (
         _moved(parameters, moved),
-        _buffers_kept(module),
+        buffers_kept(module),
         _stubs(module, call, stubbed, place, given, kinds, moved, found),
     ):
         with same_chance(), computing.autocast(place.device, place.precision):
@@ -219,17 +219,6 @@ def _moved(
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(before[name])
-
-
-@contextmanager
-def _buffers_kept(module: nn.Module) -> Iterator[None]:
-    before = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                buffer.copy_(before[name])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from semask.base.errors import InputError
 from semask.parity import chance, modules, reference
-from semask.parity.calls import Call, capture
+from semask.parity.calls import Call, buffers_kept, capture
 from semask.parity.isolated import Place, same_chance
 from semask.parity.propagated import Propagated, propagate
 
@@ -29,7 +29,6 @@ def modules_and_whole(
     *,
     floor_of: str,
     seed: int,
-    twice: bool = False,
 ) -> dict[str, Any]:
     """Look at every module by itself, and at the whole.
 
@@ -40,7 +39,6 @@ def modules_and_whole(
             likewise on the device, and what goes in, for the fingerprint.
         floor_of: key of `semask.parity.modules.FLOORS`.
         seed: of the inputs, and of the honest computations' moves.
-        twice: compute on the device twice and say whether bits are equal.
 
     Returns:
         `reference` (its fingerprint), `modules` (in the order of their end), `whole` (the
@@ -49,7 +47,9 @@ def modules_and_whole(
     calls, fingerprint, whole = _look_at_whole(model, device, inputs_of(seed))
     order = [call.name for call in calls]
     parts = {call.name: [part.name for part in call.parts] for call in calls}
-    looks = list(modules.look(calls, model, device, whole["device"].kinds, floor_of, seed, twice))
+    looks = list(
+        modules.look(calls, model, device, whole["device"].kinds, floor_of, seed, twice=True)
+    )
     failed = {each.name for each in looks if each.status == "failed"}
     for other in range(1, _INPUTS):
         if not failed:
@@ -65,7 +65,7 @@ def modules_and_whole(
     guilty = [name for name in order if name in failed and not failed & {*_below(name, parts)}]
     return {
         "reference": fingerprint,
-        "modules": [each.as_dict() for each in looks],
+        "modules": [asdict(each) for each in looks],
         "whole": {name: _as_dict(pass_) for name, pass_ in whole.items()},
         "failed": [name for name in order if name in failed],
         "guilty": guilty[0] if guilty else None,
@@ -77,13 +77,12 @@ def _look_at_whole(
 ) -> tuple[list[Call], dict[str, Any], dict[str, Propagated]]:
     on_cpu, on_device, inputs = given
     compiled = {path for path, m in device.model.named_modules() if m._compiled_call_impl}
-    with _left_as_it_was(model):
+    with buffers_kept(model):
         with same_chance():
             calls, loss, scale = capture(model, on_cpu, compiled.__contains__)
         fingerprint = reference.fingerprint(model, inputs, calls, loss)
-        gradients = {
-            name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
-        }
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        model.zero_grad(set_to_none=True)
     # in a graph there are no calls to look at: what is compiled is taken as one, by itself
     with _eager(device.model):
         whole = {"device": propagate(calls, gradients, scale, device, on_device)}
@@ -125,18 +124,6 @@ def _eager(model: nn.Module) -> Iterator[None]:
     finally:
         for module, implementation in compiled:
             module._compiled_call_impl = implementation
-
-
-@contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        yield
-    finally:
-        model.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(before[name])
 
 
 def _as_dict(found: Propagated) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,6 @@ class ModuleLook:
     worst: Quantity | None
     fault: str | None = None
     bitwise: bool | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def look(
@@ -238,9 +236,7 @@ def _yardsticks(
 
 def float32_copy(reference: nn.Module) -> nn.Module:
     """A model with the reference's weights, rounded to float32, on the CPU."""
-    import copy
-
-    return copy.deepcopy(reference).float()
+    return deepcopy(reference).float()
 
 
 def honest_ways(

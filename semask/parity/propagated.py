@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from semask.devices import computing
-from semask.parity.calls import Call, is_floating
+from semask.parity.calls import Call, buffers_kept, is_floating
 from semask.parity.isolated import Place, same_chance
 
 
@@ -72,19 +72,16 @@ def propagate(
 
     for path, module in place.model.named_modules():
         hooks.append(module.register_forward_hook(hook(path), with_kwargs=True))
-    buffers = {name: buffer.detach().clone() for name, buffer in place.model.named_buffers()}
-    try:
-        with same_chance(), computing.autocast(place.device, place.precision):
-            loss = run(place.model)
-    finally:
-        for each in hooks:
-            each.remove()
     parameters = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
-    of = torch.autograd.grad(loss * scale, list(parameters.values()), allow_unused=True)
+    with buffers_kept(place.model):
+        try:
+            with same_chance(), computing.autocast(place.device, place.precision):
+                loss = run(place.model)
+        finally:
+            for each in hooks:
+                each.remove()
+        of = torch.autograd.grad(loss * scale, list(parameters.values()), allow_unused=True)
     found = {name: x.detach() for name, x in zip(parameters, of, strict=True) if x is not None}
-    with torch.no_grad():
-        for name, buffer in place.model.named_buffers():
-            buffer.copy_(buffers[name])
     errors, difference, size = {}, 0.0, 0.0
     for name, expected in gradients.items():
         if name in found:

@@ -103,9 +103,7 @@ def _modules(
 
         return on_cpu, on_device, [images, labels]
 
-    return looks.modules_and_whole(
-        reference, place, inputs_of, floor_of=floor_of, seed=seed, twice=True
-    )
+    return looks.modules_and_whole(reference, place, inputs_of, floor_of=floor_of, seed=seed)
 
 
 def _steps(

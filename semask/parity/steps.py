@@ -9,6 +9,7 @@ within the rounding of the weights, where no fault could be seen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from statistics import median_low
@@ -24,8 +25,9 @@ from semask.data.loading import Batch, shares
 from semask.devices import computing, distributed
 from semask.devices.shared_chance import SharedChance
 from semask.model import segmentation_losses
+from semask.parity.calls import buffers_kept
 from semask.parity.modules import honest_ways, status_of
-from semask.training.optimization import BETAS, EPS, decays, learning_rate
+from semask.training.optimization import BETAS, EPS, decays, scheduled_rate
 from semask.training.stepping import Stepper
 
 # errors below these are those of the format
@@ -69,14 +71,12 @@ class StepsLook:
             device made of its own moments: decayed and spared weights.
         medians: ratio of each quantity; of an even number of steps the lower one, since a rectifier
             at zero to rounding puts an honest step's gradients off.
-        fault: what kept a step from being taken; None where nothing did.
     """
 
     status: str
     rates: dict[int, tuple[float, float]]
     quantities: list[dict[str, StepError]]
     medians: dict[str, float]
-    fault: str | None = None
 
 
 def look(
@@ -111,7 +111,7 @@ def look(
         args = batch, iteration, count, recipe, seed, processes
         truth = _reference_step(reference, state, *args)
         found = _device_step(stepper, recipe, state, batch, iteration, count)
-        ought = float(_rate(recipe, iteration))
+        ought = scheduled_rate(recipe.training, iteration)
         if found["rate"] != ought:
             rates[iteration] = found["rate"], ought
         errors = _errors(found, truth, state)
@@ -154,17 +154,6 @@ def _start(model: nn.Module) -> State:
     return {"weights": weights, "buffers": buffers, "first": zeros, "second": dict(zeros)}
 
 
-def _rate(recipe: Recipe, iteration: int) -> float:
-    settings = recipe.training
-    return learning_rate(
-        iteration - 1,
-        base=settings.learning_rate,
-        iterations=settings.iterations,
-        warmup_iterations=settings.warmup_iterations,
-        warmup_ratio=settings.warmup_ratio,
-    )
-
-
 @torch.no_grad()
 def _load(model: nn.Module, state: State, moved: np.random.Generator | None = None) -> None:
     for name, parameter in model.named_parameters():
@@ -199,19 +188,16 @@ def _reference_step(
     parameters = dict(model.named_parameters())
     total = torch.zeros((), dtype=torch.float64)
     for samples, first in _forwards(recipe, processes):
-        before = {name: buffer.clone() for name, buffer in model.named_buffers()}
         images = network_input(batch.images[samples], batch.sizes[samples])
-        with SharedChance(seed, iteration, samples), computing.autocast(cpu, precision):
-            main, semantic = model(images.to(next(iter(parameters.values())).dtype))
-        labels = batch.labels[samples]
-        loss = segmentation_losses(main, semantic, labels, settings.hard_pixels).total
-        weight = len(samples) / settings.global_batch
-        (loss * weight).backward()
-        total += weight * loss.detach().double()
-        if not first:  # of several processes' own statistics the first one's are kept
-            with torch.no_grad():
-                for name, buffer in model.named_buffers():
-                    buffer.copy_(before[name])
+        # of several processes' own statistics the first one's are kept
+        with nullcontext() if first else buffers_kept(model):
+            with SharedChance(seed, iteration, samples), computing.autocast(cpu, precision):
+                main, semantic = model(images.to(next(iter(parameters.values())).dtype))
+            labels = batch.labels[samples]
+            loss = segmentation_losses(main, semantic, labels, settings.hard_pixels).total
+            weight = len(samples) / settings.global_batch
+            (loss * weight).backward()
+            total += weight * loss.detach().double()
     gradients = {
         name: torch.zeros_like(p, dtype=torch.float64) if p.grad is None else p.grad.double()
         for name, p in parameters.items()
@@ -262,7 +248,7 @@ def _stepped(
     kind: torch.dtype,
 ) -> dict[str, Tensor]:
     """Weights after a step with given moments, computed in `kind`, as float64."""
-    rate, settings = _rate(recipe, iteration), recipe.training
+    rate, settings = scheduled_rate(recipe.training, iteration), recipe.training
     (beta1, beta2), after = BETAS, {}
     for name, weight in weights.items():
         first, second = (moments[part][name].to(kind) for part in ("first", "second"))

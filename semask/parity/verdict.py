@@ -20,10 +20,10 @@ def answers(found: Mapping[str, Any]) -> dict[str, Answer]:
     Args:
         found: findings by the names under which `semask.parity.looks.part` kept them.
     """
-    return {name: answer(name, finding) for name, finding in found.items()}
+    return {name: answer(finding) for name, finding in found.items()}
 
 
-def answer(name: str, finding: Mapping[str, Any]) -> Answer:
+def answer(finding: Mapping[str, Any]) -> Answer:
     """The answer of one look."""
     if "not_run" in finding:
         return Answer(NOT_RUN, finding["not_run"])
@@ -88,8 +88,6 @@ def described(module: Mapping[str, Any]) -> str:
 
 
 def _of_steps(finding: Mapping[str, Any]) -> Answer:
-    if finding["fault"]:
-        return Answer(REFUTED, finding["fault"])
     if finding["rates"]:
         iteration, (is_, ought) = next(iter(finding["rates"].items()))
         return Answer(REFUTED, f"the learning rate of step {iteration} is {is_:g}, not {ought:g}")

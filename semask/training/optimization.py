@@ -3,6 +3,8 @@
 from torch import nn
 from torch.optim import AdamW
 
+from semask.config.recipe import TrainingRecipe
+
 BETAS = (0.9, 0.999)
 EPS = 1e-8
 _NO_DECAY = ("norm", "relative_position_bias_table")
@@ -19,6 +21,17 @@ def learning_rate(
     if iteration < warmup_iterations:
         rate *= 1 - (1 - iteration / warmup_iterations) * (1 - warmup_ratio)
     return rate
+
+
+def scheduled_rate(settings: TrainingRecipe, iteration: int) -> float:
+    """Learning rate of an iteration counted from 1."""
+    return learning_rate(
+        iteration - 1,
+        base=settings.learning_rate,
+        iterations=settings.iterations,
+        warmup_iterations=settings.warmup_iterations,
+        warmup_ratio=settings.warmup_ratio,
+    )
 
 
 def decays(name: str, decay_everything: bool = False) -> bool:

@@ -20,7 +20,7 @@ from semask.evaluation.weight_files import load_weights
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training
 from semask.model.weights import load_pretrained_swin
-from semask.training.optimization import build_optimizer, learning_rate
+from semask.training.optimization import build_optimizer, scheduled_rate
 from semask.training.run import Run
 from semask.training.run_log import Step
 
@@ -91,14 +91,7 @@ class Stepper:
             iteration: counted from 1.
             batches: its passes come next.
         """
-        settings = self._run.recipe.training
-        rate = learning_rate(
-            iteration - 1,
-            base=settings.learning_rate,
-            iterations=settings.iterations,
-            warmup_iterations=settings.warmup_iterations,
-            warmup_ratio=settings.warmup_ratio,
-        )
+        rate = scheduled_rate(self._run.recipe.training, iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         progress.mark("waiting for data", iteration)

@@ -33,6 +33,13 @@ SOURCE: dict[str, Any] = {
 MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
 """JSON schema of a model's settings, which `semask.model.build` checks one by one."""
 
+ROW: dict[str, Any] = {
+    "device": {"enum": ["cpu", "gpu", "npu"]},
+    # one per device; CPU threads of each
+    **{name: {"type": "integer", "minimum": 1} for name in ("processes", "threads")},
+}
+"""JSON schemas of what a row is, by key."""
+
 _MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
@@ -86,6 +93,29 @@ def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
         part = part["properties"][name]
     required = [name for name in part.get("required", ()) if name not in leave_out]
     return {**part, "required": required, "$defs": whole["$defs"]}
+
+
+def training_schema(*parts: str) -> dict[str, Any]:
+    """JSON schema of `semask.workflow.plan.Plan.training_config`.
+
+    Args:
+        parts: of the config that are read as they are.
+    """
+    scoring = config_schema(
+        "evaluation", leave_out=("multi_scale", "save_predictions", "agreement", "predictions")
+    )
+    return {
+        "$defs": scoring["$defs"],
+        "type": "object",
+        "required": ["experiment", "dataset", "model", "evaluation", *parts],
+        "properties": {
+            "experiment": {"type": "string"},
+            "dataset": {"type": "string"},
+            "model": MODEL,
+            "evaluation": scoring,
+            **{part: config_schema(part) for part in parts},
+        },
+    }
 
 
 @cache  # read for several options, a tenth of a second each

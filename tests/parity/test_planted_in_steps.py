@@ -10,7 +10,7 @@ from torch import nn
 from semask.data.inputs import network_input
 from semask.model import losses, segmentation_losses
 from semask.training import stepping
-from semask.training.optimization import learning_rate
+from semask.training.optimization import scheduled_rate
 from semask.training.stepping import Stepper
 
 from .conftest import Found, Look, untouched
@@ -97,7 +97,7 @@ def test_the_quantity_shows_it(look: Look, fault: str) -> None:
 
 def test_a_schedule_that_is_a_step_ahead(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        stepping, "learning_rate", lambda i, **settings: learning_rate(i + 1, **settings)
+        stepping, "scheduled_rate", lambda settings, i: scheduled_rate(settings, i + 1)
     )
     found = stepped(look)
     assert found["status"] == "failed"
