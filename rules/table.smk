@@ -1,7 +1,7 @@
 """The table and the report's page.
 
-Needs: the records of all runs in the config, of their evaluations, of the baselines and of the
-model's facts, the published figures, and for the plots the runs' logs and pictures.
+Needs: the records of all runs in the config, of their evaluations, of the looks at their devices,
+of the baselines and of the model's facts, the published figures, and for the plots the runs' logs and pictures.
 Makes: the table as Markdown, CSV and JSON, and what `snakemake --report` puts together.
 """
 
@@ -15,6 +15,7 @@ rule table:
             if config["evaluation"]["agreement"]
             else []
         ),
+        looked=PLAN.parity_records(),
         baselines=f"{RESULTS}/baselines.json",
         facts=f"{RESULTS}/facts.json",
         imported=[
@@ -68,7 +69,7 @@ rule table:
         code=get_code_of("table"),
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
-        " --evaluated {input.evaluated:q} --baselines {input.baselines:q} --facts {input.facts:q}"
+        " --evaluated {input.evaluated:q} --looked {input.looked:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --imported {input.imported:q} --published {input.published:q}"
         " --sources {params.sources:q} {params.copies:q}"
         " --report {params.report:q} --texts {input.texts:q}"

@@ -1,7 +1,7 @@
 import json
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +122,15 @@ def make_record() -> Any:
             weights_digest={"best": digest, "last": digest},
             device={"name": "a processor", "torch": "2.13.0"},
         )
-        if kind in ("train", "evaluate"):
+        if kind in ("train", "evaluate", "parity"):
             settings = ("compile", "fused_attention", "checkpointing")
             content["execution"] = dict.fromkeys(settings, False)
+        if kind == "parity":
+            for key in ("data_fingerprint", "mode", "seed", "weights_digest"):
+                del content[key]
+            asked = {"seed": 0, "size": [64, 64], "batch": 2, "steps": 3}
+            looks = {"semantics: modules": looked_at({"network.norm": 0.5, "network.act": 2.5})}
+            return {**content, "figures": {"asked": asked, "looks": looks}, **changes}
         if kind == "train":
             figures = {
                 "speed": {
@@ -151,6 +157,32 @@ def make_record() -> Any:
         return {**content, "figures": figures, **changes}
 
     return make
+
+
+def looked_at(ratios: Mapping[str, float | None], loss: float = 1.5) -> dict[str, Any]:
+    """What a look at modules found; None is a ratio that is not finite."""
+    modules = []
+    for name, ratio in ratios.items():
+        status = "failed" if ratio is None or ratio > 10 else "passed"
+        worst = {"name": "output 0", "error": None if ratio is None else 2e-7 * ratio,
+                 "yardstick": None, "ratio": ratio}  # fmt: skip
+        modules.append(
+            {"name": name, "path": name, "source": "Norm, torch/norm.py:7", "status": status,
+             "worst": worst, "fault": None, "bitwise": True}
+        )  # fmt: skip
+    failed = [module["name"] for module in modules if module["status"] == "failed"]
+    errors = {name: 1e-7 * (n + 1) for n, name in enumerate(ratios)}
+    one = {"loss": loss, "gradient": 1e-6, "outputs": errors, "gradients": {}}
+    norms = {name: [1.0, 2.0] for name in ratios}
+    return {
+        "modules": modules,
+        "whole": {"device": one, "honest": one},
+        "failed": failed,
+        "guilty": failed[0] if failed else None,
+        "reference": {"weights_sha256": "1" * 64, "inputs_sha256": "2" * 64, "loss": loss,
+                      "norms": norms},
+        "seconds": 2.0,
+    }  # fmt: skip
 
 
 def recipe(**training: Any) -> dict[str, Any]:

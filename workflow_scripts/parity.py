@@ -8,8 +8,10 @@ wrong, 2 where people have to look or a look was not run.
 
 import argparse
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from semask.base import signals, startup
 from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
+from semask.base.records import write_record
 from semask.config.recipe import Numerics, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
@@ -43,18 +46,24 @@ def main() -> None:
 class _Kept:
     """What was found so far, told and written as soon as it is there."""
 
-    def __init__(self, record: Path | None, of: Mapping[str, Any]):
+    def __init__(self, write: Callable[[Mapping[str, Any], Mapping[str, Any]], None]):
         self.found: dict[str, Any] = {}
-        self._record, self._of, self._started = record, of, now()
+        self._write, self._started = write, now()
 
     def keep(self, name: str, finding: Any) -> None:
-        self.found[name] = finding
-        if self._record is not None:
-            run = describe_run("workflow_scripts.parity", self._started)
-            content = {**self._of, "run": run, "looks": self.found}
-            write_atomically(self._record, json.dumps(content, indent=1) + "\n")
+        self.found[name] = _as_json(finding)
+        self._write(describe_run("workflow_scripts.parity", self._started), self.found)
         answer, why = verdict.answer(finding)
         print(f"{name}: {answer}: {why}", flush=True)
+
+
+def _as_json(value: Any) -> Any:
+    """Plain values, with null for a number that is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(of) for key, of in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _look_at_row(arguments: argparse.Namespace) -> None:
@@ -75,15 +84,24 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
         from semask.parity.semask_looks import look_at_row
 
     device = setup.set_up(row["device"], row["threads"], recipe.numerics)
+    execution = execution_on(row["device"], config["execution"])
+    asked = {name: getattr(arguments, name) for name in ("seed", "size", "batch", "steps")}
     of = {
+        "experiment": config["experiment"],
         "row": row,
         "recipe": recipe.as_dict(),
         "device": description.describe(row["device"]),
+        "execution": asdict(execution),
     }
-    kept = _Kept(arguments.record, of)
+
+    def write(run: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        figures = {"asked": asked, "looks": found}
+        write_record(arguments.record, "parity", **of, run=run, figures=figures)
+
+    kept = _Kept(write)
     look_at_row(
         recipe,
-        execution_on(row["device"], config["execution"]),
+        execution,
         row,
         device,
         seed=arguments.seed,
@@ -91,7 +109,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
         batch=arguments.batch,
         count=arguments.steps,
         keep=kept.keep if distributed.rank() == 0 else lambda name, finding: None,
-        only=arguments.only,
+        only=arguments.looks,
     )
     distributed.tear_down()
 
@@ -106,11 +124,14 @@ def _look_at_model(arguments: argparse.Namespace) -> int:
     # where the command is typed, as python -m does it
     sys.path.insert(0, str(Path.cwd()))
     loss = arguments.loss
-    of = {
-        "model": arguments.model,
-        "device": description.describe(arguments.device),
-    }
-    kept = _Kept(arguments.record, of)
+    of = {"model": arguments.model, "device": description.describe(arguments.device)}
+
+    def write(run: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        if arguments.record is not None:
+            text = json.dumps({**of, "run": run, "looks": found}, indent=1)
+            write_atomically(arguments.record, text + "\n")
+
+    kept = _Kept(write)
     anybody.look_at_model(
         anybody.made(anybody.named(arguments.model, "--model"), arguments.model, arguments.seed),
         arguments.input,
@@ -146,7 +167,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--batch", type=whole_number("--batch", 1), default=2)
     parser.add_argument("--steps", type=whole_number("--steps", 0), default=8)
-    parser.add_argument("--only", nargs="+", choices=_LOOKS, default=_LOOKS)
+    parser.add_argument("--looks", nargs="+", choices=_LOOKS, default=_LOOKS)
     parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     parser.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
     parser.add_argument(

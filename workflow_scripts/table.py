@@ -24,6 +24,7 @@ def main() -> None:
     )
     parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
+    parser.add_argument("--looked", type=Path, nargs="*", default=[], help="records of parity")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
     parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
     parser.add_argument(
@@ -53,6 +54,9 @@ def main() -> None:
     evaluated: dict[str, Record] = {
         _name(path, copies): read_record(path, "evaluate") for path in arguments.evaluated
     }
+    looked: dict[str, Record] = {
+        _name(path, copies): read_record(path, "parity") for path in arguments.looked
+    }
     baselines = read_record(arguments.baselines, "baselines")
     check_same_runs(trained, evaluated, baselines, arguments.baselines)
     imported = [read_imported(path.parent) for path in arguments.imported]
@@ -64,12 +68,14 @@ def main() -> None:
         read_published(arguments.published, arguments.sources),
         read_record(arguments.facts, "facts"),
         imported,
+        looked,
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
     if arguments.report is not None:
         for bundle in imported:
             trained.update(bundle.trained)
             evaluated.update(bundle.evaluated)
+            looked.update(bundle.looked)
         beside = {name: paths.get(name, Path(name)).parent for name in (*trained, *evaluated)}
         write_report(
             table,
@@ -79,6 +85,7 @@ def main() -> None:
             {name: beside[name] / "predictions.png" for name in evaluated},
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
+            looked,
         )
 
 

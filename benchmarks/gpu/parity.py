@@ -32,12 +32,12 @@ def _cases(quick: bool) -> list[_Case]:
     )
     cases: list[_Case] = [
         ("fp32 and bf16", bf16, (*small, steps)),
-        ("tf32", tf32, (*small, steps, "--only", "precision")),
-        ("compiled, tf32", {**tf32, **compiled}, (*small, "1", "--only", "precision")),
-        ("fp16", fp16, (*small, steps, "--only", "precision")),
-        ("fused attention", fused, (*small, "0", "--only", "semantics")),
+        ("tf32", tf32, (*small, steps, "--looks", "precision")),
+        ("compiled, tf32", {**tf32, **compiled}, (*small, "1", "--looks", "precision")),
+        ("fp16", fp16, (*small, steps, "--looks", "precision")),
+        ("fused attention", fused, (*small, "0", "--looks", "semantics")),
         ("large, fp32", {}, ("--size", large, large, "--steps", "0", "--batch", "1",
-                             "--only", "semantics")),
+                             "--looks", "semantics")),
     ]  # fmt: skip
     return cases[:2] if quick else cases
 
@@ -62,7 +62,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
             ended = process.poll() is not None
             text = record.read_text(encoding="utf-8") if record.is_file() else ""
             if text != seen:
-                keep(name, _brief(json.loads(text)["looks"]))
+                keep(name, _brief(json.loads(text)["figures"]["looks"]))
                 seen = text
             if ended:
                 break
@@ -78,7 +78,9 @@ def _brief(found: dict[str, Any]) -> dict[str, Any]:
     for finding in found.values():
         if "modules" in finding:
             by_ratio = sorted(
-                finding["modules"], key=lambda m: -m["worst"]["ratio"] if m["worst"] else -1e30
+                finding["modules"],
+                key=lambda m: verdict.number(m["worst"]["ratio"]) if m["worst"] else 1e30,
+                reverse=True,
             )
             finding["count"] = len(by_ratio)
             finding["bitwise"] = sum(bool(module["bitwise"]) for module in by_ratio)

@@ -8,7 +8,8 @@ and `device` (what `semask.devices.description.describe` says); those of trainin
 also have `execution` (the settings of that name, for the device). A record of a released
 checkpoint has `dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`,
 `weights_digest` and `device`. The record of a model's facts speaks of no data: it has no
-`experiment` and no `data_fingerprint`.
+`experiment` and no `data_fingerprint`. A record of parity is of no run
+and no data: it has `experiment`, `row`, `recipe`, `device` and `execution`.
 """
 
 import json
@@ -104,6 +105,34 @@ _TRY = object_of(
     code_digest=DIGEST,
     **dict.fromkeys(("device", "torch"), TEXT),
 )
+# what each kind of look at a device found; null is a number that was not finite
+_COMPARED = object_of(name=TEXT, error=_NUMBER_OR_NULL, ratio=_NUMBER_OR_NULL)
+_MODULE = object_of(
+    name=TEXT,
+    source=TEXT,
+    status={"enum": ["passed", "looked at", "failed"]},
+    worst={"anyOf": [_COMPARED, {"type": "null"}]},
+    fault=_or_null(TEXT),
+    bitwise=_or_null(_SWITCH),
+)
+_PASS = object_of(loss=_NUMBER_OR_NULL, outputs=map_of(_NUMBER_OR_NULL))
+_LOOKS: tuple[dict[str, Any], ...] = (
+    {"not_run": TEXT},
+    {
+        "modules": _list_of(_MODULE),
+        "whole": object_of(device=_PASS, honest=_PASS),
+        "failed": _list_of(TEXT),
+        "guilty": _or_null(TEXT),
+        "reference": object_of(weights_sha256=DIGEST, inputs_sha256=DIGEST),
+    },
+    {
+        "status": TEXT,
+        "rates": {"type": "object"},
+        "quantities": _list_of(map_of({"type": "object"})),
+        "medians": map_of(_NUMBER_OR_NULL),
+    },
+    {"sites": _list_of(object_of(function=TEXT, drawn=NATURAL)), "faults": _list_of(TEXT)},
+)
 _FIGURES = {
     "facts": _FACTS,
     "train": object_of(
@@ -134,6 +163,10 @@ _FIGURES = {
         images=_COUNT,
         parameters=_COUNT,
         cpu_fallbacks=_OPERATORS,
+    ),
+    "parity": object_of(
+        asked=object_of(seed=NATURAL, size=_SIZE, batch=_COUNT, steps=NATURAL),
+        looks=map_of({"anyOf": [object_of(**of) for of in _LOOKS]}),
     ),
     "baselines": object_of(
         **dict.fromkeys(("constant", "nearest_colour"), object_of(miou=_PERCENT))
@@ -174,6 +207,10 @@ _OF_KIND = {
         "evaluation": {"type": "object"},
     },
     "agreement": _OF_A_ROW,
+    "parity": {
+        key: _EXECUTED[key]
+        for key in ("experiment", "row", "recipe", "recipe_digest", "device", "execution")
+    },
     "train": _EXECUTED,
     "evaluate": _EXECUTED,
 }
@@ -188,7 +225,7 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
 
     Args:
         path: file to write.
-        kind: train, evaluate, agreement, released, baselines or facts.
+        kind: train, evaluate, agreement, released, parity, baselines or facts.
         content: the keys named at the top of this module, less schema, kind, recipe_digest and
             digest, which are added here.
     """

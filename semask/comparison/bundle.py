@@ -35,12 +35,19 @@ from semask.fetching.archives import DAMAGE, extract
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
-KINDS = {"train.json": "train", "evaluate.json": "evaluate", "agreement.json": "agreement"}
+KINDS = {
+    "train.json": "train",
+    "evaluate.json": "evaluate",
+    "agreement.json": "agreement",
+    "parity.json": "parity",
+}
 """Kind of the records in a bundle, by the name of their file."""
 OTHERS = ("log.jsonl", "predictions.png", "best.safetensors", "last.safetensors")
 
-_RUN = r"(cpu|gpu|npu)-[1-9][0-9]*p/(full|performance)/seed[0-9]+"
-_FILE = re.compile(f"{_RUN}/({'|'.join(re.escape(name) for name in (*KINDS, *OTHERS))})")
+_PARITY = "parity.json"  # of a row, not of a run
+_ROW = r"(cpu|gpu|npu)-[1-9][0-9]*p"
+_OF_RUN = "|".join(re.escape(name) for name in (*KINDS, *OTHERS) if name != _PARITY)
+_FILE = re.compile(rf"{_ROW}/((full|performance)/seed[0-9]+/({_OF_RUN})|{re.escape(_PARITY)})")
 _MANIFEST = object_of(
     schema={"const": SCHEMA},
     **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
@@ -213,10 +220,13 @@ def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
         if Path(name).name in KINDS
     }
     for name, record in records.items():
-        place = f"{run_folder(record)}/{Path(name).name}"
+        of = run_folder(record) if "mode" in record else row_folder(record)
+        place = f"{of}/{Path(name).name}"
         if place != name:
             raise InputError(f"{name}: is the record of another run, that of {place}; {remedy}")
     for name in files:
+        if Path(name).name == _PARITY:
+            continue
         train = str(Path(name).with_name("train.json"))
         if train not in records:
             raise InputError(f"{name}: without {train}, the record of its training; give it, too")
@@ -231,5 +241,10 @@ def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
 
 def run_folder(record: Mapping[str, Any]) -> str:
     """Folder of a run below that of the results: gpu-8p/full/seed0."""
+    return f"{row_folder(record)}/{record['mode']}/seed{record['seed']}"
+
+
+def row_folder(record: Mapping[str, Any]) -> str:
+    """Folder of a row below that of the results: gpu-8p."""
     row = record["row"]
-    return f"{row['device']}-{row['processes']}p/{record['mode']}/seed{record['seed']}"
+    return f"{row['device']}-{row['processes']}p"

@@ -26,10 +26,11 @@ class Imported(NamedTuple):
     manifest: Mapping[str, Any]
     trained: Mapping[str, Record]
     evaluated: Mapping[str, Record]
+    looked: Mapping[str, Record]
 
     @property
     def records(self) -> dict[str, Record]:
-        return {**self.trained, **self.evaluated}
+        return {**self.trained, **self.evaluated, **self.looked}
 
 
 def read_imported(folder: Path) -> Imported:
@@ -51,7 +52,7 @@ def read_imported(folder: Path) -> Imported:
     except InputError as fault:
         # a record's own advice is to measure again, which cannot be done here
         raise InputError(f"{str(fault).rpartition('; ')[0] or fault}; {remedy}") from None
-    return Imported(manifest, found["train"], found["evaluate"])
+    return Imported(manifest, found["train"], found["evaluate"], found["parity"])
 
 
 def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:
@@ -97,8 +98,9 @@ def imported_rows(
         own = records_of(row, imported.records)
         differing = {
             key
-            for record in own.values()
-            for other in of_kind(record["kind"], records).values()
+            for kind in ("train", "evaluate")
+            for record in of_kind(kind, own).values()
+            for other in of_kind(kind, records).values()
             for key in (*unexplained(record, other), *code_differences(record, other))
         }
         source = f"measured on {hosts_and_day(own)}"

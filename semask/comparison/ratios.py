@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 from semask.comparison.beside_published import points, ratio
+from semask.comparison.parities import across
 from semask.comparison.rows import Record
 from semask.config.recipe import differing_keys
 
@@ -21,7 +22,8 @@ def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[
     Returns:
         npu, gpu (names), rows (their places in `lines`), kind, sources (of both), fps_ratio,
         acc1_difference (points), differing, executed_differently (settings of `execution`, which
-        make no other recipe and are yet worth a word).
+        make no other recipe and are yet worth a word), parity (see
+        `semask.comparison.parities.across`; empty where not both were looked at).
     """
     found = []
     for (place, npu), (other, gpu) in product(enumerate(lines), repeat=2):
@@ -49,10 +51,16 @@ def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[
                 "fps_ratio": None if differing else ratio(*speeds),
                 "acc1_difference": None if differing else points(*accuracies),
                 "differing": differing,
+                "parity": _across(npu, gpu, records),
                 "executed_differently": sorted({key for keys in executed for key in keys}),
             }
         )
     return found
+
+
+def _across(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> dict[str, Any]:
+    paths = [(line.get("parity") or {"from": []})["from"] for line in (npu, gpu)]
+    return across(*(records[path] for (path,) in paths)) if all(paths) else {}
 
 
 def _pairs(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> list[tuple[Record, Record]]:

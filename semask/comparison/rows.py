@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from types import MappingProxyType
 from typing import Any
 
 from semask.base.errors import InputError
 from semask.base.records import SAME_RUN
 from semask.comparison.beside_published import beside_published
+from semask.comparison.parities import grounds
 
 Record = Mapping[str, Any]
+NO_RECORDS: Mapping[str, Record] = MappingProxyType({})
 
 
 def row_name(row: Mapping[str, Any]) -> str:
@@ -37,7 +40,8 @@ def measured_row(
 
     Args:
         row: device, processes, threads.
-        records: the row's records of training and evaluation by path, of both modes and all seeds.
+        records: the row's records by path: of training and evaluation, of both modes and all
+            seeds, and of parity, if there is one.
         published: published rows, of which those of the same name and experiment stand beside it.
 
     Returns:
@@ -45,9 +49,10 @@ def measured_row(
         the cells acc1, last_miou, multi_scale_miou (percent), fps, fps_p10, fps_p90, fps_log_window
         (images/s), data_wait_share, pytorch, device (the names by which the hardware calls itself),
         each with value, state and the records it is from; skipped_steps and cpu_fallbacks (numbers,
-        operators); published (acc1, multi_scale_miou, fps, differing, line, source) and difference
-        (in points, fps as a ratio), None where the experiments are not the same; `differing` says
-        of a figure that is not shown what makes it another one.
+        operators); parity (see `semask.comparison.parities.grounds`); published (acc1,
+        multi_scale_miou, fps, differing, line, source) and difference (in points, fps as a ratio),
+        None where the experiments are not the same; `differing` says of a figure that is not shown
+        what makes it another one.
     """
     trained, evaluated = (of_kind(kind, records) for kind in ("train", "evaluate"))
     timed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
@@ -80,8 +85,9 @@ def measured_row(
         "skipped_steps": sum(of.get("precision", {}).get("skipped_steps", 0) for of in figures),
         "cpu_fallbacks": sorted({name for of in figures for name in of.get("cpu_fallbacks") or ()}),
         "warnings": [said for record in trained.values() for said in _warnings(record)],
+        "parity": grounds(of_kind("parity", records), trained),
     }
-    return {**line, **beside_published(line, records, published)}
+    return {**line, **beside_published(line, {**trained, **evaluated}, published)}
 
 
 def _warnings(record: Record) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -55,6 +56,17 @@ def gather_objects(own: T) -> list[T]:
     found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, own)
     return found
+
+
+def share_from_first(tensors: Iterable[torch.Tensor]) -> None:
+    """Have tensors hold what the first process's do: everywhere of the same shapes and order."""
+    if world_size() == 1:
+        return
+    for tensor in tensors:
+        # collectives want one block of memory
+        whole = tensor.contiguous()
+        dist.broadcast(whole, 0)
+        tensor.copy_(whole)
 
 
 def check_processes(expected: int, device: torch.device) -> None:

@@ -14,8 +14,8 @@ from semask.base.errors import InputError
 from semask.devices import computing
 from semask.parity import chance, looks, reference
 from semask.parity.calls import is_floating
-from semask.parity.isolated import Place
 from semask.parity.looks import Keep
+from semask.parity.places import Place
 
 
 def named(name: str, option: str) -> Any:

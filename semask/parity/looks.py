@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from semask.base.errors import InputError
 from semask.parity import chance, modules, reference
 from semask.parity.calls import Call, buffers_kept, capture
-from semask.parity.isolated import Place, same_chance
+from semask.parity.places import Place, same_chance
 from semask.parity.propagated import Propagated, propagate
 
 Keep = Callable[[str, Any], None]

@@ -4,12 +4,16 @@ An error alone says little: how far honest arithmetic is off depends on the numb
 measured in those of honest computations of the same call on this machine's CPU (the yardstick).
 """
 
+import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from semask.parity.calls import Call
-from semask.parity.isolated import Given, Kinds, NotTheSameCallsError, Place, run
+from semask.parity.isolated import run
+from semask.parity.places import Kinds, NotTheSameCallsError, Place, Setting
 
 PASSED, LOOKED_AT = 4.0, 10.0
 """Ratios: up to the first a quantity passes, up to the second it is to be looked at."""
@@ -55,6 +60,7 @@ class ModuleLook:
     Attributes:
         name: path of the module and which call.
         path: of the module.
+        source: its class, and where that is written: `GELU, torch/nn/modules/activation.py:785`.
         status: passed, looked at or failed.
         worst: the quantity of the largest ratio; None where nothing could be compared.
         fault: how the module's calls differ from the reference's, or why they cannot be compared;
@@ -64,6 +70,7 @@ class ModuleLook:
 
     name: str
     path: str
+    source: str
     status: str
     worst: Quantity | None
     fault: str | None = None
@@ -86,7 +93,7 @@ def look(
         calls: of the reference; a call's inputs and gradients are gone afterwards.
         reference: float64 on the CPU.
         device: what is looked at.
-        kinds: see `semask.parity.isolated.run`.
+        kinds: see `semask.parity.places.Setting`.
         floor_of: key of `FLOORS`.
         seed: of the honest computations' moves.
         twice: run each call twice on the device and say whether bits are equal.
@@ -96,9 +103,10 @@ def look(
     honest: list[nn.Module] = []
     given: dict[Call, list[Tensor | None]] = {}
     for call in calls:
-        truth = run(call, true, given, kinds)
+        there = Setting(device, given, kinds)
+        truth = run(call, there.elsewhere(true))
         if only(call):
-            yield _compare(call, truth, true, device, given, kinds, floor_of, seed, twice, honest)
+            yield _compare(call, truth, true, there, floor_of, seed, twice, honest)
         given[call] = [
             None if (x := truth.get(f"gradient of input {i}")) is None else x.float()
             for i in range(len(call.inputs))
@@ -112,56 +120,66 @@ def _compare(
     call: Call,
     truth: Mapping[str, Tensor],
     true: Place,
-    device: Place,
-    given: Given,
-    kinds: Kinds,
+    there: Setting,
     floor_of: str,
     seed: int,
     twice: bool,
     honest: list[nn.Module],
 ) -> ModuleLook:
+    module = true.model.get_submodule(call.path)
+    looked_at = partial(ModuleLook, call.name, call.path, source_of(type(module)))  # type: ignore[arg-type]  # classes hash
     otherwise = None
     try:
-        found = run(call, device, given, kinds)
+        found = run(call, there)
     except NotTheSameCallsError as fault:
         if not call.parts:
-            return ModuleLook(call.name, call.path, "failed", None, str(fault))
+            return looked_at("failed", None, str(fault))
         # what counts is what comes out: fused attention calls no softmax
-        otherwise = str(fault)
-        truth = run(call, true, given, kinds, as_one=True)
+        otherwise, there = str(fault), replace(there, as_one=True)
+        truth = run(call, there.elsewhere(true))
         try:
-            found = run(call, device, given, kinds, as_one=True)
+            found = run(call, there)
         except NotTheSameCallsError:
-            return ModuleLook(call.name, call.path, "failed", None, str(fault))
-    as_one = otherwise is not None
-    bitwise = None
-    if twice:
-        bitwise = _equal(found, run(call, device, given, kinds, as_one=as_one))
+            return looked_at("failed", None, str(fault))
+    bitwise = _equal(found, run(call, there)) if twice else None
     if {*found} != {*truth}:
         missing = sorted({*found} ^ {*truth})[0]
         where = "the device" if missing in truth else "the reference"
-        return ModuleLook(call.name, call.path, "failed", None, f"{missing} is not on {where}")
+        return looked_at("failed", None, f"{missing} is not on {where}")
     errors = errors_of(found, truth)
-    floor = floor_for(true.model.get_submodule(call.path), floor_of)
+    floor = floor_for(module, floor_of)
     yardsticks: dict[str, float] = {}
     if max(errors.values(), default=0) > floor:
-        again = errors_of(run(call, true, given, kinds, as_one=as_one), truth)
+        again = errors_of(run(call, there.elsewhere(true)), truth)
         if max(again.values()) > _SAME:
             # of such a yardstick everything would pass
             why = "it draws at random by itself; give it a probability of 0"
-            return ModuleLook(call.name, call.path, "looked at", None, why, bitwise)
-        yardsticks = _yardsticks(call, truth, true, device, given, kinds, seed, honest, as_one)
+            return looked_at("looked at", None, why, bitwise)
+        yardsticks = _yardsticks(call, truth, true, there, seed, honest)
     quantities = []
     for name, error in errors.items():
         yardstick = yardsticks.get(name) if error > floor else None
         ratio = error / max(yardstick or 0.0, floor)
         quantities.append(Quantity(name, error, yardstick, ratio))
     if not quantities:
-        return ModuleLook(call.name, call.path, "passed", None, None, bitwise)
+        return looked_at("passed", None, None, bitwise)
     worst = max(quantities, key=lambda quantity: quantity.ratio)
     status = status_of(worst.ratio)
     both = f"{otherwise}, and its numbers differ" if otherwise and status == "failed" else None
-    return ModuleLook(call.name, call.path, status, worst, both, bitwise)
+    return looked_at(status, worst, both, bitwise)
+
+
+@cache
+def source_of(kind: type[nn.Module]) -> str:
+    """A module's class and where it is written: `GELU, torch/nn/modules/activation.py:785`."""
+    try:
+        _, line = inspect.getsourcelines(kind)
+        file = Path(inspect.getfile(kind))
+    except (OSError, TypeError):  # made by a function, or typed in
+        return f"{kind.__name__}, {kind.__module__}"
+    folders = [Path(folder) for folder in sys.path if folder and file.is_relative_to(folder)]
+    within = max(folders, key=lambda folder: len(folder.parts), default=file.parent)
+    return f"{kind.__name__}, {file.relative_to(within).as_posix()}:{line}"
 
 
 def status_of(ratio: float) -> str:
@@ -213,21 +231,18 @@ def _yardsticks(
     call: Call,
     truth: Mapping[str, Tensor],
     true: Place,
-    device: Place,
-    given: Given,
-    kinds: Kinds,
+    there: Setting,
     seed: int,
     honest: list[nn.Module],
-    as_one: bool,
 ) -> dict[str, float]:
     """The largest error of each quantity among honest computations of the call on the CPU."""
     if not honest:
         honest.append(float32_copy(true.model))
-    place = Place(honest[0], torch.device("cpu"), torch.float32, device.precision)
+    place = Place(honest[0], torch.device("cpu"), torch.float32, there.place.precision)
     largest: dict[str, float] = {}
     for surroundings, moved in honest_ways(seed):
         with surroundings():
-            found = run(call, place, given, kinds, moved, as_one)
+            found = run(call, there.elsewhere(place, moved))
         for name, error in errors_of(found, truth).items():
             if np.isfinite(error):
                 largest[name] = max(largest.get(name, 0.0), error)

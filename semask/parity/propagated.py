@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 
 from semask.devices import computing
 from semask.parity.calls import Call, buffers_kept, is_floating
-from semask.parity.isolated import Place, same_chance
+from semask.parity.places import Place, same_chance
 
 
 @dataclass(frozen=True)

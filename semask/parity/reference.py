@@ -4,7 +4,7 @@ Every machine computes it anew; two machines' references are the same if their f
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from semask.parity.calls import Call, is_floating
-
-# to which norms of two machines' references agree: other orders of summation in float64
-AGREEMENT = 1e-9
 
 
 @torch.no_grad()
@@ -84,19 +81,6 @@ def fingerprint(
         "loss": loss,
         "norms": {call.name: [_norm(call.outputs), _norm(call.gradients)] for call in calls},
     }
-
-
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What two fingerprints differ in; nothing where both are of one reference."""
-    found = [key for key in ("weights_sha256", "inputs_sha256") if a[key] != b[key]]
-    if not np.isclose(a["loss"], b["loss"], rtol=AGREEMENT, atol=0):
-        found.append("loss")
-    if {*a["norms"]} != {*b["norms"]}:
-        return [*found, "modules"]
-    for name, norms in a["norms"].items():
-        if not np.allclose(norms, b["norms"][name], rtol=AGREEMENT, atol=0):
-            found.append(f"norms of {name}")
-    return found
 
 
 def _bytes(tensor: Any) -> bytes:

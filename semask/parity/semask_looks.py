@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from semask.config.recipe import Execution, Recipe
 from semask.data.inputs import network_input
-from semask.devices import computing, setup
+from semask.devices import computing, distributed, setup
 from semask.parity import chance, looks, steps, subject
-from semask.parity.isolated import Place
 from semask.parity.looks import Keep
+from semask.parity.places import Place
 
 # of chance: small images, many of them
 _DRAWN = 256, (32, 32)
@@ -33,6 +33,8 @@ def look_at_row(
     only: Sequence[str] = ("semantics", "precision", "chance"),
 ) -> None:
     """Run the looks at a device, bound by `semask.devices.setup.set_up`.
+
+    With several processes all take the steps, and the first one does the rest.
 
     Args:
         recipe: that the row trains, for one process.
@@ -55,13 +57,15 @@ def look_at_row(
         computing.check_precision(device, chosen.training.precision)
         floor_of = _floor_of(chosen, row["device"])
         given: dict[str, Any] = {"seed": seed, "size": size, "batch": batch}
-        look = partial(_modules, chosen, execution, device, floor_of, **given)
-        looks.part(f"{name}: modules", keep, look)
+        if distributed.rank() == 0:
+            # the other processes wait in the first step
+            look = partial(_modules, chosen, execution, device, floor_of, **given)
+            looks.part(f"{name}: modules", keep, look)
         if count:
             look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
             looks.part(f"{name}: steps", keep, look)
     setup.apply_numerics(recipe.numerics, row["device"])
-    if "chance" in only:
+    if "chance" in only and distributed.rank() == 0:
         looks.part("chance", keep, lambda: _chance(recipe, device, seed))
 
 
@@ -123,7 +127,7 @@ def _steps(
     )
     batches = [subject.batch(chosen, training.global_batch, size, seed + i) for i in range(count)]
     found = steps.look(model, stepper, chosen, batches, floor_of=floor_of, seed=seed)
-    return asdict(found)
+    return {} if found is None else asdict(found)
 
 
 def _chance(recipe: Recipe, device: torch.device, seed: int) -> dict[str, Any]:

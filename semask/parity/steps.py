@@ -1,15 +1,13 @@
 """The look at steps: each step of the optimiser by itself, from the reference's state.
 
 Free-running trainings drift apart by rounding, tenfold in a few steps; one step from equal weights,
-moments and data does not. The reference is a step spelled out in float64: the gradient of the whole
-batch's loss, then AdamW by its equations (Loshchilov and Hutter, 2019, algorithm 2).
+moments and data does not. The reference is `semask.parity.spelled_out` in float64.
 
 Steps are taken around the end of the warm-up: at its beginning the rate is so small that a step is
 within the rounding of the weights, where no fault could be seen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from statistics import median_low
@@ -20,14 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from semask.config.recipe import Recipe
-from semask.data.inputs import network_input
 from semask.data.loading import Batch, shares
-from semask.devices import computing, distributed
-from semask.devices.shared_chance import SharedChance
-from semask.model import segmentation_losses
-from semask.parity.calls import buffers_kept
+from semask.devices import distributed
 from semask.parity.modules import honest_ways, status_of
-from semask.training.optimization import BETAS, EPS, decays, scheduled_rate
+from semask.parity.spelled_out import State, Step, load, start, stepped, take
+from semask.training.optimization import BETAS, decays, scheduled_rate
 from semask.training.stepping import Stepper
 
 # errors below these are those of the format
@@ -45,9 +40,6 @@ _OWN_FLOORS = {
 _ZERO = 1e-6
 # with fp16 the first scale of the loss may be too large, for an honest device, too
 _TRIES = 12
-
-State = dict[str, dict[str, Tensor]]
-"""`weights`, `buffers`, `first` and `second` moments by name."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +79,11 @@ def look(
     *,
     floor_of: str,
     seed: int,
-) -> StepsLook:
+) -> StepsLook | None:
     """Have a device take single steps, and compare them with those of the reference.
+
+    Several processes begin each step with what the first one has, and it alone compares: the others
+    get None.
 
     Args:
         model: with the first step's weights, on the CPU.
@@ -100,41 +95,52 @@ def look(
     """
     reference = deepcopy(model).double().train()
     honest = deepcopy(model).float().train()
-    state = _start(reference)
+    state = start(reference)
     rates, steps = {}, []
-    processes = distributed.world_size()
-    precision = recipe.training.precision
     first = _first_iteration(recipe, len(batches))
     for count, batch in enumerate(batches, start=1):
-        iteration = first + count - 1
+        step = Step(recipe, batch, first + count - 1, count, seed, distributed.world_size())
         state = {part: {k: v.float().double() for k, v in of.items()} for part, of in state.items()}
-        args = batch, iteration, count, recipe, seed, processes
-        truth = _reference_step(reference, state, *args)
-        found = _device_step(stepper, recipe, state, batch, iteration, count)
-        ought = scheduled_rate(recipe.training, iteration)
+        found = _device_step(stepper, state, step)
+        if distributed.rank() > 0:
+            # the first process's state is the one that all begin with, and it alone compares
+            continue
+        ought = scheduled_rate(recipe.training, step.iteration)
         if found["rate"] != ought:
-            rates[iteration] = found["rate"], ought
-        errors = _errors(found, truth, state)
-        yardsticks: dict[str, float] = {}
-        for surroundings, moved in honest_ways(seed + iteration, moves=1):
-            with surroundings():
-                there = _reference_step(honest, state, *args, precision=precision, moved=moved)
-            for name, error in _errors(there, truth, state).items():
-                yardsticks[name] = max(yardsticks.get(name, 0.0), error)
-        quantities = {
-            name: _judged(
-                error, yardsticks[name], max(FLOORS[floor_of], _OWN_FLOORS.get(name, 0.0))
-            )
-            for name, error in errors.items()
-        }
-        # float32 in every precision
-        for name, (error, yardstick) in _own_steps(found, state, recipe, iteration, count).items():
-            quantities[name] = _judged(error, yardstick, _OWN_FLOORS[name])
-        steps.append(quantities)
+            rates[step.iteration] = found["rate"], ought
+        truth = take(reference, state, step)
+        steps.append(_quantities(found, truth, honest, state, step, floor_of))
         state = truth["state"]
+    if not steps:
+        return None
     medians = {name: median_low(step[name].ratio for step in steps) for name in steps[0]}
     status = "failed" if rates else status_of(max(medians.values()))
     return StepsLook(status, rates, steps, medians)
+
+
+def _quantities(
+    found: Mapping[str, Any],
+    truth: Mapping[str, Any],
+    honest: nn.Module,
+    state: State,
+    step: Step,
+    floor_of: str,
+) -> dict[str, StepError]:
+    """What a device's step is compared in."""
+    yardsticks: dict[str, float] = {}
+    for surroundings, moved in honest_ways(step.seed + step.iteration, moves=1):
+        with surroundings():
+            there = take(honest, state, step, step.recipe.training.precision, moved)
+        for name, error in _errors(there, truth, state).items():
+            yardsticks[name] = max(yardsticks.get(name, 0.0), error)
+    quantities = {
+        name: _judged(error, yardsticks[name], max(FLOORS[floor_of], _OWN_FLOORS.get(name, 0.0)))
+        for name, error in _errors(found, truth, state).items()
+    }
+    # float32 in every precision
+    for name, (error, yardstick) in _own_steps(found, state, step).items():
+        quantities[name] = _judged(error, yardstick, _OWN_FLOORS[name])
+    return quantities
 
 
 def _judged(error: float, yardstick: float, floor: float) -> StepError:
@@ -147,129 +153,15 @@ def _first_iteration(recipe: Recipe, count: int) -> int:
     return max(1, min(around, settings.iterations - count + 1))
 
 
-def _start(model: nn.Module) -> State:
-    weights = {name: p.detach().double().clone() for name, p in model.named_parameters()}
-    buffers = {name: b.detach().double().clone() for name, b in model.named_buffers()}
-    zeros = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    return {"weights": weights, "buffers": buffers, "first": zeros, "second": dict(zeros)}
-
-
-@torch.no_grad()
-def _load(model: nn.Module, state: State, moved: np.random.Generator | None = None) -> None:
-    for name, parameter in model.named_parameters():
-        value = state["weights"][name]
-        if moved is not None:
-            by = torch.from_numpy(moved.random(tuple(value.shape))) - 0.5
-            value = value * (1 + by * torch.finfo(torch.float32).eps)
-        parameter.copy_(value)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(state["buffers"][name])
-
-
-def _reference_step(
-    model: nn.Module,
-    state: State,
-    batch: Batch,
-    iteration: int,
-    count: int,
-    recipe: Recipe,
-    seed: int,
-    processes: int,
-    precision: str = "fp32",
-    moved: np.random.Generator | None = None,
-) -> dict[str, Any]:
-    """One step in the precision of the model's weights, by as many processes as one can be.
-
-    It is the optimiser's step `count`, of moments that were zero before the first.
-    """
-    _load(model, state, moved)
-    model.zero_grad(set_to_none=True)
-    settings, cpu = recipe.training, torch.device("cpu")
-    parameters = dict(model.named_parameters())
-    total = torch.zeros((), dtype=torch.float64)
-    for samples, first in _forwards(recipe, processes):
-        images = network_input(batch.images[samples], batch.sizes[samples])
-        # of several processes' own statistics the first one's are kept
-        with nullcontext() if first else buffers_kept(model):
-            with SharedChance(seed, iteration, samples), computing.autocast(cpu, precision):
-                main, semantic = model(images.to(next(iter(parameters.values())).dtype))
-            labels = batch.labels[samples]
-            loss = segmentation_losses(main, semantic, labels, settings.hard_pixels).total
-            weight = len(samples) / settings.global_batch
-            (loss * weight).backward()
-            total += weight * loss.detach().double()
-    gradients = {
-        name: torch.zeros_like(p, dtype=torch.float64) if p.grad is None else p.grad.double()
-        for name, p in parameters.items()
-    }
-    kind = next(iter(parameters.values())).dtype
-    after = _adamw(state, gradients, recipe, iteration, count, kind)
-    after["buffers"] = {name: b.detach().double().clone() for name, b in model.named_buffers()}
-    return {"loss": float(total), "gradients": gradients, "state": after}
-
-
-def _forwards(recipe: Recipe, processes: int) -> Iterator[tuple[list[int], bool]]:
-    """Samples that share batch statistics, pass by pass, and whether the first process has them."""
-    settings = recipe.training
-    of_all = [
-        shares(settings.global_batch, rank, processes, settings.accumulation)
-        for rank in range(processes)
-    ]
-    for part in range(settings.accumulation):
-        if recipe.model.norm == "syncbn":
-            yield [n for of_one in of_all for n in of_one[part]], True
-        else:
-            for rank in range(processes):
-                yield list(of_all[rank][part]), rank == 0
-
-
-def _adamw(
-    state: State,
-    gradients: Mapping[str, Tensor],
-    recipe: Recipe,
-    iteration: int,
-    count: int,
-    kind: torch.dtype,
-) -> State:
-    (beta1, beta2), after = BETAS, State(first={}, second={})
-    for name, gradient in gradients.items():
-        after["first"][name] = beta1 * state["first"][name] + (1 - beta1) * gradient
-        after["second"][name] = beta2 * state["second"][name] + (1 - beta2) * gradient**2
-    after["weights"] = _stepped(state["weights"], after, recipe, iteration, count, kind)
-    return after
-
-
-def _stepped(
-    weights: Mapping[str, Tensor],
-    moments: State,
-    recipe: Recipe,
-    iteration: int,
-    count: int,
-    kind: torch.dtype,
-) -> dict[str, Tensor]:
-    """Weights after a step with given moments, computed in `kind`, as float64."""
-    rate, settings = scheduled_rate(recipe.training, iteration), recipe.training
-    (beta1, beta2), after = BETAS, {}
-    for name, weight in weights.items():
-        first, second = (moments[part][name].to(kind) for part in ("first", "second"))
-        kept = weight.to(kind)
-        if decays(name, recipe.port_faults.decay_everything):
-            kept = kept * (1 - rate * settings.weight_decay)
-        size = (second / (1 - beta2**count)).sqrt() + EPS
-        after[name] = (kept - rate * first / (1 - beta1**count) / size).double()
-    return after
-
-
 def _own_steps(
-    found: Mapping[str, Any], state: State, recipe: Recipe, iteration: int, count: int
+    found: Mapping[str, Any], state: State, step: Step
 ) -> dict[str, tuple[float, float]]:
     """Error and yardstick of what a device made of its own moments, by group of the weights."""
     before, after = state["weights"], found["state"]
-    args = before, after, recipe, iteration, count
-    exact, honest = (_stepped(*args, kind) for kind in (torch.float64, torch.float32))
+    exact, honest = (stepped(before, after, step, kind) for kind in (torch.float64, torch.float32))
     groups: dict[str, list[str]] = {"decayed weights": [], "spared weights": []}
     for name in before:
-        decayed = decays(name, recipe.port_faults.decay_everything)
+        decayed = decays(name, step.recipe.port_faults.decay_everything)
         groups["decayed weights" if decayed else "spared weights"].append(name)
 
     def error(weights: Mapping[str, Tensor], names: Sequence[str]) -> float:
@@ -283,11 +175,9 @@ def _own_steps(
     }
 
 
-def _device_step(
-    stepper: Stepper, recipe: Recipe, state: State, batch: Batch, iteration: int, count: int
-) -> dict[str, Any]:
-    """One step by the product's own code, from the given state."""
-    settings = recipe.training
+def _device_step(stepper: Stepper, state: State, step: Step) -> dict[str, Any]:
+    """One step by the product's own code, from the first process's state."""
+    settings, batch = step.recipe.training, step.batch
     own = shares(
         settings.global_batch,
         distributed.rank(),
@@ -296,10 +186,11 @@ def _device_step(
     )
     passes = [Batch(*(part[list(samples)] for part in batch)) for samples in own]
     for _ in range(_TRIES):
-        _load(stepper.model, state)
-        _load_moments(stepper, state, count)
-        step = stepper.step(iteration, iter(passes))
-        if not step.skipped:
+        load(stepper.model, state)
+        _load_moments(stepper, state, step.count)
+        distributed.share_from_first(_tensors(stepper))
+        taken = stepper.step(step.iteration, iter(passes))
+        if not taken.skipped:
             break
     parameters = dict(stepper.model.named_parameters())
     moments = stepper.optimizer.state
@@ -314,11 +205,20 @@ def _device_step(
         for name, p in parameters.items()
     }
     return {
-        "rate": float(step.rate),
-        "loss": float(distributed.all_reduce_mean(step.figures)[0]),
+        "rate": float(taken.rate),
+        "loss": float(distributed.all_reduce_mean(taken.figures)[0]),
         "gradients": gradients,
         "state": after,
     }
+
+
+def _tensors(stepper: Stepper) -> Iterator[Tensor]:
+    """What a step begins with, in the same order in every process."""
+    yield from stepper.model.buffers()
+    for parameter in stepper.model.parameters():
+        yield parameter.data
+        moments = stepper.optimizer.state[parameter]
+        yield from (moments["exp_avg"], moments["exp_avg_sq"])
 
 
 def _double(x: Tensor) -> Tensor:

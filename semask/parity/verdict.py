@@ -14,6 +14,11 @@ class Answer(NamedTuple):
     why: str
 
 
+def number(value: float | None) -> float:
+    """A number of a finding; a record has null where it was not finite."""
+    return float("inf") if value is None else float(value)
+
+
 def answers(found: Mapping[str, Any]) -> dict[str, Answer]:
     """The answer of each ground that was looked at, by name of the look.
 
@@ -72,17 +77,20 @@ def _of_modules(finding: Mapping[str, Any]) -> Answer:
 
 
 def _ratio(module: Mapping[str, Any]) -> float:
-    return float("inf") if module["fault"] else float(module["worst"]["ratio"])
+    return float("inf") if module["fault"] else number(module["worst"]["ratio"])
 
 
 def described(module: Mapping[str, Any]) -> str:
-    """A module's worst quantity in words."""
+    """A module, where it is written, and its worst quantity, in words."""
+    name = f"{module['name']} ({module['source']})"
     if module["fault"]:
-        return f"{module['name']}: {module['fault']}"
+        return f"{name}: {module['fault']}"
     worst = module["worst"]
+    if number(worst["error"]) == float("inf"):
+        return f"{name}: {worst['name']} is not finite, or not zero where it should be"
     against = f"{worst['yardstick']:.2g} of" if worst["yardstick"] else "less than the floor of"
     return (
-        f"{module['name']}: {worst['name']} is {worst['error']:.2g} off, where {against} honest "
+        f"{name}: {worst['name']} is {worst['error']:.2g} off, where {against} honest "
         f"computations, {worst['ratio']:.3g} times too much"
     )
 
@@ -91,6 +99,7 @@ def _of_steps(finding: Mapping[str, Any]) -> Answer:
     if finding["rates"]:
         iteration, (is_, ought) = next(iter(finding["rates"].items()))
         return Answer(REFUTED, f"the learning rate of step {iteration} is {is_:g}, not {ought:g}")
-    name, ratio = max(finding["medians"].items(), key=lambda item: item[1])
+    ratios = {name: number(ratio) for name, ratio in finding["medians"].items()}
+    name, ratio = max(ratios.items(), key=lambda item: item[1])
     said = f"{len(finding['quantities'])} steps, the largest median ratio is {ratio:.3g} ({name})"
     return Answer({"passed": SHOWN, "looked at": UNDECIDED}.get(finding["status"], REFUTED), said)

@@ -1,6 +1,7 @@
 """What the table's cells say, for every form in which it is shown."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -155,6 +156,46 @@ def ratio_texts(pair: Line) -> tuple[str, str, str, str]:
     )
 
 
+GROUNDS = ("Row", "Look", "Answer", "Why")
+PARITY = (
+    "Whether a row's device computes what the model defines, against float64 on the CPU; "
+    "docs/parity.md says how."
+)
+
+
+def grounds(rows: Sequence[Line]) -> Iterator[tuple[Cell, ...]]:
+    """What was found of each measured row's device, under the headings of GROUNDS."""
+    names = Counter(row["name"] for row in rows if row["kind"] == "measured")
+    for row in rows:
+        if row["kind"] == "measured":
+            name = row["name"] if names[row["name"]] == 1 else f"{row['name']}, {row['source']}"
+            for of in row["parity"]["grounds"]:
+                answer = Cell(of["answer"], _origins(row["parity"]))
+                yield Cell(name), Cell(of["ground"]), answer, Cell(of["why"])
+
+
+def across(pairs: Sequence[Line]) -> Iterator[str]:
+    """Sentences on the looks at NPU rows' modules beside those at GPU rows'."""
+    for pair in pairs:
+        for look, found in pair["parity"].items():
+            begin = f"{pair['npu']} against {pair['gpu']}, {look}"
+            if found["differing"]:
+                first, *others = found["differing"]
+                more = f" and {len(others)} more" if others else ""
+                yield f"{begin}: not compared, the references differ in {first}{more}"
+            else:
+                worst = found["modules"][0]
+                npu, gpu, over = (_times(worst[key]) for key in ("npu", "gpu", "over"))
+                yield (
+                    f"{begin}: same reference; the NPU's ratio is at most {over} times the GPU's "
+                    f"({worst['name']}: {npu} and {gpu})"
+                )
+
+
+def _times(x: float | None) -> str:
+    return "∞" if x is None else f"{x:.3g}"
+
+
 def notes(rows: Sequence[Line]) -> Iterator[tuple[str, str, bool]]:
     """What happened in the runs that a reader of their figures should know.
 
@@ -207,5 +248,5 @@ def origin_text(origin: Line) -> str:
     return (
         f"{origin['device']} on {origin['host']}, {origin['ended']}, code "
         f"{origin['code_version']}, recipe {origin['recipe_digest'][:12]}, "
-        f"{origin['split']} images {origin['data_fingerprint'][:12]}"
-    )
+        f"{origin['split']} images {(origin['data_fingerprint'] or '')[:12]}"
+    ).rstrip()

@@ -18,7 +18,7 @@ from semask.comparison.rows import Record
 from semask.data import sets
 from semask.report import plots
 from semask.report.cells import Line
-from semask.report.plots import Row
+from semask.report.drawing import Row
 
 Rows = Mapping[Row, Line]
 Drawn = tuple[str | None, str]

@@ -24,7 +24,8 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
         table: the table.
         folder: that the text will be in, for its links.
     """
-    together, apart = cells.together_and_apart(table["rows"])
+    rows = table["rows"]
+    together, apart = cells.together_and_apart(rows)
     parts = [f"# {table['experiment']}", first_rows(table)]
     if remark := cells.remark(together):
         parts.append(f"*{remark}*")
@@ -37,6 +38,11 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     if table["npu_over_gpu"]:
         pairs = map(cells.ratio_texts, table["npu_over_gpu"])
         parts += ["## NPU against GPU", markdown_table(cells.RATIOS, pairs)]
+    looks = cells.grounds(table["rows"])
+    grounds = markdown_table(cells.GROUNDS, ([of.text for of in line] for line in looks))
+    parts += ["## Parity", cells.PARITY, grounds]
+    if across := [*cells.across(table["npu_over_gpu"])]:
+        parts.append("\n".join(f"- {line}" for line in across))
     parts += ["## More about the same rows", _grid(together, MORE)]
     if cells.is_beside_published(together):
         measured = [row for row in together if row["kind"] == "measured"]

@@ -8,9 +8,10 @@ from typing import Any
 import jinja2
 
 from semask.base.files import write_atomically
-from semask.comparison.rows import Record
-from semask.report import cells, findings, plots
+from semask.comparison.rows import NO_RECORDS, Record
+from semask.report import cells, findings, parity_section
 from semask.report.cells import Cell, Line
+from semask.report.drawing import sentence
 from semask.report.pictures import embedded
 from semask.report.sections import PLOTS, TITLES
 
@@ -23,6 +24,7 @@ def write_report(
     pictures: Mapping[str, Path],
     texts: Mapping[str, str],
     folder: Path,
+    looked: Mapping[str, Record] = NO_RECORDS,
 ) -> None:
     """Draw the plots and write the page.
 
@@ -36,10 +38,12 @@ def write_report(
         texts: what is in `page.html.jinja`, `page.css` and NAME.rst, the caption of each section
             and of the environments, by the names of these files.
         folder: gets `page.html` and an SVG for each of PLOTS.
+        looked: the table's records of parity, likewise.
     """
     rows = findings.rows_of(table["rows"])
     shown_pictures = _pictures(rows, pictures)
     drawn = {
+        "parity": parity_section.depth(rows, looked),
         "curves": findings.curves(rows, trained, logs),
         "classes": findings.classes(rows, evaluated),
         "difference": findings.difference(rows, table["npu_over_gpu"], evaluated),
@@ -51,7 +55,7 @@ def write_report(
     }
     for name in PLOTS:
         svg, said = drawn[name]
-        write_atomically(folder / f"{name}.svg", svg or plots.sentence(said))
+        write_atomically(folder / f"{name}.svg", svg or sentence(said))
     sections = []
     for name, title in TITLES.items():
         svg, said = drawn.get(name, (None, ""))
@@ -78,6 +82,8 @@ def write_report(
         apart=apart,
         pairs=[_side_by_side(pair, table["rows"]) for pair in table["npu_over_gpu"]],
         notes=list(cells.notes(table["rows"])),
+        grounds=list(cells.grounds(table["rows"])),
+        across_said=list(cells.across(table["npu_over_gpu"])),
         baselines=table["baselines"],
         sections=sections,
         captions={
@@ -87,6 +93,8 @@ def write_report(
         },
         pictures=shown_pictures,
         facts=_facts(table["facts"]),
+        looks=parity_section.tables(rows, looked),
+        across=parity_section.across(table["npu_over_gpu"]),
         environment=_environments(rows, trained),
         recipes=_recipes(trained),
         trained=sorted(trained.items()),

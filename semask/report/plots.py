@@ -1,61 +1,23 @@
-"""The report's plots, as SVG.
+"""The report's plots, as SVG."""
 
-Text stays text. What is drawn in ink takes the colour of the text around it (`currentColor`), so
-that a plot within a page follows the page from light to dark; on its own it is black. Rows have the
-colours of Okabe and Ito (*Color Universal Design*), which do not depend on telling red from green,
-and devices have line styles and hatches beside.
-"""
-
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
 import matplotlib.ticker
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-matplotlib.use("svg")
-
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
-_LINES: Any = {"cpu": "-.", "gpu": "-", "npu": "--"}
-_HATCHES = {"cpu": "", "gpu": "\\\\", "npu": "//"}
-_INK = "#010101"  # stands for currentColor until the SVG is written
-_WIDTH = 7.2  # inches
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "grid.color": _INK,
-    "grid.alpha": 0.15,
-    "hatch.linewidth": 0.5,
-    "legend.frameon": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
-
-matplotlib.rcParams.update(_STYLE)
-
-
-class Row(NamedTuple):
-    """A row of the table as the plots draw it."""
-
-    name: str
-    device: str  # cpu, gpu or npu
-    number: int  # of the row, from 0: decides its colour
-
-    @property
-    def colour(self) -> str:
-        return _COLOURS[self.number % len(_COLOURS)]
+from semask.report.drawing import (
+    COLOURS,
+    INK,
+    LINES,
+    WIDTH,
+    Row,
+    bars_at,
+    figure_of,
+    legend,
+    lines_of,
+    svg,
+)
 
 
 class Curve(NamedTuple):
@@ -85,14 +47,47 @@ class Bar(NamedTuple):
     spread: tuple[float, float] | None = None
 
 
+class Depth(NamedTuple):
+    """Relative errors of the modules' outputs along one pass; without a row, an honest one's."""
+
+    row: Row | None
+    errors: Sequence[float]
+
+
+def depth(curves: Mapping[str, Sequence[Depth]]) -> str:
+    """Relative errors over the depth of a model, a panel for each look.
+
+    Args:
+        curves: by the name of a look; those of one look begin with the honest pass.
+    """
+    figure, panels = figure_of(0.9 + 1.9 * len(curves), rows=len(curves))
+    for axes, (look, lines) in zip(panels, curves.items(), strict=True):
+        for each in lines:
+            # what is exact has no place on a logarithm's axis
+            errors = [error if 0 < error < np.inf else np.nan for error in each.errors]
+            if each.row is None:
+                axes.plot(errors, color=INK, alpha=0.3, linewidth=3)
+            else:
+                style = LINES[each.row.device]
+                axes.plot(errors, color=each.row.colour, linestyle=style, linewidth=1.1)
+        axes.set_yscale("log")
+        axes.set_ylabel(f"error, {look}")
+        axes.grid(True)
+    panels[-1].set_xlabel(
+        "modules in the order in which they end (broad: an honest pass on the CPU)"
+    )
+    legend(panels[0], [each.row for lines in curves.values() for each in lines if each.row], True)
+    return svg(figure, "depth")
+
+
 def curves(runs: Sequence[Curve]) -> str:
     """Loss over the images seen, and validation mIoU below it."""
-    figure, (above, below) = _figure(4.6, rows=2, sharex=True)
+    figure, (above, below) = figure_of(4.6, rows=2, sharex=True)
     unit = 1000 if max(run.images[-1] for run in runs) > 5000 else 1
     for run in runs:
         style: Any = {
             "color": run.row.colour,
-            "linestyle": _LINES[run.row.device],
+            "linestyle": LINES[run.row.device],
             "linewidth": 1.3,
         }
         above.plot([images / unit for images in run.images], run.loss, **style)
@@ -107,8 +102,8 @@ def curves(runs: Sequence[Curve]) -> str:
     below.set_xlabel("training images seen" + (" (thousands)" if unit > 1 else ""))
     for axes in (above, below):
         axes.grid(True)
-    _legend(above, [run.row for run in runs], lines=True)
-    return _svg(figure, "curves")
+    legend(above, [run.row for run in runs], lines=True)
+    return svg(figure, "curves")
 
 
 def class_bars(
@@ -126,20 +121,20 @@ def class_bars(
         label: of the axis.
     """
     count, thick = len(classes), 0.8 / max(1, len(values))
-    figure, (axes,) = _figure(0.8 + count * max(0.22, 0.11 * len(values)))
+    figure, (axes,) = figure_of(0.8 + count * max(0.22, 0.11 * len(values)))
     for index, (row, figures) in enumerate(values.items()):
         places = np.arange(count) - 0.4 + thick * (index + 0.5)
-        _bars(axes, places, row, np.nan_to_num(figures), thick)
+        bars_at(axes, places, row, np.nan_to_num(figures), thick)
     for number, colour in enumerate(palette[:count]):
         axes.annotate("■", (0, number), xytext=(-4, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", va="center",
                       color=tuple(colour / 255))  # fmt: skip
-    _lines_of(axes, classes)
+    lines_of(axes, classes)
     axes.tick_params(axis="y", pad=14)
-    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlabel(label)
-    _legend(axes, [*values])
-    return _svg(figure, f"classes {label}")
+    legend(axes, [*values])
+    return svg(figure, f"classes {label}")
 
 
 def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str:
@@ -153,7 +148,7 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
     lines = -(-len(matrices) // columns)
     # names are left out where there is no room for them
     names = len(classes) <= 40
-    figure, grid = _figure(0.7 + lines * (0.8 * _WIDTH / columns), rows=lines, columns=columns)
+    figure, grid = figure_of(0.7 + lines * (0.8 * WIDTH / columns), rows=lines, columns=columns)
     size = 5 if columns == 2 else 7
     for axes in grid[len(matrices) :]:
         axes.remove()
@@ -172,12 +167,12 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
     bar = figure.colorbar(image, ax=grid[: len(matrices)], shrink=0.6, pad=0.02)
     bar.set_label("% of the label's pixels")
     bar.outline.set_visible(False)
-    return _svg(figure, "confusion")
+    return svg(figure, "confusion")
 
 
 def time_shares(shares: Sequence[Shares]) -> str:
     """Where the time of an iteration goes, in percent."""
-    figure, (axes,) = _figure(1.2 + 0.32 * len(shares))
+    figure, (axes,) = figure_of(1.2 + 0.32 * len(shares))
     parts = ("waiting for data", "communication that is not hidden", "computing")
     for place, each in enumerate(shares):
         communication = each.communication or 0.0
@@ -185,18 +180,18 @@ def time_shares(shares: Sequence[Shares]) -> str:
         widths = (each.data, communication, max(0.0, 100 - each.data - communication))
         left = 0.0
         for part, width in enumerate(widths):
-            axes.barh(place, width, 0.6, left, color=(_COLOURS[1], _COLOURS[3], _COLOURS[5])[part],
+            axes.barh(place, width, 0.6, left, color=(COLOURS[1], COLOURS[3], COLOURS[5])[part],
                       label=parts[part] if place == 0 else None)  # fmt: skip
             left += width
         told = f"{each.data:.1f} % data"
         if each.communication is not None:
             told += f", {communication:.1f} % communication"
         axes.text(99, place, told, va="center", ha="right", fontsize=8, color="black")
-    _lines_of(axes, [each.row.name for each in shares])
+    lines_of(axes, [each.row.name for each in shares])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of an iteration's time")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
-    return _svg(figure, "time")
+    return svg(figure, "time")
 
 
 def bars(figures: Sequence[Bar], label: str, ideal: float | None = None) -> str:
@@ -207,78 +202,19 @@ def bars(figures: Sequence[Bar], label: str, ideal: float | None = None) -> str:
         label: of the axis.
         ideal: where a line marks what would be perfect.
     """
-    figure, (axes,) = _figure(0.9 + 0.32 * len(figures))
+    figure, (axes,) = figure_of(0.9 + 0.32 * len(figures))
     for place, each in enumerate(figures):
-        _bars(axes, place, each.row, each.value)
+        bars_at(axes, place, each.row, each.value)
         highest = each.value
         if each.spread is not None:
-            axes.plot(each.spread, [place, place], color=_INK, linewidth=1.2, marker="|",
+            axes.plot(each.spread, [place, place], color=INK, linewidth=1.2, marker="|",
                       markersize=7)  # fmt: skip
             highest = max(highest, *each.spread)
         axes.annotate(each.text, (highest, place), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=8)  # fmt: skip
     if ideal is not None:
-        axes.axvline(ideal, color=_INK, linewidth=1, linestyle="--")
-    _lines_of(axes, [each.row.name for each in figures])
+        axes.axvline(ideal, color=INK, linewidth=1, linestyle="--")
+    lines_of(axes, [each.row.name for each in figures])
     axes.margins(x=0.12)
     axes.set_xlabel(label)
-    return _svg(figure, label)
-
-
-def sentence(text: str) -> str:
-    """A sentence in place of a plot that has nothing to show."""
-    figure = Figure(figsize=(_WIDTH, 0.4))
-    figure.text(0.01, 0.5, text, va="center")
-    return _svg(figure, "nothing")
-
-
-def _figure(
-    height: float, rows: int = 1, columns: int = 1, sharex: bool = False
-) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=sharex, squeeze=False)
-    return figure, [each for line in axes for each in line]
-
-
-def _bars(axes: Axes, places: Any, row: Row, values: Any, thick: float = 0.6) -> None:
-    axes.barh(places, values, thick, color=row.colour, hatch=_HATCHES[row.device], edgecolor=_INK,
-              linewidth=0.2)  # fmt: skip
-
-
-def _lines_of(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.grid(True, axis="x")
-    axes.set_axisbelow(True)
-
-
-def _legend(axes: Axes, rows: Sequence[Row], lines: bool = False) -> None:
-    unique = list(dict.fromkeys(rows))
-    handles: list[Any] = [
-        matplotlib.lines.Line2D([], [], color=row.colour, linestyle=_LINES[row.device])
-        if lines
-        else matplotlib.patches.Patch(
-            facecolor=row.colour, hatch=_HATCHES[row.device], edgecolor=_INK, linewidth=0.2
-        )
-        for row in unique
-    ]
-    # about 95 letters fit beside each other
-    columns = max(1, min(4, 95 // (6 + max(len(row.name) for row in unique))))
-    axes.legend(handles, [row.name for row in unique], loc="lower left", bbox_to_anchor=(0, 1),
-                ncols=columns, fontsize=8)  # fmt: skip
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element whose ids meet no other figure's within a page."""
-    made = io.StringIO()
-    # the same figure is the same file, whenever it is drawn
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None})
-    text = made.getvalue()
-    text = text[text.index("<svg") :]
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
-    # those that are not hashes, salted with the name, are only there for scripts
-    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text.replace(_INK, "currentColor")
+    return svg(figure, label)

@@ -1,6 +1,7 @@
 """The sections of the report's page, without what drawing them needs."""
 
 TITLES = {
+    "parity": "Parity: what the devices compute",
     "curves": "Loss and mIoU",
     "classes": "IoU per class",
     "difference": "NPU − GPU per class",

@@ -11,7 +11,7 @@ from semask.base.files import write_atomically
 from semask.comparison.beside_published import published_rows
 from semask.comparison.imported import Imported, check_once, imported_rows
 from semask.comparison.ratios import npu_over_gpu
-from semask.comparison.rows import Record, measured_rows
+from semask.comparison.rows import NO_RECORDS, Record, measured_rows
 from semask.report.markdown import to_markdown
 
 
@@ -23,6 +23,7 @@ def build_table(
     published: Sequence[Mapping[str, Any]],
     facts: Record,
     imported: Sequence[Imported] = (),
+    looked: Mapping[str, Record] = NO_RECORDS,
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
@@ -34,6 +35,7 @@ def build_table(
         published: rows as `semask.comparison.published.read_published` gives them.
         facts: the record of the model's facts.
         imported: what bundles from other machines brought.
+        looked: this machine's records of parity by path.
 
     Returns:
         experiment, rows (see `semask.comparison.rows.measured_row`), npu_over_gpu, baselines, facts
@@ -42,7 +44,7 @@ def build_table(
     Raises:
         InputError: a row has no record, or a record is there twice.
     """
-    records = {**trained, **evaluated}
+    records = {**trained, **evaluated, **looked}
     lines = measured_rows(rows, records, published)
     check_once(trained, imported)
     for bundle in imported:
@@ -85,10 +87,11 @@ def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, flo
 
 def _origin(record: Record) -> dict[str, Any]:
     of_record = ("recipe_digest", "data_fingerprint", "weights_digest")
+    images = {"train": "training", "evaluate": "validation", "parity": "made-up"}
     return {
         "digest": record["digest"],
-        "split": "training" if record["kind"] == "train" else "validation",
-        **{key: record[key] for key in of_record},
+        "split": images[record["kind"]],
+        **{key: record.get(key) for key in of_record},
         **{key: record["run"][key] for key in ("code_version", "host")},
         "device": record["device"]["name"],
         "ended": record["run"]["ended"],

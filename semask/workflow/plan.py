@@ -160,11 +160,24 @@ class Plan:
         )
 
     def parity_look(self, device: str, processes: int) -> list[str]:
-        """How a row's device is looked at, as options of `workflow_scripts.parity`."""
+        """How a row's device is looked at, as options of `workflow_scripts.parity`.
+
+        Raises:
+            InputError: no look is to be run.
+        """
         row = {key: self.row(device, processes)[key] for key in ("device", "processes", "threads")}
+        if not self.config["parity"]["looks"]:
+            raise InputError("config: parity.looks: empty; name the looks to be run")
         look = {**self.config["parity"], "size": self.config["parity"]["size"][::-1]}
         values = [(f"--{key}", *([x] if isinstance(x, int) else x)) for key, x in look.items()]
         return ["--row", json.dumps(row), *(str(word) for words in values for word in words)]
+
+    def parity_records(self) -> list[str]:
+        """What the looks at every row's device find; nothing where the config asks for no look."""
+        if not self.config["parity"]["looks"]:
+            return []
+        rows = self.config["rows"]
+        return [f"{self.results}/{row['device']}-{row['processes']}p/parity.json" for row in rows]
 
     def scoring_settings(self, device: str, processes: int) -> str:
         """How a run's weights are scored, as JSON."""
@@ -212,6 +225,7 @@ class Plan:
         of_all = [
             f for f in ("train.json", "log.jsonl") for f in self.runs(f, "full", "performance")
         ]
+        of_all += self.parity_records()
         return [*of_all, *(file for name in of_full for file in self.runs(name, "full"))]
 
     def bundle(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """Rows from another machine in the table: beside this machine's, or kept apart."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from semask.comparison.imported import Imported, read_imported
 from semask.comparison.published import read_published
 from semask.report.table import build_table, write_table
 
-from ..conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, looked_at, recipe
 
 
 class Site:
@@ -34,6 +35,13 @@ class Site:
                     content["run"]["code_version"] = content.pop("code_version")
                 path = folder / f"{device}-{processes}p/{mode}/seed0/{kind}.json"
                 write_record(path, kind, **content)
+
+    def look(self, make_record: Any, ratio: float) -> None:
+        """Adds a look at the row's device."""
+        content = make_record("parity", row=self.row)
+        content["figures"]["looks"] = {"semantics: modules": looked_at({"norm": ratio})}
+        row = f"{self.row['device']}-{self.row['processes']}p"
+        write_record(self.folder / row / "parity.json", "parity", **content)
 
     def records(self, kind: str) -> dict[str, Any]:
         found = sorted(self.folder.rglob(f"{kind}.json"))
@@ -57,6 +65,7 @@ def table_of(here: Site, make_record: Any, *imported: Imported) -> dict[str, Any
         read_published(REPOSITORY / "published" / "published.csv", ["ascend_port"]),
         read_record(here.folder / "facts.json", "facts"),
         imported,
+        here.records("parity"),
     )
 
 
@@ -74,6 +83,37 @@ def test_rows_of_the_same_recipe_are_compared(tmp_path: Path, make_record: Any) 
     # what stands beside an imported row is not repeated, as beside one of this machine
     assert npu["published"] is not None
     assert "NPU-8P" not in [row["name"] for row in table["rows"] if row["kind"] == "published"]
+
+
+def test_looks_travel_and_are_compared(tmp_path: Path, make_record: Any) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost")
+    here.look(make_record, 2.0)
+    there.look(make_record, 5.0)
+    table = table_of(here, make_record, there.sent_to(tmp_path))
+    paths = [tmp_path / name for name in ("table.md", "table.csv", "table.json")]
+    write_table(table, *paths)
+    text = paths[0].read_text(encoding="utf-8")
+    assert "same reference; the NPU's ratio is at most 2.5 times the GPU's (norm: 5 and 2)" in text
+    grounds = re.findall(r"\| (\S+) +\| semantics: modules +\| (\w+)", text)
+    assert grounds == [("GPU-8P", "shown"), ("NPU-8P", "shown")]
+    assert "made-up images" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("npu-8p/parity.json", ("npu", 1), "is the record of another run"),
+        ("npu-8p/full/seed0/parity.json", ("npu", 8), "not a file that a bundle has"),
+    ],
+)
+def test_a_look_lies_in_the_folder_of_its_row(
+    tmp_path: Path, make_record: Any, name: str, row: tuple[str, int], said: str
+) -> None:
+    content = make_record("parity", row={"device": row[0], "processes": row[1], "threads": 1})
+    write_record(tmp_path / name, "parity", **content)
+    with pytest.raises(InputError, match=said):
+        pack(tmp_path / "sent.zip", "streets", tmp_path, [name])
 
 
 @pytest.mark.parametrize(

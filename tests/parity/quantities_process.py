@@ -16,7 +16,8 @@ from semask.data.inputs import network_input
 from semask.model import VARIANTS, decoder
 from semask.parity import subject
 from semask.parity.calls import capture
-from semask.parity.isolated import Place, run, same_chance
+from semask.parity.isolated import run
+from semask.parity.places import Place, Setting, same_chance
 
 if __name__ == "__main__":
     path, config, narrow, size = Path(sys.argv[1]), *map(json.loads, sys.argv[2:5])
@@ -38,8 +39,8 @@ if __name__ == "__main__":
     given: dict[Any, list[Tensor | None]] = {}
     found = {}
     for call in calls:
-        truth = run(call, true, given, {})
-        found[call.name] = run(call, device, given, {})
+        truth = run(call, Setting(true, given, {}))
+        found[call.name] = run(call, Setting(device, given, {}))
         given[call] = [truth.get(f"gradient of input {i}") for i in range(len(call.inputs))]
         given[call] = [None if x is None else x.float() for x in given[call]]
     torch.save({"quantities": found, "capability": torch.backends.cpu.get_cpu_capability()}, path)

@@ -126,7 +126,7 @@ def script(tmp_path: Path, simulated_npu: Callable[..., dict[str, str]]) -> Scri
             together=True,
         )
         assert done.status == 0, done.stdout
-        made: Found = json.loads((tmp_path / "record.json").read_text("utf-8"))["looks"]
+        made: Found = json.loads((tmp_path / "record.json").read_text("utf-8"))["figures"]["looks"]
         return made
 
     return run
@@ -141,14 +141,14 @@ def test_a_simulated_npu(script: Script) -> None:
 
 @pytest.mark.slow
 def test_two_simulated_npus(script: Script) -> None:
-    found = script(2, "--only", "semantics")
+    found = script(2, "--looks", "semantics")
     assert {*found} == {MODULES, STEPS}
     assert passed(found)
 
 
 def test_an_operator_that_is_off_by_a_thousandth(script: Script) -> None:
     knobs = {"SIMULATED_NPU_PERTURB": "aten::gelu.out=1e-3,aten::gelu=1e-3"}
-    found = script(1, "--only", "semantics", "--steps", "0", **knobs)
+    found = script(1, "--looks", "semantics", "--steps", "0", **knobs)
     assert whole(answers(found)) == REFUTED
     names = [*found[MODULES]["failed"]]
     assert names

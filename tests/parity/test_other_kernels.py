@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from semask.parity import isolated, modules
 from semask.parity.calls import Call
-from semask.parity.isolated import Place
+from semask.parity.places import Setting
 
 from ..conftest import REPOSITORY
 from ..training.conftest import CONFIG
@@ -57,10 +57,8 @@ def look_at(
     devices: list[nn.Module] = []
     here = isolated.run
 
-    def run(call: Call, place: Place, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        return (
-            quantities[call.name] if place.model in devices else here(call, place, *args, **kwargs)
-        )
+    def run(call: Call, setting: Setting) -> dict[str, Tensor]:
+        return quantities[call.name] if setting.place.model in devices else here(call, setting)
 
     monkeypatch.setattr(modules, "run", run)
     found: Found = look(devices.append, size=size)["semantics: modules"]

@@ -1,5 +1,6 @@
 """The report's page and its plots, from made-up runs on GPUs and NPUs."""
 
+import html
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -21,7 +22,7 @@ from semask.report.page import write_report
 from semask.report.sections import PLOTS, TITLES
 from semask.report.table import build_table
 
-from ..conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, looked_at, recipe
 
 TEXTS = REPOSITORY / "report"
 CAPTIONS = {
@@ -40,6 +41,7 @@ class Site:
         self.imported: list[Site] = []  # others, that came in bundles
         self.trained: dict[str, Any] = {}
         self.evaluated: dict[str, Any] = {}
+        self.looked: dict[str, Any] = {}
         self.logs: dict[str, Any] = {}
         self.pictures: dict[str, Path] = {}
         self.picture = folder / "predictions.png"
@@ -72,6 +74,25 @@ class Site:
         self.evaluated[name] = made
         self.pictures[name] = self.picture
 
+    def look(self, device: str, processes: int, ratio: float, **changes: Any) -> None:
+        """Adds a look at a row's device."""
+        row = {"device": device, "processes": processes, "threads": 1}
+        made = self.make("parity", row=row, **changes)
+        chance = {"sites": [], "faults": []}
+        modules = looked_at({"network.norm": ratio, "network.head": 0.25})
+        step = {"gradients": {"error": 2e-6, "yardstick": 1e-6, "ratio": 2.0}}
+        steps = {
+            "status": "passed",
+            "rates": {},
+            "quantities": [step],
+            "medians": {"gradients": 2.0},
+        }
+        made["figures"]["looks"] = {
+            "semantics: modules": modules, "semantics: steps": steps, "chance": chance,
+        }  # fmt: skip
+        digests = {"digest": "3" * 64, "recipe_digest": digest_of(made["recipe"])}
+        self.looked[f"{device}-{processes}p/parity.json"] = {**made, "kind": "parity", **digests}
+
     def _record(self, kind: str, **changes: Any) -> Any:
         made = self.make(kind, **changes)
         made["run"]["host"] += self.host
@@ -87,7 +108,8 @@ class Site:
             self.make("baselines"),
             read_published(REPOSITORY / "published/published.csv", ["ascend_port"]),
             self.make("facts"),
-            [Imported({}, site.trained, site.evaluated) for site in self.imported],
+            [Imported({}, site.trained, site.evaluated, {}) for site in self.imported],
+            self.looked,
         )
         return {**made, "experiment": experiment}
 
@@ -100,7 +122,7 @@ class Site:
             self.table(experiment), self.all("trained"), self.all("evaluated"),
             self.all("logs").__getitem__, self.all("pictures"),
             {path.name: path.read_text("utf-8") for path in TEXTS.iterdir()},
-            self.folder / "report",
+            self.folder / "report", self.looked,
         )  # fmt: skip
         return (self.folder / "report/page.html").read_text(encoding="utf-8")
 
@@ -109,6 +131,7 @@ def four_rows(folder: Path, make_record: Any) -> Site:
     made = Site(folder, make_record)
     for device, processes in ROWS:
         made.add(device, processes)
+        made.look(device, processes, {"gpu": 2.0, "npu": 50.0}[device])
     return made
 
 
@@ -188,13 +211,14 @@ def test_every_figure_says_where_it_is_from(finished: Site, text: str) -> None:
     assert len(cells) > 40
     for column, title, content in cells:
         value = re.sub("<.*", "", content)
-        if column == "What the figures are" or re.match(r"not |none|$", value):
+        if column in ("What the figures are", "Look", "Why") or re.match(r"not |none|$", value):
             assert "href" not in content
         else:
             assert 'href="#source-' in content, column
             assert ".json: " in title or "published/published.csv, line " in title
     sources = re.findall(r'<li id="source-\d+"><code>(.*?)</code>: (.*?)</li>', text)
-    assert len(sources) == len(finished.trained) + len(finished.evaluated) + 4
+    records = [*finished.trained, *finished.evaluated, *finished.looked]
+    assert len(sources) == len(records) + 4
     assert all(source[1] for source in sources)
 
 
@@ -213,6 +237,19 @@ def test_what_the_plots_found(text: str) -> None:
     assert "rider taken for person" in text
     assert "Efficiency: GPU-8P 75 %, NPU-8P 97 %." in text
     assert "Loss at the end: GPU-1P 0.012" in text
+
+
+def test_what_the_looks_found(text: str) -> None:
+    plain = html.unescape(" ".join(re.sub(r"<sup>.*?</sup>|<[^>]+>", " ", text).split()))
+    begin = "NPU-8P semantics: modules refuted network.norm (Norm, torch/norm.py:7): output 0 is"
+    assert begin in plain
+    assert "GPU-8P semantics: modules shown 2 modules, the largest ratio is 2.00" in plain
+    assert "the NPU's ratio is at most 25 times the GPU's (network.norm: 50 and 2)" in plain
+    worst = "network.norm Norm, torch/norm.py:7 output 0 1.0e-05 not needed 50.00 failed"
+    assert worst in plain
+    assert "2 of 2 modules gave equal bits in two runs." in plain
+    assert "gradients 2.00 2.0e-06" in plain
+    assert "NPU-8P against GPU-8P, semantics: modules" in plain
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -258,6 +295,7 @@ def test_what_cannot_be_drawn_says_why(small_site: Site) -> None:
     small_site.evaluated = {}
     text = small_site.report()
     assert "No full run is in this table." in text
+    assert "Nobody has looked at the devices of this table's rows." in html.unescape(text)
     assert text.count("No accuracy is in this table.") == 2
 
 

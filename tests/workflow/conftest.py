@@ -41,6 +41,7 @@ TINY: dict[str, Any] = {
         "log_window": {"ends_at": 4, "length": 2},
     },
     "loader": {"workers": 0},
+    "parity": {"looks": []},
     "evaluation": {"scale": [64, 32], "predictions": 2},
     "rows": [
         {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full", "performance"],

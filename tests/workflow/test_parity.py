@@ -8,7 +8,15 @@ from .conftest import Checkout
 
 pytestmark = pytest.mark.workflow
 
-SMALL = {"parity": {"seed": 0, "size": [64, 32], "batch": 2, "steps": 1}}
+SMALL = {
+    "parity": {
+        "looks": ["semantics", "chance"],
+        "seed": 0,
+        "size": [64, 32],
+        "batch": 2,
+        "steps": 1,
+    }
+}
 
 
 def test_a_row_is_looked_at_without_data_and_training(checkout: Checkout) -> None:
@@ -16,7 +24,7 @@ def test_a_row_is_looked_at_without_data_and_training(checkout: Checkout) -> Non
     printed = checkout.snakemake("--", "results/cpu-1p/parity.json")
     assert "semantics: modules: shown: 218 modules" in printed
     record = json.loads((checkout.folder / "results/cpu-1p/parity.json").read_text("utf-8"))
-    assert {*record["looks"]} == {"semantics: modules", "semantics: steps", "chance"}
+    assert {*record["figures"]["looks"]} == {"semantics: modules", "semantics: steps", "chance"}
     assert record["row"] == {"device": "cpu", "processes": 1, "threads": 1}
     assert record["device"]["name"]
     assert record["run"]["code_digest"]

@@ -1,0 +1,111 @@
+"""What looks at devices found, beside the rows and beside each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from semask.parity.verdict import NOT_RUN, answers, number
+
+Record = Mapping[str, Any]
+
+# to which norms of two machines' references agree: other orders of summation in float64
+_AGREEMENT = 1e-9
+_WORST = 10  # modules that are shown
+
+
+def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict[str, Any]:
+    """What the looks at a row's device show.
+
+    Args:
+        looked: the row's records of parity by path, one or none.
+        trained: its training records by path: what was looked at must be what trained.
+
+    Returns:
+        from (paths); grounds: ground, answer (shown, refuted, undecided, not run) and why of each
+        look, one line that says *not run* where there was none.
+    """
+    for record in looked.values():
+        for key, word in (("name", ""), ("torch", "torch ")):
+            was = record["device"][key]
+            others = sorted({of["device"][key] for of in trained.values()} - {was})
+            if others:
+                why = f"looked at {word}{was}, and {word}{', '.join(others)} trained"
+                return {"from": [*looked], "grounds": [_ground("parity", NOT_RUN, why)]}
+    found = [
+        _ground(name, *answer)
+        for record in looked.values()
+        for name, answer in answers(record["figures"]["looks"]).items()
+    ]
+    why = "nobody has looked at this row's device"
+    return {"from": [*looked], "grounds": found or [_ground("parity", NOT_RUN, why)]}
+
+
+def _ground(name: str, answer: str, why: str) -> dict[str, str]:
+    return {"ground": name, "answer": answer, "why": why}
+
+
+def worst_modules(finding: Mapping[str, Any], count: int = _WORST) -> list[Mapping[str, Any]]:
+    """The modules of the largest ratios that a look found, worst first."""
+    return sorted(finding["modules"], key=_ratio, reverse=True)[:count]
+
+
+def _ratio(module: Mapping[str, Any]) -> float:
+    if module["fault"]:
+        return float("inf")
+    return number(module["worst"]["ratio"]) if module["worst"] else 0.0
+
+
+def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
+    """Two devices' looks at modules, held against each other.
+
+    Returns:
+        By look that both have: `differing` (what their references differ in; then nothing is
+        compared) and `modules` (name, npu and gpu: their ratios, and over: the one by the other,
+        worst first). Ratios below 1, which are within honest rounding, count as 1 in `over`.
+    """
+    a, b = (record["figures"]["looks"] for record in (npu, gpu))
+    found: dict[str, dict[str, Any]] = {}
+    for look in a.keys() & b.keys():
+        if "modules" not in a[look] or "modules" not in b[look]:
+            continue
+        differing = differing_references(a[look]["reference"], b[look]["reference"])
+        over = [] if differing else _over(a[look]["modules"], b[look]["modules"])
+        found[look] = {"differing": differing, "modules": over}
+    return {look: found[look] for look in a if look in found}
+
+
+def _over(
+    npu: Sequence[Mapping[str, Any]], gpu: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    theirs = {module["name"]: _ratio(module) for module in gpu}
+    both = [(module["name"], _ratio(module), theirs[module["name"]]) for module in npu]
+    over = [
+        {"name": name, "npu": _finite(a), "gpu": _finite(b), "over": _finite(max(a, 1) / max(b, 1))}
+        for name, a, b in both
+    ]
+    return sorted(over, key=lambda one: number(one["over"]), reverse=True)[:_WORST]
+
+
+def _finite(x: float) -> float | None:
+    return x if np.isfinite(x) else None
+
+
+def differing_references(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What two fingerprints differ in; nothing where both are of one reference.
+
+    Args:
+        a: as `semask.parity.reference.fingerprint` gives it.
+        b: another.
+    """
+    found = [key for key in ("weights_sha256", "inputs_sha256") if a[key] != b[key]]
+    if not _agree(a["loss"], b["loss"]):
+        found.append("loss")
+    if {*a["norms"]} != {*b["norms"]}:
+        return [*found, "modules"]
+    both = ((name, of, b["norms"][name]) for name, of in a["norms"].items())
+    return found + [f"norms of {name}" for name, x, y in both if not _agree(x, y)]
+
+
+def _agree(a: Any, b: Any) -> bool:
+    return bool(np.allclose(a, b, rtol=_AGREEMENT, atol=0))

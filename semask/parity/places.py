@@ -1,0 +1,96 @@
+"""Where a call is computed, and with which numbers: everywhere with the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semask.devices.shared_chance import SharedChance
+from semask.parity.calls import Call
+
+Kinds = Mapping[tuple[str, int], tuple[Sequence[Any], Sequence[Any]]]
+"""Dtypes of inputs and outputs by path and number of a call, as the device has them."""
+
+Given = Mapping[Call, list[Tensor | None]]
+"""Gradients by a call's inputs, float32 on the CPU."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model somewhere: the reference, the device, or an honest computation on the CPU.
+
+    Attributes:
+        model: with the names of the reference's modules.
+        device: that it is on.
+        dtype: of its parameters.
+        precision: fp32, bf16 or fp16 (autocast).
+    """
+
+    model: nn.Module
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A place, and what a call is computed with there.
+
+    Attributes:
+        place: where.
+        given: gradients by the inputs of the call's parts.
+        kinds: dtypes that numbers are rounded to before they go in, everywhere the same; float32
+            for a call that is not in it.
+        moved: moves every number that goes in, and the weights, by up to half a unit in its last
+            place: the yardstick's honest computations. None leaves them as they are.
+        as_one: run a call's parts, too, in place of giving them: for a module that goes about it in
+            another way on the device, as fused attention does.
+    """
+
+    place: Place
+    given: Given
+    kinds: Kinds
+    moved: np.random.Generator | None = None
+    as_one: bool = False
+
+    def elsewhere(self, place: Place, moved: np.random.Generator | None = None) -> "Setting":
+        """The same numbers, in another place."""
+        return replace(self, place=place, moved=moved)
+
+    def kinds_of(self, call: Call) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Dtypes of a call's inputs and outputs."""
+        usual = [torch.float32] * len(call.inputs), [torch.float32] * len(call.outputs)
+        return self.kinds.get((call.path, call.number), usual)
+
+    def placed(self, x: Tensor, kind: torch.dtype | None) -> Tensor:
+        """A float32 tensor rounded to `kind` and put where it is computed with."""
+        kind = kind if kind is not None and kind.is_floating_point else torch.float32
+        if self.moved is not None:
+            x = moved_within(x, kind, self.moved)
+        x = x.to(kind)
+        # the reference computes with the very numbers, in double precision
+        wide = self.place.dtype == torch.float64
+        return x.to(self.place.device, torch.float64 if wide else kind)
+
+
+class NotTheSameCallsError(Exception):
+    """A module called other modules than the reference's, or otherwise."""
+
+
+def moved_within(x: Tensor, kind: torch.dtype, by: np.random.Generator) -> Tensor:
+    """Numbers that are moved by up to half a unit in the last place of `kind`."""
+    share = torch.from_numpy(by.random(tuple(x.shape), dtype=np.float32)).to(x.dtype)
+    return x.double().mul(1 + (share.double() - 0.5) * torch.finfo(kind).eps).to(x.dtype)
+
+
+def noted(x: Tensor) -> Tensor:
+    """A copy on the CPU: the module may go on to work in place."""
+    return x.detach().to("cpu", torch.float64 if x.is_floating_point() else x.dtype, copy=True)
+
+
+def same_chance() -> SharedChance:
+    """Context of a look's pass: what is random in it is so in the same way everywhere."""
+    return SharedChance(seed=0, iteration=0, samples=[])

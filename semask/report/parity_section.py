@@ -1,0 +1,136 @@
+"""The report's section on parity: the curve over depth, the worst modules, steps, chance."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from semask.comparison.parities import worst_modules
+from semask.comparison.rows import Record
+from semask.parity.verdict import number
+from semask.report import plots
+from semask.report.cells import Line
+from semask.report.drawing import Row
+
+WORST = ("Module", "Class, where it is written", "Quantity", "Error", "Honest error", "Ratio", "")
+ACROSS = ("Module", "NPU's ratio", "GPU's ratio", "NPU's over GPU's")
+
+
+def depth(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> tuple[str | None, str]:
+    """How far off each module's output is in a pass through the model: a plot, and a sentence."""
+    curves: dict[str, list[plots.Depth]] = {}
+    said = []
+    for row, record in _looked_at(rows, looked):
+        for look, finding in record["figures"]["looks"].items():
+            if "whole" not in finding:
+                continue
+            device, honest = (_curve(finding["whole"][of]) for of in ("device", "honest"))
+            drawn = curves.setdefault(look.partition(":")[0], [])
+            if not drawn:
+                drawn.append(plots.Depth(None, honest))
+            drawn.append(plots.Depth(row, device))
+            said.append(f"{row.name}, {look.partition(':')[0]} {device[-1]:.2g}")
+    if not curves:
+        return None, "Nobody has looked at the devices of this table's rows."
+    return plots.depth(curves), f"Relative error of the loss at the end: {', '.join(said)}."
+
+
+def _curve(whole: Line) -> list[float]:
+    return [number(error) for error in whole["outputs"].values()]
+
+
+def _looked_at(
+    rows: Mapping[Row, Line], looked: Mapping[str, Record]
+) -> Iterator[tuple[Row, Record]]:
+    for row, line in rows.items():
+        if line["kind"] == "measured":
+            for path in line["parity"]["from"]:
+                yield row, looked[path]
+
+
+def tables(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """What is told of each look at each row: name, path, and lines of what was found.
+
+    Returns:
+        For each look: title; path (of its record); said (sentences); head and lines of a table, or
+        none.
+    """
+    found = []
+    for row, line in rows.items():
+        if line["kind"] != "measured":
+            continue
+        for path in line["parity"]["from"]:
+            for look, finding in looked[path]["figures"]["looks"].items():
+                said, head, lines = _told(finding)
+                title = f"{row.name}, {look}"
+                found.append(
+                    {"title": title, "path": path, "said": said, "head": head, "lines": lines}
+                )
+    return found
+
+
+def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[str]]]:
+    if "not_run" in finding:
+        return f"Not run: {finding['not_run']}.", (), []
+    seconds = f" It took {finding['seconds']:.0f} s." if "seconds" in finding else ""
+    if "modules" in finding:
+        runs = [module["bitwise"] for module in finding["modules"] if module["bitwise"] is not None]
+        same = f"{sum(runs)} of {len(runs)} modules gave equal bits in two runs.{seconds}"
+        return same, WORST, [_module(module) for module in worst_modules(finding)]
+    if "medians" in finding:
+        head = ("Quantity", "Median ratio", *map(str, range(1, len(finding["quantities"]) + 1)))
+        lines = [
+            [
+                name,
+                _figure(ratio),
+                *(_error(step[name]["error"]) for step in finding["quantities"]),
+            ]
+            for name, ratio in finding["medians"].items()
+        ]
+        return f"Errors of each step; the median of their ratios is judged.{seconds}", head, lines
+    sites = finding["sites"]
+    lines = [
+        [s["function"], f"{s['kept']:g}", f"{s['seen']:.4f}", f"{s['drawn']}", s["fault"] or ""]
+        for s in sites
+    ]
+    head = ("Site", "Asked to keep", "Kept", "Drawn", "") if sites else ()
+    return f"{'' if sites else 'Nothing is drawn at random.'}{seconds}".strip(), head, lines
+
+
+def _module(module: Mapping[str, Any]) -> list[str]:
+    worst = module["worst"]
+    begin = [module["name"], module["source"]]
+    if worst is None:
+        return [*begin, module["fault"] or "", "", "", "", module["status"]]
+    yardstick = worst["yardstick"]
+    return [
+        *begin,
+        worst["name"],
+        _error(worst["error"]),
+        "not needed" if yardstick is None else _error(yardstick),
+        _figure(worst["ratio"]),
+        module["status"],
+    ]
+
+
+def across(pairs: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """NPU rows' modules beside GPU rows', where both were held against the same reference."""
+    return [
+        {
+            "title": f"{pair['npu']} against {pair['gpu']}, {look}",
+            "head": ACROSS,
+            "lines": [
+                [of["name"], *(_figure(of[key]) for key in ("npu", "gpu", "over"))]
+                for of in found["modules"]
+            ],
+        }
+        for pair in pairs
+        for look, found in pair["parity"].items()
+        if found["modules"]
+    ]
+
+
+def _figure(x: float | None) -> str:
+    return "∞" if x is None else f"{x:.2f}" if x < 100 else f"{x:.3g}"
+
+
+def _error(x: float | None) -> str:
+    return "not finite" if x is None else f"{x:.1e}"

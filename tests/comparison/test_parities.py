@@ -1,0 +1,70 @@
+"""Looks at devices, beside the rows and beside each other."""
+
+from typing import Any
+
+from semask.comparison.parities import across, grounds
+
+from ..conftest import looked_at
+
+TRAINED = {"t": {"device": {"name": "a processor", "torch": "2.13.0"}}}
+
+
+def of(looks: dict[str, Any], make_record: Any, **changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = make_record("parity", **changes)
+    return {**made, "figures": {**made["figures"], "looks": looks}}
+
+
+def test_each_look_is_a_ground(make_record: Any) -> None:
+    looks = {
+        "semantics: modules": looked_at({"norm": 0.5, "act": 40.0, "head": None}),
+        "precision: modules": {"not_run": "OutOfMemoryError: too large"},
+        "chance": {"sites": [], "faults": []},
+    }
+    found = grounds({"p": of(looks, make_record)}, TRAINED)
+    assert found["from"] == ["p"]
+    answers = {each["ground"]: (each["answer"], each["why"]) for each in found["grounds"]}
+    answer, why = answers["semantics: modules"]
+    assert answer == "refuted"
+    assert why.startswith("act (Norm, torch/norm.py:7): output 0 is 8e-06 off")
+    assert why.endswith("40 times too much, and 1 more")
+    assert answers["precision: modules"] == ("not run", "OutOfMemoryError: too large")
+    assert answers["chance"] == ("shown", "nothing is drawn at random")
+
+
+def test_nothing_is_shown_of_a_device_that_nobody_looked_at() -> None:
+    assert [each["answer"] for each in grounds({}, TRAINED)["grounds"]] == ["not run"]
+
+
+def test_what_was_looked_at_is_what_trained(make_record: Any) -> None:
+    """A ground of another device or version is none."""
+    clean = {"chance": {"sites": [], "faults": []}}
+    for device, said in (
+        ({"name": "another", "torch": "2.13.0"}, "looked at another, and a processor trained"),
+        ({"name": "a processor", "torch": "2.12.0"}, "looked at torch 2.12.0, and torch 2.13.0"),
+    ):
+        (ground,) = grounds({"p": of(clean, make_record, device=device)}, TRAINED)["grounds"]
+        assert ground["answer"] == "not run"
+        assert said in ground["why"]
+
+
+def test_ratios_are_held_against_each_other_worst_first(make_record: Any) -> None:
+    npu = of({"x": looked_at({"a": 0.9, "b": 6.0, "c": None})}, make_record)
+    gpu = of({"x": looked_at({"a": 0.1, "b": 2.0, "c": 1.0})}, make_record)
+    found = across(npu, gpu)["x"]
+    assert found["differing"] == []
+    assert [(each["name"], each["over"]) for each in found["modules"]] == [
+        ("c", None),  # not finite
+        ("b", 3.0),
+        ("a", 1.0),  # both within honest rounding
+    ]
+
+
+def test_other_references_are_not_compared(make_record: Any) -> None:
+    npu = of({"x": looked_at({"a": 1.0}), "y": looked_at({"a": 1.0})}, make_record)
+    gpu = of({"x": looked_at({"a": 1.0}, loss=1.5000001), "z": {}}, make_record)
+    assert across(npu, gpu) == {"x": {"differing": ["loss"], "modules": []}}
+    gpu = of({"x": looked_at({"b": 1.0})}, make_record)
+    assert across(npu, gpu)["x"]["differing"] == ["modules"]
+    # another order of summation in float64 makes no other reference
+    gpu = of({"x": looked_at({"a": 1.0}, loss=1.5 * (1 + 1e-11))}, make_record)
+    assert across(npu, gpu)["x"]["differing"] == []
