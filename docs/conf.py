@@ -44,6 +44,7 @@ SIDE_BAR = {
     "Figures": [
         "docs/report",
         "docs/protocol",
+        "docs/verdict",
         "docs/evaluation",
         "docs/throughput",
         "docs/cost",

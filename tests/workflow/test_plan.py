@@ -61,6 +61,7 @@ def test_training_reads_nothing_of_what_evaluation_alone_needs() -> None:
     before = plan().training_config()
     changed = {"evaluation": {"predictions": 1, "multi_scale": {"ratios": [1.0], "flip": True}}}
     assert plan(changed).training_config() == before
+    assert plan({"equivalence": {"margin": 1.0, "speed": 0.1}}).training_config() == before
     assert plan({"evaluation": {"scale": [64, 32]}}).training_config() != before
     assert "pretrained" not in json.loads(before)["model"]
 

@@ -1,0 +1,4 @@
+"""The verdict: as accurate, as fast? From records of rows that may be compared.
+
+Modules: `seeds` (accuracy over several seeds: equivalent, different, or how many seeds more).
+"""
