@@ -15,6 +15,7 @@ from semask.comparison.cost import (
     FORWARDS_PER_STEP,
     Rate,
     gmac_of,
+    most_like,
     rate_of,
     recipe_of,
     row_work,
@@ -147,14 +148,9 @@ def _hours(
     work: float, row: Mapping[str, Any], config: Mapping[str, Any], rates: Sequence[Rate]
 ) -> list[str]:
     """Device-hours and hours of a row, from the record that is most like it."""
-    kind = row["device"], config["training"]["precision"]
-    like = [rate for rate in rates if (rate.device, rate.precision) in (kind, (None, None))]
-    if not like:
-        return [f"no record of {kind[0]}, {kind[1]}"] * 2
-    best = min(
-        like,
-        key=lambda r: (r.processes != row["processes"], r.variant != config["model"]["variant"]),
-    )
+    best = most_like(rates, row, config)
+    if best is None:
+        return [f"no record of {row['device']}, {config['training']['precision']}"] * 2
     hours = best.hours(work, row["processes"])
     return [f"{hours * row['processes']:,.1f}", f"{hours:,.1f}"]
 

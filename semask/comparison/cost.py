@@ -165,6 +165,20 @@ def rate_of(path: Path) -> Rate:
     )  # fmt: skip
 
 
+def most_like(
+    rates: Sequence[Rate], row: Mapping[str, Any], config: Mapping[str, Any]
+) -> Rate | None:
+    """Of some rates the one that is most like a row: its device and precision, or there is none."""
+    kind = row["device"], config["training"]["precision"]
+    like = [rate for rate in rates if (rate.device, rate.precision) in (kind, (None, None))]
+    variant = config["model"]["variant"]
+    return min(
+        like,
+        key=lambda r: (r.processes != row["processes"], r.variant != variant),
+        default=None,
+    )
+
+
 class Work(NamedTuple):
     """GMAC of a row, all of its seeds together."""
 

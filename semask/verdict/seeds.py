@@ -23,7 +23,8 @@ MOST_SEEDS = 1000
 """No number of seeds above it is named."""
 
 _QUANTILES = 100  # of each row's variance: probabilities are right to 0.001
-_FIGURES = {"best": "best mIoU", "last": "last mIoU"}
+FIGURES = {"best": "best mIoU", "last": "last mIoU"}
+"""What is compared of evaluations, and its name."""
 
 Floats = NDArray[np.float64]
 
@@ -71,7 +72,7 @@ def of_rows(
 
     return {
         which: equivalence(figures(mine, which), figures(theirs, which), margin, name)
-        for which, name in _FIGURES.items()
+        for which, name in FIGURES.items()
     }
 
 

@@ -3,6 +3,7 @@
 Each function makes, or is, what `add_argument` takes as `type`.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,22 @@ def whole_number(option: str, minimum: int) -> Callable[[str], int]:
             raise InputError(
                 f"{option}: {text!r} is not a whole number from {minimum} on; give one"
             )
+        return value
+
+    return read
+
+
+def number_between(option: str, low: float, high: float = math.inf) -> Callable[[str], float]:
+    """Reader of a number above `low` and below `high`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low < value < high:
+            limits = f"above {low:g}" + (f" and below {high:g}" if high < math.inf else "")
+            raise InputError(f"{option}: {text!r} is not a number {limits}; give one")
         return value
 
     return read

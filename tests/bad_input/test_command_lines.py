@@ -12,8 +12,8 @@ from .test_weights import RELEASED, train_options
 TRAINING = train_options()
 
 COMMANDS = ("agreement", "baselines", "cost", "dataset", "download", "evaluate", "export_weights",
-            "facts", "fetch", "labels", "manifest", "prepare", "released", "released_table",
-            "table", "train", "verify")  # fmt: skip
+            "facts", "fetch", "labels", "manifest", "plan", "prepare", "released",
+            "released_table", "table", "train", "verify")  # fmt: skip
 
 
 def usage_error(place: Place, name: str, arguments: list[str]) -> str:

@@ -121,6 +121,9 @@ def test_undecided_names_the_seeds_that_would_decide() -> None:
 
 def test_seeds_that_are_needed() -> None:
     assert seeds_needed((0.3, 0.3), 0.5) == 8
+    # of the embedded experiment, as docs/verdict.md says
+    known = (float(np.std([52.4, 54.5, 53.7], ddof=1)),) * 2
+    assert (seeds_needed(known, 0.5), seeds_needed(known, 2.0)) == (78, 6)
     assert seeds_needed((0.3, 0.3), 0.5, power=0.5) == 5
     assert seeds_needed((0.001, 0.001), 0.5) == 2
     assert seeds_needed((0.3, 0.3), 0.5, difference=3.0) == 2
