@@ -1,0 +1,195 @@
+"""The ratio of two rows' FPS, with an interval: of the iterations, or of repeated runs.
+
+Iteration times go together (loaders work in waves, clocks and caches warm up), so single ones must
+not be drawn: blocks of consecutive ones are (the moving-block bootstrap, Künsch 1989). What differs
+between one start of a program and the next is in no run's iterations. Where both rows have several
+runs, these are the draws, and the interval is Welch's of the logarithms of their FPS: three runs
+are too few to be resampled.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from semask.base.errors import InputError
+from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+# of the resampling: equal records give equal intervals
+SEED = 0
+# fewer have no two blocks of two
+FEWEST_ITERATIONS = 4
+# a factor above it promises too much
+_MOST = 100
+
+Floats = NDArray[np.float64]
+
+
+class Run(NamedTuple):
+    """A performance run: images of an iteration, and the seconds of those in the steady window."""
+
+    images: int
+    seconds: Floats
+
+    @property
+    def fps(self) -> float:
+        """Images per second over the window."""
+        return float(self.images * len(self.seconds) / self.seconds.sum())
+
+
+class Speed(NamedTuple):
+    """Whether a row is as fast as another one.
+
+    Attributes:
+        answer: shown, refuted (slower by more than the margin), undecided or not run, and why.
+        ratio: FPS of the row / that of the other one; of several runs their geometric means.
+        interval: of the ratio, 95 %; None where there are too few iterations.
+        runs: of each row.
+        of_runs: whether variation between runs is in the interval.
+        times_more: undecided: how many times as many iterations (or runs, if `of_runs`) would
+            decide, if the ratio is as it was seen; None where that is above 100.
+    """
+
+    answer: Answer
+    ratio: float | None = None
+    interval: tuple[float, float] | None = None
+    runs: tuple[int, int] = (0, 0)
+    of_runs: bool = False
+    times_more: float | None = None
+
+
+def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]], name: str) -> Run:
+    """The steady window of a performance run.
+
+    Args:
+        record: of the training.
+        log: its lines, as `semask.training.log_file.read_log` gives them.
+        name: of the log, for the message.
+
+    Raises:
+        InputError: the log is not of that run.
+    """
+    speed = record["figures"]["speed"]
+    seconds = [line["seconds"] for line in log if "evaluation" not in line]
+    run = Run(
+        record["recipe"]["training"]["global_batch"],
+        np.array(seconds[speed["warmup_iterations"] :], float),
+    )
+    measured = speed["iterations_measured"]
+    if len(run.seconds) != measured or not math.isclose(run.fps, speed["fps"], rel_tol=1e-6):
+        raise InputError(
+            f"{name}: not the log that its record speaks of, whose {measured} iterations after the "
+            f"first {speed['warmup_iterations']} have {speed['fps']:.4g} images/s; restore it, or "
+            "measure again"
+        )
+    return run
+
+
+def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
+    """Whether a row is as fast as the one that it is held against, but for a margin.
+
+    Args:
+        mine: the row's performance runs.
+        theirs: the other row's.
+        margin: part of the other row's FPS by which it may be slower, 0 … 1.
+    """
+    runs = (len(mine), len(theirs))
+    if not all(runs):
+        return Speed(Answer(NOT_RUN, "a row has no performance run, hence no speed"), runs=runs)
+    rows = [np.log([run.fps for run in row]) for row in (mine, theirs)]
+    center = float(rows[0].mean() - rows[1].mean())
+    found = Speed(Answer(UNDECIDED, ""), math.exp(center), None, runs, min(runs) > 1)
+    said = f"{found.ratio:.3f} of the other row's FPS"
+    if min(len(run.seconds) for run in (*mine, *theirs)) < FEWEST_ITERATIONS:
+        why = f"{said}, of fewer than {FEWEST_ITERATIONS} iterations: measure more of them"
+        return found._replace(answer=Answer(UNDECIDED, why))
+    low, high = _between_runs(*rows) if found.of_runs else _within_runs(mine, theirs)
+    ends = math.exp(center + low), math.exp(center + high)
+    said += f", {100 * LEVEL:.0f} % interval {ends[0]:.3f} to {ends[1]:.3f}"
+    said += f", {_counted(found, mine, theirs)}"
+    least = 1 - margin
+    if ends[0] >= least:
+        answer = Answer(SHOWN, f"{said}; at least {least:g} is asked for")
+    elif ends[1] < least:
+        answer = Answer(REFUTED, f"{said}; at least {least:g} is asked for")
+    else:
+        lacking = math.log(least) - center
+        # an interval is half as wide with four times as much
+        more = ((low if lacking < 0 else high) / lacking) ** 2 if lacking else math.inf
+        if more < _MOST:
+            found = found._replace(times_more=more)
+            what = "runs" if found.of_runs else "iterations"
+            said += (
+                f"; some {math.ceil(more)} times as many {what} would tell whether it is at least"
+            )
+        else:
+            said += "; too close to call at"
+        answer = Answer(UNDECIDED, f"{said} {least:g}")
+    return found._replace(answer=answer, interval=ends)
+
+
+def _counted(found: Speed, mine: Sequence[Run], theirs: Sequence[Run]) -> str:
+    if found.of_runs:
+        return f"over {found.runs[0]} runs and {found.runs[1]} of the other row"
+    counts = [sum(len(run.seconds) for run in row) for row in (mine, theirs)]
+    return (
+        f"over {counts[0]} and {counts[1]} iterations; variation between runs is not in it, since "
+        "a row has one run only"
+    )
+
+
+def _between_runs(mine: Floats, theirs: Floats) -> tuple[float, float]:
+    """Ends of Welch's interval, relative to its centre, of the runs' logarithms of FPS."""
+    variances = [float(row.var(ddof=1)) / len(row) for row in (mine, theirs)]
+    half = _t(variances, [len(mine) - 1, len(theirs) - 1]) * math.sqrt(sum(variances))
+    return -half, half
+
+
+def _within_runs(mine: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, float]:
+    """Ends of the interval, relative to its centre, of the logarithm of the ratio."""
+    source = np.random.default_rng(SEED)
+    rows = [_deviations(row, source) for row in (mine, theirs)]
+    # more time is less speed
+    drawn = rows[1].drawn - rows[0].drawn
+    variances = [float(row.drawn.var()) for row in rows]
+    # Of few blocks the quantiles of a resampling are too narrow, as those of a normal distribution
+    # are beside Student's.
+    wider = _t(variances, [row.freedom for row in rows]) / stats.norm.ppf((1 + LEVEL) / 2)
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(min(wider * low, 0.0)), float(max(wider * high, 0.0))
+
+
+def _t(variances: Sequence[float], freedom: Sequence[float]) -> float:
+    """Student's quantile for a sum of independent parts, by Satterthwaite's degrees of freedom."""
+    whole = sum(variances)
+    if not whole:
+        return 1.0
+    of_sum = whole**2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
+    return float(stats.t.ppf((1 + LEVEL) / 2, of_sum))
+
+
+class _Deviations(NamedTuple):
+    drawn: Floats  # of the logarithm of a row's mean time from the one that was measured
+    freedom: int
+
+
+def _deviations(runs: Sequence[Run], source: np.random.Generator) -> _Deviations:
+    """Resampled deviations of the mean, over a row's runs, of the logarithm of the mean time."""
+    drawn, freedom = np.zeros(RESAMPLES), 0
+    for run in runs:
+        count = len(run.seconds)
+        length = math.ceil(math.sqrt(count))
+        blocks = math.ceil(count / length)
+        sums = np.concatenate([[0.0], np.cumsum(run.seconds)])
+        means = (sums[length:] - sums[:-length]) / length
+        resampled = means[source.integers(len(means), size=(RESAMPLES, blocks))].mean(1)
+        # blocks may hold a few iterations more than there are, and their mean is one of them
+        unbiased = math.sqrt(blocks * length / count * blocks / (blocks - 1))
+        drawn += unbiased * np.log(resampled / means.mean()) / len(runs)
+        freedom += blocks - 1
+    return _Deviations(drawn, freedom)
