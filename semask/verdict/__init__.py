@@ -2,5 +2,5 @@
 
 Modules: `seeds` (accuracy over several seeds: equivalent, different, or how many seeds more),
 `planning` (how many seeds beforehand, and their hours), `speed` (the ratio of FPS, with an
-interval).
+interval), `field` (figures by which others accept a port).
 """
