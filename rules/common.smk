@@ -16,6 +16,7 @@ from snakemake.settings.types import DeploymentMethod
 from semask.base.errors import InputError
 from semask.base.provenance import source_digest
 from semask.config.recipe import model_of
+from semask.config.repeats import turn
 from semask.data import sets
 from semask.devices.slurm import share
 from semask.report.sections import CAPTIONS, PLOTS

@@ -92,6 +92,8 @@ rule measure:
         f"{PERFORMANCE}/train.log",
     benchmark:
         f"{PERFORMANCE}/train.benchmark.tsv"
+    # rows take turns where runs are repeated
+    priority: lambda wildcards: turn(config, get_row_of(wildcards), wildcards.seed)
     # a run that was killed or asked to leave goes on; one whose input is wrong says so once
     retries: RETRIES
     conda:

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from semask.base.errors import InputError
 from semask.base.records import read_record
 from semask.config.recipe import Recipe, SlidingWindow, build_settings, model_of, resolve
+from semask.config.repeats import seeds_of
 from semask.data import sets
 from semask.data.loading import SINGLE_SCALE, View, multi_scale_views
 from semask.data.manifest import read_manifest
@@ -180,7 +181,7 @@ def most_like(
 
 
 class Work(NamedTuple):
-    """GMAC of a row, all of its seeds together."""
+    """GMAC of a row, all of its runs together."""
 
     training: float  # of the full runs
     evaluation: float  # on the way and at the end
@@ -203,11 +204,12 @@ def row_work(config: Mapping[str, Any], row: Mapping[str, Any]) -> Work:
     training, evaluation = {"full": 0.0, "performance": 0.0}, 0.0
     for mode in row["modes"]:
         recipe = recipe_of(config, row, mode)
-        images = recipe.training.iterations * recipe.training.global_batch * len(row["seeds"])
+        runs = len(seeds_of(config, row, mode))
+        images = recipe.training.iterations * recipe.training.global_batch * runs
         each = gmac_of(build_settings(recipe.as_dict()), *recipe.training.augmentation.crop)
         training[mode] = images * FORWARDS_PER_STEP * each
         if mode == "full":
-            evaluation = len(row["seeds"]) * _evaluation_work(config, recipe)
+            evaluation = runs * _evaluation_work(config, recipe)
     return Work(training["full"], evaluation, training["performance"])
 
 

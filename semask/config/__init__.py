@@ -1,5 +1,6 @@
 """The configuration and what it means.
 
 Modules: `layers` (config.yaml, overlays, the command line and a variant, merged), `checks` (what
-the schema cannot say), `recipe` (everything that decides what is computed, resolved).
+the schema cannot say), `recipe` (everything that decides what is computed, resolved), `repeats` (a
+row's runs).
 """

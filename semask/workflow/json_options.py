@@ -113,7 +113,8 @@ def training_schema(*parts: str) -> dict[str, Any]:
             "dataset": {"type": "string"},
             "model": MODEL,
             "evaluation": scoring,
-            **{part: config_schema(part) for part in parts},
+            # how often it is run concerns no single run
+            **{part: config_schema(part, leave_out=("repeats",)) for part in parts},
         },
     }
 

@@ -16,14 +16,14 @@ from semask.comparison.published import read_sources
 from semask.config.checks import check_all
 from semask.config.layers import assemble, variant_names
 from semask.config.recipe import model_of
+from semask.config.repeats import seeds_of
 from semask.data import sets
 from semask.fetching.fetch import Source
 
 Config = Mapping[str, Any]
 
 # parts of the config that training reads as they are
-_TRAINING = ("experiment", "training", "numerics", "execution", "port_faults", "loader",
-             "performance")  # fmt: skip
+_TRAINING = ("experiment", "training", "numerics", "execution", "port_faults", "loader")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Plan:
             f"{self.results}/{row['device']}-{row['processes']}p/{mode}/seed{seed}/{file}"
             for row in self.config["rows"]
             for mode in row["modes"]
-            for seed in row["seeds"]
+            for seed in seeds_of(self.config, row, mode)
             if mode in modes
         ]
 
@@ -136,12 +136,14 @@ class Plan:
     def training_config(self) -> str:
         """What training reads, as JSON."""
         # how weights are scored on the way decides which ones are the best
+        performance = {k: v for k, v in self.config["performance"].items() if k != "repeats"}
         scoring = {k: self.config["evaluation"][k] for k in ("scale", "sliding_window")}
         return json.dumps(
             {
                 "dataset": self.config["dataset"]["name"],
                 "model": model_of(self.config),
                 **{key: self.config[key] for key in _TRAINING},
+                "performance": performance,
                 "evaluation": scoring,
             }
         )

@@ -144,6 +144,9 @@ def test_seeds_and_sliding_windows_by_hand() -> None:
     row = {**config["rows"][1], "seeds": [0, 1, 2]}
     window = gmac_of({"variant": "tiny", "num_classes": 19}, 768, 768)
     work = row_work(config, row)
+    config["performance"]["repeats"] = 5
+    again = {**row, "modes": ["performance"]}
+    assert row_work(config, again).performance == pytest.approx(5 * 3 * 1000 * 8 * window)
     # 2 windows high, 4 wide
     assert work.evaluation == pytest.approx(3 * 500 * 12 * 8 * window)
     assert work.training == pytest.approx(3 * 3 * 80000 * 8 * window)

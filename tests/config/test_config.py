@@ -67,6 +67,7 @@ def test_the_embedded_experiment_is_valid(config: dict[str, Any]) -> None:
         ("training.augmentation.cat_max_ratio", 0, ["cat_max_ratio"]),
         ("loader.workers", -1, ["loader.workers", "-1"]),
         ("loader", ..., ["loader", "missing"]),
+        ("performance.repeats", 0, ["performance.repeats", "0"]),
         ("performance.warmup_iterations", 40, ["performance.warmup_iterations", "40"]),
         ("performance.log_window.ends_at", 1000, ["performance.log_window", "1000"]),
         ("equivalence.margin", 0, ["equivalence.margin", "0"]),

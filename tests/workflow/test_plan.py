@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from semask.base.errors import InputError
+from semask.config.repeats import turn
 from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment
 
@@ -44,6 +45,27 @@ def test_runs_are_in_the_order_of_the_config() -> None:
     ]
 
 
+def test_rows_are_measured_as_often_as_asked_and_take_turns() -> None:
+    made = plan(
+        {"rows": [row("gpu", 1, seeds=[1]), row("gpu", 8, seeds=[0, 7]), row("npu", 1, seeds=[4],
+         modes=["full"])], "performance": {"repeats": 3}}
+    )  # fmt: skip
+    assert made.runs("x", "performance") == [
+        f"results/{name}/performance/seed{seed}/x"
+        for name, seeds in (("gpu-1p", (1, 0, 2)), ("gpu-8p", (0, 7, 1)))
+        for seed in seeds
+    ]
+    # only the speed is measured more often
+    assert len(made.runs("x", "full")) == 4
+    turns = [[turn(made.config, made.row("gpu", n), seed) for seed in seeds]
+             for n, seeds in ((1, (1, 0, 2)), (8, (0, 7, 1)))]  # fmt: skip
+    assert turns == [[2, 1, 0]] * 2
+    # more seeds than repeats: all of them; without repeats nobody has to wait
+    several = plan({"rows": [row("gpu", 1, seeds=[0, 1, 2, 3])], "performance": {"repeats": 3}})
+    assert len(several.runs("x", "performance")) == 4
+    assert turn(plan().config, plan().row("cpu", 1), 0) == 0
+
+
 def test_a_row_is_found_by_its_wildcards() -> None:
     assert plan(ROWS).row("npu", "8")["seeds"] == [3]
     with pytest.raises(InputError, match="row npu-1p is not in the config; add it to rows"):
@@ -62,6 +84,7 @@ def test_training_reads_nothing_of_what_evaluation_alone_needs() -> None:
     changed = {"evaluation": {"predictions": 1, "multi_scale": {"ratios": [1.0], "flip": True}}}
     assert plan(changed).training_config() == before
     assert plan({"equivalence": {"margin": 1.0, "speed": 0.1}}).training_config() == before
+    assert plan({"performance": {"repeats": 3}}).training_config() == before
     assert plan({"evaluation": {"scale": [64, 32]}}).training_config() != before
     assert "pretrained" not in json.loads(before)["model"]
 

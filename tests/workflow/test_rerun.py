@@ -98,7 +98,13 @@ def test_deleted_table_is_made_again_only(copy_of_finished: Copy) -> None:
 
 def test_keys_that_are_not_used_change_nothing(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
-    changed.configure({"evaluation": {"predictions": 3}})
+    changed.configure({"equivalence": {"margin": 1.0}})
+    # the published figures lie elsewhere in a copy, so the table alone is made again
+    assert set(changed.planned()) <= {"table"}
+    # what was measured stays, and so does what was trained
+    changed.configure({"performance": {"repeats": 3}})
+    assert changed.planned() == {"measure": 2, "table": 1}
+    changed.configure({"performance": {"repeats": 1}, "evaluation": {"predictions": 3}})
     assert changed.planned() == {"evaluate": 2, "table": 1}
 
 
