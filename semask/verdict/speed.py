@@ -24,7 +24,7 @@ RESAMPLES = 10_000
 SEED = 0
 # fewer have no two blocks of two
 FEWEST_ITERATIONS = 4
-# a factor above it promises too much
+# more is not named
 _MOST = 100
 
 Floats = NDArray[np.float64]
@@ -51,8 +51,8 @@ class Speed(NamedTuple):
         interval: of the ratio, 95 %; None where there are too few iterations.
         runs: of each row.
         of_runs: whether variation between runs is in the interval.
-        times_more: undecided: how many times as many iterations (or runs, if `of_runs`) would
-            decide, if the ratio is as it was seen; None where that is above 100.
+        needed: undecided: runs a row (if `of_runs`), or how many times the iterations, that would
+            decide if ratio and spread are as they were seen; None where that is above 100.
     """
 
     answer: Answer
@@ -60,7 +60,7 @@ class Speed(NamedTuple):
     interval: tuple[float, float] | None = None
     runs: tuple[int, int] = (0, 0)
     of_runs: bool = False
-    times_more: float | None = None
+    needed: int | None = None
 
 
 def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]], name: str) -> Run:
@@ -119,16 +119,18 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
         answer = Answer(REFUTED, f"{said}; at least {least:g} is asked for")
     else:
         lacking = math.log(least) - center
-        # an interval is half as wide with four times as much
-        more = ((low if lacking < 0 else high) / lacking) ** 2 if lacking else math.inf
-        if more < _MOST:
-            found = found._replace(times_more=more)
-            what = "runs" if found.of_runs else "iterations"
-            said += (
-                f"; some {math.ceil(more)} times as many {what} would tell whether it is at least"
-            )
+        if found.of_runs:
+            needed, what = _runs_needed(rows, abs(lacking)), "runs a row"
         else:
+            needed, what = (
+                _times_more(low if lacking < 0 else high, lacking),
+                "times the iterations",
+            )
+        found = found._replace(needed=needed)
+        if needed is None:
             said += "; too close to call at"
+        else:
+            said += f"; some {needed} {what} would tell whether it is at least"
         answer = Answer(UNDECIDED, f"{said} {least:g}")
     return found._replace(answer=answer, interval=ends)
 
@@ -145,9 +147,26 @@ def _counted(found: Speed, mine: Sequence[Run], theirs: Sequence[Run]) -> str:
 
 def _between_runs(mine: Floats, theirs: Floats) -> tuple[float, float]:
     """Ends of Welch's interval, relative to its centre, of the runs' logarithms of FPS."""
-    variances = [float(row.var(ddof=1)) / len(row) for row in (mine, theirs)]
-    half = _t(variances, [len(mine) - 1, len(theirs) - 1]) * math.sqrt(sum(variances))
+    half = _half_width([float(row.var(ddof=1)) for row in (mine, theirs)], (len(mine), len(theirs)))
     return -half, half
+
+
+def _half_width(variances: Sequence[float], runs: Sequence[int]) -> float:
+    of_means = [variance / n for variance, n in zip(variances, runs, strict=True)]
+    return _t(of_means, [n - 1 for n in runs]) * math.sqrt(sum(of_means))
+
+
+def _runs_needed(rows: Sequence[Floats], width: float) -> int | None:
+    """Runs a row with which the interval reaches no further than `width`."""
+    variances = [float(row.var(ddof=1)) for row in rows]
+    enough = (n for n in range(2, _MOST + 1) if _half_width(variances, (n, n)) < width)
+    return next(enough, None)
+
+
+def _times_more(reach: float, width: float) -> int | None:
+    """How many times the iterations do so: an interval is half as wide with four times as many."""
+    times = (reach / width) ** 2 if width else math.inf
+    return math.ceil(times) if times < _MOST else None
 
 
 def _within_runs(mine: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, float]:

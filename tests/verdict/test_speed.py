@@ -99,27 +99,35 @@ def test_undecided_says_how_many_more_would_decide() -> None:
     few, reference = times(source, 30, mean=0.257), times(source, 30)
     found = of_rows([Run(8, few)], [Run(8, reference)], 0.05)
     assert found.answer.answer == "undecided"
-    assert found.times_more is not None
-    assert f"some {np.ceil(found.times_more):.0f} times as many iterations" in found.answer.why
+    assert found.needed is not None
+    assert f"some {found.needed} times the iterations would tell" in found.answer.why
     # the same again, so many times
-    many = int(np.ceil(1.5 * found.times_more))
+    many = 1 + found.needed
     decided = of_rows([Run(8, np.tile(few, many))], [Run(8, np.tile(reference, many))], 0.05)
     assert decided.answer.answer in ("shown", "refuted")
     at_the_margin = of_rows([Run(8, few / 0.95)], [Run(8, few)], 0.05)
     assert at_the_margin.answer.answer == "undecided"
-    assert at_the_margin.times_more is None
+    assert at_the_margin.needed is None
     assert at_the_margin.answer.why.endswith("too close to call at 0.95")
 
 
 def test_repeated_runs_take_the_place_of_iterations() -> None:
     """A row whose runs differ is not decided by one of them, however long."""
-    mine, theirs = [exact(0.24), exact(0.29)], [exact(0.25), exact(0.251)]
+    mine, theirs = [exact(0.24), exact(0.26)], [exact(0.25), exact(0.251)]
     assert of_rows(mine[:1], theirs[:1], 0.05).answer.answer == "shown"
     both = of_rows(mine, theirs, 0.05)
     assert both.answer.answer == "undecided"
     assert both.of_runs
     assert "over 2 runs and 2 of the other row" in both.answer.why
     assert not of_rows(mine, theirs[:1], 0.05).of_runs
+    # with as many as it says, of the same mean and spread, it is decided; with fewer it is not
+    assert both.needed is not None
+    assert f"some {both.needed} runs a row would tell" in both.answer.why
+    spread = [0.24, 0.26]
+    for count, decided in ((both.needed + 1, True), (both.needed // 2, False)):
+        row = [exact(spread[n % 2]) for n in range(2 * (count // 2))]
+        reference = [exact(0.25) for _ in row]
+        assert (of_rows(row, reference, 0.05).answer.answer != "undecided") == decided
     alike = of_rows([exact(0.25)] * 3, [exact(0.25)] * 3, 0.05)
     assert alike.answer.answer == "shown"
     assert alike.interval == pytest.approx((1, 1))
