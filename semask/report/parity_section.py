@@ -10,7 +10,7 @@ from semask.report import plots
 from semask.report.cells import Line
 from semask.report.drawing import Row
 
-WORST = ("Module", "Class, where it is written", "Quantity", "Error", "Honest error", "Ratio", "")
+WORST = ("Module", "Class, where it is written", "Quantity", "Error", "Honest error", "Ratio", "Status")
 ACROSS = ("Module", "NPU's ratio", "GPU's ratio", "NPU's over GPU's")
 
 
@@ -91,7 +91,7 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
         [s["function"], f"{s['kept']:g}", f"{s['seen']:.4f}", f"{s['drawn']}", s["fault"] or ""]
         for s in sites
     ]
-    head = ("Site", "Asked to keep", "Kept", "Drawn", "") if sites else ()
+    head = ("Site", "Asked to keep", "Kept", "Drawn", "Fault") if sites else ()
     return f"{'' if sites else 'Nothing is drawn at random.'}{seconds}".strip(), head, lines
 
 

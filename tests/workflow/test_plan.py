@@ -174,10 +174,20 @@ def test_jobs_find_the_interpreter_that_snakemake_runs_in() -> None:
 
 
 def test_a_look_at_a_row_is_one_command() -> None:
-    look = {"parity": {"seed": 3, "size": [64, 32], "batch": 2, "steps": 1}}
+    look = {"parity": {"looks": ["chance"], "seed": 3, "size": [64, 32], "batch": 2, "steps": 1}}
+    assert plan(ROWS, look).parity_records()[-1].endswith("/npu-8p/parity.json")
     words = plan(ROWS, look).parity_look("npu", 8)
     assert json.loads(words[1]) == {"device": "npu", "processes": 8, "threads": 1}
-    assert words[2:] == ["--seed", "3", "--size", "32", "64", "--batch", "2", "--steps", "1"]
+    assert words[2:4] == ["--looks", "chance"]
+    assert words[4:] == ["--seed", "3", "--size", "32", "64", "--batch", "2", "--steps", "1"]
+
+
+def test_no_look_is_no_record_and_no_command() -> None:
+    nothing = plan(ROWS, {"parity": {"looks": []}})
+    assert nothing.parity_records() == []
+    assert not [file for file in nothing.bundled() if "parity" in file]
+    with pytest.raises(InputError, match="parity.looks: empty"):
+        nothing.parity_look("npu", 8)
 
 
 def test_shared_chance_is_not_compiled() -> None:
