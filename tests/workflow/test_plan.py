@@ -186,7 +186,7 @@ def test_no_look_is_no_record_and_no_command() -> None:
     nothing = plan(ROWS, {"parity": {"looks": []}})
     assert nothing.parity_records() == []
     assert not [file for file in nothing.bundled() if "parity" in file]
-    with pytest.raises(InputError, match="parity.looks: empty"):
+    with pytest.raises(InputError, match=r"parity\.looks: empty"):
         nothing.parity_look("npu", 8)
 
 
