@@ -62,6 +62,7 @@ rule table:
         report=lambda wildcards, output: str(Path(output.page).parent),
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
+        equivalence=json.dumps(config["equivalence"]),
         # where a storage provider puts its copies, which the table leaves out of names
         copies=lambda wildcards, input: words(
             "--copies", str(input.facts).removesuffix(f"{RESULTS}/facts.json")
@@ -71,6 +72,6 @@ rule table:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --looked {input.looked:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --imported {input.imported:q} --published {input.published:q}"
-        " --sources {params.sources:q} {params.copies:q}"
+        " --sources {params.sources:q} --equivalence {params.equivalence:q} {params.copies:q}"
         " --report {params.report:q} --texts {input.texts:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

@@ -9,6 +9,7 @@ from semask.comparison.rows import Record, check_same_runs
 from semask.report.page import write_report
 from semask.report.table import build_table, write_table
 from semask.training.log_file import read_log
+from semask.verdict.pairs import Judging
 from semask.workflow import guard
 from semask.workflow.json_options import config_schema, json_value
 from semask.workflow.options import new_file
@@ -32,6 +33,12 @@ def main() -> None:
     )
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
+    parser.add_argument(
+        "--equivalence",
+        type=json_value("--equivalence", config_schema("equivalence")),
+        required=True,
+        help="what counts as the same, JSON",
+    )
     parser.add_argument(
         "--copies",
         type=Path,
@@ -69,6 +76,10 @@ def main() -> None:
         read_record(arguments.facts, "facts"),
         imported,
         looked,
+        Judging(
+            lambda name: read_log(paths.get(name, Path(name)).parent / "log.jsonl"),
+            **arguments.equivalence,
+        ),
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
     if arguments.report is not None:

@@ -156,6 +156,16 @@ def ratio_texts(pair: Line) -> tuple[str, str, str, str]:
     )
 
 
+VERDICT = ("Ground", "Answer", "Why")
+
+
+def verdict(of: Line) -> list[tuple[Cell, ...]]:
+    """The grounds of a verdict, under the headings of VERDICT."""
+    return [
+        (Cell(x["ground"]), Cell(x["answer"], _origins(x)), Cell(x["why"])) for x in of["grounds"]
+    ]
+
+
 GROUNDS = ("Row", "Look", "Answer", "Why")
 PARITY = (
     "Whether a row's device computes what the model defines, against float64 on the CPU; "

@@ -26,7 +26,13 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     """
     rows = table["rows"]
     together, apart = cells.together_and_apart(rows)
-    parts = [f"# {table['experiment']}", first_rows(table)]
+    parts = [f"# {table['experiment']}"]
+    for verdict in table["verdicts"]:
+        parts.append(f"**{verdict['sentence']}.**")
+        if verdict["grounds"]:
+            told = ([of.text for of in line] for line in cells.verdict(verdict))
+            parts.append(markdown_table(cells.VERDICT, told))
+    parts += ["## Rows", first_rows(table)]
     if remark := cells.remark(together):
         parts.append(f"*{remark}*")
     notes = [

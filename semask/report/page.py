@@ -81,6 +81,9 @@ def write_report(
         beside=measured if cells.is_beside_published(together) else [],
         apart=apart,
         pairs=[_side_by_side(pair, table["rows"]) for pair in table["npu_over_gpu"]],
+        verdicts=[
+            {"sentence": of["sentence"], "lines": cells.verdict(of)} for of in table["verdicts"]
+        ],
         notes=list(cells.notes(table["rows"])),
         grounds=list(cells.grounds(table["rows"])),
         across_said=list(cells.across(table["npu_over_gpu"])),

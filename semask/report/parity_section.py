@@ -10,7 +10,15 @@ from semask.report import plots
 from semask.report.cells import Line
 from semask.report.drawing import Row
 
-WORST = ("Module", "Class, where it is written", "Quantity", "Error", "Honest error", "Ratio", "Status")
+WORST = (
+    "Module",
+    "Class, where it is written",
+    "Quantity",
+    "Error",
+    "Honest error",
+    "Ratio",
+    "Status",
+)
 ACROSS = ("Module", "NPU's ratio", "GPU's ratio", "NPU's over GPU's")
 
 

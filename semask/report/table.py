@@ -13,6 +13,7 @@ from semask.comparison.imported import Imported, check_once, imported_rows
 from semask.comparison.ratios import npu_over_gpu
 from semask.comparison.rows import NO_RECORDS, Record, measured_rows
 from semask.report.markdown import to_markdown
+from semask.verdict.pairs import Judging, verdicts
 
 
 def build_table(
@@ -24,6 +25,7 @@ def build_table(
     facts: Record,
     imported: Sequence[Imported] = (),
     looked: Mapping[str, Record] = NO_RECORDS,
+    judging: Judging | None = None,
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
@@ -36,10 +38,12 @@ def build_table(
         facts: the record of the model's facts.
         imported: what bundles from other machines brought.
         looked: this machine's records of parity by path.
+        judging: what else is needed for verdicts; None gives none.
 
     Returns:
-        experiment, rows (see `semask.comparison.rows.measured_row`), npu_over_gpu, baselines, facts
-        (see `semask.model.facts.model_facts`), records.
+        experiment, verdicts (see `semask.verdict.pairs.verdicts`), rows (see
+        `semask.comparison.rows.measured_row`), npu_over_gpu, baselines, facts (see
+        `semask.model.facts.model_facts`), records.
 
     Raises:
         InputError: a row has no record, or a record is there twice.
@@ -56,10 +60,12 @@ def build_table(
         name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
     }
     _warn_of_useless(lines, of_baselines)
+    pairs = npu_over_gpu(lines, records)
     return {
         "experiment": baselines["experiment"],
+        "verdicts": [] if judging is None else verdicts(lines, pairs, records, judging),
         "rows": lines,
-        "npu_over_gpu": npu_over_gpu(lines, records),
+        "npu_over_gpu": pairs,
         "baselines": of_baselines,
         "facts": facts["figures"],
         "records": {path: _origin(record) for path, record in sorted(records.items())},

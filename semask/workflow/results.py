@@ -94,5 +94,7 @@ def _shown(made: Any, report: Path) -> str:
     path = Path(made.json)
     # a storage provider may have taken it away again
     if path.is_file():
-        lines[:0] = ["", first_rows(json.loads(path.read_text(encoding="utf-8"))), ""]
+        table = json.loads(path.read_text(encoding="utf-8"))
+        sentences = [f"{of['sentence']}." for of in table["verdicts"]]
+        lines[:0] = ["", first_rows(table), "", *sentences, ""]
     return "\n".join(lines)

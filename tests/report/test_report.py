@@ -21,6 +21,7 @@ from semask.data.classes import CITYSCAPES_CLASSES
 from semask.report.page import write_report
 from semask.report.sections import PLOTS, TITLES
 from semask.report.table import build_table
+from semask.verdict.pairs import Judging
 
 from ..conftest import REPOSITORY, looked_at, recipe
 
@@ -55,12 +56,14 @@ class Site:
         for mode in ("full", "performance"):
             name = f"{self.host}{device}-{processes}p/{mode}/seed{seed}/train.json"
             made = self._record("train", mode=mode, **common)
-            made["figures"]["speed"]["fps"] = FPS[device, processes]
+            fps, images = FPS[device, processes], BATCHES[processes]
+            made["figures"]["speed"] |= {"fps": fps, "warmup_iterations": 0}
+            made["figures"]["speed"]["iterations_measured"] = 250
             made["figures"]["speed"]["communication_share"] = 0.0 if processes == 1 else 0.07
             made["figures"]["peak_memory_bytes"] = 3 * 2**30
             self.trained[name] = made
             self.logs[name] = [
-                {"iteration": n, "loss": 3.0 / n, "seconds": 0.4, "data_seconds": 0.1}
+                {"iteration": n, "loss": 3.0 / n, "seconds": images / fps, "data_seconds": 0.1}
                 for n in range(1, 251)
             ] + [{"iteration": 250, "evaluation": {"miou": 45.0, "macc": 50.0, "aacc": 60.0}}]
         name = f"{self.host}{device}-{processes}p/full/seed{seed}/evaluate.json"
@@ -110,6 +113,7 @@ class Site:
             self.make("facts"),
             [Imported({}, site.trained, site.evaluated, {}) for site in self.imported],
             self.looked,
+            Judging(self.all("logs").__getitem__, 0.5, 0.05),
         )
         return {**made, "experiment": experiment}
 
@@ -237,6 +241,14 @@ def test_what_the_plots_found(text: str) -> None:
     assert "rider taken for person" in text
     assert "Efficiency: GPU-8P 75 %, NPU-8P 97 %." in text
     assert "Loss at the end: GPU-1P 0.012" in text
+
+
+def test_the_answer_comes_first(text: str) -> None:
+    plain = html.unescape(" ".join(re.sub(r"<sup>.*?</sup>|<[^>]+>", " ", text).split()))
+    said = "NPU-8P does not match GPU-8P in accuracy (semantics refuted: modules: network.norm"
+    assert plain.index(said) < plain.index("All rows")
+    assert "seeds undecided best mIoU: +0.00 points" in plain
+    assert "speed shown 1.033 of the other row's FPS" in plain
 
 
 def test_what_the_looks_found(text: str) -> None:

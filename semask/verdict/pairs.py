@@ -1,0 +1,179 @@
+"""The pairs of rows of a table that are judged, and their grounds, from the rows' records."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from semask.comparison.rows import Record
+from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
+from semask.verdict import seeds, speed
+from semask.verdict.answer import judge, of_looks, worst_of
+
+Line = Mapping[str, Any]
+
+
+class Judging(NamedTuple):
+    """What rows are judged by, beside their records.
+
+    Attributes:
+        logs: gives the lines of a run's log, by the path of its training's record.
+        margin: points of mIoU that make no difference.
+        speed: part of the original's FPS by which a port may be slower.
+    """
+
+    logs: Callable[[str], Sequence[Mapping[str, Any]]]
+    margin: float
+    speed: float
+
+
+_KINDS = ("semantics", "precision", "chance")
+# a recipe in plain float32 has no precision of its own to look at
+_PLAIN = "the recipe is in plain float32: see semantics"
+
+
+def verdicts(
+    lines: Sequence[Line],
+    pairs: Sequence[Line],
+    records: Mapping[str, Record],
+    judging: Judging,
+) -> list[dict[str, Any]]:
+    """A verdict for each pair that may be compared, and what is said of the others.
+
+    Args:
+        lines: the table's rows.
+        pairs: as `semask.comparison.ratios.npu_over_gpu` gives them.
+        records: by path.
+        judging: logs and margins.
+
+    Returns:
+        For each pair: port, original, sentence; accurate, fast (None where it is not judged) and
+        grounds: ground, answer, why, from (paths of records). And for each measured row that is in
+        no judged pair and was looked at, a sentence on what it computes, with original None.
+    """
+    found, judged = [], set()
+    for pair in pairs:
+        port, original = (lines[place] for place in pair["rows"])
+        names = {"port": pair["npu"], "original": pair["gpu"]}
+        reason = _not_judged(pair)
+        if reason:
+            said = f"{pair['npu']} against {pair['gpu']} is not judged: {reason}"
+            found.append({**names, **_unjudged(said)})
+            continue
+        judged |= {*pair["rows"]}
+        found.append(_verdict(names, port, original, records, judging))
+    for place, line in enumerate(lines):
+        if place not in judged and line["kind"] == "measured" and line["parity"]["from"]:
+            names = {"port": line["name"], "original": None}
+            found.append({**names, **_unjudged(_alone(line, records))})
+    return found
+
+
+def _unjudged(sentence: str) -> dict[str, Any]:
+    return {"sentence": sentence, "accurate": None, "fast": None, "grounds": []}
+
+
+def _not_judged(pair: Line) -> str:
+    if pair["kind"] == "published":
+        return "one published figure each, no spread"
+    if pair["differing"]:
+        return f"they differ in {', '.join(pair['differing'])}"
+    return ""
+
+
+def _alone(line: Line, records: Mapping[str, Record]) -> str:
+    """What is said of a row that nothing is held against."""
+    worst = worst_of(_of_device(line, records))
+    name, why = line["name"], worst.why.partition(";")[0]
+    if worst.answer == SHOWN:
+        return f"{name} computes what the model defines, as float64 on the CPU has it"
+    if worst.answer == UNDECIDED:
+        return f"Whether {name} computes what the model defines is undecided: {why}"
+    if worst.answer == NOT_RUN:
+        return f"Whether {name} computes what the model defines was not looked at whole: {why}"
+    return f"{name} does not compute what the model defines: {why}"
+
+
+def _of_device(line: Line, records: Mapping[str, Record]) -> dict[str, Answer]:
+    """What the looks at a row's device show, by kind."""
+    looks = line["parity"]
+    answers = {kind: of_looks(looks["grounds"], kind) for kind in _KINDS}
+    if any(_is_plain(records[path]["recipe"]) for path in looks["from"]):
+        answers["precision"] = Answer(answers["semantics"].answer, _PLAIN)
+    return answers
+
+
+def _is_plain(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe is in float32 without reduced products."""
+    numerics = recipe["numerics"]
+    reduced = numerics["reduced_matmul"] or numerics["reduced_convolution"]
+    return recipe["training"]["precision"] == "fp32" and not reduced
+
+
+def _verdict(
+    names: Mapping[str, str],
+    port: Line,
+    original: Line,
+    records: Mapping[str, Record],
+    judging: Judging,
+) -> dict[str, Any]:
+    of_device = _of_device(port, records)
+    reference = of_looks(original["parity"]["grounds"], "semantics")
+    if reference.answer == REFUTED and of_device["semantics"].answer == SHOWN:
+        why = f"the original does not compute what the model defines: {reference.why}"
+        of_device["semantics"] = Answer(UNDECIDED, why)
+    scored, timed = (
+        [line[cell].get("from", []) for line in (port, original)] for cell in ("acc1", "fps")
+    )
+    answers = {
+        **of_device,
+        "data": _data(port, original, records),
+        "same weights": Answer(NOT_RUN, "the original's weights were not scored on this device"),
+        "seeds": _seeds(scored, records, judging.margin),
+        "speed": _speed(timed, records, judging),
+    }
+    origins = {
+        **dict.fromkeys(of_device, port["parity"]["from"]),
+        "data": [*port["pytorch"]["from"], *original["pytorch"]["from"]],
+        "same weights": [],
+        "seeds": [*scored[0], *scored[1]],
+        "speed": [*timed[0], *timed[1]],
+    }
+    verdict = judge(names["port"], names["original"], answers)
+    grounds = [
+        {"ground": name, "answer": of.answer, "why": of.why, "from": origins[name]}
+        for name, of in answers.items()
+    ]
+    return {
+        **names,
+        "sentence": verdict.sentence,
+        "accurate": verdict.accurate,
+        "fast": verdict.fast,
+        "grounds": grounds,
+    }
+
+
+def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
+    """That the pair is compared says that the digests are equal; here is which ones."""
+    kinds = []
+    for key, name in (("pytorch", "training"), ("acc1", "validation")):
+        of_both = [
+            {records[path]["data_fingerprint"] for path in line[key].get("from", ())}
+            for line in (port, original)
+        ]
+        if all(of_both):
+            kinds.append(f"{name} images and labels have digest {min(of_both[0])[:12]}")
+    return Answer(SHOWN, f"in both rows {' and '.join(kinds)}")
+
+
+def _seeds(scored: Sequence[Sequence[str]], records: Mapping[str, Record], margin: float) -> Answer:
+    mine, theirs = ([records[path] for path in paths] for paths in scored)
+    found = seeds.of_rows(mine, theirs, margin)
+    return worst_of({name: of.answer for name, of in found.items()})
+
+
+def _speed(
+    timed: Sequence[Sequence[str]], records: Mapping[str, Record], judging: Judging
+) -> Answer:
+    mine, theirs = (
+        [speed.run_of(records[path], judging.logs(path), path) for path in paths] for paths in timed
+    )
+    return speed.of_rows(mine, theirs, judging.speed).answer

@@ -1,0 +1,168 @@
+"""Verdicts on the rows of a table, from made-up records."""
+
+from typing import Any
+
+import pytest
+
+from semask.base.errors import InputError
+from semask.base.files import digest_of
+from semask.comparison.published import read_published
+from semask.report.table import build_table
+from semask.verdict.pairs import Judging
+
+from ..conftest import REPOSITORY, looked_at, recipe
+
+BATCH, SECONDS = 4, 0.4
+CHANCE = {"sites": [], "faults": []}
+STEPS = {"status": "passed", "rates": {}, "quantities": [{}], "medians": {"gradients": 1.0}}
+
+
+class Rows:
+    """A GPU and an NPU row, which may be changed before they are judged."""
+
+    def __init__(self, make: Any):
+        self.make = make
+        self.trained: dict[str, Any] = {}
+        self.evaluated: dict[str, Any] = {}
+        self.looked: dict[str, Any] = {}
+        self.logs: dict[str, Any] = {}
+        for device in ("gpu", "npu"):
+            for seed, miou in enumerate((79.0, 79.1, 79.2)):
+                self.add(device, seed, miou)
+            self.look(device)
+
+    def add(self, device: str, seed: int, miou: float, seconds: float = SECONDS) -> None:
+        common = {"row": {"device": device, "processes": 1, "threads": 1}, "seed": seed,
+                  "recipe": recipe(global_batch=BATCH)}  # fmt: skip
+        for mode in ("full", "performance"):
+            name = f"{device}/{mode}/{seed}"
+            made = self.made("train", mode=mode, **common)
+            speed = made["figures"]["speed"]
+            speed |= {"warmup_iterations": 0, "iterations_measured": 300, "fps": BATCH / seconds}
+            self.trained[name] = made
+            self.logs[name] = [{"iteration": n, "seconds": seconds} for n in range(1, 301)]
+        scored = self.made("evaluate", mode="full", **common)
+        for which in ("best", "last"):
+            scored["figures"][which]["miou"] = miou
+        self.evaluated[f"{device}/scores/{seed}"] = scored
+
+    def look(self, device: str, **looks: Any) -> None:
+        made = self.made("parity", row={"device": device, "processes": 1, "threads": 1})
+        found = {"semantics: modules": looked_at({"norm": 1.0}), "semantics: steps": STEPS,
+                 "chance": CHANCE}  # fmt: skip
+        made["figures"]["looks"] = {**found, **looks}
+        self.looked[f"{device}/parity"] = made
+
+    def made(self, kind: str, **changes: Any) -> Any:
+        made = self.make(kind, **changes)
+        digests = {"digest": digest_of(made), "recipe_digest": digest_of(made["recipe"])}
+        return {**made, "kind": kind, **digests}
+
+    def judged(self, margin: float = 0.5) -> list[dict[str, Any]]:
+        rows = [{"device": d, "processes": 1, "threads": 1} for d in ("gpu", "npu")]
+        table = build_table(
+            rows, self.trained, self.evaluated, self.make("baselines"), [], self.make("facts"), (),
+            self.looked, Judging(self.logs.__getitem__, margin, 0.05),
+        )  # fmt: skip
+        found: list[dict[str, Any]] = table["verdicts"]
+        return found
+
+
+@pytest.fixture
+def rows(make_record: Any) -> Rows:
+    return Rows(make_record)
+
+
+def answers(verdict: dict[str, Any]) -> dict[str, str]:
+    return {of["ground"]: of["answer"] for of in verdict["grounds"]}
+
+
+def test_every_ground_is_answered(rows: Rows) -> None:
+    (verdict,) = rows.judged()
+    assert answers(verdict) == {
+        "semantics": "shown",
+        "precision": "shown",
+        "chance": "shown",
+        "data": "shown",
+        "same weights": "not run",
+        "seeds": "shown",
+        "speed": "shown",
+    }
+    assert verdict["accurate"] == "not run"
+    assert verdict["sentence"] == (
+        "Whether NPU-1P matches GPU-1P in accuracy was not looked at whole (not run: same "
+        "weights); it is as fast"
+    )
+    by_name = {of["ground"]: of["from"] for of in verdict["grounds"]}
+    assert by_name["semantics"] == ["npu/parity"]
+    assert by_name["seeds"] == [f"{d}/scores/{n}" for d in ("npu", "gpu") for n in range(3)]
+    assert by_name["speed"][0] == "npu/performance/0"
+
+
+def test_the_configs_margin_decides(rows: Rows) -> None:
+    assert answers(rows.judged(margin=0.1)[0])["seeds"] == "undecided"
+
+
+def test_a_guilty_module_is_in_the_sentence(rows: Rows) -> None:
+    rows.look("npu", **{"semantics: modules": looked_at({"norm": 1.0, "act": 2000.0})})
+    (verdict,) = rows.judged()
+    assert verdict["accurate"] == "refuted"
+    begin = "NPU-1P does not match GPU-1P in accuracy (semantics refuted: modules: act (Norm, torch"
+    assert verdict["sentence"].startswith(begin)
+
+
+def test_a_faulty_original_is_no_measure(rows: Rows) -> None:
+    rows.look("gpu", **{"semantics: modules": looked_at({"act": 2000.0})})
+    (verdict,) = rows.judged()
+    assert answers(verdict)["semantics"] == "undecided"
+    (why,) = [of["why"] for of in verdict["grounds"] if of["ground"] == "semantics"]
+    assert why.startswith("the original does not compute what the model defines: modules: act")
+
+
+def test_a_slower_port(rows: Rows) -> None:
+    for seed in range(3):
+        rows.add("npu", seed, 79.1, SECONDS * (1.2 + 0.001 * seed))
+    (verdict,) = rows.judged()
+    assert verdict["fast"] == "refuted"
+    assert "it is slower (0.833 of the other row's FPS, 95 % interval" in verdict["sentence"]
+
+
+def test_a_log_of_another_run_is_noticed(rows: Rows) -> None:
+    rows.logs["npu/performance/0"] = rows.logs["npu/performance/0"][:-1]
+    with pytest.raises(InputError, match="npu/performance/0: not the log that its record"):
+        rows.judged()
+
+
+def test_reduced_precision_that_nobody_looked_at_is_not_run(rows: Rows) -> None:
+    for record in (*rows.trained.values(), *rows.evaluated.values(), *rows.looked.values()):
+        record["recipe"] = recipe(global_batch=BATCH, precision="bf16")
+    assert answers(rows.judged()[0])["precision"] == "not run"
+    rows.look("npu", **{"precision: modules": looked_at({"norm": 3.0})})
+    rows.looked["npu/parity"]["recipe"] = recipe(global_batch=BATCH, precision="bf16")
+    assert answers(rows.judged()[0])["precision"] == "shown"
+
+
+def test_rows_that_differ_are_not_judged(rows: Rows) -> None:
+    for path, record in rows.trained.items():
+        if path.startswith("npu"):
+            record["recipe"] = recipe(global_batch=BATCH, learning_rate=0.1)
+    pair, *alone = rows.judged()
+    assert pair["accurate"] is None
+    said = "NPU-1P against GPU-1P is not judged: they differ in training.learning_rate"
+    assert pair["sentence"] == said
+    # what can be said of each by itself is said
+    assert [of["sentence"] for of in alone] == [
+        f"{name} computes what the model defines, as float64 on the CPU has it"
+        for name in ("GPU-1P", "NPU-1P")
+    ]
+
+
+def test_published_figures_are_never_judged(rows: Rows, make_record: Any) -> None:
+    published = read_published(REPOSITORY / "published" / "published.csv", ["ascend_port"])
+    table = build_table(
+        [{"device": "gpu", "processes": 1, "threads": 1}], rows.trained, rows.evaluated,
+        make_record("baselines"), published, make_record("facts"), (), rows.looked,
+        Judging(rows.logs.__getitem__, 0.5, 0.05),
+    )  # fmt: skip
+    said = [of["sentence"] for of in table["verdicts"]]
+    assert "NPU-8P against GPU-8P is not judged: one published figure each, no spread" in said
