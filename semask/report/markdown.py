@@ -28,10 +28,11 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     together, apart = cells.together_and_apart(rows)
     parts = [f"# {table['experiment']}"]
     for verdict in table["verdicts"]:
-        parts.append(f"**{verdict['sentence']}.**")
         if verdict["grounds"]:
             told = ([of.text for of in line] for line in cells.verdict(verdict))
-            parts.append(markdown_table(cells.VERDICT, told))
+            parts += [f"**{verdict['sentence']}.**", markdown_table(cells.VERDICT, told)]
+    if plain := [f"- {of['sentence']}." for of in table["verdicts"] if not of["grounds"]]:
+        parts.append("\n".join(plain))
     parts += ["## Rows", first_rows(table)]
     if remark := cells.remark(together):
         parts.append(f"*{remark}*")

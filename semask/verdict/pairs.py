@@ -49,14 +49,14 @@ def verdicts(
         grounds: ground, answer, why, from (paths of records). And for each measured row that is in
         no judged pair and was looked at, a sentence on what it computes, with original None.
     """
-    found, judged = [], set()
+    found, apart, judged = [], [], set()
     for pair in pairs:
         port, original = (lines[place] for place in pair["rows"])
         names = {"port": pair["npu"], "original": pair["gpu"]}
         reason = _not_judged(pair)
         if reason:
             said = f"{pair['npu']} against {pair['gpu']} is not judged: {reason}"
-            found.append({**names, **_unjudged(said)})
+            apart.append({**names, **_unjudged(said)})
             continue
         judged |= {*pair["rows"]}
         found.append(_verdict(names, port, original, records, judging))
@@ -64,7 +64,7 @@ def verdicts(
         if place not in judged and line["kind"] == "measured" and line["parity"]["from"]:
             names = {"port": line["name"], "original": None}
             found.append({**names, **_unjudged(_alone(line, records))})
-    return found
+    return found + apart
 
 
 def _unjudged(sentence: str) -> dict[str, Any]:
