@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from semask.data.manifest import merge, read_part, write_manifest
+from semask.data.manifest import converted_images, merge, read_part, write_manifest
 from semask.workflow import guard
 from semask.workflow.options import new_file
 
@@ -12,7 +12,10 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--output", type=new_file, required=True, help="the split's manifest, JSON")
     arguments = parser.parse_args()
-    write_manifest(arguments.output, merge([read_part(path) for path in arguments.parts]))
+    manifest = merge([read_part(path) for path in arguments.parts])
+    write_manifest(arguments.output, manifest)
+    if (said := converted_images(manifest)) is not None:
+        print(said, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,7 @@ def _convert_pair(
 
     problems, size = [], None
     try:
-        size = check_image(image_bytes, pair.image)
+        size, entry["converted_from"] = check_image(image_bytes, pair.image)
     except InputError as error:
         problems.append(str(error))
     try:
@@ -106,10 +107,10 @@ def convert_part(
 
     Returns:
         {"split", "part", "files": [{"image", "image_sha256", "label", "label_sha256", "width",
-        "height"}, …], "pixels": [count per train id 0 … K - 1, count of ignored pixels]}. Image
-        paths are relative to `root`, label paths to `out`. `image_sha256` is of the file,
-        `label_sha256` of the train ids, row by row: PNG files differ with the compression library,
-        labels do not.
+        "height"}, …], "pixels": [count per train id 0 … K - 1, count of ignored pixels]}, and
+        "converted": {kind: number of images} where some are not stored as 8-bit RGB. Image paths
+        are relative to `root`, label paths to `out`. `image_sha256` is of the file, `label_sha256`
+        of the train ids, row by row: PNG files differ with the compression library, labels do not.
 
     Raises:
         InputError: there are no images, or some files are unusable: one line for each of them.
@@ -157,6 +158,7 @@ def convert_part(
         raise InputError("\n".join(problems))
 
     images = {pair.stem: pair.image for pair in pairs}
+    kinds = Counter(kind for e in entries.values() if (kind := e["converted_from"]))
     return {
         "split": split,
         "part": part,
@@ -174,6 +176,7 @@ def convert_part(
         "pixels": [
             sum(counts) for counts in zip(*(e["pixels"] for e in entries.values()), strict=True)
         ],
+        **({"converted": dict(kinds)} if kinds else {}),
     }
 
 

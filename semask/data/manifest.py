@@ -6,6 +6,7 @@ parts plus a fingerprint, by which records say which data they were measured on.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +31,8 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Sums the manifests of one split's parts, in any order.
 
     Returns:
-        {"split", "files" (by image path), "pixels" (summed), "fingerprint"}.
+        {"split", "files" (by image path), "pixels" and, if a part has it, "converted" (summed),
+        "fingerprint"}.
 
     Raises:
         InputError: there are none, they are of different splits or label tables, or an image is in
@@ -50,12 +52,28 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for one, other in pairwise(files):
         if one["image"] == other["image"]:
             raise InputError(f"{one['image']} is in two parts; give every part once")
+    converted = sum((Counter(part.get("converted", {})) for part in parts), Counter[str]())
     return {
         "split": first["split"],
         "files": files,
         "pixels": [sum(n) for n in zip(*(part["pixels"] for part in parts), strict=True)],
         "fingerprint": fingerprint(files),
+        **({"converted": dict(converted)} if converted else {}),
     }
+
+
+def converted_images(manifest: Mapping[str, Any]) -> str | None:
+    """Which images are not stored as 8-bit RGB but read as such, in a line; None if there are none.
+
+    An annotation tool, a scanner or a printer's file would explain them; a mistake would, too.
+    """
+    if not (kinds := manifest.get("converted")):
+        return None
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return (
+        f"{manifest['split']}: {sum(kinds.values())} of {len(manifest['files'])} images are read "
+        f"as 8-bit RGB and stored otherwise ({found})"
+    )
 
 
 def fingerprint(files: Sequence[Mapping[str, Any]]) -> str:
@@ -113,6 +131,11 @@ def read_part(path: Path) -> dict[str, Any]:
         and len(pixels) > 1
         and all(type(count) is int and count >= 0 for count in pixels),
         "key 'pixels' is missing or not a list of counts",
+    )
+    converted = manifest.get("converted", {})
+    check(
+        isinstance(converted, dict) and all(type(n) is int and n > 0 for n in converted.values()),
+        "key 'converted' holds no counts",
     )
     check("part" in manifest or "fingerprint" in manifest, "key 'fingerprint' is missing")
     check(

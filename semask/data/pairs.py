@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from semask.base.errors import InputError
+
 
 class Pair(NamedTuple):
     """An image and its annotation."""
@@ -22,14 +24,35 @@ Unpaired = dict[Path, str]
 def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     """Files of a folder that end with `suffix`, by what comes before it; none if it is not there.
 
-    Names that start with a dot are left out: archivers leave `._NAME` beside NAME.
+    The extension, from the suffix's last dot on, may be in capitals. Names that start with a dot
+    are left out: archivers leave `._NAME` beside NAME.
+
+    Raises:
+        InputError: two names differ in their extension's capitals only.
     """
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
-    return {name.removesuffix(suffix): folder / name for name in found}
+    found: dict[str, Path] = {}
+    for name in sorted(names):
+        if not ends_with(name, suffix) or name.startswith("."):
+            continue
+        stem = name[: len(name) - len(suffix)]
+        if stem in found:
+            raise InputError(
+                f"{folder / name}: called like {found[stem].name} but for capitals; remove or "
+                "rename one of them"
+            )
+        found[stem] = folder / name
+    return found
+
+
+def ends_with(name: str, suffix: str) -> bool:
+    """Whether a file's name ends with `suffix`, whose extension may be in capitals."""
+    kept = len(suffix) - len(Path(f"x{suffix}").suffix)
+    end = name[len(name) - len(suffix) :] if len(name) >= len(suffix) else ""
+    return end[:kept] + end[kept:].lower() == suffix
 
 
 def pair_up(

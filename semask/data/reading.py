@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semask.base.errors import InputError
-from semask.data.decoding import decode_png
+from semask.data.decoding import decode_png, decode_rgb
 from semask.data.png import inflated_png
 
 # what is wrong with an image is said once, with its file
@@ -24,13 +24,19 @@ RowsOf = Callable[[int], npt.NDArray[Any]]
 def read_image(path: Path, rows: int | None = None) -> npt.NDArray[Any]:
     """Reads an image as BGR, uint8, (H, W, 3), as its pixels are stored.
 
-    An orientation in its metadata is left alone: annotations know nothing of it. `rows` is how many
-    are needed, counted from the top, None for all; others may come along.
+    What is stored in another way than as 8-bit RGB is converted as Pillow does it. An orientation
+    in its metadata is left alone: annotations know nothing of it. `rows` is how many are needed,
+    counted from the top, None for all; others may come along.
 
     Raises:
-        InputError: the file is missing or cannot be decoded.
+        InputError: the file is missing, cannot be decoded, or has transparent pixels.
     """
-    return _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, rows)
+    data = _bytes(path)
+    inflated = inflated_png(data, rows)
+    if inflated is None and (rgb := decode_rgb(data, path)) is not None:
+        return np.ascontiguousarray(rgb[:, :, ::-1])
+    flag = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return _decode(data if inflated is None else inflated, path, flag)
 
 
 def read_label(path: Path) -> npt.NDArray[Any]:
@@ -39,7 +45,12 @@ def read_label(path: Path) -> npt.NDArray[Any]:
     Raises:
         InputError: the file is missing or cannot be decoded.
     """
-    return _decode(path, cv2.IMREAD_GRAYSCALE, None)
+    data = _bytes(path)
+    inflated = inflated_png(data)
+    if inflated is None and data.startswith(b"\x89PNG"):
+        # says what is wrong, where OpenCV would write to standard error
+        decode_png(data, path)
+    return _decode(data if inflated is None else inflated, path, cv2.IMREAD_GRAYSCALE)
 
 
 def read_known_label(path: Path, sha256: str | None) -> npt.NDArray[Any]:
@@ -90,20 +101,19 @@ def read_prepared(path: Path) -> npt.NDArray[Any]:
         ) from fault
 
 
-def _decode(path: Path, flag: int, rows: int | None) -> npt.NDArray[Any]:
+def _bytes(path: Path) -> bytes:
     # read by Python since cv2.imread takes no path that the platform's encoding cannot express
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as fault:
         raise InputError(f"{path}: cannot be read ({fault.strerror}); restore the file") from fault
-    inflated = inflated_png(data, rows)
-    if inflated is None and data.startswith(b"\x89PNG"):
-        # says what is wrong, where OpenCV would write to standard error
-        decode_png(data, path)
+
+
+def _decode(data: bytes, path: Path, flag: int) -> npt.NDArray[Any]:
     image = None
     # cv2.error: more pixels than OpenCV takes, or none at all
     with contextlib.suppress(cv2.error):
-        image = cv2.imdecode(np.frombuffer(data if inflated is None else inflated, np.uint8), flag)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
         raise InputError(f"{path}: not a readable image; restore the file")
     return image

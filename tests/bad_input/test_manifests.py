@@ -111,6 +111,7 @@ MANIFEST_CASES = [
     Case("width zero", in_file(PART, width=0), [PART, "files[0]", "width is 0"]),
     Case("digest of letters", in_file(PART, label_sha256="x" * 64), [PART, "label_sha256"]),
     Case("negative count", edited(PART, pixels=[-1, 2]), [PART, "'pixels'"]),
+    Case("kinds no counts", edited(PART, converted={"CMYK": "3"}), [PART, "'converted'"]),
     Case("part twice", nothing, ["is in two parts", "ulm_000000"], {"--parts": [PART, PART]}),
     Case("parts of two splits", nothing, ["train", "val", "cannot be merged"],
          {"--parts": [PART, "labels/val/bonn.json"]}),
@@ -183,6 +184,14 @@ def test_good_input(place: Place, name: str, options: dict[str, Any]) -> None:
     assert ended.status == 0, ended
     written = options.get("--output") or options["--record"]
     assert json.loads((place / written).read_text(encoding="utf-8"))
+
+
+def test_images_that_are_converted_are_told_of_once(place: Place) -> None:
+    edited(PART, converted={"greyscale": 1})(place)
+    ended = place.run("manifest", MANIFEST)
+    assert ended.stdout == (
+        "train: 1 of 1 images are read as 8-bit RGB and stored otherwise (1 greyscale)\n"
+    )
 
 
 @named(MANIFEST_CASES)

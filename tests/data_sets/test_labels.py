@@ -203,6 +203,43 @@ def test_label_ids_without_polygons(tree: Any, out: Path, folder: Path) -> None:
     assert sum(manifest["pixels"]) == 16 * 32
 
 
+@pytest.mark.parametrize("highest", [1, 3, 15, 33])  # stored in 1, 2, 4 and 8 bits
+def test_indexed_label_ids_are_their_indices(
+    tree: Any, out: Path, folder: Path, highest: int
+) -> None:
+    """As annotation tools write them: the colours are for the eye, and none is its index."""
+    ids = np.random.default_rng(0).integers(0, highest + 1, (16, 32), np.uint8)
+    tree.add_image("grey")
+    tree.add_label_ids("grey", ids)
+    tree.add_image("indexed")
+    image = Image.fromarray(ids)
+    image.putpalette([255 - i // 3 - i % 3 for i in range(3 * (highest + 1))])
+    image.save(tree.path("indexed", "gtFine_labelIds.png"), bits=highest.bit_length())
+    with Image.open(tree.path("indexed", "gtFine_labelIds.png")) as stored:
+        assert stored.mode == "P"
+    grey, indexed = convert(tree, out)["files"]
+    pixels = np.array(Image.open(folder / f"indexed{TRAIN_IDS}"))
+    assert (pixels == CITYSCAPES_TRAIN_IDS[ids]).all()
+    assert indexed["label_sha256"] == grey["label_sha256"]
+
+
+def test_an_index_or_a_grey_that_both_could_be_the_id_is_refused(
+    tree: Any, out: Path, png: Callable[..., bytes]
+) -> None:
+    """Programs that make PNG files smaller keep what is seen: greys become indices of greys."""
+    ids = Image.fromarray(np.random.default_rng(0).integers(0, 3, (16, 32), np.uint8))
+    ids.putpalette([v for grey in (7, 11, 26) for v in (grey,) * 3])
+    tree.add_image("ulm_0")
+    path = tree.path("ulm_0", "gtFine_labelIds.png")
+    path.write_bytes(png(ids))
+    with pytest.raises(InputError, match=r"index 0 is grey 7: either could be the id; save") as bad:
+        convert(tree, out)
+    assert str(bad.value).startswith(f"{path}: ")
+    # each grey its own index, as Pillow makes them, is no doubt
+    path.write_bytes(png(Image.fromarray(np.full((16, 32), 7, np.uint8)).convert("P")))
+    assert convert(tree, out)["pixels"][0] == 16 * 32
+
+
 def test_polygons_win_over_label_ids(tree: Any, out: Path, folder: Path) -> None:
     tree.add("ulm_0")
     with_polygons = convert(tree, out)
@@ -261,25 +298,10 @@ FAULTS = {
     "no end": (break_image(lambda data, png: data[:-12]), IMAGE, "not a decodable PNG"),
     "flipped bit": (break_image(flip_bit), IMAGE, "not a decodable PNG"),
     "text": (break_image(lambda data, png: b"hello"), IMAGE, "not a decodable PNG"),
-    "grey image": (
-        break_image(lambda data, png: png(np.zeros((16, 32), np.uint8))),
-        IMAGE,
-        "not an 8-bit RGB PNG",
-    ),
-    "16-bit image": (
-        break_image(lambda data, png: png(Image.new("I;16", (32, 16)))),
-        IMAGE,
-        "not an 8-bit RGB PNG",
-    ),
     "transparent image": (
         break_image(lambda data, png: png(np.zeros((16, 32, 4), np.uint8))),
         IMAGE,
-        "not an 8-bit RGB PNG",
-    ),
-    "palette image": (
-        break_image(lambda data, png: png(Image.new("P", (32, 16)))),
-        IMAGE,
-        "not an 8-bit RGB PNG",
+        "transparent pixels",
     ),
     "image of another size": (
         break_image(lambda data, png: png(np.zeros((16, 30, 3), np.uint8))),
@@ -298,7 +320,23 @@ FAULTS = {
         IDS,
         "32x8 but its image 32x16",
     ),
-    "ids in colour": (label_ids_only(np.zeros((16, 32, 3), np.uint8)), IDS, "8-bit greyscale"),
+    "image that was turned": (
+        break_image(lambda data, png: png(np.zeros((32, 16, 3), np.uint8))),
+        POLYGONS,
+        "32x16 but its image 16x32 as its pixels are stored: perhaps it was made of the image as "
+        "an EXIF orientation shows it",
+    ),
+    "ids in colour": (
+        label_ids_only(np.arange(16 * 32 * 3, dtype=np.uint16).reshape(16, 32, 3).astype(np.uint8)),
+        IDS,
+        "an RGB image of 256 colours, and colours are no ids; save the ids as an 8-bit greyscale",
+    ),
+    "ids behind glass": (
+        label_ids_only(np.zeros((16, 32, 4), np.uint8)),
+        IDS,
+        "an RGB image of 1 colours",
+    ),
+    "ids of 16 bits": (label_ids_only(np.zeros((16, 32), np.uint16)), IDS, "greyscale or indexed"),
     "damaged ids": (label_ids_only(b"\x89PNG\r\n\x1a\n"), IDS, "not a decodable PNG"),
 }
 

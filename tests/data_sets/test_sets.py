@@ -156,7 +156,7 @@ ANNOTATION_FAULTS: list[tuple[str, Callable[[Path], Any], str]] = [
     ("ade20k", annotation_with(255), "value 255"),
     ("ade20k", annotation_of_size, "32x48 but its image 48x32"),
     ("ade20k", cut, "not a decodable PNG"),
-    ("ade20k", lambda p: miniatures.save_png(p, np.zeros((32, 48, 3), np.uint8)), "greyscale"),
+    ("ade20k", lambda p: miniatures.save_png(p, np.zeros((32, 48, 3), np.uint8)), "1 colours"),
     ("coco_stuff10k", annotation_with(183), "label id 183 stands for no class"),
     ("coco_stuff10k", annotation_with(12), "label id 12 stands for no class"),
     ("coco_stuff10k", annotation_of_size, "32x48 but its image 48x32"),
@@ -273,6 +273,18 @@ def test_a_png_that_is_called_jpg(name: str, root: Path) -> None:
     cut(image)
     [line] = faults(lambda: convert(name, root, "train"))
     assert "not a decodable PNG" in line
+
+
+def test_indexed_annotations_of_ade20k_are_their_indices(tmp_path: Path) -> None:
+    root = miniatures.ade20k(tmp_path / "data set")
+    grey = convert("ade20k", root, "train")
+    for path in (root / "annotations").rglob("*.png"):
+        image = Image.open(path)
+        image.load()
+        image.putpalette(np.random.default_rng(3).integers(0, 256, 768, np.uint8).tobytes())
+        image.save(path)
+        assert Image.open(path).mode == "P"
+    assert convert("ade20k", root, "train") == grey
 
 
 @pytest.mark.parametrize("dataset", sets.names())

@@ -22,7 +22,7 @@ from semask.data.classes import (
     CITYSCAPES_TRAIN_IDS,
 )
 from semask.data.decoding import check_size, decode_png
-from semask.data.pairs import Pair, Unpaired, by_stem, pair_up
+from semask.data.pairs import Pair, Unpaired, by_stem, ends_with, pair_up
 from semask.data.polygons import draw_polygons, read_polygons
 from semask.fetching.fetch import Source
 
@@ -86,7 +86,7 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
 
 def label_images(data: bytes, path: Path, size: tuple[int, int] | None) -> dict[str, Image.Image]:
     """See `DataSet`; train ids and, from polygons, label ids."""
-    if path.name.endswith(_IDS):
+    if ends_with(path.name, _IDS):
         label_ids = decode_png(data, path, "L")
         check_size(label_ids.size, size, path)
         return {_TRAIN_IDS: to_train_ids(label_ids, path)}
