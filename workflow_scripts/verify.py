@@ -1,6 +1,7 @@
 """Check that the splits share no file and, if asked to, that they are the published ones."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from semask.base.errors import InputError
@@ -39,18 +40,22 @@ def main() -> None:
     arguments = parser.parse_args()
     paths = {"train": arguments.train_manifest, "val": arguments.val_manifest}
     manifests = {split: read_manifest(path) for split, path in paths.items()}
-    check_disjoint(manifests["train"], manifests["val"])
     published = arguments.published
+    checks = [partial(check_disjoint, manifests["train"], manifests["val"])]
     if published is not None:
         size = None if published["size"] is None else tuple(published["size"])
-        problems = []
-        for split, manifest in manifests.items():
-            try:
-                check_complete(manifest, published["images"][split], size, paths[split])
-            except InputError as fault:
-                problems.append(str(fault))
-        if problems:
-            raise InputError("\n".join(problems))
+        checks += [
+            partial(check_complete, manifest, published["images"][split], size, paths[split])
+            for split, manifest in manifests.items()
+        ]
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except InputError as fault:
+            problems.append(str(fault))
+    if problems:
+        raise InputError("\n".join(problems))
     found = {split: manifest["fingerprint"] for split, manifest in manifests.items()}
     write_atomically(
         arguments.output, json.dumps({"complete": published is not None, **found}) + "\n"

@@ -1,7 +1,11 @@
 """Errors that need no traceback, and where a script's last words go."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+SHOWN = 5
+"""How many faults of one kind are told; of the rest it is told how many there are."""
 
 INTERRUPTED = 75
 """Exit status of a run that left on request or lost a process, and goes on when it is run again.
@@ -19,6 +23,17 @@ class InputError(Exception):
     what is wrong with it, and what to do. Command-line scripts print it without a traceback and
     exit with a non-zero status.
     """
+
+
+def faults(lines: Sequence[str], of_the_rest: str = "") -> InputError:
+    """An error of several faults, one line each: the first ones, and how many more there are.
+
+    `of_the_rest` is what is said after "N more cannot be used", a place where they are listed
+    for example.
+    """
+    rest = len(lines) - SHOWN
+    more = [f"{rest} more cannot be used{of_the_rest}"] if rest > 0 else []
+    return InputError("\n".join([*lines[:SHOWN], *more]))
 
 
 class BusyError(InputError):

@@ -12,7 +12,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from semask.base.errors import InputError
+from semask.base.errors import SHOWN, InputError, faults
 from semask.base.files import atomically, digest_of, read_json, sha256, write_atomically
 from semask.base.processes import side_by_side
 from semask.base.provenance import source_digest
@@ -23,6 +23,8 @@ from semask.data.png import grey_png
 from semask.data.sets import NO_LABEL_CODE, DataSet
 
 STATE: Final = ".converted.json"
+FAULTS: Final = "faults.txt"
+"""Lists the files of a part that cannot be used, where they are too many to be told."""
 
 
 LabelImages = Callable[[bytes, Path, tuple[int, int] | None], dict[str, Image.Image]]
@@ -113,7 +115,8 @@ def convert_part(
         of the train ids, row by row: PNG files differ with the compression library, labels do not.
 
     Raises:
-        InputError: there are no images, or some files are unusable: one line for each of them.
+        InputError: there are no images, or some files are unusable: one line for each of the first
+            five, and one that says how many more there are and where all are listed.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{out}: lies within the data set {root}; choose a folder outside of it")
@@ -121,9 +124,10 @@ def convert_part(
     problems = [f"{path}: {fault}" for path, fault in unpaired.items()]
     # Nothing of it there: rather a wrong path than a reason to remove all that was converted.
     if not pairs:
+        if problems:
+            raise faults(problems)
         raise InputError(
-            "\n".join(problems)
-            or f"{root}: no images of part {part} in split {split}; check the path of the data set"
+            f"{root}: no images of part {part} in split {split}; check the path of the data set"
         )
 
     folder = out / split / part
@@ -155,7 +159,8 @@ def convert_part(
     state = {"digest": digest_of([version, entries]), "files": entries}
     write_atomically(folder / STATE, json.dumps(state, indent=1) + "\n")
     if problems:
-        raise InputError("\n".join(problems))
+        raise _all_of(problems, folder)
+    (folder / FAULTS).unlink(missing_ok=True)
 
     images = {pair.stem: pair.image for pair in pairs}
     kinds = Counter(kind for e in entries.values() if (kind := e["converted_from"]))
@@ -178,6 +183,15 @@ def convert_part(
         ],
         **({"converted": dict(kinds)} if kinds else {}),
     }
+
+
+def _all_of(problems: list[str], folder: Path) -> InputError:
+    """The error of all faults of a part, which are listed in its folder where they are many."""
+    if len(problems) <= SHOWN:
+        (folder / FAULTS).unlink(missing_ok=True)
+        return faults(problems)
+    write_atomically(folder / FAULTS, "".join(f"{line}\n" for line in problems))
+    return faults(problems, f"; {folder / FAULTS} lists all")
 
 
 def _read_state(folder: Path, version: list[str]) -> dict[str, Any]:

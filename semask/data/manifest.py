@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from semask.base.errors import InputError
+from semask.base.errors import InputError, faults
 from semask.base.files import digest_of, is_inside, read_json, write_atomically
 from semask.data.transforms import scaled_size
 
@@ -188,7 +188,8 @@ def check_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
     """Checks that no file is both trained and validated on.
 
     Raises:
-        InputError: a line for every image of one manifest that is in the other, too.
+        InputError: a line for each of the first images of one manifest that are in the other, too,
+            and how many more there are.
     """
     known = {file["image"] for file in train["files"]}
     problems = [
@@ -198,7 +199,7 @@ def check_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
         if file["image"] in known
     ]
     if problems:
-        raise InputError("\n".join(problems))
+        raise faults(problems)
 
 
 def check_complete(
@@ -209,14 +210,16 @@ def check_complete(
     That is the number of images, and width and height of each in pixels, None where they differ.
 
     Raises:
-        InputError: a line for every image of another size, then one if their number is another.
+        InputError: a line for each of the first images of another size, how many more there are,
+            then a line if their number is another.
     """
-    problems = [
+    of_another_size = [
         f"{file['image']}: {file['width']}x{file['height']}, published are {size[0]}x{size[1]}; "
         "fetch it again, or set dataset.complete to false"
         for file in manifest["files"]
         if size is not None and (file["width"], file["height"]) != size
     ]
+    problems = [str(faults(of_another_size))] if of_another_size else []
     if len(manifest["files"]) != images:
         problems.append(
             f"{path}: {len(manifest['files'])} images, published are {images}; fetch what is "

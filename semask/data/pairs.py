@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from semask.base.errors import InputError
+from semask.base.errors import faults
 
 
 class Pair(NamedTuple):
@@ -28,23 +28,26 @@ def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     are left out: archivers leave `._NAME` beside NAME.
 
     Raises:
-        InputError: two names differ in their extension's capitals only.
+        InputError: names differ in their extension's capitals only.
     """
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     found: dict[str, Path] = {}
+    twins = []
     for name in sorted(names):
         if not ends_with(name, suffix) or name.startswith("."):
             continue
         stem = name[: len(name) - len(suffix)]
         if stem in found:
-            raise InputError(
+            twins.append(
                 f"{folder / name}: called like {found[stem].name} but for capitals; remove or "
                 "rename one of them"
             )
         found[stem] = folder / name
+    if twins:
+        raise faults(twins)
     return found
 
 

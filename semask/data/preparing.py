@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from semask.base.errors import InputError
+from semask.base.errors import InputError, faults
 from semask.base.files import GIB, atomically, require_disk
 from semask.base.processes import side_by_side
 from semask.data.reading import check_manifest_size, read_image, read_label
@@ -50,8 +50,9 @@ def prepare(
         {"fingerprint" (the manifest's), "files", "bytes"}.
 
     Raises:
-        InputError: not enough room or no such folder, or a file is missing, damaged or of
-            another size than the manifest says.
+        InputError: not enough room or no such folder, or files are missing, damaged or of another
+            size than the manifest says: a line for each of the first ones, and how many more there
+            are. What is right is stored nevertheless.
     """
     wanted = {
         _path(file, kind, folder): (file, kind) for file in manifest["files"] for kind in _CHANNELS
@@ -77,17 +78,26 @@ def prepare(
         ) from fault
     require_disk(folder, size, "dataset.prepared")
     store = partial(_store, root=root, labels=labels, folder=folder)
-    side_by_side(store, missing, processes)
+    problems = [fault for fault in side_by_side(store, missing, processes) if fault is not None]
+    if problems:
+        raise faults(problems)
     for path in folder.glob("[0-9a-f][0-9a-f]/*.npy"):
         if path not in wanted and _OURS.search(path.name):
             path.unlink()
     return {"fingerprint": manifest["fingerprint"], "files": len(wanted), "bytes": total}
 
 
-def _store(entry: tuple[Mapping[str, Any], str], root: Path, labels: Path, folder: Path) -> None:
+def _store(
+    entry: tuple[Mapping[str, Any], str], root: Path, labels: Path, folder: Path
+) -> str | None:
+    """Stores one array; says what is wrong with its source, in a line."""
     file, kind = entry
     source = root / file["image"] if kind == "image" else labels / file["label"]
-    array = read_image(source) if kind == "image" else read_label(source)
-    check_manifest_size(array, file, source)
+    try:
+        array = read_image(source) if kind == "image" else read_label(source)
+        check_manifest_size(array, file, source)
+    except InputError as fault:
+        return str(fault)
     with atomically(_path(file, kind, folder)) as temporary:
         np.save(temporary, array)
+    return None

@@ -206,6 +206,20 @@ def test_splits(place: Place, case: Case) -> None:
     place.refusal("verify", {**VERIFY, **case.options}, case.says)
 
 
+def test_all_faults_of_the_splits_are_told_at_once(place: Place) -> None:
+    same_images(place)
+    published = {"images": {"train": 2, "val": 3}, "size": [WIDTH, HEIGHT + 1]}
+    ended = place.run("verify", {**VERIFY, "--published": published})
+    assert ended.status == 1
+    lines = ended.stderr.splitlines()
+    assert "in both splits" in lines[0]
+    assert [line.rpartition(" images, ")[2][:11] for line in lines if "images, " in line] == [
+        "published a", "published a",
+    ]  # fmt: skip
+    assert sum(f"published are {WIDTH}x{HEIGHT + 1}" in line for line in lines) == 2
+    assert len(lines) == 5
+
+
 @named(PREPARE_CASES)
 def test_prepared_files(place: Place, case: Case) -> None:
     case.spoil(place)

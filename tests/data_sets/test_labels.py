@@ -390,6 +390,44 @@ def test_all_faults_of_a_part_are_reported_at_once(tree: Any, out: Path, process
         assert sum(f"{stem}" in line.partition(": ")[0] for line in lines) == 1
 
 
+def test_of_many_faults_the_first_five_are_told_and_all_are_listed(
+    tree: Any, out: Path, folder: Path
+) -> None:
+    stems = [f"ulm_{i}" for i in range(8)]
+    tree.add(*stems, "good")
+    good = {stem: tree.path(stem, "gtFine_polygons.json").read_bytes() for stem in stems}
+    for stem in stems:
+        tree.path(stem, "gtFine_polygons.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        convert(tree, out)
+    *told, rest = str(caught.value).splitlines()
+    listed = (folder / "faults.txt").read_text(encoding="utf-8").splitlines()
+    assert told == listed[:5]
+    assert rest == f"3 more cannot be used; {folder / 'faults.txt'} lists all"
+    named = [Path(line.partition(": ")[0]).name for line in listed]
+    assert named == [f"{stem}_gtFine_polygons.json" for stem in stems]
+    # five or fewer need no list
+    for stem in stems[:3]:
+        tree.path(stem, "gtFine_polygons.json").write_bytes(good[stem])
+    with pytest.raises(InputError) as caught:
+        convert(tree, out)
+    assert len(str(caught.value).splitlines()) == 5
+    assert not (folder / "faults.txt").exists()
+
+
+def test_a_list_of_faults_goes_when_they_are_mended(tree: Any, out: Path, folder: Path) -> None:
+    stems = [f"ulm_{i}" for i in range(6)]
+    tree.add(*stems)
+    for stem in stems:
+        tree.path(stem, "gtFine_polygons.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="1 more cannot be used"):
+        convert(tree, out)
+    assert (folder / "faults.txt").exists()
+    tree.add(*stems)
+    assert len(convert(tree, out)["files"]) == 6
+    assert not (folder / "faults.txt").exists()
+
+
 def test_no_images(tree: Any, out: Path) -> None:
     tree.add_polygons("ulm_0")
     with pytest.raises(InputError, match=r"polygons.json: no image .*ulm_0_leftImg8bit.png for it"):

@@ -85,6 +85,26 @@ def test_room_is_asked_for_before_anything_is_written(
     assert not arrays(tmp_path / "prepared")
 
 
+def test_all_that_cannot_be_stored_is_told(split: dict[str, Any], tmp_path: Path) -> None:
+    files = split["manifest"]["files"]
+    before = {file["image"]: (split["root"] / file["image"]).read_bytes() for file in files[:2]}
+    (split["root"] / files[0]["image"]).write_bytes(b"x")
+    (split["root"] / files[1]["image"]).unlink()
+    with pytest.raises(InputError) as caught:
+        prepare(**split, folder=tmp_path / "prepared", processes=2)
+    assert [line.partition(": ")[0] for line in str(caught.value).splitlines()] == [
+        str(split["root"] / file["image"]) for file in files[:2]
+    ]
+    # what is right is there
+    images = [name for name in arrays(tmp_path / "prepared") if name.endswith("-image.npy")]
+    assert len(images) == len(files) - 2
+    for name, data in before.items():
+        (split["root"] / name).write_bytes(data)
+    prepare(**split, folder=tmp_path / "prepared")
+    images = [name for name in arrays(tmp_path / "prepared") if name.endswith("-image.npy")]
+    assert len(images) == len(files)
+
+
 def test_a_missing_or_damaged_array_is_named(split: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "prepared"
     prepare(**split, folder=folder)

@@ -325,6 +325,13 @@ def test_an_image_in_both_splits() -> None:
     assert [line.split(":")[0] for line in lines] == ["b", "a"]
 
 
+def test_of_many_images_in_both_splits_the_first_five_are_told() -> None:
+    manifest = {"files": [{"image": f"{i:02}"} for i in range(12)]}
+    *told, rest = faults(lambda: check_disjoint(manifest, manifest))
+    assert [line.split(":")[0] for line in told] == ["00", "01", "02", "03", "04"]
+    assert rest == "7 more cannot be used"
+
+
 def test_a_split_against_what_is_published() -> None:
     file = {"image": "a.png", "image_sha256": "", "label": "", "label_sha256": ""}
     manifest = {"files": [{**file, "width": 2048, "height": 1024}] * 3}
@@ -335,6 +342,11 @@ def test_a_split_against_what_is_published() -> None:
     lines = faults(lambda: check_complete(manifest, 3, (2048, 1024), path))
     assert lines[0].startswith("b.png: 1024x512, published are 2048x1024")
     assert lines[1].startswith("train.json: 4 images, published are 3")
+    manifest["files"] += [manifest["files"][-1]] * 6
+    lines = faults(lambda: check_complete(manifest, 3, (2048, 1024), path))
+    assert lines[4].startswith("b.png: 1024x512")
+    assert lines[5] == "2 more cannot be used"
+    assert lines[6].startswith("train.json: 10 images, published are 3")
 
 
 def test_names_with_braces_are_refused(tmp_path: Path) -> None:
@@ -350,5 +362,10 @@ def test_names_with_braces_are_refused(tmp_path: Path) -> None:
             (folder / f"x}}{suffix}").touch()
     with pytest.raises(InputError, match=r"train: 'a \{b\}' has braces in its name, .*; rename it"):
         sets.list_parts(cityscapes, tmp_path)
+    (tmp_path / "leftImg8bit/train/b}").mkdir()
+    (tmp_path / "leftImg8bit/train/b}/x_leftImg8bit.png").touch()
+    assert [
+        line.partition(" has ")[0] for line in faults(lambda: sets.list_parts(cityscapes, tmp_path))
+    ] == [f"{tmp_path}: train: 'a {{b}}'", f"{tmp_path}: train: 'b}}'"]
     with pytest.raises(InputError, match=r"val/elm: 'x\}_gtFine_labelIds\.png' has braces"):
         sets.sources_of(cityscapes, tmp_path, "val", "elm")

@@ -6,7 +6,7 @@ folder can be given as `dataset.name`. See docs/adding_a_data_set.md.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from semask.base.errors import InputError
+from semask.base.errors import InputError, faults
 from semask.data.pairs import Pair, Unpaired
 from semask.fetching.fetch import Source
 
@@ -134,11 +134,10 @@ def parts_of(dataset: DataSet, root: Path, split: str) -> list[str]:
     """Names of the parts of a split.
 
     Raises:
-        InputError: the split has no images, or a part has a name that Snakemake cannot bear.
+        InputError: the split has no images, or parts have names that Snakemake cannot bear.
     """
     parts = dataset.parts_of(root, split)
-    for part in parts:
-        _check_braces(part, f"{root}: {split}")
+    _check_braces([(part, f"{root}: {split}") for part in parts])
     return parts
 
 
@@ -146,19 +145,20 @@ def sources_of(dataset: DataSet, root: Path, split: str, part: str) -> list[Path
     """Sorted files that a part's labels are made from, those without a partner included.
 
     Raises:
-        InputError: one of them has a name that Snakemake cannot bear.
+        InputError: some of them have names that Snakemake cannot bear.
     """
     pairs, unpaired = dataset.pairs_of(root, split, part)
     paired = [path for pair in pairs for path in (pair.image, pair.annotation)]
     sources = sorted([*paired, *(path for path in unpaired if path.exists())])
-    for path in sources:
-        _check_braces(path.name, path.parent)
+    _check_braces([(path.name, path.parent) for path in sources])
     return sources
 
 
-def _check_braces(name: str, place: str | Path) -> None:
-    if "{" in name or "}" in name:
-        raise InputError(
-            f"{place}: {name!r} has braces in its name, which Snakemake takes for wildcards; "
-            "rename it"
-        )
+def _check_braces(names: Sequence[tuple[str, str | Path]]) -> None:
+    problems = [
+        f"{place}: {name!r} has braces in its name, which Snakemake takes for wildcards; rename it"
+        for name, place in names
+        if "{" in name or "}" in name
+    ]
+    if problems:
+        raise faults(problems)
