@@ -3,6 +3,7 @@
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def read_state_dict(path: Path) -> Mapping[str, Any]:
     Args:
         path: a safetensors file if its name ends in `.safetensors`, else one that `torch.save`
             made. Of those only tensors, plain containers, strings and numbers are read, numpy's
-            scalars among them; anything else, which unpickling might run, is refused.
+            scalars and the settings of a trainer among them; anything else, which unpickling might
+            run, is refused.
 
     Returns:
         The mapping in the file, tensors in host memory, mapped from the file where that is
@@ -155,14 +157,39 @@ def _number(number_type: _NumberType, data: bytes) -> bool | int | float:
     return np.frombuffer(data, number_type.dtype, count=1)[0].item()
 
 
+class _Settings:
+    """Stands for a trainer's settings, whose names and values are read and have no methods."""
+
+
+class _Mapping:
+    """Stands for mappings with more to them than their items, which alone are read."""
+
+    def __new__(cls, *_: Any) -> "OrderedDict[Any, Any]":  # type: ignore[misc]
+        return OrderedDict()
+
+
+def _sequence(*_: Any) -> list[Any]:
+    """Stands for sequences other than lists, whose items alone are read."""
+    return []
+
+
 def _stand_ins() -> list[Any]:
-    """What numpy's scalars are made with in a pickle, replaced.
+    """What the containers and numbers beside the tensors are made with in a pickle, replaced.
 
     mmcv keeps scores and the like as numpy scalars. numpy's own functions would be given whatever
-    the file says, in C; these take bytes for a number and nothing else.
+    the file says, in C; these take bytes for a number and nothing else. Trainers keep the command
+    line or the config that they were started with. Of all of these only what they hold is made, so
+    their packages need not be there, and nothing of them is run.
     """
+    factories = ("bool", "dict", "float", "int", "list", "set", "str", "tuple")
+    mappings = ("collections.defaultdict", "yacs.config.CfgNode", "easydict.EasyDict")
     return [
         (_NumberType, "numpy.dtype"),
         (_number, "numpy.core.multiarray.scalar"),
         (_number, "numpy._core.multiarray.scalar"),
+        *((_Settings, name) for name in ("argparse.Namespace", "types.SimpleNamespace")),
+        *((_Mapping, name) for name in mappings),
+        (_sequence, "collections.deque"),
+        # what a defaultdict makes its values with; it is only named
+        *((_Settings, f"builtins.{name}") for name in factories),
     ]

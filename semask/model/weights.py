@@ -7,7 +7,7 @@ are not weights (`relative_position_index`, `attn_mask`), and bias tables of ano
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,14 +15,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semask.base.errors import InputError
+from semask.model.foreign import Brought, bring_segmentor, bring_swin
 from semask.model.misfits import BACKBONE, BIAS_TABLE, refuse_misfits
 from semask.model.segmentor import SeMaskFPN
 
-_WRAPPERS = ("state_dict", "model")
 _DERIVED = (".relative_position_index", ".attn_mask")
 _PLAIN = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
           torch.int16, torch.int8, torch.uint8, torch.bool)  # fmt: skip
-_TIMM_DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
+# What a file may have beside the trunk of a Swin: the end of its task, the norms before it, what
+# masked images were made with; and the rest of a model of which the Swin is a part.
+_NO_TRUNK = re.compile(
+    r"(?:(?:module|model|backbone|encoder)\.)*"
+    r"(?:(?:\w*head|classifier|fc|neck|decoder|projector|predictor|norm\d*|mask_token|pooler|"
+    r"hidden_states_norms)(?:\.|$)|steps$|n_averaged$)"
+)
+_COUNTERS = re.compile(r"steps$|n_averaged$")  # of how often weights were averaged
 
 
 @dataclass
@@ -34,19 +41,22 @@ class LoadReport:
         missing: of the model, and not in the state dict; they keep their values.
         unused: of the state dict, and not in the model. Derived tensors are not listed.
         interpolated: bias tables that came from another window size.
+        converted: what was done to the names and the order of the file's tensors, in words.
     """
 
     loaded: list[str]
     missing: list[str]
     unused: list[str]
     interpolated: list[str]
+    converted: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """The numbers of tensors in one line."""
+        """The numbers of tensors, and what was converted, in one line."""
+        converted = "".join(f"; {note}" for note in self.converted)
         return (
             f"{len(self.loaded)} tensors loaded, {len(self.interpolated)} of them interpolated; "
             f"{len(self.missing)} of the model not in the file, {len(self.unused)} of the file "
-            "not used"
+            f"not used{converted}"
         )
 
 
@@ -56,37 +66,41 @@ def load_reference(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> LoadRepor
     Args:
         model: from `build`; nothing in it changes when an error is raised.
         state_dict: original names (``backbone.…``, ``decode_head.…``) to tensors, or a mapping
-            with such a one under ``state_dict`` or ``model``. Relative position bias tables of
-            another window size are interpolated.
+            with such a one under ``state_dict``, ``model`` and the like. A beginning that all
+            names share, as ``module.``, is left out. Relative position bias tables of another
+            window size are interpolated.
 
     Returns:
-        Names of what was loaded and interpolated. Nothing is unused; missing are at most the batch
-        norms' counters of batches, on which nothing depends.
+        Names of what was loaded and interpolated. Unused is at most a counter of averaged weights,
+        missing are at most the batch norms' counters of batches, on which nothing depends.
 
     Raises:
         InputError: a name is missing or unknown, or a tensor has another shape than the model's.
             One line for another number of classes, one for all else.
     """
-    return _fill(model.state_dict(), "", _unwrap(state_dict))
+    return _fill(model.state_dict(), "", bring_segmentor(state_dict), _COUNTERS)
 
 
 def load_pretrained_swin(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> LoadReport:
     """Fills the trunk of the backbone from a state dict of a Swin image classifier.
 
     The trunk is the patch embedding, the blocks and the downsampling, and all of it must be in the
-    file. The classifier (``head.…``) and the norm before it (``norm.…``) have no place in the model
-    and are reported as unused; the semantic layers, the stages' own norms and the decoder have no
-    counterpart in the file and are reported as missing.
+    file. The classifier (``head.…``), the norm before it (``norm.…``) and the rest of another model
+    that the Swin is the backbone of have no place in the model and are reported as unused; the
+    semantic layers, the stages' own norms and the decoder have no counterpart in the file and are
+    reported as missing.
 
     Args:
         model: from `build`; nothing in it changes when an error is raised.
-        state_dict: the original's or timm's names (``patch_embed.…``, ``layers.…``) to tensors, or
-            a mapping with such a one under ``state_dict`` or ``model``. Relative position bias
-            tables of another window size are interpolated.
+        state_dict: names to tensors, or a mapping with such a one under ``state_dict``, ``model``
+            and the like: the original's names (``patch_embed.…``, ``layers.…``), timm's,
+            mmpretrain's and mmsegmentation's, or those of Hugging Face's transformers, behind
+            ``module.``, ``backbone.``, ``encoder.`` or ``model.``. Relative position bias tables of
+            another window size are interpolated.
 
     Returns:
         Names of what was loaded, missing (both as in the model), unused (as in the file) and
-        interpolated.
+        interpolated, and what was converted.
 
     Raises:
         InputError: a name of the trunk is missing, a name is unknown, or a tensor has another
@@ -94,7 +108,7 @@ def load_pretrained_swin(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> Loa
     """
     everything = model.state_dict()
     trunk = {name: tensor for name, tensor in everything.items() if _is_of_the_trunk(name)}
-    report = _fill(trunk, BACKBONE, _unwrap(state_dict), may_be_unused=("head.", "norm."))
+    report = _fill(trunk, BACKBONE, bring_swin(state_dict), _NO_TRUNK)
     report.missing = [
         name for name in everything if name not in trunk and not name.endswith(_DERIVED)
     ]
@@ -137,31 +151,33 @@ def interpolate_bias_table(table: Tensor, length: int) -> Tensor:
 def _fill(
     targets: Mapping[str, Tensor],
     prefix: str,
-    state_dict: Mapping[str, Any],
-    may_be_unused: tuple[str, ...] = (),
+    file: Brought,
+    may_be_unused: re.Pattern[str],
 ) -> LoadReport:
     """Copies the tensors of a state dict into targets, all of them or none.
 
     Args:
         targets: by their names in the model.
         prefix: what the model's names begin with and the file's do not.
-        state_dict: of the file.
-        may_be_unused: beginnings of the file's names that need no target.
+        file: its state dict under the original's names.
+        may_be_unused: how names begin that need no target.
 
     Raises:
         InputError: a target or a tensor without counterpart, or of another shape.
     """
     targets = {name: target for name, target in targets.items() if not name.endswith(_DERIVED)}
-    renamed = _from_timm if _has_timm_names(state_dict) else str
     values: dict[str, Tensor] = {}
-    unused: list[str] = []
+    unused = [*file.others]
+    unknown = [name for name in unused if not may_be_unused.match(name)]
     interpolated: list[str] = []
-    for key, value in state_dict.items():
-        name = prefix + renamed(str(key))
+    for short, value in file.tensors.items():
+        name = prefix + short
         if name.endswith(_DERIVED):
             continue
         if name not in targets or not isinstance(value, Tensor):
-            unused.append(str(key))
+            unused.append(file.names[short])
+            if not may_be_unused.match(short):
+                unknown.append(file.names[short])
             continue
         target = targets[name]
         if not _is_plain(value, target):
@@ -173,8 +189,7 @@ def _fill(
             value = interpolate_bias_table(value, _side(target))
             interpolated.append(name)
         values[name] = value
-    unknown = [key for key in unused if not key.startswith(may_be_unused)]
-    refuse_misfits(state_dict, values, targets, prefix, unknown)
+    refuse_misfits(file.tensors, values, targets, prefix, unknown)
     # as the model has them: what is finite in float64 may be infinite there
     values = {name: value.to(targets[name].dtype) for name, value in values.items()}
     unfit = [
@@ -188,7 +203,7 @@ def _fill(
         for name, value in values.items():
             targets[name].copy_(value)
     missing = [name for name in targets if name not in values]
-    return LoadReport(list(values), missing, unused, interpolated)
+    return LoadReport(list(values), missing, unused, interpolated, file.notes)
 
 
 def _is_plain(value: Tensor, target: Tensor) -> bool:
@@ -203,24 +218,6 @@ def _is_of_the_trunk(name: str) -> bool:
         name.startswith((f"{BACKBONE}patch_embed.", f"{BACKBONE}layers."))
         and ".semantic_layer." not in name
     )
-
-
-def _has_timm_names(state_dict: Mapping[str, Any]) -> bool:
-    downsample = [str(key) for key in state_dict if _TIMM_DOWNSAMPLE.match(str(key))]
-    return bool(downsample) and not any(key.startswith("layers.0.") for key in downsample)
-
-
-def _from_timm(name: str) -> str:
-    """The original's name: timm keeps the way down to a stage in that stage, not before it."""
-    return _TIMM_DOWNSAMPLE.sub(lambda found: f"layers.{int(found[1]) - 1}.downsample.", name)
-
-
-def _unwrap(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
-    for wrapper in _WRAPPERS:
-        inner = state_dict.get(wrapper)
-        if isinstance(inner, Mapping):
-            return _unwrap(inner)
-    return state_dict
 
 
 def _is_resizable(name: str, value: Tensor, target: Tensor) -> bool:

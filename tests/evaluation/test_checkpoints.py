@@ -1,10 +1,13 @@
 """Files of weights: what is read, what is refused, and that nothing in them is run."""
 
+import argparse
 import io
 import os
 import pickle
-from collections import OrderedDict
+import sys
+from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,6 +79,80 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     save_file({"a": torch.arange(3.0)}, path, {"semask": "{}"})
 
     assert {name: t.tolist() for name, t in read_state_dict(path).items()} == {"a": [0, 1, 2]}
+
+
+class CfgNode(dict):
+    """As yacs has it: a mapping with a state of its own, by that package's name in a file."""
+
+    def __init__(self, *items: Any) -> None:
+        super().__init__(*items)
+        self.__dict__["__immutable__"] = True
+
+
+def trainers_settings() -> dict[str, Any]:
+    """What trainers keep beside the tensors; none of it is needed."""
+    ages: defaultdict[str, int] = defaultdict(int)
+    ages["last"] = 3
+    return {
+        "args": argparse.Namespace(lr=0.1, milestones=[3, 5], inner=argparse.Namespace(x=None)),
+        "more": SimpleNamespace(seed=1),
+        "config": CfgNode({"MODEL": CfgNode({"TYPE": "swin"}), "EPOCHS": 300}),
+        "ages": ages,
+        "lists": defaultdict(list, {"a": [1]}),
+        "losses": deque([0.5, 0.25], maxlen=10),
+        "counts": Counter("aab"),
+        "seen": {1, 2},
+    }
+
+
+@pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "before torch 1.6"])
+def test_settings_beside_the_tensors_are_read(
+    tmp_path: Path, as_zip: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "swin.pth"
+    # the package itself is not there when the file is read
+    monkeypatch.setattr(CfgNode, "__module__", "yacs.config")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "yacs", ModuleType("yacs"))
+        patch.setitem(sys.modules, "yacs.config", ModuleType("yacs.config"))
+        sys.modules["yacs.config"].CfgNode = CfgNode  # type: ignore[attr-defined]
+        torch.save(
+            {"model": {"a": torch.arange(3.0)}, **trainers_settings()},
+            path,
+            _use_new_zipfile_serialization=as_zip,
+        )
+
+    content = read_state_dict(path)
+
+    assert content["model"]["a"].tolist() == [0, 1, 2]
+    assert vars(content["args"])["lr"] == 0.1
+    assert vars(content["args"])["milestones"] == [3, 5]
+    assert vars(content["args"].inner) == {"x": None}
+    assert vars(content["more"]) == {"seed": 1}
+    assert content["config"] == {"MODEL": {"TYPE": "swin"}, "EPOCHS": 300}
+    assert content["ages"] == {"last": 3}
+    assert content["lists"] == {"a": [1]}
+    assert content["losses"] == [0.5, 0.25]
+    assert content["counts"] == {"a": 2, "b": 1}
+    assert content["seen"] == {1, 2}
+
+
+@pytest.mark.parametrize("container", ["Namespace", "defaultdict", "factory", "deque"])
+def test_a_program_within_settings_is_refused_unrun(tmp_path: Path, container: str) -> None:
+    path, trace = tmp_path / "swin.pth", tmp_path / "was here"
+    bad = CreatesAFile(trace)
+    within = {
+        "Namespace": lambda: argparse.Namespace(a=bad),
+        "defaultdict": lambda: defaultdict(int, a=bad),
+        "factory": lambda: defaultdict(os.getcwd),
+        "deque": lambda: deque([bad]),
+    }[container]()
+    torch.save({"model": {"a": torch.ones(1)}, "args": within}, path)
+
+    message = refusal(path)
+
+    assert not trace.exists()
+    assert ("posix.getcwd" if container == "factory" else "posix.mkdir") in message
 
 
 class CreatesAFile:
