@@ -31,6 +31,7 @@ SIDE_BAR = {
     "Run it": [
         "docs/experiments",
         "docs/own_data",
+        "docs/predict",
         "docs/running",
         "docs/progress",
         "docs/devices",

@@ -3,6 +3,7 @@
 Modules: `prediction` (of one image), `metrics` (the confusion matrix and what follows from it),
 `split` (a whole split, by all processes), `scoring` (the stage, over a run's kept weights),
 `released` (the authors' checkpoints), `baselines` (what can be scored without shapes),
-`predictions` (saved ones), `agreement` (with cityscapesscripts), `weight_files` (read without
-running them), `drawing` (pictures).
+`predictions` (saved ones), `folder` (of images without labels), `known_weights` (what a file of
+weights is used as), `agreement` (with cityscapesscripts), `weight_files` (read without running
+them), `drawing` (pictures).
 """

@@ -13,6 +13,7 @@ from semask.data.classes import IGNORE
 _GAP = 8
 _HEADING = 26
 _TITLES = ("image", "label", "prediction over image", "errors")
+_TITLES_WITHOUT_LABELS = ("image", "prediction", "prediction over image")
 # vermilion of Okabe and Ito: wrong for all who see colours, whatever they see of red and green
 _WRONG = np.array([213, 94, 0], np.uint8)
 # a small picture is enlarged to about this width, a large one shrunk to it
@@ -52,32 +53,84 @@ def contact_sheet(
         classes: names by train id.
         palette: their RGB colours, uint8 (K, 3).
     """
-    cells = []
-    for image, label, prediction in rows:
-        overlay = 0.35 * image + 0.65 * colour_of(prediction, palette)
-        cells.append(
-            [
-                _scaled(image, Image.Resampling.LANCZOS),
-                _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
-                _scaled(overlay.astype(np.uint8), Image.Resampling.NEAREST),
-                _scaled(errors(image, label, prediction), Image.Resampling.NEAREST),
-            ]
-        )
-    shown = sorted({int(i) for _, *ids in rows for of in ids for i in np.unique(of)} - {IGNORE})
-    legend = _HEADING * math.ceil(len(shown) / _LEGEND_COLUMNS)
-    width = (_WIDTH + _GAP) * len(_TITLES) + _GAP
+    cells = [
+        [
+            _scaled(image, Image.Resampling.LANCZOS),
+            _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
+            _scaled(overlay(image, prediction, palette), Image.Resampling.NEAREST),
+            _scaled(errors(image, label, prediction), Image.Resampling.NEAREST),
+        ]
+        for image, label, prediction in rows
+    ]
+    shown = {int(i) for _, *ids in rows for of in ids for i in np.unique(of)}
+    _draw(path, _TITLES, cells, shown, classes, palette)
+
+
+def prediction_sheet(
+    rows: Sequence[tuple[np.ndarray, np.ndarray]],
+    path: Path,
+    classes: Sequence[str],
+    palette: np.ndarray,
+) -> None:
+    """Draw images, what was predicted of them and that over them, one row each, and a legend.
+
+    Args:
+        rows: image RGB uint8 (H, W, 3) and prediction uint8 (H, W) of train ids.
+        path: PNG to write.
+        classes: names by train id.
+        palette: their RGB colours, uint8 (K, 3).
+    """
+    cells = [
+        [
+            _scaled(image, Image.Resampling.LANCZOS),
+            _scaled(colour_of(prediction, palette), Image.Resampling.NEAREST),
+            _scaled(overlay(image, prediction, palette), Image.Resampling.NEAREST),
+        ]
+        for image, prediction in rows
+    ]
+    shown = {int(i) for _, prediction in rows for i in np.unique(prediction)}
+    _draw(path, _TITLES_WITHOUT_LABELS, cells, shown, classes, palette)
+
+
+def overlay(image: np.ndarray, prediction: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """A prediction over its image.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        prediction: uint8 (H, W) of train ids.
+        palette: RGB of the classes, uint8 (K, 3).
+
+    Returns:
+        RGB uint8 (H, W, 3).
+    """
+    return (0.35 * image + 0.65 * colour_of(prediction, palette)).astype(np.uint8)
+
+
+def _draw(
+    path: Path,
+    titles: Sequence[str],
+    cells: Sequence[Sequence[Image.Image]],
+    ids: set[int],
+    classes: Sequence[str],
+    palette: np.ndarray,
+) -> None:
+    """Draw rows of pictures under their titles, and a legend of the classes that are shown."""
+    shown = sorted(ids - {IGNORE})
+    columns = _LEGEND_COLUMNS * len(titles) // len(_TITLES)
+    legend = _HEADING * math.ceil(len(shown) / columns)
+    width = (_WIDTH + _GAP) * len(titles) + _GAP
     height = _HEADING + sum(row[0].height + _GAP for row in cells) + legend
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
-    for column, title in enumerate(_TITLES):
+    for column, title in enumerate(titles):
         draw.text((_GAP + column * (_WIDTH + _GAP), 5), title, "black", font)
     top = _HEADING
     for row in cells:
         for column, cell in enumerate(row):
             sheet.paste(cell, (_GAP + column * (_WIDTH + _GAP), top))
         top += row[0].height + _GAP
-    _draw_legend(draw, font, top, width, [(classes[i], palette[i]) for i in shown])
+    _draw_legend(draw, font, top, width, columns, [(classes[i], palette[i]) for i in shown])
     with atomically(path) as temporary:
         sheet.save(temporary)
 
@@ -101,7 +154,7 @@ def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.n
 
 
 def _scaled(array: np.ndarray, resampling: Image.Resampling) -> Image.Image:
-    height = round(array.shape[0] * _WIDTH / array.shape[1])
+    height = max(round(array.shape[0] * _WIDTH / array.shape[1]), 1)
     return Image.fromarray(np.ascontiguousarray(array)).resize((_WIDTH, height), resampling)
 
 
@@ -110,11 +163,12 @@ def _draw_legend(
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
     top: int,
     width: int,
+    columns: int,
     classes: Sequence[tuple[str, np.ndarray]],
 ) -> None:
-    step = (width - 2 * _GAP) / _LEGEND_COLUMNS
+    step = (width - 2 * _GAP) / columns
     for index, (name, colour) in enumerate(classes):
-        left = _GAP + int(index % _LEGEND_COLUMNS * step)
-        line = top + index // _LEGEND_COLUMNS * _HEADING
+        left = _GAP + int(index % columns * step)
+        line = top + index // columns * _HEADING
         draw.rectangle((left, line + 4, left + 14, line + 18), tuple(int(x) for x in colour))
         draw.text((left + 20, line + 3), name, "black", font)

@@ -2,7 +2,7 @@
 
 from semask.model.losses import SegmentationLosses, segmentation_losses
 from semask.model.segmentor import SeMaskFPN
-from semask.model.variants import VARIANTS, build
+from semask.model.variants import VARIANTS, build, size_of
 from semask.model.weights import (
     LoadReport,
     export_reference,
@@ -20,4 +20,5 @@ __all__ = [
     "load_pretrained_swin",
     "load_reference",
     "segmentation_losses",
+    "size_of",
 ]

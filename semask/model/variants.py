@@ -1,14 +1,15 @@
 """The sizes of SeMask-FPN, and the function that builds one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from semask.base.errors import InputError
 from semask.model.backbone import FastGELU, SeMaskSwin
 from semask.model.decoder import FPNHead
+from semask.model.foreign import bring_segmentor
 from semask.model.norm import SyncBatchNorm
 from semask.model.segmentor import SeMaskFPN
 
@@ -101,6 +102,29 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
     )
     norm = NORMS[settings["norm"]]
     return SeMaskFPN(backbone, FPNHead(backbone.dims, num_classes, settings["dropout"], norm))
+
+
+def size_of(file: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Which variant a state dict is of, and for how many classes; None if of none.
+
+    Args:
+        file: as for `semask.model.load_reference`.
+    """
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in bring_segmentor(file).tensors.items()
+        if isinstance(value, Tensor)
+    }
+    classes = shapes.get("decode_head.conv_seg.bias", ())
+    embed = shapes.get("backbone.patch_embed.proj.bias", ())
+    depths = [
+        sum(f"backbone.layers.{i}.blocks.{j}.norm1.bias" in shapes for j in range(len(shapes)))
+        for i in range(STAGES)
+    ]
+    for variant, sizes in VARIANTS.items():
+        if len(classes) == 1 and embed == (sizes["embed"],) and depths == list(sizes["depths"]):
+            return variant, classes[0]
+    return None
 
 
 def _check(settings: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from .test_weights import RELEASED, train_options
 TRAINING = train_options()
 
 COMMANDS = ("agreement", "baselines", "cost", "dataset", "download", "evaluate", "export_weights",
-            "facts", "fetch", "labels", "manifest", "plan", "prepare", "released",
+            "facts", "fetch", "labels", "manifest", "plan", "predict", "prepare", "released",
             "released_table", "table", "train", "verify")  # fmt: skip
 
 

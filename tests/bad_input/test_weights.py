@@ -45,6 +45,7 @@ RELEASED = {
     "--record": "released.json",
 }
 EXPORT = {"--train-record": "run/train.json", "--output": "exported.pth"}
+PREDICT = {"--weights": BEST, "--images": "data", "--output": "out"}
 FETCH = {
     "--source": {"name": "swin.pth", "url": "https://example.org/swin.pth"},
     "--fetched": PTH,
@@ -175,6 +176,21 @@ EXPORT_CASES = [
     Case("name of the output", nothing, ["weights.onnx", ".pth"], {"--output": "weights.onnx"}),
 ]
 
+PREDICT_CASES = [
+    Case("other weights", lambda p: p.write(BEST, "x"), [BEST, "not the weights", "train.json"]),
+    Case("not there", nothing, ["no.pth", "no such file"], {"--weights": "no.pth"}),
+    Case("truncated", lambda p: p.cut(PTH), [PTH, "damaged"], {"--weights": PTH}),
+    Case("of no experiment", nothing, [PTH, "nano with 19 classes"], {"--weights": PTH}),
+    Case("another record", nothing, [PTH, "not the weights"],
+         {"--weights": PTH, "--train-record": "run/train.json"}),
+    Case("no record", lambda p: p.write("run/train.json", "{}"), ["train.json", "not a record"]),
+    Case("no such experiment", nothing, ["my.yaml", "cannot be read"], {"--configfile": "my.yaml"}),
+    Case("no images", nothing, ["run: no images"], {"--images": "run"}),
+    Case("output in the images", nothing, ["data/out", "within"], {"--output": "data/out"}),
+    Case("output a file", nothing, [PTH, "not a folder"], {"--output": PTH}),
+    Case("no such device", nothing, ["device npu is not present"], {"--device": "npu"}),
+]  # fmt: skip
+
 FETCH_CASES = [
     Case("truncated", lambda p: p.cut(PTH), [PTH, "damaged"]),
     Case("web page", lambda p: p.write(PTH, "<html>no</html>"), [PTH, "web page"]),
@@ -218,7 +234,10 @@ def train_options() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("name", "options"), [("released", RELEASED), ("export_weights", EXPORT)])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("released", RELEASED), ("export_weights", EXPORT), ("predict", PREDICT)],
+)
 def test_good_input(place: Place, name: str, options: dict[str, Any]) -> None:
     ended = place.run(name, options)
     assert ended.status == 0, ended
@@ -235,6 +254,12 @@ def test_released_weights(place: Place, case: Case) -> None:
 def test_weights_of_a_run(place: Place, case: Case) -> None:
     case.spoil(place)
     place.refusal("export_weights", {**EXPORT, **case.options}, case.says)
+
+
+@named(PREDICT_CASES)
+def test_weights_to_predict_with(place: Place, case: Case) -> None:
+    case.spoil(place)
+    place.refusal("predict", {**PREDICT, **case.options}, case.says)
 
 
 @named(FETCH_CASES)

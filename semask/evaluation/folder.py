@@ -1,0 +1,196 @@
+"""Predictions for the images of a folder, without labels: what a model sees in them."""
+
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
+
+from semask.base.errors import InputError, faults
+from semask.base.files import atomically, digest_of
+from semask.config.recipe import EvaluationRecipe
+from semask.data.folders import FolderSet, images_in, pictures
+from semask.data.reading import read_image
+from semask.data.sets import DataSet
+from semask.devices import computing
+from semask.evaluation.drawing import overlay, prediction_sheet
+from semask.evaluation.prediction import predict
+from semask.evaluation.predictions import label_ids_of
+from semask.model import SeMaskFPN
+
+SHEET: Final = "contact_sheet.png"
+_LABELS, _OVERLAYS = "labels", "overlays"
+_KEY: Final = "semask-bench"  # of the text in a label that says what it was made of
+_SECONDS: Final = 30  # between two lines of progress
+_QUALITY: Final = 90  # of overlays, which are for the eye
+
+
+class Done(NamedTuple):
+    """How many images a call predicted, and how many an earlier one had."""
+
+    predicted: int
+    kept: int
+
+
+@torch.inference_mode()
+def predict_folder(
+    model: SeMaskFPN,
+    images: Path,
+    output: Path,
+    dataset: DataSet,
+    evaluation: EvaluationRecipe,
+    device: torch.device,
+    *,
+    precision: str,
+    made_of: Mapping[str, Any],
+    workers: int,
+    sheet_rows: int,
+) -> Done:
+    """Predict every image of a folder and of those within it.
+
+    For the image `a/b.jpg` are written `labels/a/b.png`, an indexed PNG of the data set's label ids
+    with its colours, of the image's size, and `overlays/a/b.jpg`, the colours over the image; at
+    the end `contact_sheet.png` with some of them. What an earlier call made of the same image in
+    the same way is kept.
+
+    Args:
+        model: in evaluation mode, on the device.
+        images: the folder.
+        output: folder to write to, outside of `images`.
+        dataset: what the model was trained on.
+        evaluation: how images are shown to it.
+        device: where it is.
+        precision: fp32, bf16 or fp16.
+        made_of: JSON-like; labels that were made of anything else are made anew.
+        workers: processes that read images; 0 for none.
+        sheet_rows: images on the contact sheet, spread evenly over the folder; 0 for no sheet.
+
+    Raises:
+        InputError: there are no images, `output` lies within their folder; or some images could
+            not be predicted: the others were.
+    """
+    if output.resolve().is_relative_to(images.resolve()):
+        raise InputError(f"{output}: lies within {images}; choose a folder outside of it")
+    for kind in (_LABELS, _OVERLAYS):
+        if images.resolve().is_relative_to((output / kind).resolve()):
+            raise InputError(f"{output}: its {kind} would lie within {images}; choose another one")
+    names = images_in(images)
+    label_ids = label_ids_of(dataset.__name__.rpartition(".")[2])
+    colours = np.zeros((256, 3), np.uint8)
+    colours[dataset.LABEL_IDS] = dataset.PALETTE
+    digest = digest_of(made_of)
+    samples = FolderSet(images, names, evaluation.scale, partial(_is_done, output, digest))
+    pin_memory = computing.wants_pinned_memory(device)
+    good: list[str] = []
+    problems: list[str] = []
+    kept = 0
+    with _Progress(len(names)) as progress:
+        for picture in pictures(samples, workers=workers, pin_memory=pin_memory):
+            if picture.fault is not None:
+                problems.append(picture.fault)
+            elif picture.is_done:
+                good.append(picture.name)
+                kept += 1
+            else:
+                height, width, _ = picture.image.shape
+                with computing.autocast(device, precision):
+                    predicted = predict(
+                        model,
+                        picture.network_input(device),
+                        (height, width),
+                        evaluation.sliding_window,
+                    )[0]
+                train_ids, rgb = predicted.cpu().numpy(), picture.image.numpy()[:, :, ::-1]
+                drawn = Image.fromarray(overlay(rgb, train_ids, dataset.PALETTE))
+                _save(drawn, _overlay(output, picture.name), quality=_QUALITY)
+                label = Image.fromarray(label_ids[train_ids])
+                label.putpalette(colours.tobytes())
+                text = PngInfo()
+                text.add_text(_KEY, _key(digest, picture.sha256))
+                # last, for it tells that nothing is left to be done
+                _save(label, _label(output, picture.name), pnginfo=text)
+                good.append(picture.name)
+            progress.update()
+    if sheet_rows and good:
+        _draw_sheet(images, output, good, sheet_rows, dataset)
+    if problems:
+        raise faults(problems)
+    return Done(len(good) - kept, kept)
+
+
+class _Progress:
+    """Tells how many images are done: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.told = total, 0, time.monotonic()
+        self.bar = tqdm(total=total, unit="image") if sys.stderr.isatty() else None
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def update(self) -> None:
+        self.done += 1
+        if self.bar is not None:
+            self.bar.update()
+        elif time.monotonic() > self.told + _SECONDS:
+            self.told = time.monotonic()
+            print(f"{self.done} of {self.total} images", flush=True)
+
+
+def _label(output: Path, name: str) -> Path:
+    return output / _LABELS / Path(name).with_suffix(".png")
+
+
+def _overlay(output: Path, name: str) -> Path:
+    return output / _OVERLAYS / Path(name).with_suffix(".jpg")
+
+
+def _key(digest: str, image: str) -> str:
+    return digest_of([digest, image])
+
+
+def _is_done(output: Path, digest: str, name: str, image: str) -> bool:
+    """Whether an earlier call made the label of an image.
+
+    Raises:
+        InputError: somebody else made it.
+    """
+    path = _label(output, name)
+    if not path.exists():
+        return False
+    try:
+        with Image.open(path, formats=["PNG"]) as label:
+            key = label.info.get(_KEY)
+    except (OSError, SyntaxError, ValueError):
+        key = None
+    if key is None:
+        raise InputError(f"{path}: is there, and not a label made here; choose another --output")
+    return key == _key(digest, image) and _overlay(output, name).is_file()
+
+
+def _save(image: Image.Image, path: Path, **options: Any) -> None:
+    with atomically(path) as temporary:
+        image.save(temporary, **options)
+
+
+def _draw_sheet(images: Path, output: Path, names: list[str], count: int, dataset: DataSet) -> None:
+    train_ids = np.full(256, 255, np.uint8)
+    train_ids[dataset.LABEL_IDS] = np.arange(len(dataset.CLASSES))
+    rows = []
+    for index in np.unique(np.linspace(0, len(names) - 1, count).round().astype(int)):
+        name = names[index]
+        with Image.open(_label(output, name)) as label:
+            predicted = train_ids[np.asarray(label)]
+        rows.append((read_image(images / name)[:, :, ::-1], predicted))
+    prediction_sheet(rows, output / SHEET, dataset.CLASSES, dataset.PALETTE)
