@@ -60,7 +60,7 @@ def use_of(
     if record is None and (beside := weights.with_name("train.json")).is_file():
         record = beside
     if record is not None and weights.is_file():
-        found = read_record(record, "train")
+        found = _record(record)
         if sha256(weights) in found["weights_digest"].values():
             return _of_recipe(found["recipe"], str(record))
         # beside a run's own files may lie others
@@ -75,6 +75,15 @@ def use_of(
     if isinstance(ours, Mapping):
         return _of_recipe(ours.get("recipe"), f"{weights}, which was exported from a run")
     return _of_released(content, weights)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return read_record(path, "train")
+    except InputError as fault:
+        # nobody who only wants to predict is to delete a record and train again
+        what = str(fault).partition("; delete ")[0]
+        raise InputError(f"{what}; give --configfile of the weights' experiment") from None
 
 
 def _of_recipe(recipe: Any, source: str) -> Use:

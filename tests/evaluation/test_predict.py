@@ -316,6 +316,19 @@ def test_weights_that_their_record_does_not_speak_of(
         use_of(other)
 
 
+def test_a_record_that_cannot_be_read_is_not_to_be_deleted(weights: Path, tmp_path: Path) -> None:
+    weights.with_name("train.json").write_text('{"schema": 3}', encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        use_of(weights)
+    assert str(error.value) == (
+        f"{weights.with_name('train.json')}: record of schema version 3, this code reads 4; give "
+        "--configfile of the weights' experiment"
+    )
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("experiment: mine\n", encoding="utf-8")
+    assert use_of(weights, overlays=[overlay]).dataset.__name__.endswith(".streets")
+
+
 def test_a_run_whose_data_set_has_other_classes_now(
     weights: Path, make_record: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
