@@ -31,7 +31,8 @@ def label_id_files(manifest: Mapping[str, Any], root: Path, labels: Path) -> lis
         # Where an annotation has polygons, the labels are made from them and lie with the others.
         converted = labels / Path(file["label"]).parent / f"{stem}{_LABEL_IDS}"
         own = root / "gtFine" / Path(*image.parts[1:-1]) / f"{stem}{_LABEL_IDS}"
-        present = next((path for path in (converted, own) if path.is_file()), None)
+        places = (converted, own, own.with_suffix(".PNG"))
+        present = next((path for path in places if path.is_file()), None)
         if present is None:
             problems.append(f"{own}: no such file, nor {converted}; convert the labels again")
         else:

@@ -115,6 +115,15 @@ def test_every_class_agrees(
     assert sorted(p.name for p in (run.folder / "predictions").glob("*/*")) == run.names
 
 
+def test_indexed_truths_and_extensions_in_capitals(run: Run) -> None:
+    before = run.check()
+    indexed = Image.fromarray(np.asarray(Image.open(run.truths[0])))
+    indexed.putpalette(np.random.default_rng(1).integers(0, 256, 768, np.uint8).tobytes())
+    indexed.save(run.truths[0])
+    run.truths[1].rename(run.truths[1].with_suffix(".PNG"))
+    assert run.check()["compared"] == before["compared"]
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
