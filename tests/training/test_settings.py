@@ -43,6 +43,8 @@ def test_training_starts_from_pretrained_weights(trainer: Make, tmp_path: Path) 
     assert report["file"] == "swin.pth"
     assert "backbone.patch_embed.proj.weight" in report["loaded"]
     assert {name.split(".")[0] for name in report["unused"]} == {"norm", "head"}
+    assert report["converted"] == ["from its 'model'"]
+    assert "of the file not used; from its 'model'" in printed
     assert all(
         "semantic_layer" in name or "backbone.norm" in name or name.startswith("decode_head")
         for name in report["missing"]
