@@ -1,11 +1,15 @@
 """Parity: whether a row's device computes what the model defines, and who is to blame if not.
 
-Needs: the row's device. No data set and no training: weights and images are made up from a rule.
+Needs: the row's device, and for the digests of the first batches the training images' manifest.
+Nothing is trained: weights and images are made up from a rule.
 Makes: what was found, module by module and step by step; asked for by its name.
 """
 
 
 rule parity:
+    input:
+        train=[TRAIN_MANIFEST] if PLAN.parity_needs_data() else [],
+        verified=[VERIFIED] if PLAN.parity_needs_data() else [],
     output:
         f"{RESULTS}/{{device}}-{{processes}}p/parity.json",
     log:
@@ -28,7 +32,12 @@ rule parity:
             ),
         ),
         nodes=get_nodes,
+        data=lambda wildcards, input: (
+            [*words("--train-manifest", input.train), "--root", ROOT, "--labels", LABELS]
+            if input.train
+            else []
+        ),
         code=get_code_of("parity"),
     shell:
         "exec python -m workflow_scripts.parity --config {params.config:q} {params.look:q}"
-        " --nodes {params.nodes} --record {output:q} --error-log {log:q}"
+        " {params.data:q} --nodes {params.nodes} --record {output:q} --error-log {log:q}"

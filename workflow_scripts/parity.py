@@ -1,9 +1,9 @@
 """Show whether a device computes what a model defines, and which module is to blame if not.
 
 With --config and --row: SeMask-FPN as a row trains it. Nothing is trained and no data set is
-needed: weights and inputs are made from a rule. With --model, --input and --device: anybody's
-model; the status is then 0 where all is shown, 1 where something is refuted or the input is
-wrong, 2 where people have to look or a look was not run.
+needed, but for the digests of its first batches: weights and inputs are made from a rule. With
+--model, --input and --device: anybody's model; the status is then 0 where all is shown, 1 where
+something is refuted or the input is wrong, 2 where people have to look or a look was not run.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
-from semask.config.recipe import Numerics, execution_on, resolve
+from semask.config.recipe import Numerics, Recipe, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import ROW, json_value, training_schema
@@ -29,7 +29,7 @@ from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
 _ROW = {"type": "object", "required": [*ROW], "properties": ROW}
-_LOOKS = ("semantics", "precision", "chance")
+_LOOKS = ("semantics", "precision", "chance", "data")
 # an epoch's length decides how many iterations there are, which no look needs
 _IMAGES = 1000
 _STATUS = {verdict.SHOWN: 0, verdict.REFUTED: 1, verdict.UNDECIDED: 2, verdict.NOT_RUN: 2}
@@ -110,8 +110,28 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
         count=arguments.steps,
         keep=kept.keep if distributed.rank() == 0 else lambda name, finding: None,
         only=arguments.looks,
+        first_batches=lambda: _first_batches(arguments, recipe),
     )
     distributed.tear_down()
+
+
+def _first_batches(arguments: argparse.Namespace, recipe: Recipe) -> list[str]:
+    """Digests of the first batches, where the data set is given."""
+    if arguments.train_manifest is None:
+        return []
+    from semask.data.loading import TrainingSet
+    from semask.data.manifest import read_manifest
+    from semask.parity import data
+
+    samples = TrainingSet(
+        read_manifest(arguments.train_manifest),
+        arguments.root,
+        arguments.labels,
+        recipe.training.augmentation,
+        arguments.seed,
+        shuffle_labels=recipe.training.shuffle_labels,
+    )
+    return data.batches(samples, recipe.training.global_batch, arguments.batches)
 
 
 def _look_at_model(arguments: argparse.Namespace) -> int:
@@ -167,6 +187,10 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--batch", type=whole_number("--batch", 1), default=2)
     parser.add_argument("--steps", type=whole_number("--steps", 0), default=8)
+    parser.add_argument("--train-manifest", type=Path, help="of the training images")
+    parser.add_argument("--root", type=Path, help="folder of the images")
+    parser.add_argument("--labels", type=Path, help="folder of the converted labels")
+    parser.add_argument("--batches", type=whole_number("--batches", 0), default=8)
     parser.add_argument("--looks", nargs="+", choices=_LOOKS, default=_LOOKS)
     parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     parser.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
@@ -183,6 +207,8 @@ def _parse() -> argparse.Namespace:
         raise InputError("give --model and --input, or --config, --row and --record")
     if arguments.model is not None and arguments.input is None:
         raise InputError("--model: give --input, too: the shape of each of its inputs")
+    if arguments.train_manifest is not None and None in (arguments.root, arguments.labels):
+        raise InputError("--train-manifest: give --root and --labels, too")
     return arguments
 
 

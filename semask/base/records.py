@@ -131,6 +131,11 @@ _LOOKS: tuple[dict[str, Any], ...] = (
         "quantities": _list_of(map_of({"type": "object"})),
         "medians": map_of(_NUMBER_OR_NULL),
     },
+    {
+        "painted": object_of(samples=_COUNT, pixels=NATURAL, wrong=NATURAL),
+        "batches": _list_of(DIGEST),
+        "faults": _list_of(TEXT),
+    },
     {"sites": _list_of(object_of(function=TEXT, drawn=NATURAL)), "faults": _list_of(TEXT)},
 )
 _FIGURES = {

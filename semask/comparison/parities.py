@@ -91,6 +91,20 @@ def _finite(x: float) -> float | None:
     return x if np.isfinite(x) else None
 
 
+def differing_batches(a: Record, b: Record) -> int | None:
+    """Number, from 1, of the first batch that two machines have loaded otherwise; 0 if none.
+
+    None where that is not known: one of them did not look, or had other batches to load.
+    """
+    looks = [record["figures"]["looks"].get("data", {}).get("batches") for record in (a, b)]
+    seeds = [record["figures"]["asked"]["seed"] for record in (a, b)]
+    sizes = [record["recipe"]["training"]["global_batch"] for record in (a, b)]
+    if not all(looks) or seeds[0] != seeds[1] or sizes[0] != sizes[1]:
+        return None
+    pairs = zip(*looks, strict=False)
+    return next((n for n, (mine, theirs) in enumerate(pairs, 1) if mine != theirs), 0)
+
+
 def differing_references(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """What two fingerprints differ in; nothing where both are of one reference.
 

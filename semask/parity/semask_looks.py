@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semask.config.recipe import Execution, Recipe
 from semask.data.inputs import network_input
 from semask.devices import computing, distributed, setup
-from semask.parity import chance, looks, steps, subject
+from semask.parity import chance, data, looks, steps, subject
 from semask.parity.looks import Keep
 from semask.parity.places import Place
 
@@ -31,6 +31,7 @@ def look_at_row(
     count: int,
     keep: Keep,
     only: Sequence[str] = ("semantics", "precision", "chance"),
+    first_batches: Callable[[], list[str]] = list,
 ) -> None:
     """Run the looks at a device, bound by `semask.devices.setup.set_up`.
 
@@ -47,7 +48,9 @@ def look_at_row(
         count: of single steps.
         keep: takes the name of a look and what it found, as soon as it is there.
         only: `semantics` (modules and steps in float32), `precision` (modules and steps as the
-            recipe has them), `chance`.
+            recipe has them), `data`, `chance`.
+        first_batches: gives digests of the experiment's first batches (see
+            `semask.parity.data.batches`), or of none.
     """
     kinds = {"semantics": subject.plain(recipe), "precision": recipe}
     for name, chosen in kinds.items():
@@ -65,6 +68,8 @@ def look_at_row(
             look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
             looks.part(f"{name}: steps", keep, look)
     setup.apply_numerics(recipe.numerics, row["device"])
+    if "data" in only and distributed.rank() == 0:
+        looks.part("data", keep, lambda: _data(recipe, device, seed, first_batches))
     if "chance" in only and distributed.rank() == 0:
         looks.part("chance", keep, lambda: _chance(recipe, device, seed))
 
@@ -128,6 +133,13 @@ def _steps(
     batches = [subject.batch(chosen, training.global_batch, size, seed + i) for i in range(count)]
     found = steps.look(model, stepper, chosen, batches, floor_of=floor_of, seed=seed)
     return {} if found is None else asdict(found)
+
+
+def _data(
+    recipe: Recipe, device: torch.device, seed: int, first_batches: Callable[[], list[str]]
+) -> dict[str, Any]:
+    augmentation = recipe.training.augmentation
+    return data.found(data.painted(augmentation, device, seed), first_batches())
 
 
 def _chance(recipe: Recipe, device: torch.device, seed: int) -> dict[str, Any]:

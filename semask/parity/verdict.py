@@ -39,6 +39,8 @@ def answer(finding: Mapping[str, Any]) -> Answer:
     faults = finding["faults"]
     if faults:
         return Answer(REFUTED, faults[0])
+    if "painted" in finding:
+        return _of_data(finding)
     if not finding["sites"]:
         return Answer(SHOWN, "nothing is drawn at random")
     return Answer(SHOWN, f"{len(finding['sites'])} sites drop as often as they are asked to")
@@ -93,6 +95,16 @@ def described(module: Mapping[str, Any]) -> str:
         f"{name}: {worst['name']} is {worst['error']:.2g} off, where {against} honest "
         f"computations, {worst['ratio']:.3g} times too much"
     )
+
+
+def _of_data(finding: Mapping[str, Any]) -> Answer:
+    said = f"{finding['painted']['samples']} painted samples arrive as their labels have them"
+    digests = finding["batches"]
+    if digests:
+        said += (
+            f"; of the first {len(digests)} batches, the first one's digest is {digests[0][:12]}"
+        )
+    return Answer(SHOWN, said)
 
 
 def _of_steps(finding: Mapping[str, Any]) -> Answer:

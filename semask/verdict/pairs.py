@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from semask.comparison.parities import differing_batches
 from semask.comparison.rows import Record
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 from semask.verdict import seeds, speed
@@ -152,7 +153,10 @@ def _verdict(
 
 
 def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
-    """That the pair is compared says that the digests are equal; here is which ones."""
+    """Whether both rows saw the same images and labels, loaded alike.
+
+    That the pair is compared says already that the digests of their files are equal.
+    """
     kinds = []
     for key, name in (("pytorch", "training"), ("acc1", "validation")):
         of_both = [
@@ -161,7 +165,20 @@ def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
         ]
         if all(of_both):
             kinds.append(f"{name} images and labels have digest {min(of_both[0])[:12]}")
-    return Answer(SHOWN, f"in both rows {' and '.join(kinds)}")
+    files = f"in both rows {' and '.join(kinds)}"
+    own = of_looks(port["parity"]["grounds"], "data")
+    if own.answer == REFUTED:
+        return own
+    looked = [[records[path] for path in line["parity"]["from"]] for line in (port, original)]
+    differing = differing_batches(looked[0][0], looked[1][0]) if all(looked) else None
+    if differing is None:
+        return Answer(UNDECIDED, f"{files}; whether both load them alike was not looked at")
+    if differing:
+        return Answer(
+            REFUTED,
+            f"batch {differing} differs, though {files}: they are decoded or resized otherwise",
+        )
+    return Answer(SHOWN, f"{files}, and their first batches are equal to the byte")
 
 
 def _seeds(scored: Sequence[Sequence[str]], records: Mapping[str, Record], margin: float) -> Answer:

@@ -181,6 +181,11 @@ class Plan:
         rows = self.config["rows"]
         return [f"{self.results}/{row['device']}-{row['processes']}p/parity.json" for row in rows]
 
+    def parity_needs_data(self) -> bool:
+        """Whether the looks at devices read the data set."""
+        look = self.config["parity"]
+        return "data" in look["looks"] and look["batches"] > 0
+
     def scoring_settings(self, device: str, processes: int) -> str:
         """How a run's weights are scored, as JSON."""
         evaluation = self.config["evaluation"]

@@ -1,5 +1,6 @@
 """Verdicts on the rows of a table, from made-up records."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from ..conftest import REPOSITORY, looked_at, recipe
 BATCH, SECONDS = 4, 0.4
 CHANCE = {"sites": [], "faults": []}
 STEPS = {"status": "passed", "rates": {}, "quantities": [{}], "medians": {"gradients": 1.0}}
+
+
+def data_look(*digits: str, faults: Sequence[str] = ()) -> dict[str, Any]:
+    """A look at data that found batches of these digests."""
+    painted = {"samples": 16, "pixels": 100, "wrong": 0}
+    return {"painted": painted, "batches": [64 * digit for digit in digits], "faults": [*faults]}
 
 
 class Rows:
@@ -49,7 +56,7 @@ class Rows:
     def look(self, device: str, **looks: Any) -> None:
         made = self.made("parity", row={"device": device, "processes": 1, "threads": 1})
         found = {"semantics: modules": looked_at({"norm": 1.0}), "semantics: steps": STEPS,
-                 "chance": CHANCE}  # fmt: skip
+                 "chance": CHANCE, "data": data_look("1", "2")}  # fmt: skip
         made["figures"]["looks"] = {**found, **looks}
         self.looked[f"{device}/parity"] = made
 
@@ -97,6 +104,17 @@ def test_every_ground_is_answered(rows: Rows) -> None:
     assert by_name["semantics"] == ["npu/parity"]
     assert by_name["seeds"] == [f"{d}/scores/{n}" for d in ("npu", "gpu") for n in range(3)]
     assert by_name["speed"][0] == "npu/performance/0"
+
+
+def test_images_that_are_loaded_otherwise_are_other_images(rows: Rows) -> None:
+    rows.look("npu", data=data_look("1", "3"))
+    (verdict,) = rows.judged()
+    assert answers(verdict)["data"] == "refuted"
+    assert "data refuted: batch 2 differs" in verdict["sentence"]
+    rows.look("npu", data=data_look("1", "2", faults=["turned otherwise"]))
+    assert "data refuted: turned otherwise" in rows.judged()[0]["sentence"]
+    rows.look("npu", data=data_look())  # painted images alone
+    assert answers(rows.judged()[0])["data"] == "undecided"
 
 
 def test_the_configs_margin_decides(rows: Rows) -> None:
