@@ -9,30 +9,23 @@ from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.evaluation.predictions import prediction_names
 from semask.workflow import guard
-from semask.workflow.json_options import config_schema, json_value
+from semask.workflow.json_options import config_schema, json_value, run_schema
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
 _MULTI_SCALE = config_schema("evaluation.multi_scale")
 _RUN = {
     "$defs": _MULTI_SCALE["$defs"],
-    "type": "object",
-    "required": ["processes", "workers", "execution", "multi_scale", "predictions",
-                 "forbid_fallbacks"],
-    "additionalProperties": False,
-    "properties": {
-        # one per device
-        "processes": {"type": "integer", "minimum": 1},
+    **run_schema(
         # of each process, for loading
-        "workers": {"type": "integer", "minimum": 0},
-        "execution": config_schema("execution"),
+        workers={"type": "integer", "minimum": 0},
+        execution=config_schema("execution"),
         # null for none: score the best weights this way, too
-        "multi_scale": _MULTI_SCALE,
+        multi_scale=_MULTI_SCALE,
         # images to draw
-        "predictions": {"type": "integer", "minimum": 1},
-        "forbid_fallbacks": {"type": "boolean"},
-    },
-}  # fmt: skip
+        predictions={"type": "integer", "minimum": 1},
+    ),
+}
 
 
 def main() -> None:

@@ -14,23 +14,23 @@ from semask.devices.launched import is_launched
 from semask.training import workdir
 from semask.training.run import FaultTolerance, Run
 from semask.workflow import guard
-from semask.workflow.json_options import ROW, config_schema, json_value, training_schema
+from semask.workflow.json_options import (
+    ROW,
+    config_schema,
+    json_value,
+    run_schema,
+    training_schema,
+)
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, new_folder, whole_number
 
 # parts of the config that training reads as they are
 _PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
-_RUN = {
-    "type": "object",
-    "required": ["device", "processes", "threads", "mode", "seed", "forbid_fallbacks"],
-    "additionalProperties": False,
-    "properties": {
-        **ROW,
-        "mode": {"enum": ["full", "performance"]},
-        "seed": {"type": "integer", "minimum": 0},
-        "forbid_fallbacks": {"type": "boolean"},
-    },
-}
+_RUN = run_schema(
+    **ROW,
+    mode={"enum": ["full", "performance"]},
+    seed={"type": "integer", "minimum": 0},
+)
 
 
 def main() -> None:

@@ -33,12 +33,30 @@ SOURCE: dict[str, Any] = {
 MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
 """JSON schema of a model's settings, which `semask.model.build` checks one by one."""
 
+_COUNT = {"type": "integer", "minimum": 1}
+
 ROW: dict[str, Any] = {
     "device": {"enum": ["cpu", "gpu", "npu"]},
-    # one per device; CPU threads of each
-    **{name: {"type": "integer", "minimum": 1} for name in ("processes", "threads")},
+    "processes": _COUNT,  # one per device
+    "threads": _COUNT,  # of the CPU, of each process
 }
 """JSON schemas of what a row is, by key."""
+
+
+def run_schema(**others: Any) -> dict[str, Any]:
+    """JSON schema of what one run is told beside the config's parts, all keys required.
+
+    Args:
+        others: schemas by key, beside those of what every run is told.
+    """
+    keys = {"processes": _COUNT, "forbid_fallbacks": {"type": "boolean"}, **others}
+    return {
+        "type": "object",
+        "required": [*keys],
+        "additionalProperties": False,
+        "properties": keys,
+    }
+
 
 _MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
@@ -58,6 +76,13 @@ def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
             value = json.loads(text)
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as fault:
+            # half of a surrogate pair, or a byte that is no text in the user's language
+            raise InputError(
+                f"{option}: {fault.object[fault.start]!a} is no character; write one that the "
+                "terminal's language lacks as JSON does, by its number: \\u00e9"
+            ) from None
         # ValueError: syntax, and integers of thousands of digits
         except (ValueError, RecursionError) as fault:
             raise InputError(f"{option}: not valid JSON ({fault}); quote it as a whole") from None

@@ -64,6 +64,7 @@ def test_wrong_options(place: Place, name: str, arguments: list[str], says: str)
         ("{", ["--model", "JSON"]),
         ("null", ["--model", "object"]),
         ('{"variant": "huge", "num_classes": 19}', ["huge"]),
+        ('{"variant": "nan\udcc3", "num_classes": 19}', ["--model", r"'\udcc3' is no character"]),
         ('{"variant": "nano"}', ["--model", "num_classes"]),
         ('{"variant": "nano", "num_classes": NaN}', ["--model", "num_classes", "finite"]),
         ('{"variant": "nano", "num_classes": -1}', ["num_classes", "-1"]),
@@ -99,6 +100,7 @@ def training(part: str, **changes: Any) -> dict[str, Any]:
     [
         ({"--config": "{}"}, ["--config", "missing"]),
         ({"--config": "{"}, ["--config", "JSON"]),
+        ({"--config": {**TRAINING["--config"], "experiment": "\udcff"}}, ["--config", r"'\udcff'"]),
         ({"--config": {**TRAINING["--config"], "loader": None}}, ["--config", "loader"]),
         (training("training", learning_rate=0), ["--config", "training.learning_rate"]),
         (training("training", colour=1), ["--config", "training.colour", "unknown key"]),
