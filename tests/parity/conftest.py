@@ -10,7 +10,7 @@ from torch import nn
 
 from semask.config.recipe import Execution, Recipe, resolve
 from semask.model import VARIANTS, decoder
-from semask.parity import subject
+from semask.parity import semask_looks, subject
 from semask.parity.semask_looks import look_at_row
 from semask.training.stepping import Stepper
 
@@ -23,6 +23,8 @@ SIZE = 64, 64
 NARROW: dict[str, Any] = {
     "embed": 16, "depths": (2, 2, 2, 2), "heads": (1, 2, 4, 8), "window": 7
 }  # fmt: skip
+# of every kind of module one at least, and windows that are shifted
+SHALLOW = {**NARROW, "depths": (2, 1, 1, 1)}
 
 Found = dict[str, Any]
 Look = Callable[..., Found]
@@ -47,6 +49,12 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder, "CHANNELS", NARROW["embed"])
 
 
+@pytest.fixture
+def shallow(narrow: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The narrow model with few blocks, too."""
+    monkeypatch.setitem(VARIANTS, "nano", SHALLOW)
+
+
 def untouched(_: Any) -> None:
     """What a clean device is spoilt by."""
 
@@ -65,6 +73,7 @@ def look(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Look:
         only: str = "semantics",
         size: tuple[int, int] = SIZE,
         steps: int = 0,
+        modules: bool = True,
         seed: int = 0,
         **training: Any,
     ) -> Found:
@@ -78,6 +87,8 @@ def look(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Look:
             stepper(made)
             return *others, made
 
+        if not modules:
+            monkeypatch.setattr(semask_looks, "_modules", lambda *_, **__: {})
         monkeypatch.setattr(subject, "device_training", spoilt_model)
         monkeypatch.setattr(subject, "stepper", spoilt_stepper)
         settings = replace(recipe.training, precision=precision, **training)

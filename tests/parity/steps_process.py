@@ -41,7 +41,7 @@ if __name__ == "__main__":
     os.environ.update(
         RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="0"
     )
-    VARIANTS["nano"] = {"embed": 16, "depths": (2, 2, 2, 2), "heads": (1, 2, 4, 8), "window": 7}
+    VARIANTS["nano"] = {"embed": 16, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "window": 7}
     decoder.CHANNELS = 16
     recipe = resolve(config, mode="full", processes=2, training_images=1000)
     torch.set_num_threads(1)

@@ -88,6 +88,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, Any]] = {
 CALLERS = {"mobilenetv3_small_100": {"blocks.2.0.bn1"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_clean_one_passes(name: str) -> None:
     factory, shape, _, _ = MODELS[name]
@@ -96,13 +97,18 @@ def test_a_clean_one_passes(name: str) -> None:
     assert found["chance"]["faults"] == []
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_fault_is_named(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "efficientnet_b0" else ()) for n in MODELS],
+)
+def test_a_fault_is_named_and_all_else_passes(name: str) -> None:
     factory, shape, path, fault = MODELS[name]
-    found = looked_at(factory, shape, fault=in_(path, fault))["modules"]
+    looks = looked_at(factory, shape, fault=in_(path, fault))
+    found = looks["modules"]
     assert found["guilty"] == path
-    assert {*found["failed"]} == {path, *CALLERS.get(name, ())}
+    assert statuses(found) == dict.fromkeys({path, *CALLERS.get(name, ())}, "failed")
     assert ratios(found)[path] > 10
+    assert looks["chance"]["faults"] == []
 
 
 class WithDict(nn.Module):

@@ -12,7 +12,7 @@ from .conftest import PLAIN, Look, ratios, statuses
 MODULES = "semantics: modules"
 
 
-@pytest.mark.usefixtures("narrow")
+@pytest.mark.usefixtures("shallow")
 def test_another_arithmetic_passes(look: Look) -> None:
     found = look(other_arithmetic.turn)[MODULES]
     assert statuses(found) == {}

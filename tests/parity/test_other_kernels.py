@@ -18,7 +18,7 @@ from semask.parity.places import Setting
 
 from ..conftest import REPOSITORY
 from ..training.conftest import CONFIG
-from .conftest import NARROW, Found, Look, ratios, statuses
+from .conftest import SHALLOW, Found, Look, ratios, statuses
 
 KERNELS = [
     {"ATEN_CPU_CAPABILITY": "default"},
@@ -65,12 +65,12 @@ def look_at(
     return found
 
 
-@pytest.mark.usefixtures("narrow")
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("kernels", KERNELS[:1], ids=str)
 def test_kernels(
     look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kernels: dict[str, str]
 ) -> None:
-    quantities = computed_elsewhere(tmp_path, kernels, NARROW, (64, 64))
+    quantities = computed_elsewhere(tmp_path, kernels, SHALLOW, (64, 64))
     found = look_at(quantities, look, monkeypatch, (64, 64))
     assert statuses(found) == {}
     assert max(ratios(found).values()) != 1.0  # they are other numbers than the yardstick's
@@ -129,7 +129,7 @@ class Winograd(nn.Conv2d):
         return y.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3)[:, :, :height, :width]
 
 
-@pytest.mark.usefixtures("narrow")
+@pytest.mark.usefixtures("shallow")
 def test_winograd(look: Look) -> None:
     changed = []
 
@@ -139,7 +139,7 @@ def test_winograd(look: Look) -> None:
                 module.__class__ = Winograd
                 changed.append(name)
 
-    found = look(convert, size=(112, 112))["semantics: modules"]
+    found = look(convert)["semantics: modules"]
     assert len(changed) == 7
     assert statuses(found) == {}
     worst = {each["name"]: each["worst"] for each in found["modules"]}

@@ -13,9 +13,9 @@ from semask.model.backbone import FastGELU
 
 from .conftest import Look, ratios, statuses
 
-pytestmark = pytest.mark.usefixtures("narrow")
+pytestmark = pytest.mark.usefixtures("shallow")
 
-BLOCK = "network.backbone.layers.2.blocks.1"
+BLOCK = "network.backbone.layers.0.blocks.1"
 ATTENTION = f"{BLOCK}.attn"
 SEMANTIC = "network.backbone.layers.0.semantic_layer.class_injection.0"
 MERGING = "network.backbone.layers.1.downsample"
@@ -119,7 +119,7 @@ FAULTS: dict[str, tuple[str, Callable[[nn.Module], None]]] = {
     "batch norm's momentum": ("network.decode_head.scale_heads.0.0.bn", setting("momentum", 0.01)),
     "running variance biased": (NORM, overridden(forward=biased_variance)),
     "no mask of shifted windows": (
-        "network.backbone.layers.3",
+        "network.backbone.layers.0",
         overridden(_mask=lambda _, usual, *args: torch.zeros_like(usual(*args))),
     ),
     "corners aligned": (UPSAMPLE, overridden(forward=corners_aligned)),

@@ -15,7 +15,7 @@ from semask.training.stepping import Stepper
 
 from .conftest import Found, Look, untouched
 
-pytestmark = pytest.mark.usefixtures("narrow")
+pytestmark = pytest.mark.usefixtures("shallow")
 STEPS = 1
 
 
@@ -83,7 +83,7 @@ FAULTS: dict[str, tuple[str, Callable[[Stepper], None]]] = {
 
 
 def stepped(look: Look, stepper: Callable[[Stepper], None] = untouched) -> Found:
-    found: Found = look(stepper=stepper, steps=STEPS)["semantics: steps"]
+    found: Found = look(stepper=stepper, steps=STEPS, modules=False)["semantics: steps"]
     return found
 
 
@@ -116,7 +116,8 @@ def test_images_as_bgr(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_first_steps_of_a_long_warm_up(look: Look) -> None:
     """Whose updates are within the weights' rounding: a look there would accuse every device."""
-    found = look(steps=STEPS, warmup_iterations=1500, warmup_ratio=1e-6, learning_rate=6e-5)
+    long = {"warmup_iterations": 1500, "warmup_ratio": 1e-6, "learning_rate": 6e-5}
+    found = look(steps=STEPS, modules=False, **long)
     assert found["semantics: steps"]["status"] == "passed"
 
 

@@ -2,34 +2,31 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..conftest import REPOSITORY
 from ..training.conftest import CONFIG
+from ..warm import warm_scripts
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("two processes")
-    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    script = Path(__file__).with_name("steps_process.py")
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     started = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(folder), str(rank), json.dumps(CONFIG)],
-            env={**os.environ, "PYTHONPATH": path},
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
+        warm_scripts().start(
+            "steps_process",
+            [str(folder), str(rank), json.dumps(CONFIG)],
+            folder,
+            environment={**os.environ, "PYTHONPATH": path},
         )
         for rank in range(2)
     ]
     for process in started:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
+        printed, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, printed
     made: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
     return made
 
