@@ -213,7 +213,12 @@ def warm_snakemake() -> Warm:
     edit. The jobs are forks of `warm_scripts`.
     """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    imports = ("snakemake.cli", "jsonschema", "numpy", "pandas", "psutil", "yaml")
+    imports = (
+        "snakemake.cli", "snakemake.profiles", "snakemake.report.html_reporter",
+        "snakemake_storage_plugin_s3", "cv2", "isal.igzip_lib", "jsonschema",
+        "multiprocessing.managers", "numpy", "pandas", "PIL.ImageDraw", "prettytable",
+        "psutil", "yaml", "yte",
+    )  # fmt: skip
     return Warm(imports, environment, python=warm_scripts().python)
 
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from semask.base.errors import InputError
 from semask.base.schema_faults import first_fault
-from semask.config.layers import assemble, variant_names
+from semask.config.layers import assemble, read_schema, variant_names
 from semask.data import sets
 
 
@@ -54,7 +52,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         InputError: one line that names the key, what is wrong and what is allowed.
     """
     _check_mirrors(config)
-    fault = first_fault(dict(config), yaml.safe_load(schema_file.read_text(encoding="utf-8")))
+    fault = first_fault(dict(config), read_schema(schema_file))
     if fault is not None:
         raise InputError(f"config: {fault}")
     _check_dataset(config["dataset"], config["model"]["num_classes"])

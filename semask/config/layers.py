@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import yaml
 from semask.base.errors import InputError
 
 _DEEPEST = 20  # levels of a config
+
+
+@cache
+def read_schema(path: Path) -> Any:
+    """The configuration's JSON schema, by PyYAML's parser in C, which is ten times as fast."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506
 
 
 def read_layer(path: Path) -> dict[str, Any]:

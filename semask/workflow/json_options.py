@@ -3,14 +3,12 @@
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from semask.base.errors import InputError
 from semask.base.schema_faults import first_fault
+from semask.config.layers import read_schema
 from semask.workflow.options import new_file
 
 _SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
@@ -112,7 +110,7 @@ def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
         key: dotted name of the part.
         leave_out: keys of it that need not be there.
     """
-    whole = _whole_schema()
+    whole = read_schema(_SCHEMA)
     part = whole
     for name in key.split("."):
         part = part["properties"][name]
@@ -142,8 +140,3 @@ def training_schema(*parts: str) -> dict[str, Any]:
             **{part: config_schema(part, leave_out=("repeats",)) for part in parts},
         },
     }
-
-
-@cache  # read for several options, a tenth of a second each
-def _whole_schema() -> Any:
-    return yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))

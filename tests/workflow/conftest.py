@@ -65,8 +65,7 @@ class Checkout:
         for part in PARTS:
             source = REPOSITORY / part
             if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, folder / part, ignore=ignored)
+                shutil.copytree(source, folder / part)
             else:
                 shutil.copyfile(source, folder / part)
         self.configure(TINY)
