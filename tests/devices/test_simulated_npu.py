@@ -1,14 +1,14 @@
 """The simulated NPU itself: that tests on it would see what a real device refuses."""
 
 import os
-import subprocess
-import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ..simulated_npu.build import CannotBuildError, build
+from ..warm import warm_scripts
 
 Environment = Callable[..., dict[str, str]]
 
@@ -31,11 +31,12 @@ def refused(action, words, kind=RuntimeError):
 
 
 def run(environment: dict[str, str], program: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", START + program], encoding="utf-8", capture_output=True, timeout=120,
-        env={**os.environ, **environment}, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "program.py").write_text(START + program, encoding="utf-8")
+        done = warm_scripts().run(
+            "program", [], Path(folder), environment={**os.environ, **environment}, timeout=120
+        )
+    assert done.status == 0, done.stderr
 
 
 def test_what_a_device_does_and_refuses(simulated_npu: Environment) -> None:

@@ -4,23 +4,32 @@ Each case runs in a process of its own, with a stand-in for torchvision first on
 """
 
 import os
-import subprocess
-import sys
 
 import pytest
+
+from ..conftest import REPOSITORY
+from ..warm import Warm
 
 DECLARED = "import torch; print(hasattr(torch.ops.torchvision, 'nms'))"
 
 
-def run(code, folder):
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-    )
+@pytest.fixture(scope="module")
+def with_torch():
+    """A process that has nothing but torch yet, to be forked."""
+    made = Warm(["torch"], os.environ)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(with_torch, tmp_path):
+    def run(code):
+        (tmp_path / "case.py").write_text(code, encoding="utf-8")
+        path = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+        return with_torch.run("case", [], tmp_path, environment=environment, timeout=120)
+
+    return run
 
 
 def stand_in(folder, source):
@@ -28,33 +37,33 @@ def stand_in(folder, source):
     (folder / "torchvision" / "__init__.py").write_text(source, encoding="utf-8")
 
 
-def test_timm_imports_after_it(tmp_path):
-    result = run("import semask.base.compat; import timm.models; import torchvision", tmp_path)
+def test_timm_imports_after_it(run):
+    result = run("import semask.base.compat; import timm.models; import torchvision")
 
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
 
 
-def test_operators_are_declared_where_torchvision_lacks_them(tmp_path):
+def test_operators_are_declared_where_torchvision_lacks_them(run, tmp_path):
     stand_in(tmp_path, "import torch\n@torch.library.register_fake('torchvision::nms')\ndef f(): 0")
 
-    result = run(f"import semask.base.compat; import torchvision; {DECLARED}", tmp_path)
+    result = run(f"import semask.base.compat; import torchvision; {DECLARED}")
 
     assert result.stdout == "True\n", result.stderr
 
 
 @pytest.mark.parametrize("source", ["", "raise ImportError('absent')"])
-def test_nothing_is_declared_where_torchvision_is_sound_or_absent(tmp_path, source):
+def test_nothing_is_declared_where_torchvision_is_sound_or_absent(run, tmp_path, source):
     stand_in(tmp_path, source)
 
-    result = run(f"import semask.base.compat; {DECLARED}", tmp_path)
+    result = run(f"import semask.base.compat; {DECLARED}")
 
     assert result.stdout == "False\n", result.stderr
 
 
-def test_another_fault_of_torchvision_is_not_hidden(tmp_path):
+def test_another_fault_of_torchvision_is_not_hidden(run, tmp_path):
     stand_in(tmp_path, "raise RuntimeError('compiled for another CUDA')")
 
-    result = run("import semask.base.compat", tmp_path)
+    result = run("import semask.base.compat")
 
-    assert result.returncode != 0
+    assert result.status != 0
     assert "compiled for another CUDA" in result.stderr
