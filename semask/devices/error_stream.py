@@ -1,9 +1,13 @@
 """Standard error, as any code in the process writes it, libraries included."""
 
+import fcntl
 import os
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,13 +41,24 @@ def copied() -> Iterator[Callable[[], str]]:
         try:
             yield lambda: last_words[0] if last_words else path.read_text("utf-8", "replace")
         finally:
+            _wait_until_read(2, tee)
             os.dup2(shown, 2)
             os.close(shown)
             sys.stderr.close()
             sys.stderr = python
             try:
-                tee.wait(timeout=5)
-            except subprocess.TimeoutExpired:  # a process started in between holds its end
+                tee.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                # a process started in between holds its end; what this one wrote has been read
                 tee.kill()
                 tee.wait()
             last_words.append(path.read_text("utf-8", "replace"))
+
+
+def _wait_until_read(pipe: int, reader: subprocess.Popen[bytes]) -> None:
+    """Wait until nothing is left in a pipe, for a few seconds at most."""
+    deadline = time.monotonic() + 5
+    while struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) != (0,):
+        if reader.poll() is not None or time.monotonic() > deadline:
+            return
+        time.sleep(0.01)

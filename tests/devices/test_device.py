@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -201,6 +202,21 @@ def test_operators_that_fall_back_are_noted(capfd: pytest.CaptureFixture[str]) -
     assert all(text in shown for text in (*WARNINGS, "from Python\n"))
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+def test_who_holds_standard_error_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    """As workers that load data do, which a failure leaves behind for a while."""
+    npu: Any = SimpleNamespace(type="npu")
+    many = WARNINGS[0] * 2000
+    with cpu_fallbacks.noted_fallbacks(npu) as operators:
+        holding = subprocess.Popen(["sleep", "60"])
+        os.write(2, many.encode())
+        left = time.monotonic()
+    assert time.monotonic() - left < 4
+    holding.kill()
+    holding.wait()
+    assert operators() == ["aten::linalg_lstsq.out"]
+    assert capfd.readouterr().err == many
 
 
 def test_nothing_falls_back_elsewhere() -> None:
