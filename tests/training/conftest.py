@@ -189,11 +189,10 @@ class Trainer:
         """Run to the end and give back what was printed.
 
         The environment is added to once Python has started, unless there is a `wrapper`.
-        A run that nothing was kept of keeps nothing but what its evaluations do: checkpoints take
-        as long as iterations, and whoever interrupts a run says so by `start`.
+        Nothing is kept but what its evaluations keep: checkpoints take as long as iterations, and
+        whoever interrupts a run says so by `start`.
         """
-        if not (self.folder / "work").exists():
-            arguments.setdefault("fault_tolerance", {"checkpoint_iterations": None})
+        arguments.setdefault("fault_tolerance", {"checkpoint_iterations": None})
         if wrapper:
             started = self.start(script, environment, wrapper, **arguments)
             return finish(started, ok)

@@ -77,7 +77,7 @@ def test_killed_again_and_again(
     ("processes", "number"),
     [
         (1, signal.SIGTERM),
-        (1, signal.SIGINT),
+        pytest.param(1, signal.SIGINT, marks=pytest.mark.slow),
         pytest.param(2, signal.SIGUSR1, marks=pytest.mark.slow),
     ],
 )
@@ -149,7 +149,7 @@ def _flip(file: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "file", "says"),
     [
-        (_cut, "checkpoints/000000005.pt", "damaged"),
+        pytest.param(_cut, "checkpoints/000000005.pt", "damaged", marks=pytest.mark.slow),
         (_flip, "checkpoints/000000005.pt", "damaged"),
         # written after checkpoint 4 and known to checkpoint 5
         (_flip, "weights/000000004.safetensors", "the weights in work/weights/000000004"),
@@ -320,7 +320,7 @@ def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
 
 def test_a_stalled_process_is_named(trainer: Trainers) -> None:
     run = trainer("a")
-    quick = {"stall_minutes": 0.4}  # a slow machine takes a while to import torch
+    quick = {"stall_minutes": 0.25}  # a slow machine takes a while to import torch
     started = run.start(processes=2, iterations=400, evaluate_every=400, fault_tolerance=quick)
     run.wait_for(started, lambda: run.reached(2))
     first, second = map(psutil.Process, run.ranks(started))
@@ -377,7 +377,7 @@ def _little_room(folder: Path, how: str, checkpoint: int) -> Iterator[list[str]]
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("full", ["limit", "disk"])
+@pytest.mark.parametrize("full", [pytest.param("limit", marks=pytest.mark.slow), "disk"])
 def test_a_full_disk_keeps_the_checkpoint_before(
     trainer: Trainers, whole: Callable[[int], Trainer], unfinished: Trainer, full: str,
     tmp_path: Path,

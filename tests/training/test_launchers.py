@@ -87,7 +87,9 @@ ALL = {name: value for variables in LAUNCHERS.values() for name, value in variab
     [
         *(pytest.param(1, variables, id=f"1: {name}") for name, variables in LAUNCHERS.items()),
         pytest.param(2, LAUNCHERS["a notebook under torchrun"], id="2: torchrun"),
-        pytest.param(2, LAUNCHERS["a pod of a PyTorchJob"], id="2: PyTorchJob"),
+        pytest.param(
+            2, LAUNCHERS["a pod of a PyTorchJob"], id="2: PyTorchJob", marks=pytest.mark.slow
+        ),
         pytest.param(2, ALL, id="2: all at once"),
     ],
 )

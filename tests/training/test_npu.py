@@ -93,7 +93,9 @@ def test_a_device_without_bfloat16(trainer: Make, simulated_npu: Environment) ->
     assert line.startswith("error: training.precision: bf16: Simulated NPU has no bfloat16; use")
 
 
-@pytest.mark.parametrize(("first", "then"), [("npu", "cpu"), ("cpu", "npu")])
+@pytest.mark.parametrize(
+    ("first", "then"), [("npu", "cpu"), pytest.param("cpu", "npu", marks=pytest.mark.slow)]
+)
 def test_a_run_goes_on_on_its_own_device_only(
     trainer: Make, simulated_npu: Environment, first: str, then: str
 ) -> None:

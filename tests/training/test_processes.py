@@ -52,7 +52,10 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     return made
 
 
-@pytest.mark.parametrize("processes", [2, 3, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "processes",
+    [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(8, marks=pytest.mark.slow)],
+)
 def test_processes_together_train_as_one_does(
     trainer: Callable[[str], Trainer], alone: Trainer, processes: int
 ) -> None:

@@ -14,6 +14,29 @@ from .conftest import Trainer
 Make = Callable[[str], Trainer]
 
 
+FOUR: dict[str, Any] = {"iterations": 4, "evaluate_every": 4}
+
+
+@pytest.fixture(scope="module")
+def plain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """Four iterations with no setting changed."""
+    made = Trainer(data, tmp_path_factory.mktemp("plain") / "run")
+    made.run(**FOUR)
+    return made
+
+
+@pytest.fixture(scope="module")
+def scaled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """The same in half precision with a fixed scale of the loss."""
+    made = Trainer(data, tmp_path_factory.mktemp("scaled") / "run")
+    made.run(**FOUR, precision="fp16", faults={"fixed_loss_scale": 128})
+    return made
+
+
+def losses(run: Trainer) -> list[float]:
+    return [line["loss"] for line in run.curve() if "loss" in line]
+
+
 def swin_weights(path: Path, **changes: Any) -> Path:
     """A file as the Swin authors publish them, for a nano backbone; None in changes drops a key."""
     torch.manual_seed(7)
@@ -30,13 +53,14 @@ def swin_weights(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_training_starts_from_pretrained_weights(trainer: Make, tmp_path: Path) -> None:
+def test_training_starts_from_pretrained_weights(
+    trainer: Make, plain: Trainer, tmp_path: Path
+) -> None:
     file = swin_weights(tmp_path / "swin.pth")
-    scratch, tuned = trainer("scratch"), trainer("tuned")
-    scratch.run(iterations=2)
+    tuned = trainer("tuned")
     printed = tuned.run(iterations=2, pretrained=file)
     assert "swin.pth" in printed
-    assert tuned.curve()[0]["loss"] != scratch.curve()[0]["loss"]
+    assert losses(tuned)[0] != losses(plain)[0]
     record = tuned.record()
     assert record["recipe"]["model"]["pretrained"].startswith("sha256:")
     report = record["figures"]["pretrained"]
@@ -49,8 +73,8 @@ def test_training_starts_from_pretrained_weights(trainer: Make, tmp_path: Path) 
         "semantic_layer" in name or "backbone.norm" in name or name.startswith("decode_head")
         for name in report["missing"]
     )
-    assert scratch.record()["figures"]["pretrained"] is None
-    assert scratch.record()["recipe"]["model"]["pretrained"] is None
+    assert plain.record()["figures"]["pretrained"] is None
+    assert plain.record()["recipe"]["model"]["pretrained"] is None
 
 
 def test_half_a_file_of_weights_is_no_start(trainer: Make, tmp_path: Path) -> None:
@@ -83,10 +107,11 @@ def test_other_weights_do_not_go_on(trainer: Make, tmp_path: Path) -> None:
     assert "recipe.model.pretrained" in line
 
 
-def test_only_the_hardest_pixels_have_a_loss(trainer: Make) -> None:
-    runs = {pixels: trainer(f"hard {pixels}") for pixels in (None, 32 * 32, 100)}
+def test_only_the_hardest_pixels_have_a_loss(trainer: Make, plain: Trainer) -> None:
+    runs = {pixels: trainer(f"hard {pixels}") for pixels in (32 * 32, 100)}
     for pixels, run in runs.items():
         run.run(iterations=1, evaluate_every=1, hard_pixels=pixels)
+    runs[None] = plain
     main = {pixels: run.curve()[0]["loss_ce"] for pixels, run in runs.items()}
     assert main[32 * 32] == pytest.approx(main[None])
     # a hundred pixels of each image count, the mean is still over all: at most their share, and
@@ -97,7 +122,9 @@ def test_only_the_hardest_pixels_have_a_loss(trainer: Make) -> None:
     assert len(semantic) == 1
 
 
-def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
+def test_each_fault_of_the_port_changes_the_run(
+    trainer: Make, plain: Trainer, scaled: Trainer
+) -> None:
     settings: dict[str, dict[str, Any]] = {
         "none": {},
         "drop_path_never_fires": {"faults": {"drop_path_never_fires": True}},
@@ -106,8 +133,10 @@ def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
         "fast_gelu": {"faults": {"fast_gelu": True}},
     }
     runs = {name: trainer(name) for name in settings}
-    for name, setting in settings.items():
-        runs[name].run(iterations=4, evaluate_every=4, **setting)
+    runs.update(none=plain, fixed_loss_scale=scaled)
+    for name, run in runs.items():
+        if run not in (plain, scaled):
+            run.run(**FOUR, **settings[name])
     curves = {}
     for name, setting in settings.items():
         run = runs[name]
@@ -118,7 +147,7 @@ def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
             "fast_gelu": False,
             **setting.get("faults", {}),
         }
-        curves[name] = [line["loss"] for line in run.curve() if "loss" in line]
+        curves[name] = losses(run)
     first = {name: curve[0] for name, curve in curves.items()}
     assert first["decay_everything"] == first["none"]
     assert first["fixed_loss_scale"] == pytest.approx(first["none"], rel=0.01)
@@ -126,27 +155,24 @@ def test_each_fault_of_the_port_changes_the_run(trainer: Make) -> None:
     assert len({curve[-1] for curve in curves.values()}) == len(curves)
 
 
-def test_a_loss_scale_is_taken_off_the_gradients(trainer: Make) -> None:
-    """With fp16 the scaled run follows the unscaled one: 128 is a power of two."""
-    runs = {scale: trainer(f"scale {scale}") for scale in (128, 1024)}
-    for scale, run in runs.items():
-        faults = {"fixed_loss_scale": scale}
-        run.run(iterations=3, evaluate_every=3, precision="fp16", faults=faults)
-    a, b = (run.curve()[2]["loss"] for run in runs.values())
+def test_a_loss_scale_is_taken_off_the_gradients(trainer: Make, scaled: Trainer) -> None:
+    """With fp16 the scaled run follows one of another scale: 128 is a power of two."""
+    other = trainer("other")
+    other.run(**FOUR, precision="fp16", faults={"fixed_loss_scale": 1024})
+    a, b = (losses(run)[2] for run in (scaled, other))
     assert a == pytest.approx(b, rel=0.01)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_lower_precisions_follow_fp32(trainer: Make, precision: str) -> None:
-    runs = {name: trainer(name) for name in ("fp32", precision)}
-    for name, run in runs.items():
-        run.run(iterations=4, evaluate_every=4, precision=name)
-    full, low = ([x["loss"] for x in run.curve() if "loss" in x] for run in runs.values())
+def test_lower_precisions_follow_fp32(trainer: Make, plain: Trainer, precision: str) -> None:
+    run = trainer(precision)
+    run.run(**FOUR, precision=precision)
+    full, low = losses(plain), losses(run)
     assert low != full
     assert low[0] == pytest.approx(full[0], rel=0.01)
     # a step or more is skipped while the loss scale is found
     assert low[-1] == pytest.approx(full[-1], rel=0.2)
-    figures = runs[precision].record()["figures"]["precision"]
+    figures = run.record()["figures"]["precision"]
     if precision == "bf16":
         assert figures == {"skipped_steps": 0, "loss_scale": None}
 
@@ -189,11 +215,11 @@ def overflowing(run: Trainer) -> dict[str, Any]:
     return {"script": ("-m", "overflowing"), "environment": environment}
 
 
-def test_numerics_change_the_run_and_are_recorded(trainer: Make) -> None:
-    runs = {gelu: trainer(gelu) for gelu in ("exact", "tanh")}
-    for gelu, run in runs.items():
-        run.run(iterations=2, evaluate_every=2, parts={"numerics": {"gelu": gelu}})
-        assert run.record()["recipe"]["numerics"]["gelu"] == gelu
-    exact, tanh = (run.curve()[0]["loss"] for run in runs.values())
+def test_numerics_change_the_run_and_are_recorded(trainer: Make, plain: Trainer) -> None:
+    run = trainer("tanh")
+    run.run(iterations=2, evaluate_every=2, parts={"numerics": {"gelu": "tanh"}})
+    assert run.record()["recipe"]["numerics"]["gelu"] == "tanh"
+    assert plain.record()["recipe"]["numerics"]["gelu"] == "exact"
+    exact, tanh = losses(plain)[0], losses(run)[0]
     assert exact != tanh
     assert exact == pytest.approx(tanh, rel=1e-3)
