@@ -199,8 +199,10 @@ def warm_scripts() -> Warm:
     path = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     modules = (
-        "comparison.cost", "evaluation.released", "evaluation.scoring", "model.facts",
-        "report.table", "training.loop", "workflow.supervise",
+        "comparison.cost", "evaluation.agreement", "evaluation.baselines", "evaluation.released",
+        "evaluation.scoring", "model.facts", "parity.anybody", "parity.semask_looks",
+        "report.page", "report.table", "training.loop", "workflow.json_options",
+        "workflow.launching", "workflow.supervise",
     )  # fmt: skip
     return Warm([f"semask.{name}" for name in modules], environment)
 

@@ -1,6 +1,8 @@
 """Facts of models against the recorded ones of the original implementation, and against sums."""
 
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,27 @@ import pytest
 
 from semask.base.errors import InputError
 from semask.base.records import read_record
-from semask.model import VARIANTS
-from semask.model.facts import SIZES, model_facts, variants_tables
+from semask.model import VARIANTS, SeMaskFPN
+from semask.model.facts import SIZES, gmac, model_facts, on_meta, variants_tables
 
 from ..conftest import REPOSITORY
 from ..warm import run_script
 
 PAPERS = ("tiny", "small", "base", "large")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted_once() -> Iterator[None]:
+    """Each model is built, and its work at a size counted, once for all of these tests."""
+    built = cache(lambda settings: on_meta(json.loads(settings)))
+
+    def build(settings: dict[str, Any]) -> SeMaskFPN:
+        return built(json.dumps(settings))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semask.model.facts.on_meta", build)
+        patch.setattr("semask.model.facts.gmac", cache(gmac))
+        yield
 
 
 @pytest.mark.parametrize("variant", PAPERS)

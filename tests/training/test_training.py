@@ -57,10 +57,10 @@ def test_a_performance_run(trainer: Callable[[str], Trainer]) -> None:
 
 def test_epochs_replace_iterations(trainer: Callable[[str], Trainer]) -> None:
     run = trainer("a")
-    run.run(epochs=2, evaluate_every=100)
-    # 2 passes over 6 images in batches of 4
-    assert run.record()["recipe"]["training"]["iterations"] == 3
-    assert [x["iteration"] for x in run.lines() if "evaluation" in x] == [3]
+    run.run(epochs=3, evaluate_every=100)
+    # 3 passes over 6 images in batches of 4, rounded up
+    assert run.record()["recipe"]["training"]["iterations"] == 5
+    assert [x["iteration"] for x in run.lines() if "evaluation" in x] == [5]
 
 
 def test_seeds_decide_everything(trainer: Callable[[str], Trainer], full: Trainer) -> None:

@@ -132,7 +132,7 @@ def torch_file(value: float) -> bytes:
 
 
 def test_what_is_no_weights_is_not_pinned(online: Checkout, server: Server) -> None:
-    for content in (b"", b"junk", b'{"error": "quota"}', b"<?xml version='1.0'?><Error/>"):
+    for content in (b"", b'{"error": "quota"}'):
         server.put(f"/SwinTransformer/storage/releases/download/v1.0.0/{WEIGHTS}", content)
         printed = online.snakemake(f"weights/{WEIGHTS}", ok=False)
         assert len({line for line in printed.splitlines() if line.startswith("error: ")}) == 1

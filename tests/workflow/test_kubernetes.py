@@ -229,6 +229,7 @@ def as_of_another_machine(bundle: Path, folder: Path) -> Path:
     return bundle
 
 
+@pytest.mark.slow
 def test_later_pods_on_what_is_kept(finished: Site, tmp_path: Path) -> None:
     """One after the other; the last test, since it changes the site."""
     # a bundle is packed from copies of the bucket's files; what it brings is no output

