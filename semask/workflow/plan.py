@@ -110,9 +110,8 @@ class Plan:
     def dataset_config(self) -> str:
         """What making or looking at the data set reads, as JSON."""
         dataset = self.config["dataset"]
-        return json.dumps(
-            {k: dataset[k] for k in ("name", "root", dataset["name"]) if k in dataset}
-        )
+        keys = ("name", "root", dataset["name"])
+        return json.dumps({key: dataset[key] for key in keys if key in dataset})
 
     def archives(self) -> str:
         """Archives of the data set and what is known of them, as JSON.
@@ -229,9 +228,8 @@ class Plan:
             of_full.append("agreement.json")
         if self.config["bundle"]["weights"]:
             of_full += ["best.safetensors", "last.safetensors"]
-        of_all = [
-            f for f in ("train.json", "log.jsonl") for f in self.runs(f, "full", "performance")
-        ]
+        both = ("full", "performance")
+        of_all = [file for name in ("train.json", "log.jsonl") for file in self.runs(name, *both)]
         of_all += self.parity_records()
         return [*of_all, *(file for name in of_full for file in self.runs(name, "full"))]
 

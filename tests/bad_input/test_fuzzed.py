@@ -172,15 +172,19 @@ def damaged(content: bytes, data: st.DataObject) -> bytes:
 @fuzz(150)
 @given(data=st.data(), kind=st.sampled_from(["train", "evaluate", "baselines", "facts"]))
 def test_records(tmp_path: Path, make_record: Any, data: st.DataObject, kind: str) -> None:
-    """Whatever is changed of a record, it is noticed, unless it says the same as before."""
+    """Whatever is there in a record's place is noticed, unless it says the same as before."""
     path = tmp_path / "record.json"
     write_record(path, kind, **make_record(kind))
     whole = path.read_bytes()
     record = json.loads(whole)
-    if data.draw(st.booleans()):
+    there = data.draw(st.sampled_from(["damaged", "mutated", "bytes", "junk"]))
+    if there == "damaged":
         path.write_bytes(damaged(whole, data))
+    elif there == "bytes":
+        path.write_bytes(data.draw(st.binary()))
     else:
-        path.write_text(json.dumps(data.draw(mutated(record)), skipkeys=True), encoding="utf-8")
+        value = data.draw(junk if there == "junk" else mutated(record))
+        path.write_text(json.dumps(value, skipkeys=True), encoding="utf-8")
     found = read_or_refused(lambda: read_record(path, kind), f"{path}: ")
     assert found in (None, record)
 

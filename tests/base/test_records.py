@@ -3,8 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from semask.base.errors import InputError
 from semask.base.records import SCHEMA, read_record, write_record
@@ -67,21 +65,6 @@ def test_a_missing_key_is_named(make_record: Any, tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"r\.json"):
         read_record(tmp_path / "r.json", "train")
-
-
-@settings(deadline=None)  # a busy machine is no fault
-@given(st.binary() | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(
-        st.sampled_from(["schema", "kind", "figures", "row", "digest"]) | st.text(), inner),
-).map(lambda value: json.dumps(value).encode()))  # fmt: skip
-def test_nothing_else_than_an_input_error(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=r"fuzzed\.json"):
-        read_record(path, "train")
 
 
 def test_a_wrong_record_is_not_written(make_record: Any, tmp_path: Path) -> None:
