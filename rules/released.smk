@@ -4,12 +4,14 @@ Needs: the checkpoints, fetched or given under released.weights, and the validat
 Makes: a record per variant, and a table of their accuracy beside the published one.
 """
 
-get_released = told(PLAN.released)
+get_released = told(lambda: released_plan.settings(PLAN))
 
 
 rule released:
     input:
-        weights=told(lambda wildcards: kept(*PLAN.released_weights(wildcards.variant))),
+        weights=told(
+            lambda wildcards: kept(*released_plan.weights(PLAN, wildcards.variant))
+        ),
         val=VAL_MANIFEST,
         verified=VERIFIED,
     output:
@@ -22,11 +24,11 @@ rule released:
         lambda wildcards: f"../envs/{get_released()['device']}.yaml"
     threads: lambda wildcards: get_released()["processes"] * get_released()["threads"]
     resources:
-        gpu=lambda wildcards: PLAN.released_count("gpu"),
-        npu=lambda wildcards: PLAN.released_count("npu"),
+        gpu=lambda wildcards: released_plan.count(PLAN, "gpu"),
+        npu=lambda wildcards: released_plan.count(PLAN, "npu"),
         mem_mb=lambda wildcards: 8000 * get_released()["processes"],
     params:
-        config=told(lambda wildcards: PLAN.released_config(wildcards.variant)),
+        config=told(lambda wildcards: released_plan.config(PLAN, wildcards.variant)),
         processes=lambda wildcards: check_present(
             get_released(), f"{RELEASED}/{wildcards.variant}.json", "released.device"
         ),
@@ -44,7 +46,7 @@ rule released:
 
 rule released_table:
     input:
-        records=told(lambda wildcards: PLAN.released_records()),
+        records=told(lambda wildcards: released_plan.records(PLAN)),
         published=workflow.source_path("../published/published.csv"),
     output:
         markdown=f"{RELEASED}/table.md",

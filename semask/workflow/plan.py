@@ -14,7 +14,6 @@ from semask.base.errors import InputError
 from semask.comparison.bundle import outline
 from semask.comparison.published import read_sources
 from semask.config.checks import check_all
-from semask.config.layers import assemble, variant_names
 from semask.config.recipe import model_of
 from semask.config.repeats import seeds_of
 from semask.data import sets
@@ -252,69 +251,6 @@ class Plan:
     def bundle_outline(self, name: str) -> str:
         """What tells a bundle from others; nothing that a command is given."""
         return outline(Path(self.bundle(name)))
-
-    def released(self) -> Config:
-        """How released checkpoints are scored.
-
-        Raises:
-            InputError: the experiment has none.
-        """
-        if self.config["released"] is None:
-            raise InputError(
-                "config: released: null, nobody released checkpoints for this experiment; give "
-                "one that has some, such as --configfile experiments/cityscapes.yaml"
-            )
-        return dict(self.config["released"])
-
-    def released_count(self, device: str) -> int:
-        """Number of devices of a kind that scoring a released checkpoint holds."""
-        released = self.released()
-        return int(released["processes"]) if released["device"] == device else 0
-
-    def released_weights(self, variant: str) -> tuple[str, bool]:
-        """File of a released checkpoint, and whether it is fetched: else it is the user's.
-
-        Raises:
-            InputError: the user's file is not there.
-        """
-        given = self.released().get("weights", {}).get(variant)
-        if given is None:
-            name = f"semask_{variant}_{self.config['dataset']['name']}.pth"
-            return f"{self.config['downloads']['weights']}/{name}", True
-        if not Path(given).is_file():
-            raise InputError(f"config: released.weights.{variant}: {given}: no such file")
-        return given, False
-
-    def released_config(self, variant: str) -> str:
-        """What scoring a released checkpoint reads, as JSON.
-
-        Raises:
-            InputError: the experiment has no such variant.
-        """
-        chosen = assemble(self.layers, variant)
-        row = {key: self.released()[key] for key in ("device", "processes", "threads")}
-        scoring = ("scale", "sliding_window", "multi_scale")
-        return json.dumps(
-            {
-                "experiment": chosen["experiment"],
-                "dataset": chosen["dataset"]["name"],
-                "row": row,
-                "model": model_of(chosen),
-                "numerics": chosen["numerics"],
-                "evaluation": {key: chosen["evaluation"][key] for key in scoring},
-                "workers": chosen["loader"]["workers"],
-                "forbid_fallbacks": self.forbids_fallbacks(row["device"]),
-            }
-        )
-
-    def released_records(self) -> list[str]:
-        """Records of all released checkpoints of the experiment.
-
-        Raises:
-            InputError: it has none.
-        """
-        self.released()
-        return [f"{self.released_folder}/{name}.json" for name in variant_names(self.layers)]
 
     def weights_source(self, file: str) -> str:
         """Where published weights are and what is known of them, as JSON."""

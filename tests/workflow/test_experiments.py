@@ -18,21 +18,22 @@ from .conftest import PARTS, REPOSITORY
 pytestmark = pytest.mark.workflow
 
 # jobs of a full and a performance run on 8 devices and a performance run on one
-ROWS_OF_SEMASK = {"train": 1, "measure": 2, "evaluate": 1}
+ROWS_OF_SEMASK = {"parity": 2, "train": 1, "measure": 2, "evaluate": 1}
+STREETS = {"weights": 0, "labels": 5}
+ASCEND = {"labels": 3, "parity": 4, "train": 4, "measure": 4, "evaluate": 4, "agreement": 4}
+SMOKE = {"parity": 3, "train": 3, "measure": 2, "evaluate": 3}
 ONCE = {"manifest": 2, "verify": 1, "baselines": 1, "facts": 1, "weights": 1, "table": 1}
 PLANS: dict[tuple[str, ...], dict[str, int]] = {
     # five cities in the embedded experiment; nothing to start from
-    (): {**ONCE, "weights": 0, "labels": 5, "train": 1, "measure": 2, "evaluate": 1},
-    ("streets_shuffled_labels",): {**ONCE, "weights": 0, "labels": 5, "train": 1, "evaluate": 1},
-    ("smoke_gpu",): {**ONCE, "weights": 0, "labels": 5, "train": 3, "measure": 2, "evaluate": 3},
-    ("smoke_npu",): {**ONCE, "weights": 0, "labels": 5, "train": 3, "measure": 2, "evaluate": 3},
+    (): {**ONCE, **STREETS, "parity": 2, "train": 1, "measure": 2, "evaluate": 1},
+    ("streets_shuffled_labels",): {**ONCE, **STREETS, "parity": 1, "train": 1, "evaluate": 1},
+    ("smoke_gpu",): {**ONCE, **STREETS, **SMOKE},
+    ("smoke_npu",): {**ONCE, **STREETS, **SMOKE},
     ("cityscapes",): {**ONCE, **ROWS_OF_SEMASK, "labels": 3, "agreement": 1},
     ("ade20k",): {**ONCE, **ROWS_OF_SEMASK, "labels": 2},
     ("coco_stuff10k",): {**ONCE, **ROWS_OF_SEMASK, "labels": 2},
-    ("ascend",): {**ONCE, "labels": 3, "train": 4, "measure": 4, "evaluate": 4, "agreement": 4},
-    ("ascend", "ascend_as_published"): {
-        **ONCE, "labels": 3, "train": 4, "measure": 4, "evaluate": 4, "agreement": 4,
-    },
+    ("ascend",): {**ONCE, **ASCEND},
+    ("ascend", "ascend_as_published"): {**ONCE, **ASCEND},
 }  # fmt: skip
 EDGES = {
     ("labels", "manifest"), ("manifest", "verify"), ("verify", "train"), ("verify", "measure"),
@@ -40,6 +41,7 @@ EDGES = {
     ("manifest", "baselines"), ("manifest", "evaluate"), ("weights", "train"),
     ("weights", "measure"), ("train", "evaluate"), ("train", "table"), ("measure", "table"),
     ("evaluate", "table"), ("baselines", "table"), ("facts", "table"), ("table", "all"),
+    ("manifest", "parity"), ("verify", "parity"), ("parity", "table"),
 }  # fmt: skip
 AGREEMENT_EDGES = {
     ("manifest", "agreement"), ("evaluate", "agreement"), ("agreement", "table"),

@@ -9,6 +9,7 @@ import yaml
 
 from semask.base.errors import InputError
 from semask.config.repeats import turn
+from semask.workflow import released_plan
 from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment
 
@@ -107,19 +108,19 @@ def test_weights_that_are_published_are_fetched_and_others_are_files(tmp_path: P
 
 def test_released_checkpoints() -> None:
     with pytest.raises(InputError, match="released: null, nobody released checkpoints"):
-        plan().released_records()
+        released_plan.records(plan())
     made = plan(read("experiments/cityscapes.yaml"))
     assert made.results.startswith("results/cityscapes/")
-    assert made.released_records()[0].startswith("results/cityscapes/released/")
-    assert made.released_weights("small") == ("weights/semask_small_cityscapes.pth", True)
-    chosen = json.loads(made.released_config("large"))
+    assert released_plan.records(made)[0].startswith("results/cityscapes/released/")
+    assert released_plan.weights(made, "small") == ("weights/semask_small_cityscapes.pth", True)
+    chosen = json.loads(released_plan.config(made, "large"))
     assert (chosen["model"]["variant"], chosen["forbid_fallbacks"]) == ("large", False)
-    device = made.released()["device"]
-    assert made.released_count(device) == made.released()["processes"]
+    device = released_plan.settings(made)["device"]
+    assert released_plan.count(made, device) == released_plan.settings(made)["processes"]
+    gone = {"released": {"weights": {"small": "gone.pth"}}}
+    made = plan(read("experiments/cityscapes.yaml"), gone)
     with pytest.raises(InputError, match=r"released.weights.small: gone.pth: no such file"):
-        plan(
-            read("experiments/cityscapes.yaml"), {"released": {"weights": {"small": "gone.pth"}}}
-        ).released_weights("small")
+        released_plan.weights(made, "small")
 
 
 def test_a_bundle_has_what_was_asked_for() -> None:
