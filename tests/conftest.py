@@ -130,7 +130,8 @@ def make_record() -> Any:
                 del content[key]
             asked = {"seed": 0, "size": [64, 64], "batch": 2, "steps": 3}
             looks = {"semantics: modules": looked_at({"network.norm": 0.5, "network.act": 2.5})}
-            return {**content, "figures": {"asked": asked, "looks": looks}, **changes}
+            figures = {"asked": asked, "work": {"gmac": 100.0, "peak": 2e13}, "looks": looks}
+            return {**content, "figures": figures, **changes}
         if kind == "train":
             figures = {
                 "speed": {
@@ -168,7 +169,7 @@ def looked_at(ratios: Mapping[str, float | None], loss: float = 1.5) -> dict[str
                  "yardstick": None, "ratio": ratio}  # fmt: skip
         modules.append(
             {"name": name, "path": name, "source": "Norm, torch/norm.py:7", "status": status,
-             "worst": worst, "fault": None, "bitwise": True}
+             "worst": worst, "fault": None, "bitwise": True, "operator": name != "network.norm"}
         )  # fmt: skip
     failed = [module["name"] for module in modules if module["status"] == "failed"]
     errors = {name: 1e-7 * (n + 1) for n, name in enumerate(ratios)}

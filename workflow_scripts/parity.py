@@ -20,7 +20,7 @@ from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
-from semask.config.recipe import Numerics, Recipe, execution_on, resolve
+from semask.config.recipe import Numerics, Recipe, build_settings, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import ROW, json_value, training_schema
@@ -81,10 +81,19 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
     recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)
     with startup.imports():
         from semask.devices import description, distributed, setup
+        from semask.devices.peak import matmul_peak
+        from semask.model.facts import gmac, on_meta
         from semask.parity.semask_looks import look_at_row
 
     device = setup.set_up(row["device"], row["threads"], recipe.numerics)
     execution = execution_on(row["device"], config["execution"])
+    # what a training step needs of the device, for MFU
+    settings = build_settings(recipe.as_dict())
+    crop = recipe.training.augmentation.crop
+    work = {
+        "gmac": gmac(on_meta(settings), *crop)["total"],
+        "peak": matmul_peak(device, recipe.training.precision),
+    }
     asked = {name: getattr(arguments, name) for name in ("seed", "size", "batch", "steps")}
     of = {
         "experiment": config["experiment"],
@@ -95,7 +104,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
     }
 
     def write(run: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        figures = {"asked": asked, "looks": found}
+        figures = {"asked": asked, "work": work, "looks": found}
         write_record(arguments.record, "parity", **of, run=run, figures=figures)
 
     kept = _Kept(write)

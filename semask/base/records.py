@@ -114,6 +114,7 @@ _MODULE = object_of(
     worst={"anyOf": [_COMPARED, {"type": "null"}]},
     fault=_or_null(TEXT),
     bitwise=_or_null(_SWITCH),
+    operator=_or_null(_SWITCH),
 )
 _PASS = object_of(loss=_NUMBER_OR_NULL, outputs=map_of(_NUMBER_OR_NULL))
 _LOOKS: tuple[dict[str, Any], ...] = (
@@ -171,6 +172,7 @@ _FIGURES = {
     ),
     "parity": object_of(
         asked=object_of(seed=NATURAL, size=_SIZE, batch=_COUNT, steps=NATURAL),
+        work=object_of(gmac=_POSITIVE, peak=_POSITIVE),
         looks=map_of({"anyOf": [object_of(**of) for of in _LOOKS]}),
     ),
     "baselines": object_of(

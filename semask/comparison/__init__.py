@@ -4,3 +4,7 @@ Modules: `rows`, `beside_published`, `ratios` (NPU over GPU, and what keeps rows
 compared), `published` (figures with their sources), `bundle` and `imported` (rows that travel),
 `cost` (what an experiment takes).
 """
+
+FORWARDS_PER_STEP = 3
+"""Products of a training step in those of its forward pass: backward, each has two factors, and a
+gradient for both."""

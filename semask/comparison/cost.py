@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from semask.base.errors import InputError
 from semask.base.records import read_record
+from semask.comparison import FORWARDS_PER_STEP
 from semask.config.recipe import Recipe, SlidingWindow, build_settings, model_of, resolve
 from semask.config.repeats import seeds_of
 from semask.data import sets
@@ -29,8 +30,6 @@ from semask.model.facts import gmac, on_meta
 
 # the weight, its gradient and AdamW's two moments, in fp32 whatever the precision
 BYTES_PER_PARAMETER = 16
-# forward, and about twice as much backward: a product has two factors, each with a gradient
-FORWARDS_PER_STEP = 3
 # width, height of an image where those of a data set differ
 TYPICAL_SIZE = (640, 480)
 _PRODUCTS = (F.linear, F.conv2d, torch.matmul, Tensor.matmul, Tensor.__matmul__)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from semask.parity.calls import Call
 from semask.parity.isolated import run
+from semask.parity.operators import operator_error
 from semask.parity.places import Kinds, NotTheSameCallsError, Place, Setting
 
 PASSED, LOOKED_AT = 4.0, 10.0
@@ -36,6 +37,8 @@ CONVOLUTION_FLOOR = 1e-6
 # is noise.
 _ZERO = 1e-6
 _MAY_BE_ZERO = ("gradient", "buffer")
+# the standard's name for products in fewer bits
+_OF_STANDARD = {"tf32": "hf32"}
 # of float64 twice: more is chance, not an order of summation
 _SAME = 1e-9
 
@@ -66,6 +69,8 @@ class ModuleLook:
         fault: how the module's calls differ from the reference's, or why they cannot be compared;
             None where neither is so.
         bitwise: two runs gave equal bits; None where it was run once.
+        operator: whether all outputs pass CANN's standard for operators; None where it has no
+            limit, or nothing was compared.
     """
 
     name: str
@@ -75,6 +80,7 @@ class ModuleLook:
     worst: Quantity | None
     fault: str | None = None
     bitwise: bool | None = None
+    operator: bool | None = None
 
 
 def look(
@@ -166,7 +172,17 @@ def _compare(
     worst = max(quantities, key=lambda quantity: quantity.ratio)
     status = status_of(worst.ratio)
     both = f"{otherwise}, and its numbers differ" if otherwise and status == "failed" else None
-    return looked_at(status, worst, both, bitwise)
+    return looked_at(status, worst, both, bitwise, _by_operators(found, truth, floor_of))
+
+
+def _by_operators(
+    found: Mapping[str, Tensor], truth: Mapping[str, Tensor], floor_of: str
+) -> bool | None:
+    kind = _OF_STANDARD.get(floor_of, floor_of)
+    outputs = [name for name, x in truth.items() if name.startswith("output") and x.numel()]
+    if not outputs:
+        return None
+    return all(operator_error(found[name], truth[name], kind).accepted for name in outputs)
 
 
 @cache

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from semask.verdict.acceptance import SEES
+
 Line = Mapping[str, Any]
 
 COLUMNS = {
@@ -163,6 +165,23 @@ def verdict(of: Line) -> list[tuple[Cell, ...]]:
     """The grounds of a verdict, under the headings of VERDICT."""
     return [
         (Cell(x["ground"]), Cell(x["answer"], _origins(x)), Cell(x["why"])) for x in of["grounds"]
+    ]
+
+
+FIELD = ("Figure", "Value", "Others accept", "By it", "What it sees")
+
+
+def field(of: Line) -> list[tuple[Cell, ...]]:
+    """The field's acceptance figures of a pair, under the headings of FIELD."""
+    return [
+        (
+            Cell(x["figure"]),
+            Cell(x["said"], _origins(x)),
+            Cell(x["limit"]),
+            Cell("accepted" if x["accepted"] else "refused"),
+            Cell(SEES[x["figure"]]),
+        )
+        for x in of["field"]
     ]
 
 

@@ -1,9 +1,9 @@
 """How the report's plots look: colours, line styles, axes, and the SVG that a figure becomes.
 
 Text stays text. What is drawn in ink takes the colour of the text around it (`currentColor`), so
-that a plot within a page follows the page from light to dark; on its own it is black. Rows have the
-colours of Okabe and Ito (*Color Universal Design*), which do not depend on telling red from green,
-and devices have line styles and hatches beside.
+that a plot within a page follows the page from light to dark; on its own it is black. Devices have
+colours of Okabe and Ito (*Color Universal Design*), which do not depend on telling red from green;
+dashes and hatches tell the rows of one device apart.
 """
 
 import io
@@ -18,8 +18,10 @@ from matplotlib.figure import Figure
 matplotlib.use("svg")
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
-LINES: Any = {"cpu": "-.", "gpu": "-", "npu": "--"}
-HATCHES = {"cpu": "", "gpu": "\\\\", "npu": "//"}
+_OF_DEVICE = {"gpu": "#0072B2", "npu": "#D55E00", "cpu": "#009E73"}
+# of a device's rows, in their order
+_DASHES: Any = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+_HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 INK = "#010101"  # stands for currentColor until the SVG is written
 WIDTH = 7.2  # inches
 _STYLE: Any = {
@@ -49,11 +51,19 @@ class Row(NamedTuple):
 
     name: str
     device: str  # cpu, gpu or npu
-    number: int  # of the row, from 0: decides its colour
+    number: int  # of the row among its device's, from 0: decides its dashes and its hatch
 
     @property
     def colour(self) -> str:
-        return COLOURS[self.number % len(COLOURS)]
+        return _OF_DEVICE[self.device]
+
+    @property
+    def dashes(self) -> Any:
+        return _DASHES[self.number % len(_DASHES)]
+
+    @property
+    def hatch(self) -> str:
+        return _HATCHES[self.number % len(_HATCHES)]
 
 
 def sentence(text: str) -> str:
@@ -72,7 +82,7 @@ def figure_of(
 
 
 def bars_at(axes: Axes, places: Any, row: Row, values: Any, thick: float = 0.6) -> None:
-    axes.barh(places, values, thick, color=row.colour, hatch=HATCHES[row.device], edgecolor=INK,
+    axes.barh(places, values, thick, color=row.colour, hatch=row.hatch, edgecolor=INK,
               linewidth=0.2)  # fmt: skip
 
 
@@ -87,10 +97,10 @@ def lines_of(axes: Axes, names: Sequence[str]) -> None:
 def legend(axes: Axes, rows: Sequence[Row], lines: bool = False) -> None:
     unique = list(dict.fromkeys(rows))
     handles: list[Any] = [
-        matplotlib.lines.Line2D([], [], color=row.colour, linestyle=LINES[row.device])
+        matplotlib.lines.Line2D([], [], color=row.colour, linestyle=row.dashes)
         if lines
         else matplotlib.patches.Patch(
-            facecolor=row.colour, hatch=HATCHES[row.device], edgecolor=INK, linewidth=0.2
+            facecolor=row.colour, hatch=row.hatch, edgecolor=INK, linewidth=0.2
         )
         for row in unique
     ]

@@ -6,7 +6,6 @@ found or why there is nothing.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
 from statistics import mean
 from typing import Any
 
@@ -26,13 +25,13 @@ _POINTS = 100  # of a loss curve
 
 
 def rows_of(lines: Sequence[Line]) -> dict[Row, Line]:
-    """Rows as the plots draw them, in order: each with a name of its own and a colour.
+    """Rows as the plots draw them, in order: each with a name of its own and a number.
 
     Where a name is there several times, as of one row from two machines, the later ones are
-    numbered. Measured rows come first in the order of colours, which are not many.
+    numbered.
     """
     names: Counter[str] = Counter()
-    colours = {kind: count(first) for kind, first in (("measured", 0), ("published", len(lines)))}
+    numbers: Counter[str] = Counter()
     rows = {}
     for line in lines:
         name = line["name"]
@@ -44,7 +43,8 @@ def rows_of(lines: Sequence[Line]) -> dict[Row, Line]:
         if names[name] > 1:
             name += f" ({names[name]})"
         device = line["name"].partition("-")[0].lower()
-        rows[Row(name, device, next(colours[line["kind"]]))] = line
+        rows[Row(name, device, numbers[device])] = line
+        numbers[device] += 1
     return rows
 
 

@@ -82,7 +82,8 @@ def write_report(
         apart=apart,
         pairs=[_side_by_side(pair, table["rows"]) for pair in table["npu_over_gpu"]],
         verdicts=[
-            {"sentence": of["sentence"], "lines": cells.verdict(of)} for of in table["verdicts"]
+            {"sentence": of["sentence"], "lines": cells.verdict(of), "field": cells.field(of)}
+            for of in table["verdicts"]
         ],
         notes=list(cells.notes(table["rows"])),
         grounds=list(cells.grounds(table["rows"])),

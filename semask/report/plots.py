@@ -9,7 +9,6 @@ import numpy as np
 from semask.report.drawing import (
     COLOURS,
     INK,
-    LINES,
     WIDTH,
     Row,
     bars_at,
@@ -68,8 +67,8 @@ def depth(curves: Mapping[str, Sequence[Depth]]) -> str:
             if each.row is None:
                 axes.plot(errors, color=INK, alpha=0.3, linewidth=3)
             else:
-                style = LINES[each.row.device]
-                axes.plot(errors, color=each.row.colour, linestyle=style, linewidth=1.1)
+                style: Any = {"color": each.row.colour, "linestyle": each.row.dashes}
+                axes.plot(errors, linewidth=1.1, **style)
         axes.set_yscale("log")
         axes.set_ylabel(f"error, {look}")
         axes.grid(True)
@@ -87,7 +86,7 @@ def curves(runs: Sequence[Curve]) -> str:
     for run in runs:
         style: Any = {
             "color": run.row.colour,
-            "linestyle": LINES[run.row.device],
+            "linestyle": run.row.dashes,
             "linewidth": 1.3,
         }
         above.plot([images / unit for images in run.images], run.loss, **style)
@@ -213,7 +212,11 @@ def bars(figures: Sequence[Bar], label: str, ideal: float | None = None) -> str:
         axes.annotate(each.text, (highest, place), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=8)  # fmt: skip
     if ideal is not None:
-        axes.axvline(ideal, color=INK, linewidth=1, linestyle="--")
+        # between the bars, where it crosses no figure
+        starts = [place + 0.3 for place in range(-1, len(figures))]
+        axes.vlines(
+            [ideal] * len(starts), starts, [start + 0.4 for start in starts], color=INK, linewidth=1
+        )
     lines_of(axes, [each.row.name for each in figures])
     axes.margins(x=0.12)
     axes.set_xlabel(label)

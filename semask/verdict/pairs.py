@@ -7,6 +7,7 @@ from semask.comparison.parities import differing_batches
 from semask.comparison.rows import Record
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 from semask.verdict import seeds, speed
+from semask.verdict.acceptance import of_pair
 from semask.verdict.answer import judge, of_looks, worst_of
 
 Line = Mapping[str, Any]
@@ -47,7 +48,8 @@ def verdicts(
 
     Returns:
         For each pair: port, original, sentence; accurate, fast (None where it is not judged) and
-        grounds: ground, answer, why, from (paths of records). And for each measured row that is in
+        grounds: ground, answer, why, from (paths of records); field (see
+        `semask.verdict.acceptance.of_pair`). And for each measured row that is in
         no judged pair and was looked at, a sentence on what it computes, with original None.
     """
     found, apart, judged = [], [], set()
@@ -69,7 +71,7 @@ def verdicts(
 
 
 def _unjudged(sentence: str) -> dict[str, Any]:
-    return {"sentence": sentence, "accurate": None, "fast": None, "grounds": []}
+    return {"sentence": sentence, "accurate": None, "fast": None, "grounds": [], "field": []}
 
 
 def _not_judged(pair: Line) -> str:
@@ -149,6 +151,7 @@ def _verdict(
         "accurate": verdict.accurate,
         "fast": verdict.fast,
         "grounds": grounds,
+        "field": of_pair(port, original, records, judging.logs),
     }
 
 

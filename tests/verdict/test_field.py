@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from semask.base.errors import InputError
-from semask.verdict.field import OPERATOR_LIMITS, loss_difference, operator_error, utilisation
+from semask.parity.operators import OPERATOR_LIMITS, operator_error
+from semask.verdict.field import loss_difference, utilisation
 
 
 def log(losses: list[float], first: int = 1) -> list[dict[str, Any]]:

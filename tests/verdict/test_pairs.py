@@ -47,7 +47,9 @@ class Rows:
             speed = made["figures"]["speed"]
             speed |= {"warmup_iterations": 0, "iterations_measured": 300, "fps": BATCH / seconds}
             self.trained[name] = made
-            self.logs[name] = [{"iteration": n, "seconds": seconds} for n in range(1, 301)]
+            self.logs[name] = [
+                {"iteration": n, "loss": 2.0, "seconds": seconds} for n in range(1, 301)
+            ]
         scored = self.made("evaluate", mode="full", **common)
         for which in ("best", "last"):
             scored["figures"][which]["miou"] = miou
@@ -184,3 +186,23 @@ def test_published_figures_are_never_judged(rows: Rows, make_record: Any) -> Non
     )  # fmt: skip
     said = [of["sentence"] for of in table["verdicts"]]
     assert "NPU-8P against GPU-8P is not judged: one published figure each, no spread" in said
+
+
+def test_what_others_accept_by_stands_beside(rows: Rows) -> None:
+    for n in range(3):
+        for device, factor in (("gpu", 1.0), ("npu", 1.01)):
+            lines = [
+                {"iteration": i, "loss": factor * 2.0, "seconds": SECONDS} for i in range(1, 301)
+            ]
+            rows.logs[f"{device}/full/{n}"] = lines
+    (verdict,) = rows.judged()
+    field = {of["figure"]: of for of in verdict["field"]}
+    assert field["loss curves"]["said"] == (
+        "mean difference 1.00 % over 300 iterations, 1.000 % over the first ten"
+    )
+    assert field["loss curves"]["accepted"]
+    assert field["operators"]["said"] == "0 of 1 modules have an output that fails, semantics"
+    # 3 * 2 * 100 GMAC of 10 images a second, of 20 TFLOP/s
+    assert field["MFU"]["said"].startswith("NPU-1P 30.0 %, GPU-1P 30.0 %")
+    assert field["MFU"]["accepted"]
+    assert field["MFU"]["from"][-1] == "gpu/parity"
