@@ -32,6 +32,7 @@ if PREPARED is not None:
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/parity.smk"
+include: "rules/profile.smk"
 include: "rules/facts.smk"
 include: "rules/bundle.smk"
 include: "rules/table.smk"

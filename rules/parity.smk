@@ -33,7 +33,13 @@ rule parity:
         ),
         nodes=get_nodes,
         data=lambda wildcards, input: (
-            [*words("--train-manifest", input.train), "--root", ROOT, "--labels", LABELS]
+            [
+                *words("--train-manifest", input.train),
+                "--root",
+                ROOT,
+                "--labels",
+                LABELS,
+            ]
             if input.train
             else []
         ),

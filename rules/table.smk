@@ -16,6 +16,7 @@ rule table:
             else []
         ),
         looked=PLAN.parity_records(),
+        profiled=PLAN.profiles(),
         baselines=f"{RESULTS}/baselines.json",
         facts=f"{RESULTS}/facts.json",
         imported=[
@@ -70,7 +71,8 @@ rule table:
         code=get_code_of("table"),
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
-        " --evaluated {input.evaluated:q} --looked {input.looked:q} --baselines {input.baselines:q} --facts {input.facts:q}"
+        " --evaluated {input.evaluated:q} --looked {input.looked:q}"
+        " --profiled {input.profiled:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --imported {input.imported:q} --published {input.published:q}"
         " --sources {params.sources:q} --equivalence {params.equivalence:q} {params.copies:q}"
         " --report {params.report:q} --texts {input.texts:q}"

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
     parser.add_argument("--looked", type=Path, nargs="*", default=[], help="records of parity")
+    parser.add_argument("--profiled", type=Path, nargs="*", default=[], help="records of profiles")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
     parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
     parser.add_argument(
@@ -97,6 +98,7 @@ def main() -> None:
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
             looked,
+            {_name(path, copies): read_record(path, "profile") for path in arguments.profiled},
         )
 
 

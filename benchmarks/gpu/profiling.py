@@ -1,7 +1,6 @@
 """Where the time of a bf16 training step goes: by module, and by operator and kernel."""
 
 import argparse
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, one_line, seconds_of, several
 from benchmarks.train_step import InTraining, batch, in_training, take
 from semask.devices import computing
+from semask.training.profiling import kind_of
 
 _STEPS = 5
 _LARGEST = 25  # operators and kernels that are kept
@@ -26,21 +26,6 @@ _PROFILED = (
     "ours, bf16, fused attention",
     "ours, bf16, compiled, fused attention",
 )
-# Kinds of kernels by their names, the first that fits.
-_KINDS = {
-    "compiled (Triton)": "triton",
-    "attention": "fmha|flash|attention",
-    "convolutions": "conv|cudnn|fprop|dgrad|wgrad|implicit",
-    "matrix products": "gemm|gemv|cutlass|nvjet|cublas|splitk",
-    "layer norms": "layer_norm|layernorm",
-    "batch norms": "batch_norm|bn_",
-    "softmax": "softmax",
-    "resizing": "upsample",
-    "optimizer": "multi_tensor|adam",
-    "copies and filling": "memcpy|memset|copy|catarray|fill",
-    "sums": "reduce",
-    "elementwise": "elementwise",
-}
 _Mark = Any  # a CUDA event, or seconds
 _Spans = dict[str, list[tuple[_Mark, _Mark]]]
 
@@ -115,8 +100,7 @@ def _operators(events: Iterable[Any], device: torch.device, step: float) -> dict
     total = sum(time for time, _ in (kernels or operators).values()) or 1.0
     kinds: dict[str, float] = defaultdict(float)
     for name, (microseconds, _) in kernels.items():
-        fitting = (k for k, words in _KINDS.items() if re.search(words, name, re.IGNORECASE))
-        kinds[next(fitting, "other")] += microseconds / total
+        kinds[kind_of(name)] += microseconds / total
     return {
         "kernels": count / _STEPS,
         "kernel_milliseconds": total / 1000 / _STEPS,

@@ -8,8 +8,8 @@ and `device` (what `semask.devices.description.describe` says); those of trainin
 also have `execution` (the settings of that name, for the device). A record of a released
 checkpoint has `dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`,
 `weights_digest` and `device`. The record of a model's facts speaks of no data: it has no
-`experiment` and no `data_fingerprint`. A record of parity is of no run
-and no data: it has `experiment`, `row`, `recipe`, `device` and `execution`.
+`experiment` and no `data_fingerprint`. Records of parity and profiles are of no run
+and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`.
 """
 
 import json
@@ -170,6 +170,13 @@ _FIGURES = {
         parameters=_COUNT,
         cpu_fallbacks=_OPERATORS,
     ),
+    "profile": object_of(
+        milliseconds=_POSITIVE,
+        watched_milliseconds=_POSITIVE,
+        parts=map_of({"type": "number"}),
+        kinds=map_of({"type": "number"}),
+        operators=_list_of(object_of(name=TEXT)),
+    ),
     "parity": object_of(
         asked=object_of(seed=NATURAL, size=_SIZE, batch=_COUNT, steps=NATURAL),
         work=object_of(gmac=_POSITIVE, peak=_POSITIVE),
@@ -203,6 +210,10 @@ _EXECUTED = {
         **dict.fromkeys(("compile", "fused_attention", "checkpointing"), _SWITCH)
     ),
 }
+_LOOKED = {
+    key: _EXECUTED[key]
+    for key in ("experiment", "row", "recipe", "recipe_digest", "device", "execution")
+}
 _OF_KIND = {
     "facts": {},
     "baselines": _OF_DATA,
@@ -214,10 +225,8 @@ _OF_KIND = {
         "evaluation": {"type": "object"},
     },
     "agreement": _OF_A_ROW,
-    "parity": {
-        key: _EXECUTED[key]
-        for key in ("experiment", "row", "recipe", "recipe_digest", "device", "execution")
-    },
+    "parity": _LOOKED,
+    "profile": _LOOKED,
     "train": _EXECUTED,
     "evaluate": _EXECUTED,
 }
@@ -232,7 +241,7 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
 
     Args:
         path: file to write.
-        kind: train, evaluate, agreement, released, parity, baselines or facts.
+        kind: train, evaluate, agreement, released, parity, profile, baselines or facts.
         content: the keys named at the top of this module, less schema, kind, recipe_digest and
             digest, which are added here.
     """

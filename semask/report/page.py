@@ -9,7 +9,7 @@ import jinja2
 
 from semask.base.files import write_atomically
 from semask.comparison.rows import NO_RECORDS, Record
-from semask.report import cells, findings, parity_section
+from semask.report import cells, findings, parity_section, profile_section
 from semask.report.cells import Cell, Line
 from semask.report.drawing import sentence
 from semask.report.pictures import embedded
@@ -25,6 +25,7 @@ def write_report(
     texts: Mapping[str, str],
     folder: Path,
     looked: Mapping[str, Record] = NO_RECORDS,
+    profiled: Mapping[str, Record] = NO_RECORDS,
 ) -> None:
     """Draw the plots and write the page.
 
@@ -39,6 +40,7 @@ def write_report(
             and of the environments, by the names of these files.
         folder: gets `page.html` and an SVG for each of PLOTS.
         looked: the table's records of parity, likewise.
+        profiled: likewise of profiles.
     """
     rows = findings.rows_of(table["rows"])
     shown_pictures = _pictures(rows, pictures)
@@ -98,6 +100,7 @@ def write_report(
         pictures=shown_pictures,
         facts=_facts(table["facts"]),
         looks=parity_section.tables(rows, looked),
+        profiles=profile_section.tables(profiled, table["npu_over_gpu"]),
         across=parity_section.across(table["npu_over_gpu"]),
         environment=_environments(rows, trained),
         recipes=_recipes(trained),

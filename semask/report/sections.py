@@ -8,6 +8,7 @@ TITLES = {
     "confusion": "Confusion matrix",
     "speed": "FPS and its spread",
     "time": "Where the time goes",
+    "profile": "Where a step's time goes",
     "scaling": "Scaling efficiency",
     "memory": "Memory",
     "predictions": "Predictions and errors",
@@ -15,7 +16,7 @@ TITLES = {
 }
 """The sections after the table, by the name of their caption and of their plot's file."""
 
-PLOTS = tuple(name for name in TITLES if name not in ("predictions", "facts"))
+PLOTS = tuple(name for name in TITLES if name not in ("predictions", "profile", "facts"))
 
 CAPTIONS = (*TITLES, "environment")
 """What has a text in `report/`."""

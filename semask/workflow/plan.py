@@ -165,12 +165,28 @@ class Plan:
         Raises:
             InputError: no look is to be run.
         """
-        row = {key: self.row(device, processes)[key] for key in ("device", "processes", "threads")}
         if not self.config["parity"]["looks"]:
             raise InputError("config: parity.looks: empty; name the looks to be run")
         look = {**self.config["parity"], "size": self.config["parity"]["size"][::-1]}
         values = [(f"--{key}", *([x] if isinstance(x, int) else x)) for key, x in look.items()]
-        return ["--row", json.dumps(row), *(str(word) for words in values for word in words)]
+        return [
+            "--row",
+            self.row_settings(device, processes),
+            *(str(word) for words in values for word in words),
+        ]
+
+    def row_settings(self, device: str, processes: int) -> str:
+        """Device, processes and threads of a row, as JSON."""
+        row = self.row(device, processes)
+        return json.dumps({key: row[key] for key in ("device", "processes", "threads")})
+
+    def profiles(self) -> list[str]:
+        """What is said of where the time goes, of the rows with that mode."""
+        return [
+            f"{self.results}/{row['device']}-{row['processes']}p/profile.json"
+            for row in self.config["rows"]
+            if "profile" in row["modes"]
+        ]
 
     def parity_records(self) -> list[str]:
         """What the looks at every row's device find; nothing where the config asks for no look."""

@@ -1,0 +1,37 @@
+"""Profile: where the time of a row's training step goes.
+
+Needs: the row's device. No data set: batches are made up, and waiting for data is not in them.
+Makes: milliseconds by part of the model and by kind of operator, and a trace for Chrome's viewer
+(chrome://tracing, Perfetto).
+"""
+
+
+rule profile:
+    output:
+        record=f"{RESULTS}/{{device}}-{{processes}}p/profile.json",
+        trace=f"{RESULTS}/{{device}}-{{processes}}p/trace.json.gz",
+    log:
+        f"{RESULTS}/{{device}}-{{processes}}p/profile.log",
+    conda:
+        lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
+    threads: get_cores_of
+    resources:
+        gpu=get_count_of("gpu"),
+        npu=get_count_of("npu"),
+        mem_mb=lambda wildcards: 4000 * get_row_of(wildcards)["processes"],
+    params:
+        config=PLAN.training_config(),
+        row=lambda wildcards: PLAN.row_settings(
+            wildcards.device,
+            check_present(
+                get_row_of(wildcards),
+                f"{RESULTS}/{wildcards.device}-{wildcards.processes}p/profile.json",
+                f"rows: {wildcards.device}-{wildcards.processes}p",
+            ),
+        ),
+        nodes=get_nodes,
+        code=get_code_of("profile"),
+    shell:
+        "exec python -m workflow_scripts.profile --config {params.config:q} --row {params.row:q}"
+        " --nodes {params.nodes} --record {output.record:q} --trace {output.trace:q}"
+        " --error-log {log:q}"

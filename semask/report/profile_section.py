@@ -1,0 +1,68 @@
+"""The report's section on profiles: where a step's time goes, and what costs a port more."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from semask.comparison.rows import Record, row_name
+
+_LARGEST = 15
+
+
+def tables(
+    profiled: Mapping[str, Record], pairs: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Lists for the page: a port beside its original where both were profiled, then each row.
+
+    Args:
+        profiled: records of profiles by path.
+        pairs: as `semask.comparison.ratios.npu_over_gpu` gives them.
+
+    Returns:
+        For each: title, said, head and lines.
+    """
+    by_name = {row_name(record["row"]): record["figures"] for record in profiled.values()}
+    found = []
+    for pair in pairs:
+        if pair["npu"] in by_name and pair["gpu"] in by_name and pair["kind"] == "measured":
+            port, original = by_name[pair["npu"]], by_name[pair["gpu"]]
+            head = ("", f"{pair['gpu']}, ms", f"{pair['npu']}, ms", "difference, ms")
+            for kind, name in (("parts", "by part"), ("kinds", "by kind of operator")):
+                found.append(
+                    {
+                        "title": f"{pair['npu']} beside {pair['gpu']}, {name}",
+                        "said": "What costs the port most stands first.",
+                        "head": head,
+                        "lines": [
+                            [part, f"{theirs:.2f}", f"{mine:.2f}", f"{mine - theirs:+.2f}"]
+                            for part, mine, theirs in side_by_side(port[kind], original[kind])
+                        ],
+                    }
+                )
+    for name, figures in by_name.items():
+        found.append(_of_row(name, figures))
+    return found
+
+
+def side_by_side(
+    mine: Mapping[str, float], theirs: Mapping[str, float]
+) -> list[tuple[str, float, float]]:
+    """Milliseconds of each part in two profiles, what costs the first one most first."""
+    pairs = [(x, mine.get(x, 0.0), theirs.get(x, 0.0)) for x in {**theirs, **mine}]
+    return sorted(pairs, key=lambda pair: pair[2] - pair[1])
+
+
+def _of_row(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    parts = sorted(figures["parts"].items(), key=lambda item: -item[1])
+    kinds = sorted(figures["kinds"].items(), key=lambda item: -item[1])
+    operators = [(of["name"], of["milliseconds"]) for of in figures["operators"][:_LARGEST]]
+    lines = [
+        [name, f"{milliseconds:.2f}", sort]
+        for sort, of in (("part", parts), ("kind", kinds), ("operator", operators))
+        for name, milliseconds in of
+    ]
+    return {
+        "title": f"{name}: a step of {figures['milliseconds']:.1f} ms",
+        "said": f"Parts were timed in steps of {figures['watched_milliseconds']:.1f} ms.",
+        "head": ("Name", "Milliseconds", "What it is"),
+        "lines": lines,
+    }

@@ -1,0 +1,360 @@
+"""Where the time of a training step goes: by part of the model, and by kind of operator.
+
+The steps are training's own, on made-up batches: waiting for data is not in them, which performance
+runs measure.
+"""
+
+import csv
+import gzip
+import re
+import shutil
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from semask.base.files import atomically
+from semask.config.recipe import Execution, Recipe
+from semask.data.loading import Batch, shares
+from semask.devices import distributed, setup
+from semask.devices.timeline import Timeline
+from semask.training.run import FaultTolerance, Run
+from semask.training.stepping import Stepper
+
+_WARM_UP = 3
+_LARGEST = 25  # operators that are kept
+
+KINDS = {
+    "compiled (Triton)": r"triton",
+    "collectives": r"nccl|hccl|gloo|c10d|allreduce|allgather|record_param_comms",
+    "attention": r"fmha|flash|scaled_dot_product",
+    "convolutions": r"conv|cudnn|fprop|dgrad|wgrad|implicit",
+    "resizing": r"upsample|resize|interpolate",
+    "matrix products": r"gemm|gemv|cutlass|nvjet|cublas|splitk|matmul|addmm|aten::b?mm|linear",
+    "softmax": r"softmax",
+    "normalisation": r"layer_?norm|batch_?norm|bn_",
+    "loss": r"nll|cross_entropy",
+    "optimiser": r"multi_tensor|adam|_foreach",
+    "copies and layout": r"memcpy|memset|copy|cat|fill|zero_|contiguous|clone|roll|transdata|"
+    r"transpose|index|gather",
+    "sums": r"reduce|sum|mean",
+}
+"""Kinds of operators and kernels by patterns of their names; the first that fits counts."""
+ELEMENTWISE, IDLE = "element-wise and other", "idle"
+
+
+def kind_of(name: str) -> str:
+    """The kind of an operator or kernel by its name."""
+    return next(
+        (kind for kind, words in KINDS.items() if re.search(words, name, re.IGNORECASE)),
+        ELEMENTWISE,
+    )
+
+
+def profile_steps(
+    stepper: Stepper,
+    batches: Callable[[], Iterator[Batch]],
+    device: torch.device,
+    first: int,
+    steps: int,
+    trace: Path | None,
+) -> dict[str, Any]:
+    """Take steps and say where their time goes.
+
+    Args:
+        stepper: of this process.
+        batches: gives this process's batches, without end.
+        device: of this process.
+        first: iteration to begin with.
+        steps: how many, three times over: plain, by part, and by operator.
+        trace: gets a Chrome trace, gzipped; None for none.
+
+    Returns:
+        milliseconds: of a step, the median, nothing else being looked at; watched_milliseconds:
+        with the parts watched; parts: milliseconds of each, forward and backward (what lies between
+        them, and the backward pass of the patch embedding, is the rest); kinds: of each
+        kind of operators, and idle; operators: name, milliseconds and number of the largest.
+    """
+    take = _Steps(stepper, batches(), device, first)
+    take(_WARM_UP)
+    plain = take(steps)
+    with _Watch(stepper, device) as watch:
+        watched = take(steps)
+    parts = watch.milliseconds(steps)
+    whole = 1000 * statistics.mean(watched)
+    parts["rest"] = max(0.0, whole - sum(parts.values()))
+    spent, length = _operators(device, lambda: take(steps), trace)
+    kinds: dict[str, float] = defaultdict(float)
+    for name, (milliseconds, _) in spent.items():
+        kinds[kind_of(name)] += milliseconds / steps
+    kinds[IDLE] = max(0.0, 1000 * length / steps - sum(kinds.values()))
+    largest = sorted(spent.items(), key=lambda item: -item[1][0])[:_LARGEST]
+    return {
+        "milliseconds": 1000 * statistics.median(plain),
+        "watched_milliseconds": whole,
+        "parts": parts,
+        "kinds": dict(kinds),
+        "operators": [
+            {"name": name[:200], "milliseconds": spent_on / steps, "number": number / steps}
+            for name, (spent_on, number) in largest
+        ],
+    }
+
+
+class _Steps:
+    """Takes steps; gives the seconds of each."""
+
+    def __init__(self, stepper: Stepper, batches: Iterator[Batch], device: torch.device, n: int):
+        self._stepper, self._batches, self._device, self._next = stepper, batches, device, n
+
+    def __call__(self, count: int) -> list[float]:
+        timeline = Timeline(self._device)
+        timeline.mark()
+        for _ in range(count):
+            self._stepper.step(self._next, self._batches)
+            self._next += 1
+            timeline.mark()
+        return timeline.intervals()
+
+
+class _Watch:
+    """Context in which the parts of a model are timed, forward and backward."""
+
+    def __init__(self, stepper: Stepper, device: torch.device):
+        self._stepper, self._device = stepper, device
+        self._spans: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> "_Watch":
+        for name, module in _parts(self._stepper.model):
+            self._time(name, module)
+        losses, optimizer = self._stepper._losses_of, self._stepper.optimizer
+
+        def timed(*args: Any) -> Any:
+            begun = self._mark()
+            found = losses(*args)
+            self._spans["loss"].append((begun, self._mark()))
+            return found
+
+        self._losses, self._stepper._losses_of = losses, timed
+        begun: list[Any] = []
+        self._hooks += [
+            optimizer.register_step_pre_hook(lambda *_: begun.append(self._mark())),
+            optimizer.register_step_post_hook(
+                lambda *_: self._spans["optimiser"].append((begun.pop(), self._mark()))
+            ),
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stepper._losses_of = self._losses
+        for hook in self._hooks:
+            hook.remove()
+
+    def milliseconds(self, steps: int) -> dict[str, float]:
+        """Of each part in a step."""
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)
+        return {
+            name: sum(self._between(a, b) for a, b in spans) / steps
+            for name, spans in self._spans.items()
+        }
+
+    def _time(self, name: str, module: nn.Module) -> None:
+        spans = self._spans[name]
+        begun: list[Any] = []
+
+        def after(_: nn.Module, args: Any, result: Any) -> None:
+            spans.append((begun.pop(), self._mark()))
+            self._time_backward(spans, args, result)
+
+        def before(_: nn.Module, args: Any) -> Any:
+            begun.append(self._mark())
+            # other names of the inputs, whose gradients are of this call alone
+            return tree_map_only(Tensor, lambda x: x.view_as(x), args)
+
+        self._hooks += [
+            module.register_forward_pre_hook(before),
+            module.register_forward_hook(after),
+        ]
+
+    def _time_backward(self, spans: list[tuple[Any, Any]], args: Any, result: Any) -> None:
+        """From the first gradient by what a call returned to the last one by what it was given."""
+        given, returned = (
+            [x for x in tree_leaves(of) if isinstance(x, Tensor) and x.requires_grad]
+            for of in (args, result)
+        )
+        begun: list[Any] = []
+        ended: list[Any] = []
+
+        def arrived(_: Tensor) -> None:
+            begun.append(self._mark())
+
+        def left(_: Tensor) -> None:
+            ended.append(self._mark())
+            if len(ended) == len(given) and begun:
+                spans.append((begun[0], ended[-1]))
+
+        for tensor in returned:
+            tensor.register_hook(arrived)
+        for tensor in given:
+            tensor.register_hook(left)
+
+    def _mark(self) -> Any:
+        if self._device.type == "cpu":
+            return time.perf_counter()
+        event = torch.Event(self._device, enable_timing=True)
+        event.record()
+        return event
+
+    def _between(self, a: Any, b: Any) -> float:
+        return 1000 * (b - a) if self._device.type == "cpu" else float(a.elapsed_time(b))
+
+
+def _parts(model: Any) -> Iterable[tuple[str, nn.Module]]:
+    """Modules that do not lie within each other, by the part that they are of."""
+    backbone = model.backbone
+    yield "patch embedding", backbone.patch_embed
+    for i, stage in enumerate(backbone.layers):
+        name = f"stage {i + 1}"
+        for block in stage.blocks:
+            if block._compiled_call_impl is not None:  # nothing is seen inside
+                yield f"{name}: blocks", block
+                continue
+            yield f"{name}: attention", block.attn
+            yield f"{name}: MLP", block.mlp
+            yield f"{name}: norms", block.norm1
+            yield f"{name}: norms", block.norm2
+        yield f"{name}: semantic layer", stage.semantic_layer
+        if stage.downsample is not None:
+            yield f"{name}: patch merging", stage.downsample
+        yield "norms of the features", getattr(backbone, f"norm{i}")
+    yield "decoder", model.decode_head
+
+
+def _operators(
+    device: torch.device, run: Callable[[], Any], trace: Path | None
+) -> tuple[dict[str, tuple[float, int]], float]:
+    """Milliseconds and number of each operator, or kernel, in a run; and the run's seconds."""
+    if device.type == "npu":
+        return _operators_of_npu(run, trace)
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as recorded:
+        begun = time.perf_counter()
+        run()
+        length = time.perf_counter() - begun
+    if trace is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder, "trace.json")
+            recorded.export_chrome_trace(str(plain))
+            _pack(plain, trace)
+    found: dict[str, tuple[float, int]] = {}
+    for event in recorded.key_averages():
+        on_device = event.device_type != torch.autograd.DeviceType.CPU
+        if getattr(event, "is_user_annotation", False) or on_device != (device.type != "cpu"):
+            continue
+        spent = event.self_device_time_total if on_device else event.self_cpu_time_total
+        found[event.key] = (spent / 1000, event.count)
+    return found, length
+
+
+def _operators_of_npu(
+    run: Callable[[], Any], trace: Path | None
+) -> tuple[dict[str, tuple[float, int]], float]:
+    """The same by torch_npu's own profiler, which writes what it found into a folder."""
+    from torch_npu import profiler
+
+    with tempfile.TemporaryDirectory() as folder:
+        activities = [profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.NPU]
+        with profiler.profile(
+            activities=activities,
+            on_trace_ready=profiler.tensorboard_trace_handler(folder),
+        ):
+            begun = time.perf_counter()
+            run()
+            length = time.perf_counter() - begun
+        for plain in sorted(Path(folder).rglob("trace_view.json"))[:1]:
+            if trace is not None:
+                _pack(plain, trace)
+        return kernels_of(Path(folder)), length
+
+
+def kernels_of(folder: Path) -> dict[str, tuple[float, int]]:
+    """Milliseconds and number of each kernel that torch_npu's profiler lists in a folder."""
+    found: dict[str, tuple[float, int]] = {}
+    for path in folder.rglob("kernel_details.csv"):
+        with open(path, newline="", encoding="utf-8") as lines:
+            for line in csv.DictReader(lines):
+                spent, number = found.get(line["Type"], (0.0, 0))
+                found[line["Type"]] = (spent + float(line["Duration(us)"]) / 1000, number + 1)
+    return found
+
+
+def _pack(plain: Path, trace: Path) -> None:
+    with (
+        atomically(trace) as temporary,
+        open(plain, "rb") as source,
+        gzip.open(temporary, "wb") as target,
+    ):
+        shutil.copyfileobj(source, target)
+
+
+def profile_row(
+    recipe: Recipe,
+    execution: Execution,
+    row: Mapping[str, Any],
+    device: torch.device,
+    steps: int,
+    trace: Path | None,
+) -> dict[str, Any]:
+    """Profile a row's training steps, on made-up batches.
+
+    Args:
+        recipe: that the row trains.
+        execution: how it does.
+        row: device, processes, threads.
+        device: of this process.
+        steps: how many.
+        trace: see `profile_steps`.
+    """
+    setup.seed_everything(0)
+    unused = Path()
+    run = Run(
+        experiment="profile", recipe=recipe, device=row["device"], processes=row["processes"],
+        threads=row["threads"], mode="full", seed=0, workers=0, warmup_iterations=0,
+        log_window=None, train={}, val={}, root=unused, labels=unused, work=unused, outputs={},
+        record=unused, execution=execution, fault_tolerance=FaultTolerance(None, None, 1, 30),
+    )  # fmt: skip
+    made = partial(_made_up, recipe)
+    # past the warm-up of the learning rate
+    first = recipe.training.warmup_iterations + 1
+    return profile_steps(Stepper(run, device), made, device, first, steps, trace)
+
+
+def _made_up(recipe: Recipe) -> Iterator[Batch]:
+    """The same batch again and again, for each of a process's passes."""
+    settings = recipe.training
+    shared = shares(
+        settings.global_batch, distributed.rank(), distributed.world_size(), settings.accumulation
+    )
+    source = torch.Generator().manual_seed(0)
+    size = settings.augmentation.crop
+    passes = []
+    for samples in shared:
+        count, of = len(samples), recipe.model.num_classes
+        images = torch.randint(256, (count, *size, 3), dtype=torch.uint8, generator=source)
+        labels = torch.randint(of, (count, *size), dtype=torch.uint8, generator=source)
+        passes.append(Batch(images, labels, torch.tensor([size] * count)))
+    while True:
+        yield from passes
