@@ -48,6 +48,7 @@ SIDE_BAR = {
         "docs/verdict",
         "docs/evaluation",
         "docs/throughput",
+        "docs/measurements",
         "docs/cost",
         "docs/model",
     ],

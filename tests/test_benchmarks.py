@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import measurements
 from benchmarks.original import (
     OriginalModel,
     original_areas,
@@ -200,3 +201,22 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
     assert done.status == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "gpu is not present" in done.stderr
+
+
+def test_the_page_of_measurements_is_what_was_kept():
+    page = (REPOSITORY / "docs" / "measurements.md").read_text(encoding="utf-8")
+    assert page == measurements.page(), "run python -m benchmarks.measurements"
+    assert "smoke      | out of time" in page
+
+
+def test_a_machine_that_measured_nothing_has_only_reasons(tmp_path):
+    of_part = {"state": "failed", "reason": "no memory"}
+    settings = {"variant": "small", "crop": 768, "budget": 60, "only": [], "skip": [], "limit": {}}
+    told = {"device": "a GPU", "torch": "2.11", "driver": "1", "code_version": "1"}
+    kept = {**told, "settings": settings, "machine": {"cores": 8}, "parts": {"train": of_part}}
+    kept["started"] = "2026-01-01T00:00:00"
+    (tmp_path / "first_hour-a.json").write_text(json.dumps(kept), encoding="utf-8")
+    page = measurements.page(tmp_path)
+    assert "| train      | failed: no memory |" in page
+    assert "| parity     | not begun         |" in page
+    assert "images/s" not in page

@@ -75,6 +75,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
 
 def _brief(found: dict[str, Any]) -> dict[str, Any]:
     """Findings with the modules of the largest ratios only: there are hundreds."""
+    answers = {name: verdict.answer(finding) for name, finding in found.items()}
     for finding in found.values():
         if "modules" in finding:
             by_ratio = sorted(
@@ -88,7 +89,7 @@ def _brief(found: dict[str, Any]) -> dict[str, Any]:
             del finding["reference"]["norms"]
             for seen in finding["whole"].values():
                 del seen["gradients"]
-    return {name: {**finding, "answer": verdict.answer(finding)} for name, finding in found.items()}
+    return {name: {**finding, "answer": answers[name]} for name, finding in found.items()}
 
 
 def _command(
