@@ -1,8 +1,9 @@
 """Evaluation of the weights that a full run kept.
 
 Needs: the run's record and weights, and the validation manifest.
-Makes: the record of the evaluation and a picture of a few predictions; where the config asks for
-them, the saved predictions with their manifest, and what cityscapesscripts makes of them.
+Makes: the record of the evaluation, a picture of a few predictions and the label maps of all, for
+scoring the same weights on another device; where the config asks for them, the saved predictions
+with their manifest, and what cityscapesscripts makes of them.
 """
 
 # the manifest of the saved predictions, which are in the folder `predictions` beside it
@@ -19,6 +20,7 @@ rule evaluate:
         **({"saved": SAVED} if config["evaluation"]["save_predictions"] else {}),
         record=f"{FULL}/evaluate.json",
         pictures=f"{FULL}/predictions.png",
+        label_maps=f"{FULL}/label_maps.zip",
     log:
         f"{FULL}/evaluate.log",
     benchmark:
@@ -51,7 +53,7 @@ rule evaluate:
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
         " --root {params.root:q} --labels {params.labels:q} --run {params.run:q}"
         " --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
-        " {params.saved:q} --pictures {output.pictures:q}"
+        " {params.saved:q} --label-maps {output.label_maps:q} --pictures {output.pictures:q}"
         " --record {output.record:q} --error-log {log:q}"
 
 

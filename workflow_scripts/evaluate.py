@@ -60,6 +60,7 @@ def main() -> None:
         workers=run["workers"],
         multi_scale=run["multi_scale"],
         saved=arguments.saved_predictions,
+        label_maps=arguments.label_maps,
         pictured=run["predictions"],
         pictures=arguments.pictures,
         record=arguments.record,
@@ -88,6 +89,11 @@ def _parse() -> argparse.Namespace:
         type=new_file,
         help="manifest, JSON, of the best weights' predictions, which are saved beside it in a "
         "folder of its name",
+    )
+    parser.add_argument(
+        "--label-maps",
+        type=new_file,
+        help="file, zip, of the best weights' predictions, for scoring them on another device",
     )
     parser.add_argument("--pictures", type=new_file, required=True, help="the drawing, PNG")
     parser.add_argument("--record", type=new_file, required=True)

@@ -153,7 +153,11 @@ _FIGURES = {
         last=object_of(iteration=_COUNT),
     ),
     "evaluate": object_of(
-        {"best_multi_scale": _SCORES, "cpu_fallbacks": _OPERATORS},
+        {
+            "best_multi_scale": _SCORES,
+            "cpu_fallbacks": _OPERATORS,
+            "label_maps_digest": DIGEST,
+        },
         best=_SCORES,
         last=_SCORES,
         images=_COUNT,
@@ -325,9 +329,29 @@ def check_weights(path: Path, digest: str) -> None:
     Raises:
         InputError: the file is missing or another one.
     """
-    remedy = "run its training again, or restore the file"
+    _check_file(path, digest, "weights", "run its training again, or restore the file")
+
+
+def check_label_maps(path: Path, record_path: Path, record: Mapping[str, Any]) -> None:
+    """Check that a file of label maps is the one that an evaluation's record speaks of.
+
+    Args:
+        path: label maps of its best weights.
+        record_path: of the record, for the message.
+        record: what is in it.
+
+    Raises:
+        InputError: the evaluation kept none; the file is missing or another one.
+    """
+    digest = record["figures"].get("label_maps_digest")
+    if digest is None:
+        raise InputError(f"{record_path}: kept no label maps; evaluate anew where it was made")
+    _check_file(path, digest, "label maps", "evaluate anew where they were made, or restore it")
+
+
+def _check_file(path: Path, digest: str, what: str, remedy: str) -> None:
     try:
         if sha256(path) != digest:
-            raise InputError(f"{path}: not the weights that the record speaks of; {remedy}")
+            raise InputError(f"{path}: not the {what} that the record speaks of; {remedy}")
     except OSError as fault:
         raise InputError(f"{path}: cannot be read ({fault.strerror}); {remedy}") from fault

@@ -42,7 +42,8 @@ KINDS = {
     "parity.json": "parity",
 }
 """Kind of the records in a bundle, by the name of their file."""
-OTHERS = ("log.jsonl", "predictions.png", "best.safetensors", "last.safetensors")
+LABEL_MAPS = "label_maps.zip"
+OTHERS = ("log.jsonl", "predictions.png", LABEL_MAPS, "best.safetensors", "last.safetensors")
 
 _PARITY = "parity.json"  # of a row, not of a run
 _ROW = r"(cpu|gpu|npu)-[1-9][0-9]*p"
@@ -162,10 +163,19 @@ def outline(bundle: Path) -> str:
     """
     try:
         with zipfile.ZipFile(bundle) as archive:
-            members = [(i.orig_filename, i.file_size, i.CRC) for i in archive.infolist()]
+            listed = [(i.orig_filename, i.file_size, i.CRC) for i in archive.infolist()]
     except (*DAMAGE, OSError):
         return "not a zip archive"
-    return digest_of(members)
+    return digest_of(listed)
+
+
+def members(bundle: Path) -> set[str]:
+    """Names of what is in a bundle, none in a damaged one, which unpacking will say."""
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            return {*archive.namelist()}
+    except (*DAMAGE, OSError):
+        return set()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -237,6 +247,13 @@ def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
             digest = kept_weights(folder / train, kept, Path(name).stem)
             if files[name]["sha256"] != digest:
                 raise InputError(f"{name}: not the weights that {train} speaks of; {remedy}")
+        if name.endswith(LABEL_MAPS):
+            evaluate = str(Path(name).with_name("evaluate.json"))
+            if evaluate not in records:
+                raise InputError(f"{name}: without {evaluate}, which speaks of it; give it, too")
+            known = records[evaluate]["figures"].get("label_maps_digest")
+            if files[name]["sha256"] != known:
+                raise InputError(f"{name}: not the label maps that {evaluate} speaks of; {remedy}")
 
 
 def run_folder(record: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from semask.base import provenance
+from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.config.recipe import (
     EvaluationRecipe,
@@ -18,6 +19,7 @@ from semask.config.recipe import (
     evaluation_recipe,
 )
 from semask.data import sets
+from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views
 from semask.data.reading import read_image
 from semask.devices import computing, description, distributed, setup
@@ -43,6 +45,7 @@ def score_run(
     workers: int,
     multi_scale: Mapping[str, Any] | None,
     saved: Path | None,
+    label_maps: Path | None,
     pictured: int,
     pictures: Path,
     record: Path,
@@ -62,6 +65,8 @@ def score_run(
         multi_scale: `ratios` and `flip` of the views that the best weights are scored with, too.
         saved: manifest of the best weights' predictions, which are saved in a folder beside it
             that has its name less the suffix; None saves none.
+        label_maps: file of the best weights' predictions as train ids, for those who score the
+            same weights elsewhere; None keeps none.
         pictured: number of images to draw.
         pictures: PNG to draw them to: image, label and prediction of the last weights.
         record: file of the record.
@@ -80,8 +85,7 @@ def score_run(
     settings = evaluation_recipe(recipe["evaluation"])
     precision = recipe["training"]["precision"]
     manifest = val.manifest
-    if len({(file["width"], file["height"]) for file in manifest["files"]}) > 1:
-        execution = replace(execution, compile=False)
+    execution = suited(execution, manifest)
     names = [] if saved is None else prediction_names(manifest)
     label_ids = label_ids_of(recipe["dataset"])
 
@@ -89,19 +93,27 @@ def score_run(
         if saved is None:
             return None
         folder = saved.with_suffix("") / figure
-        return lambda number, prediction: save_prediction(
+        return lambda number, prediction, _: save_prediction(
             folder / names[number], prediction.cpu().numpy(), label_ids
         )
 
+    def keep_best(number: int, prediction: torch.Tensor, label: torch.Tensor) -> None:
+        if label_maps is not None:
+            save_label_map(label_maps.with_suffix(""), number, prediction.cpu().numpy())
+        if save is not None:
+            save(number, prediction, label)
+
+    save = saver("best")
+
     def passes() -> Iterator[Pass]:
-        model = _load_model(recipe, weights["best"], execution, device)
-        yield Pass("best", model, keep=saver("best"))
+        model = load_kept(recipe, weights["best"], execution, device)
+        yield Pass("best", model, keep=keep_best)
         if multi_scale is not None:
             views = multi_scale_views(**multi_scale)
             # every scale would be compiled for itself
             with torch.compiler.set_stance("force_eager"):
                 yield Pass("best_multi_scale", model, views, saver("best_multi_scale"))
-        yield Pass("last", _load_model(recipe, weights["last"], execution, device))
+        yield Pass("last", load_kept(recipe, weights["last"], execution, device))
 
     scored = score_passes(
         passes(),
@@ -123,6 +135,10 @@ def score_run(
             data_fingerprint=manifest["fingerprint"],
             weights_digest=trained["weights_digest"],
         )
+    kept = {}
+    if label_maps is not None:
+        pack_label_maps(label_maps, label_maps.with_suffix(""), len(manifest["files"]))
+        kept["label_maps_digest"] = sha256(label_maps)
     samples = EvaluationSet(manifest, val.root, val.labels, settings.scale)
     drawn = _predictions(scored.model, samples, pictured, settings, device, precision)
     dataset = sets.load(recipe["dataset"])
@@ -147,11 +163,19 @@ def score_run(
             "labelled_pixels": sum(manifest["pixels"][:-1]),
             "train_record_digest": trained["digest"],
             "cpu_fallbacks": scored.fallbacks,
+            **kept,
         },
     )
 
 
-def _load_model(
+def suited(execution: Execution, manifest: Mapping[str, Any]) -> Execution:
+    """How a split is scored: models are compiled only for images of one size."""
+    if len({(file["width"], file["height"]) for file in manifest["files"]}) > 1:
+        return replace(execution, compile=False)
+    return execution
+
+
+def load_kept(
     recipe: Mapping[str, Any], path: Path, execution: Execution, device: torch.device
 ) -> SeMaskFPN:
     """Model of a record's recipe with the weights of a file, as it will be run."""

@@ -23,8 +23,11 @@ class Counts(NamedTuple):
     images: int
 
 
-Keep = Callable[[int, torch.Tensor], None]
-"""Called with the number of each image and its prediction, uint8 (h, w)."""
+Keep = Callable[[int, torch.Tensor, torch.Tensor], None]
+"""Called with each image's number, its prediction and its label, both uint8 (h, w).
+
+The prediction is on the model's device, the label on the host.
+"""
 
 
 class Split(NamedTuple):
@@ -94,7 +97,7 @@ def evaluate(
         total += confusion_matrix(prediction, label.to(device)[None], num_classes)
         seen += 1
         if keep is not None:
-            keep(example.number, prediction[0])
+            keep(example.number, prediction[0], label)
     model.train(was_training)
     counted = torch.cat([total.flatten(), total.new_tensor([seen])])
     *_, images_counted = counts = distributed.all_reduce_counts(counted, device)

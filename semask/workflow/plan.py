@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
-from semask.comparison.bundle import outline
+from semask.comparison.bundle import LABEL_MAPS, outline
 from semask.comparison.published import read_sources
 from semask.config.checks import check_all
 from semask.config.recipe import model_of
@@ -237,12 +237,12 @@ class Plan:
         return given, False
 
     def bundled(self) -> list[str]:
-        """What goes into a bundle: the records and logs of all rows; their weights if asked."""
+        """What goes into a bundle: the records and logs of all rows; if asked, weights."""
         of_full = ["evaluate.json", "predictions.png"]
         if self.config["evaluation"]["agreement"]:
             of_full.append("agreement.json")
         if self.config["bundle"]["weights"]:
-            of_full += ["best.safetensors", "last.safetensors"]
+            of_full += ["best.safetensors", "last.safetensors", LABEL_MAPS]
         both = ("full", "performance")
         of_all = [file for name in ("train.json", "log.jsonl") for file in self.runs(name, *both)]
         of_all += self.parity_records()

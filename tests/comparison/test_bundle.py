@@ -12,12 +12,11 @@ import pytest
 from semask.base.errors import InputError
 from semask.base.files import digest_of
 from semask.base.records import write_record
-from semask.comparison.bundle import MANIFEST, outline, pack, unpack
+from semask.comparison.bundle import MANIFEST, members, outline, pack, unpack
 
 RUN = "npu-8p/full/seed0"
-FILES = [
-    f"{RUN}/{name}" for name in ("train.json", "evaluate.json", "log.jsonl", "best.safetensors")
-]
+NAMES = ("train.json", "evaluate.json", "log.jsonl", "best.safetensors", "label_maps.zip")
+FILES = [f"{RUN}/{name}" for name in NAMES]
 
 
 @pytest.fixture
@@ -31,8 +30,12 @@ def results(tmp_path: Path, make_record: Any) -> Path:
         "row": {"device": "npu", "processes": 8, "threads": 1},
         "weights_digest": {"best": digest, "last": digest},
     }
+    (run / "label_maps.zip").write_bytes(b"maps")
     for kind in ("train", "evaluate"):
-        write_record(run / f"{kind}.json", kind, **make_record(kind, **common))
+        content = make_record(kind, **common)
+        if kind == "evaluate":
+            content["figures"]["label_maps_digest"] = hashlib.sha256(b"maps").hexdigest()
+        write_record(run / f"{kind}.json", kind, **content)
     (run / "log.jsonl").write_text("{}\n", encoding="utf-8")
     return folder
 
@@ -110,6 +113,12 @@ def forge_weights(members: dict[str, bytes]) -> None:
     forge(members, name)
 
 
+def forge_label_maps(members: dict[str, bytes]) -> None:
+    name = f"{RUN}/label_maps.zip"
+    members[name] = b"others"
+    forge(members, name)
+
+
 def move_record(members: dict[str, bytes]) -> None:
     name = "gpu-8p/full/seed0/train.json"
     members[name] = members[f"{RUN}/train.json"]
@@ -149,6 +158,7 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
         (take_out, "evaluate.json was taken out"),
         (forge_record, "evaluate.json: changed after it was written"),
         (forge_weights, f"best.safetensors: not the weights that {RUN}/train.json speaks of"),
+        (forge_label_maps, f"not the label maps that {RUN}/evaluate.json speaks of"),
         (move_record, "is the record of another run, that of npu-8p/full/seed0"),
         (exchange_record, f"evaluate.json: not of the same run as {RUN}/train.json"),
         (change_size, "log.jsonl was edited (it has 3 bytes, not 4)"),
@@ -238,21 +248,36 @@ def test_what_a_killed_unpacking_left_is_replaced(bundle: Path, tmp_path: Path) 
 
 
 def test_bundles_are_told_apart_without_reading_them(bundle: Path) -> None:
+    assert members(bundle) == {MANIFEST, *FILES}
     before = outline(bundle)
     assert outline(bundle) == before
     rewrite(bundle, edit_log)
     assert outline(bundle) != before
     bundle.write_bytes(bundle.read_bytes()[:-9])
     assert outline(bundle) == "not a zip archive"
+    assert members(bundle) == set()
 
 
-@pytest.mark.parametrize("damage", ["weights", "evaluation without training", "other file"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "weights",
+        "label maps",
+        "maps without evaluation",
+        "evaluation without training",
+        "other file",
+    ],
+)
 def test_what_does_not_belong_together_is_not_packed(
     damage: str, results: Path, tmp_path: Path
 ) -> None:
     files = list(FILES)
     if damage == "weights":
         (results / RUN / "best.safetensors").write_bytes(b"others")
+    elif damage == "label maps":
+        (results / RUN / "label_maps.zip").write_bytes(b"others")
+    elif damage == "maps without evaluation":
+        files.remove(f"{RUN}/evaluate.json")
     elif damage == "evaluation without training":
         files.remove(f"{RUN}/train.json")
     else:

@@ -102,12 +102,16 @@ def constant_examples() -> list[Shown]:
     return examples
 
 
+def keeping(kept: dict[int, torch.Tensor]) -> Any:
+    return lambda number, prediction, label: kept.update({number: prediction})
+
+
 def test_evaluate_sums_over_images_of_any_size() -> None:
     model = Constant().train()
     kept = {}
     counts = evaluate(
         model, constant_examples(), num_classes=5, device=torch.device("cpu"), precision="fp32",
-        keep=kept.__setitem__,
+        keep=keeping(kept),
     )  # fmt: skip
     assert model.training
     expected = torch.zeros(5, 5, dtype=torch.int64)
@@ -246,7 +250,7 @@ def test_evaluate_averages_over_views() -> None:
     kept = {}
     evaluate(
         model, [Shown(7, iter(views), label)], num_classes=6, device=torch.device("cpu"),
-        precision="fp32", multi_scale=True, keep=kept.__setitem__,
+        precision="fp32", multi_scale=True, keep=keeping(kept),
     )  # fmt: skip
     with torch.inference_mode():
         assert_same_where_clear(kept[7][None], plain_average(model, views, (30, 45)))

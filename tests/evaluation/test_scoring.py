@@ -15,6 +15,7 @@ from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.config.recipe import build_settings, resolve
 from semask.data.classes import CITYSCAPES_LABELS
+from semask.data.label_maps import label_maps
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
@@ -72,6 +73,7 @@ class Scorer:
             *("--best", "best.safetensors", "--last", "last.safetensors"),
             *("--root", "streets", "--labels", "labels"),
             *("--run", json.dumps(run), "--saved-predictions", f"{out}/predictions.json"),
+            *("--label-maps", f"{out}/label_maps.zip"),
             *("--pictures", f"{out}/predictions.png", "--record", f"{out}/evaluate.json"),
             *("--error-log", f"{out}/error.log"),
             folder=self.folder,
@@ -129,6 +131,17 @@ def test_processes_count_every_image_once(scorer: Scorer, files_of: Any) -> None
             np.add.at(confusion, (label[label != 255], predicted[label != 255]), 1)
         assert np.array_equal(confusion, one[figure]["confusion"])
     assert sorted(saved) == ["best", "best_multi_scale"]
+
+    # and so are the label maps, in train ids; they are the same bytes for any number of processes
+    maps = [scorer.folder / out / "label_maps.zip" for out in ("1", "2")]
+    assert maps[0].read_bytes() == maps[1].read_bytes()
+    assert one["label_maps_digest"] == sha256(maps[0])
+    predicted = [label_maps(maps[0], IMAGES)(number) for number in range(IMAGES)]
+    for train_ids, entry in zip(predicted, saved["best"], strict=True):
+        label_ids = np.asarray(Image.open(scorer.folder / "1" / entry["file"]))
+        assert np.array_equal(np.vectorize(train_id.__getitem__)(label_ids), train_ids)
+    left = {path.name for path in (scorer.folder / "2").iterdir() if path.is_dir()}
+    assert left == {"predictions"}
 
 
 def test_labels_that_changed_are_noticed(scorer: Scorer) -> None:

@@ -127,9 +127,9 @@ def test_a_bundle_has_what_was_asked_for() -> None:
     bare = plan(ROWS).bundled()
     whole = plan({**ROWS, "bundle": {"weights": True}}).bundled()
     assert {*whole} - {*bare} == {
-        f"results/{run}/{name}.safetensors"
+        f"results/{run}/{name}"
         for run in ("gpu-1p/full/seed0", "gpu-1p/full/seed1", "npu-8p/full/seed3")
-        for name in ("best", "last")
+        for name in ("best.safetensors", "last.safetensors", "label_maps.zip")
     }
     with pytest.raises(InputError, match="bundle there is not in the config"):
         plan().bundle("there")

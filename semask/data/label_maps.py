@@ -1,0 +1,92 @@
+"""Label maps of a split in one file: which class every pixel was given, as nothing is lost of it.
+
+The file is a zip archive, nothing in it compressed, of an 8-bit grey PNG of train ids for each
+image, named by the image's number in the split: `000012.png`.
+"""
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from semask.base.errors import InputError
+from semask.base.files import atomically, naming
+from semask.data.png import grey_png
+
+_REMEDY = "evaluate anew where it was made"
+# the same bytes from the same maps: the time of a member says nothing
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def save_label_map(folder: Path, number: int, train_ids: npt.NDArray[Any]) -> None:
+    """Write the label map of an image to where `pack_label_maps` will look for it.
+
+    Args:
+        folder: made if need be; processes may share it.
+        number: of the image in the split, from 0.
+        train_ids: uint8 (h, w).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _name(number)
+    with naming(path):
+        path.write_bytes(grey_png(train_ids))
+
+
+def pack_label_maps(path: Path, folder: Path, images: int) -> None:
+    """Put the label maps of a folder into one file, and remove the folder.
+
+    Args:
+        path: zip archive to write.
+        folder: with the maps of the images 0 … `images` − 1.
+        images: how many there are.
+    """
+    with atomically(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        for number in range(images):
+            member = zipfile.ZipInfo(_name(number), _TIME)
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, (folder / _name(number)).read_bytes())
+    shutil.rmtree(folder)
+
+
+def label_maps(path: Path, images: int) -> Callable[[int], npt.NDArray[Any]]:
+    """Reader of a file of label maps: gives that of an image, uint8 (h, w), by its number.
+
+    Args:
+        path: as `pack_label_maps` wrote it.
+        images: how many there must be.
+
+    Raises:
+        InputError: the file is missing, damaged, or has another number of maps; the reader: a map
+            is damaged.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of label maps; {_REMEDY}") from None
+    except (zipfile.BadZipFile, OSError) as fault:
+        raise InputError(f"{path}: not a file of label maps ({fault}); {_REMEDY}") from None
+    names = [_name(number) for number in range(images)]
+    if archive.namelist() != names:
+        found = len(archive.namelist())
+        raise InputError(f"{path}: has {found} label maps, the split {images} images; {_REMEDY}")
+
+    def read(number: int) -> npt.NDArray[Any]:
+        try:
+            data = np.frombuffer(archive.read(names[number]), np.uint8)
+            found = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        except (zipfile.BadZipFile, OSError, cv2.error):
+            found = None
+        if found is None or found.ndim != 2 or found.dtype != np.uint8:
+            raise InputError(f"{path}: {names[number]} is damaged; {_REMEDY}")
+        return found
+
+    return read
+
+
+def _name(number: int) -> str:
+    return f"{number:06}.png"
