@@ -122,7 +122,7 @@ def make_record() -> Any:
             weights_digest={"best": digest, "last": digest},
             device={"name": "a processor", "torch": "2.13.0"},
         )
-        if kind in ("train", "evaluate", "parity"):
+        if kind in ("train", "evaluate", "parity", "cross"):
             settings = ("compile", "fused_attention", "checkpointing")
             content["execution"] = dict.fromkeys(settings, False)
         if kind == "parity":
@@ -132,6 +132,17 @@ def make_record() -> Any:
             looks = {"semantics: modules": looked_at({"network.norm": 0.5, "network.act": 2.5})}
             figures = {"asked": asked, "work": {"gmac": 100.0, "peak": 2e13}, "looks": looks}
             return {**content, "figures": figures, **changes}
+        if kind == "cross":
+            of = {key: content[key] for key in ("row", "seed", "device")}
+            content["weights_of"] = {
+                **of,
+                "iteration": 200,
+                "weights_digest": digest,
+                "evaluate_record_digest": digest,
+            }
+            for key in ("mode", "seed", "weights_digest"):
+                del content[key]
+            return {**content, "figures": crossed(), **changes}
         if kind == "train":
             figures = {
                 "speed": {
@@ -158,6 +169,27 @@ def make_record() -> Any:
         return {**content, "figures": figures, **changes}
 
     return make
+
+
+def crossed(pixels: int = 1, low: float = -0.001, high: float = 0.001) -> dict[str, Any]:
+    """Figures of a record of weights that another row's device scored, of two classes."""
+    scores = {"miou": 45.0, "iou": [45.0, None]}
+    return {
+        "images": 500,
+        "labelled_pixels": 1_000_000,
+        "flips": {
+            "pixels": pixels,
+            "share": pixels / 1_000_000,
+            "of_class": [pixels, 0],
+            "share_of_class": [pixels / 1_000_000, None],
+        },
+        "there": scores,
+        "here": scores,
+        "difference": {"miou": 0.0, "iou": [0.0, None], "interval": [low, high]},
+        "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
+        "matrices_digest": "0" * 64,
+        "cpu_fallbacks": None,
+    }
 
 
 def looked_at(ratios: Mapping[str, float | None], loss: float = 1.5) -> dict[str, Any]:

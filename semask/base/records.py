@@ -9,7 +9,9 @@ also have `execution` (the settings of that name, for the device). A record of a
 checkpoint has `dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`,
 `weights_digest` and `device`. The record of a model's facts speaks of no data: it has no
 `experiment` and no `data_fingerprint`. Records of parity and profiles are of no run
-and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`.
+and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`. One of weights that
+another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the one that
+scored, and `weights_of` says whose weights they are.
 """
 
 import json
@@ -58,7 +60,8 @@ def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-_NUMBER_OR_NULL = {"type": ["number", "null"]}
+_NUMBER = {"type": "number"}
+_NUMBER_OR_NULL = _or_null(_NUMBER)
 _OPERATORS = _or_null(_list_of(TEXT))
 _SIZE = _list_of(_COUNT, minItems=2, maxItems=2)
 _SPEED = object_of(
@@ -186,6 +189,25 @@ _FIGURES = {
         work=object_of(gmac=_POSITIVE, peak=_POSITIVE),
         looks=map_of({"anyOf": [object_of(**of) for of in _LOOKS]}),
     ),
+    "cross": object_of(
+        {"cpu_fallbacks": _OPERATORS},
+        images=_COUNT,
+        labelled_pixels=_COUNT,
+        flips=object_of(
+            pixels=NATURAL,
+            share=_SHARE,
+            of_class=_list_of(NATURAL),
+            share_of_class=_list_of(_NUMBER_OR_NULL),
+        ),
+        **dict.fromkeys(("there", "here"), object_of(miou=_PERCENT, iou=_list_of(_NUMBER_OR_NULL))),
+        difference=object_of(
+            miou=_NUMBER,
+            iou=_list_of(_NUMBER_OR_NULL),
+            interval=_list_of(_NUMBER, minItems=2, maxItems=2),
+        ),
+        bootstrap=object_of(resamples=_COUNT, seed=NATURAL, level=_SHARE),
+        matrices_digest=DIGEST,
+    ),
     "baselines": object_of(
         **dict.fromkeys(("constant", "nearest_colour"), object_of(miou=_PERCENT))
     ),
@@ -234,6 +256,16 @@ _OF_KIND = {
     "train": _EXECUTED,
     "evaluate": _EXECUTED,
 }
+_OF_KIND["cross"] = {
+    **_OF_KIND["parity"],
+    "data_fingerprint": DIGEST,
+    "weights_of": object_of(
+        **{key: _OF_A_ROW[key] for key in ("row", "seed", "device")},
+        iteration=_COUNT,
+        weights_digest=DIGEST,
+        evaluate_record_digest=DIGEST,
+    ),
+}
 
 
 def _schema_of(kind: str) -> dict[str, Any]:
@@ -245,7 +277,7 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
 
     Args:
         path: file to write.
-        kind: train, evaluate, agreement, released, parity, profile, baselines or facts.
+        kind: train, evaluate, agreement, cross, released, parity, profile, baselines or facts.
         content: the keys named at the top of this module, less schema, kind, recipe_digest and
             digest, which are added here.
     """

@@ -7,7 +7,7 @@ import pytest
 from semask.base.errors import InputError
 from semask.base.records import SCHEMA, read_record, write_record
 
-KINDS = ("train", "evaluate", "baselines", "facts")
+KINDS = ("train", "evaluate", "cross", "baselines", "facts")
 
 
 @pytest.mark.parametrize("kind", KINDS)
