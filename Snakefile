@@ -35,6 +35,7 @@ include: "rules/parity.smk"
 include: "rules/profile.smk"
 include: "rules/facts.smk"
 include: "rules/bundle.smk"
+include: "rules/cross.smk"
 include: "rules/table.smk"
 include: "rules/released.smk"
 

@@ -17,6 +17,7 @@ rule table:
         ),
         looked=PLAN.parity_records(),
         profiled=PLAN.profiles(),
+        crossed=told(lambda wildcards: crossed.cross_records(PLAN)),
         baselines=f"{RESULTS}/baselines.json",
         facts=f"{RESULTS}/facts.json",
         imported=[

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -19,6 +20,9 @@ _WRONG = np.array([213, 94, 0], np.uint8)
 # a small picture is enlarged to about this width, a large one shrunk to it
 _WIDTH = 512
 _LEGEND_COLUMNS = 10
+# sky blue of Okabe and Ito: around what would be too small to be seen
+_AROUND = np.array([86, 180, 233], np.uint8)
+_REACH = 100  # widths of the halo that a picture is wide
 
 
 def colour_of(train_ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -92,6 +96,38 @@ def prediction_sheet(
     _draw(path, _TITLES_WITHOUT_LABELS, cells, shown, classes, palette)
 
 
+def flip_sheet(
+    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    path: Path,
+    names: tuple[str, str],
+    classes: Sequence[str],
+    palette: np.ndarray,
+) -> None:
+    """Draw images, their labels, two predictions over them and where these differ, one row each.
+
+    Args:
+        rows: image RGB uint8 (H, W, 3), label and both predictions uint8 (H, W) of train ids, and
+            where these differ, bool (H, W).
+        path: PNG to write.
+        names: of who made the predictions.
+        classes: names by train id.
+        palette: their RGB colours, uint8 (K, 3).
+    """
+    cells = [
+        [
+            _scaled(image, Image.Resampling.LANCZOS),
+            _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
+            _scaled(overlay(image, there, palette), Image.Resampling.NEAREST),
+            _scaled(overlay(image, here, palette), Image.Resampling.NEAREST),
+            _scaled(flips(image, label, differ), Image.Resampling.NEAREST),
+        ]
+        for image, label, there, here, differ in rows
+    ]
+    titles = ("image", "label", *(f"{name} over image" for name in names), "flips")
+    shown = {int(i) for _, *ids, _ in rows for of in ids for i in np.unique(of)}
+    _draw(path, titles, cells, shown, classes, palette)
+
+
 def overlay(image: np.ndarray, prediction: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """A prediction over its image.
 
@@ -146,11 +182,36 @@ def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.n
     Returns:
         RGB uint8 (H, W, 3): the image in grey, wrong pixels vermilion, ignored ones black.
     """
-    grey = image.mean(axis=2, keepdims=True) * 0.5 + 96
-    made = np.broadcast_to(grey, image.shape).astype(np.uint8)
+    made = _grey(image)
     made[(label != prediction) & (label != IGNORE)] = _WRONG
     made[label == IGNORE] = 0
     return made
+
+
+def flips(image: np.ndarray, label: np.ndarray, differ: np.ndarray) -> np.ndarray:
+    """A map of the labelled pixels whose two predictions differ.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        label: uint8 (H, W) of train ids.
+        differ: such pixels, bool (H, W).
+
+    Returns:
+        RGB uint8 (H, W, 3): the image in grey, such pixels vermilion, what is around them light
+        blue (a single one would be lost where the picture is made smaller), ignored ones black.
+    """
+    made = _grey(image)
+    reach = 2 * math.ceil(image.shape[1] / _REACH) + 1
+    around = cv2.dilate(differ.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    made[label == IGNORE] = 0
+    made[around > 0] = _AROUND
+    made[differ] = _WRONG
+    return made
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    grey = image.mean(axis=2, keepdims=True) * 0.5 + 96
+    return np.broadcast_to(grey, image.shape).astype(np.uint8)
 
 
 def _scaled(array: np.ndarray, resampling: Image.Resampling) -> Image.Image:

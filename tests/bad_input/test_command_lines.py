@@ -11,9 +11,9 @@ from .test_weights import RELEASED, train_options
 
 TRAINING = train_options()
 
-COMMANDS = ("agreement", "baselines", "cost", "dataset", "download", "evaluate", "export_weights",
-            "facts", "fetch", "labels", "manifest", "plan", "predict", "prepare", "released",
-            "released_table", "table", "train", "verify")  # fmt: skip
+COMMANDS = ("agreement", "baselines", "cost", "cross", "dataset", "download", "evaluate",
+            "export_weights", "facts", "fetch", "labels", "manifest", "plan", "predict", "prepare",
+            "released", "released_table", "table", "train", "verify")  # fmt: skip
 
 
 def usage_error(place: Place, name: str, arguments: list[str]) -> str:

@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from semask.base.files import digest_of
+from semask.base.files import digest_of, sha256
+from semask.data.label_maps import pack_label_maps, save_label_map
 
 from .conftest import Case, Place, named, nothing
 
@@ -46,6 +48,26 @@ EVALUATION = {
     "--run": SCORING,
     "--pictures": "out/predictions.png",
     "--record": "out/evaluate.json",
+}
+CROSS: dict[str, Any] = {
+    "--evaluate-record": EVALUATE,
+    "--best": "run/best.safetensors",
+    "--label-maps": "run/label_maps.zip",
+    "--val-manifest": "labels/val.json",
+    "--root": "data",
+    "--labels": "labels",
+    "--run": {
+        "device": "cpu",
+        "processes": 1,
+        "threads": 1,
+        "workers": 0,
+        "execution": {"compile": [], "fused_attention": [], "checkpointing": []},
+        "predictions": 1,
+        "forbid_fallbacks": False,
+    },
+    "--pictures": "out/flips.png",
+    "--matrices": "out/matrices.npz",
+    "--record": "out/cross.json",
 }
 AGREEMENT = {
     "--evaluate-record": EVALUATE,
@@ -176,6 +198,55 @@ EVALUATION_CASES = [
     Case("record a folder", nothing, ["labels", "folder"], {"--record": "labels"}),
 ]  # fmt: skip
 
+
+def kept(*sizes: tuple[int, int], change: Callable[[Any], object] = nothing) -> Any:
+    """Label maps of such sizes (height, width), and a record that knows them, changed."""
+
+    def spoil(place: Place) -> None:
+        for number, size in enumerate(sizes):
+            save_label_map(place / "maps", number, np.zeros(size, np.uint8))
+        path = place / "run/label_maps.zip"
+        pack_label_maps(path, place / "maps", len(sizes))
+
+        def know(record: Any) -> None:
+            record["figures"]["label_maps_digest"] = sha256(path)
+            change(record)
+
+        forged(EVALUATE, know)(place)
+
+    return spoil
+
+
+def without(name: str) -> Callable[[Place], None]:
+    def spoil(place: Place) -> None:
+        kept(SIZE)(place)
+        (place / name).unlink()
+
+    return spoil
+
+
+SIZE = 16, 32
+CROSS_CASES = [
+    Case("no label maps kept", nothing, [EVALUATE, "kept no label maps"]),
+    Case("label maps gone", without("run/label_maps.zip"),
+         ["run/label_maps.zip", "cannot be read", "restore it"]),
+    Case("weights gone", without("run/best.safetensors"),
+         ["run/best.safetensors", "cannot be read", "restore the file"]),
+    Case("other label maps", kept(SIZE, change=lambda r: r["figures"].update(
+        label_maps_digest="1" * 64)), ["run/label_maps.zip", "not the label maps that the record"]),
+    Case("other weights", kept(SIZE, change=lambda r: r["weights_digest"].update(best="1" * 64)),
+         ["run/best.safetensors", "not the weights that the record"]),
+    Case("other images", kept(SIZE, change=lambda r: r.update(data_fingerprint="1" * 64)),
+         [EVALUATE, "scored on other images or labels than those of labels/val.json"]),
+    Case("record of another kind", kept(SIZE), [TRAIN, "kind 'train'"],
+         {"--evaluate-record": TRAIN}),
+    Case("maps of more images", kept(SIZE, SIZE), ["run/label_maps.zip", "has 2 label maps"]),
+    Case("map of another size", kept((8, 8)), ["run/label_maps.zip", "is 8x8, its label 32x16"]),
+    Case("other labels", kept(SIZE), ["run/label_maps.zip", "scores otherwise than its record"]),
+    Case("no such device", kept(SIZE), ["--run: device", "tpu"],
+         {"--run": {**CROSS["--run"], "device": "tpu"}}),
+]  # fmt: skip
+
 AGREEMENT_CASES = [
     Case("no predictions", nothing, ["run/predictions.json", "no such file"]),
     Case("another manifest", lambda p: shutil.copy(p / TRAIN, p / "run/predictions.json"),
@@ -208,6 +279,12 @@ def test_table(place: Place, case: Case) -> None:
 def test_evaluation(place: Place, case: Case) -> None:
     case.spoil(place)
     place.refusal("evaluate", {**EVALUATION, **case.options}, case.says)
+
+
+@named(CROSS_CASES)
+def test_cross(place: Place, case: Case) -> None:
+    case.spoil(place)
+    place.refusal("cross", {**CROSS, **case.options}, case.says)
 
 
 @named(AGREEMENT_CASES)

@@ -42,6 +42,7 @@ TINY: dict[str, Any] = {
     },
     "loader": {"workers": 0},
     "parity": {"looks": []},
+    "cross": [],
     "evaluation": {"scale": [64, 32], "predictions": 2},
     "rows": [
         {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full", "performance"],

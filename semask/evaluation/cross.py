@@ -1,0 +1,209 @@
+"""The same weights on two devices: what one predicted, beside what another one predicts.
+
+The recipe is that of the weights' run; the device, its processes and how it is run are another
+row's. Both predictions of every image are compared pixel by pixel.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from semask.base import provenance
+from semask.base.errors import InputError
+from semask.base.files import sha256
+from semask.base.records import write_record
+from semask.config.recipe import Execution, Numerics, evaluation_recipe
+from semask.data import sets
+from semask.data.label_maps import label_maps
+from semask.data.reading import read_image, read_label
+from semask.devices import description, distributed, setup
+from semask.evaluation import paired
+from semask.evaluation.drawing import flip_sheet
+from semask.evaluation.scoring import load_kept, suited
+from semask.evaluation.split import Pass, Split, score_passes
+
+
+class _Flips(NamedTuple):
+    """An image: pixels that flip, its number, and what is predicted here."""
+
+    pixels: int
+    number: int
+    here: np.ndarray  # uint8 (h, w)
+
+
+class _Found:
+    """What a process found of its images."""
+
+    def __init__(self, num_classes: int):
+        self.matrices: list[paired.Matrices] = []
+        self.flips = np.zeros(num_classes, np.int64)  # by class of the label
+        self.most: list[_Flips] = []
+
+
+def score_elsewhere(
+    evaluated: Mapping[str, Any],
+    *,
+    weights: Path,
+    predicted: Path,
+    val: Split,
+    row: Mapping[str, Any],
+    workers: int,
+    pictured: int,
+    pictures: Path,
+    matrices: Path,
+    record: Path,
+    execution: Execution,
+    forbid_fallbacks: bool = False,
+) -> None:
+    """Score the best weights of a run on another row's device, beside what its own predicted.
+
+    With several processes every one of them calls this: each scores its share of the images, the
+    first one writes.
+
+    Args:
+        evaluated: the record of the run's evaluation.
+        weights: its best weights, checked by their digest.
+        predicted: its label maps, checked by theirs.
+        val: the validation split, of the images that the record speaks of.
+        row: the row that scores: device, processes, threads.
+        workers: data loading processes of each process.
+        pictured: number of images to draw, those with the most flips.
+        pictures: PNG to draw them to.
+        matrices: file of the confusion matrices of each image, .npz.
+        record: file of the record.
+        execution: how the row is run.
+        forbid_fallbacks: an operator that the NPU lacks is an error.
+
+    Raises:
+        InputError: the labels are not those that the manifest counts; the label maps are damaged,
+            or not of these images.
+    """
+    started = provenance.now()
+    recipe, manifest = evaluated["recipe"], val.manifest
+    num_classes, images = recipe["model"]["num_classes"], len(manifest["files"])
+    there_of = label_maps(predicted, images)
+    device = setup.set_up(
+        row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
+    )
+    distributed.check_processes(row["processes"], device)
+    settings, execution = evaluation_recipe(recipe["evaluation"]), suited(execution, manifest)
+    own, gathered = _Found(num_classes), list[_Found]()
+
+    def compare(number: int, prediction: torch.Tensor, label: torch.Tensor) -> None:
+        here, labels, there = prediction.cpu().numpy(), label.numpy(), there_of(number)
+        if there.shape != labels.shape:
+            raise InputError(f"{predicted}: {_sizes(there, labels, manifest['files'][number])}")
+        flipped = paired.flipped(there, here, labels)
+        own.matrices.append(paired.matrices_of(number, there, here, labels, num_classes))
+        own.flips += np.bincount(labels[flipped], minlength=num_classes)
+        own.most = _most([*own.most, _Flips(int(flipped.sum()), number, here)], pictured)
+
+    def passes() -> Iterator[Pass]:
+        yield Pass("best", load_kept(recipe, weights, execution, device), keep=compare)
+        # all images are scored, and the processes still together
+        gathered.extend(distributed.gather_objects(own))
+
+    scored = score_passes(
+        passes(),
+        val,
+        settings,
+        device,
+        workers=workers,
+        num_classes=num_classes,
+        precision=recipe["training"]["precision"],
+        forbid_fallbacks=forbid_fallbacks,
+    )
+    if scored is None:
+        return
+    found = paired.joined([each for of in gathered for each in of.matrices])
+    was = evaluated["figures"]["best"]["confusion"]
+    if paired.total(found, "there", num_classes).tolist() != was:
+        raise InputError(
+            f"{predicted}: scores otherwise than its record says, so the labels here are others, "
+            "or it was made by other code; evaluate anew where it was made"
+        )
+    found.save(matrices)
+    most = _most([each for of in gathered for each in of.most], pictured)
+    _draw(most, there_of, val, recipe, pictures, (_name(evaluated["row"]), _name(row)))
+    labelled = np.array(manifest["pixels"][:num_classes])
+    flips = sum((of.flips for of in gathered), np.zeros(num_classes, np.int64))
+    write_record(
+        record,
+        "cross",
+        experiment=evaluated["experiment"],
+        row=dict(row),
+        weights_of={
+            **{key: evaluated[key] for key in ("row", "seed", "device")},
+            "iteration": evaluated["figures"]["best"]["iteration"],
+            "weights_digest": evaluated["weights_digest"]["best"],
+            "evaluate_record_digest": evaluated["digest"],
+            "code_digest": evaluated["run"].get("code_digest"),
+        },
+        recipe=recipe,
+        data_fingerprint=manifest["fingerprint"],
+        device=description.describe(row["device"]),
+        execution=asdict(execution),
+        run=provenance.describe_run("workflow_scripts.cross", started),
+        figures={
+            "images": images,
+            "labelled_pixels": int(labelled.sum()),
+            "flips": {
+                "pixels": int(flips.sum()),
+                "share": float(flips.sum() / labelled.sum()),
+                "of_class": flips.tolist(),
+                "share_of_class": [
+                    float(n / of) if of else None for n, of in zip(flips, labelled, strict=True)
+                ],
+            },
+            **paired.differences(found, images, num_classes),
+            "bootstrap": {
+                "resamples": paired.RESAMPLES,
+                "seed": paired.SEED,
+                "level": paired.LEVEL,
+            },
+            "matrices_digest": sha256(matrices),
+            "cpu_fallbacks": scored.fallbacks,
+        },
+    )
+
+
+def _most(found: Sequence[_Flips], count: int) -> list[_Flips]:
+    """The images with the most flips, of equal ones the first."""
+    return heapq.nsmallest(count, found, key=lambda of: (-of.pixels, of.number))
+
+
+def _sizes(there: np.ndarray, label: np.ndarray, file: Mapping[str, Any]) -> str:
+    had, has = (f"{of.shape[1]}x{of.shape[0]}" for of in (there, label))
+    return (
+        f"the label map of {file['image']} is {had}, its label {has}; evaluate anew where it was "
+        "made"
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['device']}-{row['processes']}p"
+
+
+def _draw(
+    most: Sequence[_Flips],
+    there_of: Callable[[int], NDArray[Any]],
+    val: Split,
+    recipe: Mapping[str, Any],
+    pictures: Path,
+    names: tuple[str, str],
+) -> None:
+    rows = []
+    for _, number, here in most:
+        file = val.manifest["files"][number]
+        image, label = read_image(val.root / file["image"]), read_label(val.labels / file["label"])
+        there = there_of(number)
+        differ = paired.flipped(there, here, label)
+        rows.append((image[:, :, ::-1], label, there, here, differ))
+    dataset = sets.load(recipe["dataset"])
+    flip_sheet(rows, pictures, names, dataset.CLASSES, dataset.PALETTE)

@@ -1,0 +1,108 @@
+"""Score the best weights of a full run on another row's device, beside what its own predicted."""
+
+import argparse
+from pathlib import Path
+
+from semask.base import startup
+from semask.base.errors import InputError
+from semask.base.records import check_label_maps, check_weights, kept_weights, read_record
+from semask.config.recipe import execution_on
+from semask.data.manifest import read_manifest
+from semask.workflow import guard
+from semask.workflow.json_options import ROW, config_schema, json_value
+from semask.workflow.launching import launch
+from semask.workflow.options import new_file, whole_number
+
+_EXECUTION = config_schema("execution")
+_RUN = {
+    "$defs": _EXECUTION["$defs"],
+    "type": "object",
+    "required": [*ROW, "workers", "execution", "predictions", "forbid_fallbacks"],
+    "additionalProperties": False,
+    "properties": {
+        **ROW,
+        # of each process, for loading
+        "workers": {"type": "integer", "minimum": 0},
+        "execution": _EXECUTION,
+        # images to draw
+        "predictions": {"type": "integer", "minimum": 1},
+        "forbid_fallbacks": {"type": "boolean"},
+    },
+}
+
+
+def main() -> None:
+    arguments = _parse()
+    of, run = arguments.evaluate_record, arguments.run
+    evaluated = read_record(of, "evaluate")
+    check_weights(arguments.best, kept_weights(of, evaluated, "best"))
+    check_label_maps(arguments.label_maps, of, evaluated)
+    val = read_manifest(arguments.val_manifest)
+    if val["fingerprint"] != evaluated["data_fingerprint"]:
+        raise InputError(
+            f"{of}: scored on other images or labels than those of {arguments.val_manifest}; "
+            "compare the data sets, and evaluate on the same"
+        )
+    row = {key: run[key] for key in ROW}
+    launch(
+        "workflow_scripts.cross",
+        row["device"],
+        row["processes"],
+        arguments.nodes,
+        shared=arguments.record.parent,
+        asked_by=f"rows: {row['device']}-{row['processes']}p",
+        stall_minutes=arguments.stall_minutes,
+    )
+
+    # torch takes seconds to import: only now that the input is known to be right
+    with startup.imports():
+        from semask.evaluation.cross import score_elsewhere
+        from semask.evaluation.split import Split
+
+    score_elsewhere(
+        evaluated,
+        weights=arguments.best,
+        predicted=arguments.label_maps,
+        val=Split(val, arguments.val_manifest, arguments.root, arguments.labels),
+        row=row,
+        workers=run["workers"],
+        pictured=run["predictions"],
+        pictures=arguments.pictures,
+        matrices=arguments.matrices,
+        record=arguments.record,
+        execution=execution_on(row["device"], run["execution"]),
+        forbid_fallbacks=run["forbid_fallbacks"],
+    )
+
+
+def _parse() -> argparse.Namespace:
+    parser = guard.parser(__doc__)
+    parser.add_argument(
+        "--evaluate-record", type=Path, required=True, help="of the run whose weights they are"
+    )
+    parser.add_argument("--best", type=Path, required=True, help="its best weights")
+    parser.add_argument(
+        "--label-maps", type=Path, required=True, help="what its own device predicted, zip"
+    )
+    parser.add_argument("--val-manifest", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True, help="the data set")
+    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
+    parser.add_argument(
+        "--run",
+        type=json_value("--run", _RUN),
+        required=True,
+        help="the row that scores: device, processes, threads, workers, execution, predictions, "
+        "forbid_fallbacks, as JSON",
+    )
+    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
+    parser.add_argument("--pictures", type=new_file, required=True, help="where labels flip, PNG")
+    parser.add_argument(
+        "--matrices", type=new_file, required=True, help="each image's confusion matrices, .npz"
+    )
+    parser.add_argument("--record", type=new_file, required=True)
+    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    guard.run(main)
