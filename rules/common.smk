@@ -15,6 +15,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from semask.base.errors import InputError
 from semask.base.provenance import source_digest
+from semask.base.row_names import PLANTED, row_folder
 from semask.config.recipe import model_of
 from semask.config.repeats import turn
 from semask.data import sets
@@ -56,7 +57,9 @@ ROOT = config["dataset"]["root"]
 LABELS = config["dataset"]["labels"]
 PREPARED = config["dataset"]["prepared"]
 WEIGHTS = config["downloads"]["weights"]
-RUN = f"{RESULTS}/{{device}}-{{processes}}p/{{mode}}/seed{{seed}}"
+# but in demonstrations no rule makes the files of a row with a planted fault
+ROW = f"{RESULTS}/{{device}}-{{processes}}p" + "{planted}" * config["demonstration"]
+RUN = f"{ROW}/{{mode}}/seed{{seed}}"
 # Under a default storage provider, everything is kept there that is not `local`. The data set and
 # what is made of it are trees of files that rules read by their folders: their manifests stay
 # beside them, on a volume that jobs see at the same place.
@@ -78,6 +81,7 @@ wildcard_constraints:
     part="[^/]+",
     device="cpu|gpu|npu",
     processes="[1-9][0-9]*",
+    planted=PLANTED,
     mode="full|performance",
     variant="[a-z0-9_]+",
     bundle="[A-Za-z0-9_-]+",
@@ -127,17 +131,16 @@ def get_sources_of(wildcards):
 @told
 def get_row_of(wildcards):
     """The config's row that a run belongs to."""
-    return PLAN.row(wildcards.device, wildcards.processes)
+    return PLAN.row(wildcards.device, wildcards.processes, wildcards.get("planted", ""))
 
 
 @told
 def check_present(row, record, asked_by):
-    """Number of processes of a row, after a look whether their devices are here.
+    """A row, after a look whether its devices are here.
 
-    Snakemake shrinks a request that the machine cannot meet; this stops instead. Not looked for a
-    run whose record is there, perhaps from the machine that has the device, nor where nothing is
-    run here: when the plan is only shown, and where another executor runs the jobs. In a job the
-    launcher looks.
+    Snakemake shrinks a request that the machine cannot meet; this stops instead. Not looked where
+    the record is there, nor where nothing is run here: when the plan is only shown, and where
+    another executor runs the jobs. In a job the launcher looks.
     """
     runs_here = (
         workflow.is_main_process
@@ -148,20 +151,18 @@ def check_present(row, record, asked_by):
         from semask.devices.presence import require
 
         require(row["device"], row["processes"], asked_by)
-    return row["processes"]
+    return row
 
 
-def get_present_processes_of(file):
-    """Number of processes of a run, checked against this machine's devices, by its record."""
+def get_present_row_of(file):
+    """A record's row, checked against this machine's devices; `file` is below the row's folder."""
 
-    def processes(wildcards):
+    def present(wildcards):
         row = get_row_of(wildcards)
-        name = f"{row['device']}-{row['processes']}p"
-        mode, record = file.split("/")
-        path = f"{RESULTS}/{name}/{mode}/seed{wildcards.seed}/{record}"
-        return check_present(row, path, f"rows: {name}")
+        name, record = row_folder(row), file.format(seed=wildcards.get("seed"))
+        return check_present(row, f"{RESULTS}/{name}/{record}", f"rows: {name}")
 
-    return processes
+    return present
 
 
 def get_count_of(device):
@@ -180,8 +181,7 @@ def get_cores_of(wildcards):
     return row["processes"] * row["threads"]
 
 
-# Snakemake takes a param that is made from resources for one that they decide, and does not run a
-# job again when it changes: how a run guards against interruptions changes no result.
+# What a param has of resources runs no job again: to guard against interruptions changes no result.
 
 
 @told
@@ -190,8 +190,8 @@ def get_nodes(wildcards, resources):
     nodes = resources.get("nodes", 1)
     if "processes" in wildcards.keys():
         # now, not in a job that has waited for their devices
-        name = f"rows: {wildcards.device}-{wildcards.processes}p"
-        share(int(wildcards.processes), nodes, name)
+        row = get_row_of(wildcards)
+        share(row["processes"], nodes, f"rows: {row_folder(row)}")
     return nodes
 
 

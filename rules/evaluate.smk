@@ -38,7 +38,10 @@ rule evaluate:
         root=lambda wildcards: ROOT,
         labels=lambda wildcards: LABELS,
         run=lambda wildcards: PLAN.scoring_settings(
-            wildcards.device, get_present_processes_of("full/evaluate.json")(wildcards)
+            wildcards.device,
+            get_present_row_of("full/seed{seed}/evaluate.json")(wildcards)[
+                "processes"
+            ],
         ),
         nodes=get_nodes,
         saved=lambda wildcards, output: words(

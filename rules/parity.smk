@@ -11,9 +11,9 @@ rule parity:
         train=[TRAIN_MANIFEST] if PLAN.parity_needs_data() else [],
         verified=[VERIFIED] if PLAN.parity_needs_data() else [],
     output:
-        f"{RESULTS}/{{device}}-{{processes}}p/parity.json",
+        f"{ROW}/parity.json",
     log:
-        f"{RESULTS}/{{device}}-{{processes}}p/parity.log",
+        f"{ROW}/parity.log",
     conda:
         lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
     threads: get_cores_of
@@ -24,12 +24,7 @@ rule parity:
     params:
         config=PLAN.training_config(),
         look=lambda wildcards: PLAN.parity_look(
-            wildcards.device,
-            check_present(
-                get_row_of(wildcards),
-                f"{RESULTS}/{wildcards.device}-{wildcards.processes}p/parity.json",
-                f"rows: {wildcards.device}-{wildcards.processes}p",
-            ),
+            get_present_row_of("parity.json")(wildcards)
         ),
         nodes=get_nodes,
         data=lambda wildcards, input: (

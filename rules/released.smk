@@ -31,7 +31,7 @@ rule released:
         config=told(lambda wildcards: released_plan.config(PLAN, wildcards.variant)),
         processes=lambda wildcards: check_present(
             get_released(), f"{RELEASED}/{wildcards.variant}.json", "released.device"
-        ),
+        )["processes"],
         nodes=get_nodes,
         stall_minutes=get_stall_minutes,
         root=lambda wildcards: ROOT,

@@ -57,8 +57,7 @@ rule train:
     params:
         config=PLAN.training_config(),
         run=lambda wildcards: PLAN.run_settings(
-            wildcards.device,
-            get_present_processes_of("full/train.json")(wildcards),
+            get_present_row_of("full/seed{seed}/train.json")(wildcards),
             "full",
             wildcards.seed,
         ),
@@ -109,8 +108,7 @@ rule measure:
     params:
         config=PLAN.training_config(),
         run=lambda wildcards: PLAN.run_settings(
-            wildcards.device,
-            get_present_processes_of("performance/train.json")(wildcards),
+            get_present_row_of("performance/seed{seed}/train.json")(wildcards),
             "performance",
             wildcards.seed,
         ),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.files import GIB
+from semask.base.row_names import row_folder
 from semask.comparison.cost import (
     FORWARDS_PER_STEP,
     Rate,
@@ -140,7 +141,7 @@ def experiments_table(configs: Sequence[Mapping[str, Any]], rates: Sequence[Rate
             cells.append(f"{memory.of(images) / GIB:.1f}")
             if rates:
                 cells += _hours(sum(work), row, config, rates)
-            rows.append([f"{name}, {row['device']}-{row['processes']}p", *cells])
+            rows.append([f"{name}, {row_folder(row)}", *cells])
     return markdown(rows)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from semask.base import startup
 from semask.base.records import check_weights, kept_weights, read_record
+from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.evaluation.predictions import prediction_names
@@ -44,7 +45,7 @@ def main() -> None:
         run["processes"],
         arguments.nodes,
         shared=arguments.record.parent,
-        asked_by=f"rows: {device}-{run['processes']}p",
+        asked_by=f"rows: {row_folder(trained['row'])}",
         stall_minutes=arguments.stall_minutes,
     )
 

@@ -20,15 +20,16 @@ from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
+from semask.base.row_names import row_folder
 from semask.config.recipe import Numerics, Recipe, build_settings, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
-from semask.workflow.json_options import ROW, json_value, training_schema
+from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
-_ROW = {"type": "object", "required": [*ROW], "properties": ROW}
+_ROW = {"type": "object", "required": [*ROW], "properties": {**ROW, **PLANTED}}
 _LOOKS = ("semantics", "precision", "chance", "data")
 # an epoch's length decides how many iterations there are, which no look needs
 _IMAGES = 1000
@@ -74,7 +75,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
         row["processes"],
         arguments.nodes,
         shared=arguments.record.parent,
-        asked_by=f"rows: {row['device']}-{row['processes']}p",
+        asked_by=f"rows: {row_folder(row)}",
         stall_minutes=arguments.stall_minutes,
     )
     signals.listen()

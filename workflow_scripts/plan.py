@@ -13,6 +13,7 @@ from typing import Any
 
 from semask.base.errors import InputError
 from semask.base.records import read_record
+from semask.base.row_names import row_folder
 from semask.comparison.cost import Rate, rate_of, recipe_of
 from semask.config.checks import check_config
 from semask.config.layers import assemble, read_layer
@@ -98,7 +99,7 @@ def _check_experiment(path: Path, record: Mapping[str, Any], config: Mapping[str
         InputError: it is not, if it is of a row of the config.
     """
     for row in _full_rows(config):
-        if all(record["row"][key] == row[key] for key in ("device", "processes")):
+        if row_folder(record["row"]) == row_folder(row):
             # as a record has it, with lists in place of tuples
             recipe = json.loads(json.dumps(recipe_of(config, row, "full").as_dict()))
             # of weights to start from, only a record knows the digest
@@ -123,7 +124,7 @@ def _full_rows(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _hours(config: Mapping[str, Any], rates: Sequence[Rate]) -> dict[str, float | None]:
     """Device-hours of a seed of each row that trains in full; empty without any rate."""
     return {
-        f"{row['device']}-{row['processes']}p": hours_of_a_seed(config, row, rates)
+        row_folder(row): hours_of_a_seed(config, row, rates)
         for row in (_full_rows(config) if rates else ())
     }
 

@@ -8,6 +8,7 @@ from semask.base import signals, startup
 from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.provenance import source_digest
+from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on, resolve
 from semask.data.manifest import check_classes, check_crop, read_manifest
 from semask.devices.launched import is_launched
@@ -15,6 +16,7 @@ from semask.training import workdir
 from semask.training.run import FaultTolerance, Run
 from semask.workflow import guard
 from semask.workflow.json_options import (
+    PLANTED,
     ROW,
     config_schema,
     json_value,
@@ -27,6 +29,7 @@ from semask.workflow.options import new_file, new_folder, whole_number
 # parts of the config that training reads as they are
 _PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
 _RUN = run_schema(
+    PLANTED,
     **ROW,
     mode={"enum": ["full", "performance"]},
     seed={"type": "integer", "minimum": 0},
@@ -51,7 +54,7 @@ def main() -> None:
                 arguments.run["processes"],
                 arguments.nodes,
                 shared=run.work,
-                asked_by=f"rows: {arguments.run['device']}-{arguments.run['processes']}p",
+                asked_by=f"rows: {row_folder(arguments.run)}",
                 stall_minutes=run.fault_tolerance.stall_minutes,
             )
             signals.listen()
@@ -132,7 +135,8 @@ def _parse() -> argparse.Namespace:
         "--run",
         type=json_value("--run", _RUN),
         required=True,
-        help="device, processes, threads, mode, seed and forbid_fallbacks, as JSON",
+        help="device, processes, threads, planted_fault if there is one, mode, seed and "
+        "forbid_fallbacks, as JSON",
     )
     parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
     parser.add_argument("--train-manifest", type=Path, required=True)

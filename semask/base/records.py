@@ -2,16 +2,16 @@
 
 A record is one JSON object: `schema` (its version), `kind`, `experiment`, `data_fingerprint`, `run`
 (what `semask.base.provenance.describe_run` says), `figures` (what was found, by kind) and `digest`,
-a SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads), `mode`,
-`seed`, `recipe`, `recipe_digest`, `weights_digest` (by name of the file, empty where none is kept)
-and `device` (what `semask.devices.description.describe` says); those of training and evaluation
-also have `execution` (the settings of that name, for the device). A record of a released
-checkpoint has `dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`,
-`weights_digest` and `device`. The record of a model's facts speaks of no data: it has no
-`experiment` and no `data_fingerprint`. Records of parity and profiles are of no run
-and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`. One of weights that
-another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the one that
-scored, and `weights_of` says whose weights they are.
+a SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads, and
+`planted_fault` if it has one), `mode`, `seed`, `recipe`, `recipe_digest`, `weights_digest` (by name
+of the file, empty where none is kept) and `device` (what `semask.devices.description.describe`
+says); those of training and evaluation also have `execution` (the settings of that name, for the
+device). A record of a released checkpoint has `dataset`, `row`, `model` (settings of
+`semask.model.build`), `evaluation`, `weights_digest` and `device`. The record of a model's facts
+speaks of no data: it has no `experiment` and no `data_fingerprint`. Records of parity and profiles
+are of no run and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`. One of
+weights that another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the one
+that scored, and `weights_of` says whose weights they are.
 """
 
 import json
@@ -23,6 +23,7 @@ import jsonschema
 
 from semask.base.errors import InputError
 from semask.base.files import digest_of, read_json, sha256, write_atomically
+from semask.base.row_names import PLANTED_FAULTS
 
 SCHEMA = 4
 
@@ -222,7 +223,12 @@ _COMMON = {
 _OF_DATA = {"experiment": TEXT, "data_fingerprint": DIGEST}
 _OF_A_ROW = {
     **_OF_DATA,
-    "row": object_of(device={"enum": ["cpu", "gpu", "npu"]}, processes=_COUNT, threads=_COUNT),
+    "row": object_of(
+        {"planted_fault": {"enum": [*PLANTED_FAULTS]}},
+        device={"enum": ["cpu", "gpu", "npu"]},
+        processes=_COUNT,
+        threads=_COUNT,
+    ),
     "mode": {"enum": ["full", "performance"]},
     "seed": NATURAL,
     "recipe": _RECIPE,

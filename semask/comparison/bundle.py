@@ -30,6 +30,7 @@ from semask.base.records import (
     object_of,
     read_record,
 )
+from semask.base.row_names import FOLDER, row_folder
 from semask.base.schema_faults import first_fault
 from semask.fetching.archives import DAMAGE, extract
 
@@ -46,9 +47,8 @@ LABEL_MAPS = "label_maps.zip"
 OTHERS = ("log.jsonl", "predictions.png", LABEL_MAPS, "best.safetensors", "last.safetensors")
 
 _PARITY = "parity.json"  # of a row, not of a run
-_ROW = r"(cpu|gpu|npu)-[1-9][0-9]*p"
 _OF_RUN = "|".join(re.escape(name) for name in (*KINDS, *OTHERS) if name != _PARITY)
-_FILE = re.compile(rf"{_ROW}/((full|performance)/seed[0-9]+/({_OF_RUN})|{re.escape(_PARITY)})")
+_FILE = re.compile(rf"{FOLDER}/((full|performance)/seed[0-9]+/({_OF_RUN})|{re.escape(_PARITY)})")
 _MANIFEST = object_of(
     schema={"const": SCHEMA},
     **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
@@ -230,7 +230,7 @@ def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
         if Path(name).name in KINDS
     }
     for name, record in records.items():
-        of = run_folder(record) if "mode" in record else row_folder(record)
+        of = run_folder(record) if "mode" in record else row_folder(record["row"])
         place = f"{of}/{Path(name).name}"
         if place != name:
             raise InputError(f"{name}: is the record of another run, that of {place}; {remedy}")
@@ -258,10 +258,4 @@ def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
 
 def run_folder(record: Mapping[str, Any]) -> str:
     """Folder of a run below that of the results: gpu-8p/full/seed0."""
-    return f"{row_folder(record)}/{record['mode']}/seed{record['seed']}"
-
-
-def row_folder(record: Mapping[str, Any]) -> str:
-    """Folder of a row below that of the results: gpu-8p."""
-    row = record["row"]
-    return f"{row['device']}-{row['processes']}p"
+    return f"{row_folder(record['row'])}/{record['mode']}/seed{record['seed']}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import read_record
+from semask.base.row_names import row_name
 from semask.comparison.bundle import KINDS, MANIFEST, read_manifest
 from semask.comparison.ratios import code_differences, unexplained
 from semask.comparison.rows import (
@@ -16,7 +17,6 @@ from semask.comparison.rows import (
     measured_row,
     of_kind,
     records_of,
-    row_name,
 )
 
 

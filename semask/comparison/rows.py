@@ -8,16 +8,12 @@ from typing import Any
 
 from semask.base.errors import InputError
 from semask.base.records import SAME_RUN
+from semask.base.row_names import row_folder, row_name
 from semask.comparison.beside_published import beside_published
 from semask.comparison.parities import grounds
 
 Record = Mapping[str, Any]
 NO_RECORDS: Mapping[str, Record] = MappingProxyType({})
-
-
-def row_name(row: Mapping[str, Any]) -> str:
-    """NAME of a row, as the seed's table writes it: GPU-8P."""
-    return f"{row['device'].upper()}-{row['processes']}P"
 
 
 def _measured(values: Sequence[float], records: Iterable[str]) -> dict[str, Any]:
@@ -39,7 +35,7 @@ def measured_row(
     """One row of the table, measured here.
 
     Args:
-        row: device, processes, threads.
+        row: device, processes, threads; planted_fault, if it has one.
         records: the row's records by path: of training and evaluation, of both modes and all
             seeds, and of parity, if there is one.
         published: published rows, of which those of the same name and experiment stand beside it.
@@ -165,7 +161,7 @@ def measured_rows(
         own = records_of(row, records)
         if not of_kind("train", own):
             raise InputError(
-                f"rows: {row['device']}-{row['processes']}p: no training record of it is given; "
+                f"rows: {row_folder(row)}: no training record of it is given; "
                 "give one, or take the row out"
             )
         lines.append(measured_row(row, own, published))

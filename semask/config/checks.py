@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
+from semask.base.row_names import row_folder
 from semask.base.schema_faults import first_fault
 from semask.config.layers import assemble, read_schema, variant_names
 from semask.data import sets
@@ -57,6 +58,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         raise InputError(f"config: {fault}")
     _check_dataset(config["dataset"], config["model"]["num_classes"])
     _check_rows(config["rows"])
+    _check_planted(config)
     _check_performance(config["performance"])
     if config["numerics"]["shared_chance"] and config["execution"]["compile"]:
         raise InputError(
@@ -180,15 +182,38 @@ def _check_dataset(dataset: Mapping[str, Any], num_classes: int) -> None:
 
 
 def _check_rows(rows: list[dict[str, Any]]) -> None:
-    seen: set[tuple[str, int]] = set()
+    seen: set[str] = set()
     for number, row in enumerate(rows):
-        name = (row["device"], row["processes"])
+        name = row_folder(row)
         if name in seen:
             raise InputError(
-                f"config: rows.{number}: {row['device']}-{row['processes']}p is there twice; "
-                "give one row all its modes and seeds"
+                f"config: rows.{number}: {name} is there twice; give one row all its modes and "
+                "seeds"
             )
         seen.add(name)
+
+
+def _check_planted(config: Mapping[str, Any]) -> None:
+    """Refuses planted faults but in demonstrations, and there those that would change nothing."""
+    for number, row in enumerate(config["rows"]):
+        fault = row.get("planted_fault")
+        if fault is None:
+            continue
+        key = f"config: rows.{number}.planted_fault: {fault}"
+        if not config["demonstration"]:
+            raise InputError(
+                f"{key} is for demonstrations, whose figures are wrong on purpose; take it out, or "
+                "set demonstration to true"
+            )
+        if fault == "gradients_not_averaged" and row["processes"] == 1:
+            raise InputError(f"{key}: with 1 process nothing is averaged; give the row 2")
+        if fault == "drop_path_never_fires" and not config["model"]["drop_path"]:
+            raise InputError(f"{key}: model.drop_path is 0: it never fires anyway; set it to 0.2")
+        if row["device"] in config["execution"]["compile"]:
+            raise InputError(
+                f"{key}: is planted in what is not compiled; take {row['device']} out of "
+                "execution.compile"
+            )
 
 
 def _check_performance(performance: Mapping[str, Any]) -> None:

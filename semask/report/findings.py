@@ -4,6 +4,7 @@ Each function gives an SVG, or None where the runs have nothing to draw, and a s
 found or why there is nothing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
@@ -251,9 +252,10 @@ def _short(figures: Sequence[tuple[Row, float]]) -> list[plots.Bar]:
 
 def _of_several(line: Line, one: Line, trained: Mapping[str, Record]) -> int | None:
     """Number of a row's processes if the other row is the same on one process."""
-    (device, processes), (other, single) = (
-        row["name"].removesuffix("P").split("-") for row in (line, one)
-    )
+    names = [re.fullmatch(r"([A-Z]+)-([0-9]+)P", row["name"]) for row in (line, one)]
+    if None in names:  # a planted fault is in the name, too
+        return None
+    (device, processes), (other, single) = (name.groups() for name in names if name)
     if (device, single, line["kind"]) != (other, "1", one["kind"]) or processes == "1":
         return None
     if line["kind"] == "published":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from semask.base.row_names import as_recorded, row_name
 from semask.config.recipe import Execution, Recipe
 
 
@@ -40,7 +41,8 @@ class Run:
     in full runs, `best` and `last`; `record` is written after them. `prepared` is the
     folder of the images and labels that the stage `prepare` stored, `pretrained` the file of the
     weights to start from, if any; with `forbid_fallbacks` an operator that an NPU lacks is an
-    error.
+    error. `planted_fault` is what stands for another device in a demonstration
+    (`semask.devices.planted`).
     """
 
     experiment: str
@@ -65,14 +67,15 @@ class Run:
     prepared: Path | None = None
     pretrained: Path | None = None
     forbid_fallbacks: bool = False
+    planted_fault: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.device.upper()}-{self.processes}P {self.mode} seed {self.seed}"
+        return f"{row_name(self.row)} {self.mode} seed {self.seed}"
 
     @property
     def row(self) -> dict[str, Any]:
-        return {"device": self.device, "processes": self.processes, "threads": self.threads}
+        return as_recorded(vars(self))
 
     @property
     def identity(self) -> dict[str, Any]:

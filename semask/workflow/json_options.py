@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
+from semask.base.row_names import PLANTED_FAULTS
 from semask.base.schema_faults import first_fault
 from semask.config.layers import read_schema
 from semask.workflow.options import new_file
@@ -40,19 +41,23 @@ ROW: dict[str, Any] = {
 }
 """JSON schemas of what a row is, by key."""
 
+PLANTED: dict[str, Any] = {"planted_fault": {"enum": [*PLANTED_FAULTS]}}
+"""JSON schema of what a row may also have, in a demonstration."""
 
-def run_schema(**others: Any) -> dict[str, Any]:
-    """JSON schema of what one run is told beside the config's parts, all keys required.
+
+def run_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> dict[str, Any]:
+    """JSON schema of what one run is told beside the config's parts.
 
     Args:
-        others: schemas by key, beside those of what every run is told.
+        optional: schemas of keys that need not be there.
+        others: of keys that must, beside those of what every run is told.
     """
     keys = {"processes": _COUNT, "forbid_fallbacks": {"type": "boolean"}, **others}
     return {
         "type": "object",
         "required": [*keys],
         "additionalProperties": False,
-        "properties": keys,
+        "properties": {**keys, **(optional or {})},
     }
 
 

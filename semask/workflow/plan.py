@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
+from semask.base.row_names import as_recorded, folder_of, row_folder
 from semask.comparison.bundle import LABEL_MAPS, outline
 from semask.comparison.published import read_sources
 from semask.config.checks import check_all
@@ -68,24 +69,24 @@ class Plan:
     def dataset(self) -> sets.DataSet:
         return sets.load(self.config["dataset"]["name"])
 
-    def row(self, device: str, processes: str | int) -> Config:
-        """The config's row of a device and a number of processes.
+    def row(self, device: str, processes: str | int, planted: str = "") -> Config:
+        """The config's row of a folder, by its wildcards; see `semask.base.row_names.row_folder`.
 
         Raises:
             InputError: there is none.
         """
+        folder = folder_of(device, processes, planted)
         for row in self.config["rows"]:
-            if (row["device"], str(row["processes"])) == (device, str(processes)):
+            if row_folder(row) == folder:
                 return dict(row)
         raise InputError(
-            f"row {device}-{processes}p is not in the config; add it to rows, or ask for one that "
-            "is there"
+            f"row {folder} is not in the config; add it to rows, or ask for one that is there"
         )
 
     def runs(self, file: str, *modes: str) -> list[str]:
         """A file of every run in some modes, in the config's order."""
         return [
-            f"{self.results}/{row['device']}-{row['processes']}p/{mode}/seed{seed}/{file}"
+            f"{self.results}/{row_folder(row)}/{mode}/seed{seed}/{file}"
             for row in self.config["rows"]
             for mode in row["modes"]
             for seed in seeds_of(self.config, row, mode)
@@ -146,20 +147,18 @@ class Plan:
             }
         )
 
-    def run_settings(self, device: str, processes: int, mode: str, seed: str) -> str:
+    def run_settings(self, row: Config, mode: str, seed: str) -> str:
         """What a training run is, as JSON: the row, its mode and seed, and what is forbidden."""
         return json.dumps(
             {
-                "device": device,
-                "processes": processes,
-                "threads": self.row(device, processes)["threads"],
+                **as_recorded(row),
                 "mode": mode,
                 "seed": int(seed),
-                "forbid_fallbacks": self.forbids_fallbacks(device),
+                "forbid_fallbacks": self.forbids_fallbacks(row["device"]),
             }
         )
 
-    def parity_look(self, device: str, processes: int) -> list[str]:
+    def parity_look(self, row: Config) -> list[str]:
         """How a row's device is looked at, as options of `workflow_scripts.parity`.
 
         Raises:
@@ -171,19 +170,14 @@ class Plan:
         values = [(f"--{key}", *([x] if isinstance(x, int) else x)) for key, x in look.items()]
         return [
             "--row",
-            self.row_settings(device, processes),
+            json.dumps(as_recorded(row)),
             *(str(word) for words in values for word in words),
         ]
-
-    def row_settings(self, device: str, processes: int) -> str:
-        """Device, processes and threads of a row, as JSON."""
-        row = self.row(device, processes)
-        return json.dumps({key: row[key] for key in ("device", "processes", "threads")})
 
     def profiles(self) -> list[str]:
         """What is said of where the time goes, of the rows with that mode."""
         return [
-            f"{self.results}/{row['device']}-{row['processes']}p/profile.json"
+            f"{self.results}/{row_folder(row)}/profile.json"
             for row in self.config["rows"]
             if "profile" in row["modes"]
         ]
@@ -192,8 +186,7 @@ class Plan:
         """What the looks at every row's device find; nothing where the config asks for no look."""
         if not self.config["parity"]["looks"]:
             return []
-        rows = self.config["rows"]
-        return [f"{self.results}/{row['device']}-{row['processes']}p/parity.json" for row in rows]
+        return [f"{self.results}/{row_folder(row)}/parity.json" for row in self.config["rows"]]
 
     def parity_needs_data(self) -> bool:
         """Whether the looks at devices read the data set."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
+from semask.base.row_names import folder_of, row_folder, row_name
 from semask.config.recipe import global_batch_of
 from semask.training.run_progress import Plan, read_plan, read_progress
 from semask.training.workdir import LOG
@@ -132,7 +133,7 @@ def _keep_saying(
 
 def _looker(workflow: Any, config: Mapping[str, Any], results: str) -> Look:
     """What looks at Snakemake's jobs; it remembers when it first saw each of them run."""
-    rows = {f"{row['device']}-{row['processes']}p": row for row in config["rows"]}
+    rows = {row_folder(row): row for row in config["rows"]}
     cores = workflow.resource_settings.cores
     known: dict[str, Job] = {}
     begun: dict[str, float] = {}
@@ -194,11 +195,12 @@ def _described(job: Any, rows: Mapping[str, Any], cores: int | None) -> Job:
     rule, wildcards = job.rule.name, job.wildcards_dict
     if "processes" not in wildcards:
         return Job(" ".join([rule, *map(str, wildcards.values())]), rule, None, "waiting")
-    row = f"{wildcards['device']}-{wildcards['processes']}p"
-    kind = f"{rule} {row.upper()}"
+    row = folder_of(wildcards["device"], wildcards["processes"], wildcards.get("planted", ""))
+    kind = f"{rule} {row_name(rows[row]) if row in rows else row.upper()}"
     threads = rows[row]["processes"] * rows[row]["threads"] if row in rows else 1
     return Job(
-        name=f"{kind} seed {wildcards['seed']}",
+        # a look at a row's device is of no run
+        name=f"{kind} seed {wildcards['seed']}" if "seed" in wildcards else kind,
         kind=kind,
         row=row if rule in _TRAINING else None,
         state="waiting",
@@ -243,7 +245,7 @@ def _earlier(config: Mapping[str, Any], results: str) -> list[Job]:
     """Runs that are complete, for their speed."""
     found = []
     for row in config["rows"]:
-        name = f"{row['device']}-{row['processes']}p"
+        name = row_folder(row)
         for log in sorted(Path(results, name).glob(f"*/seed*/{LOG}")):
             made = Job(str(log.parent), str(log.parent), name, "done")
             found.append(made._replace(progress=read_progress(log.parent)))

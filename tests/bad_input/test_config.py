@@ -52,6 +52,20 @@ CASES = [
     Case("row twice", "rows:\n" + 2 * (
         "- {device: cpu, processes: 1, threads: 1, modes: [full], seeds: [0]}\n"),
         ["rows.1", "cpu-1p is there twice"]),
+    Case("fault outside of demonstrations", "rows: [{device: cpu, processes: 1, threads: 1, "
+         "modes: [full], seeds: [0], planted_fault: gelu_tanh}]\n",
+         ["rows.0.planted_fault", "gelu_tanh", "set demonstration to true"]),
+    Case("nothing to average", "demonstration: true\nrows: [{device: cpu, processes: 1, "
+         "threads: 1, modes: [full], seeds: [0], planted_fault: gradients_not_averaged}]\n",
+         ["rows.0.planted_fault", "nothing is averaged"]),
+    Case("no drop-path to fire", "demonstration: true\nrows: [{device: cpu, processes: 1, "
+         "threads: 1, modes: [full], seeds: [0], planted_fault: drop_path_never_fires}]\n",
+         ["rows.0.planted_fault", "model.drop_path"]),
+    Case("fault in a compiled step", "demonstration: true\nexecution: {compile: [cpu]}\nrows: "
+         "[{device: cpu, processes: 1, threads: 1, modes: [full], seeds: [0], "
+         "planted_fault: none}]\n", ["rows.0.planted_fault", "execution.compile"]),
+    Case("unknown fault", "demonstration: true\nrows: [{device: cpu, processes: 1, threads: 1, "
+         "modes: [full], seeds: [0], planted_fault: gelu}]\n", ["planted_fault", "gelu"]),
     Case("no rows", "rows: []\n", ["rows"]),
     Case("row without device", "rows: [{processes: 1}]\n", ["rows.0.device: missing"]),
     Case("huge number", "rows: [{device: cpu, processes: 1" + "0" * 400 + "}]\n", ["rows.0"]),

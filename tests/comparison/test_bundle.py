@@ -57,6 +57,21 @@ def test_what_is_packed_comes_out_the_same(results: Path, tmp_path: Path) -> Non
         assert (folder / name).read_bytes() == (results / name).read_bytes()
 
 
+def test_rows_with_a_planted_fault_have_folders_of_their_own(
+    results: Path, tmp_path: Path, make_record: Any
+) -> None:
+    """They travel under them, and not as the same row without a fault."""
+    row = {"device": "npu", "processes": 8, "threads": 1, "planted_fault": "none"}
+    record = make_record("train", row=row, weights_digest={})
+    for folder in ("npu-8p-none", "npu-8p"):
+        write_record(results / folder / "full/seed0/train.json", "train", **record)
+    name = "npu-8p-none/full/seed0/train.json"
+    pack(tmp_path / "a.zip", "streets", results, [name])
+    assert [*unpack(tmp_path / "a.zip", tmp_path / "imported")["files"]] == [name]
+    with pytest.raises(InputError, match="record of another run, that of npu-8p-none/full/seed0"):
+        pack(tmp_path / "b.zip", "streets", results, ["npu-8p/full/seed0/train.json"])
+
+
 def test_the_folder_of_an_older_bundle_is_replaced(bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "imported"
     unpack(bundle, folder)

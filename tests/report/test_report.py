@@ -387,6 +387,16 @@ def test_other_hardware_is_no_measure_of_scaling(
     assert "GPU-8P 75 %" not in small_site.report()
 
 
+def test_a_row_with_a_planted_fault_is_marked(small_site: Site) -> None:
+    """Beside the same device on one process, of which it is no measure of scaling."""
+    for record in (*small_site.trained.values(), *small_site.evaluated.values()):
+        record["row"]["planted_fault"] = "gelu_tanh"
+    small_site.add("gpu", 1)
+    text = small_site.report()
+    assert "GPU-8P (planted: gelu_tanh)" in text
+    assert "GPU-8P 75 %" not in text
+
+
 def test_names_are_texts(small_site: Site) -> None:
     odd = "<script>alert(1)</script>&\"'"
     for record in small_site.trained.values():

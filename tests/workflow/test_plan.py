@@ -73,6 +73,20 @@ def test_a_row_is_found_by_its_wildcards() -> None:
         plan(ROWS).row("npu", "1")
 
 
+def test_rows_are_told_apart_by_their_planted_fault() -> None:
+    planted = [{**row("cpu", 2), "planted_fault": fault} for fault in ("none", "gelu_tanh")]
+    made = plan({"demonstration": True, "rows": [row("cpu", 2), *planted]})
+    folders = ("cpu-2p", "cpu-2p-none", "cpu-2p-gelu_tanh")
+    assert made.parity_records() == [f"results/{folder}/parity.json" for folder in folders]
+    assert made.row("cpu", "2") == row("cpu", 2)
+    found = made.row("cpu", "2", "-gelu_tanh")
+    assert found["planted_fault"] == "gelu_tanh"
+    assert json.loads(made.run_settings(found, "full", "0"))["planted_fault"] == "gelu_tanh"
+    assert json.loads(made.parity_look(found)[1])["planted_fault"] == "gelu_tanh"
+    with pytest.raises(InputError, match="row cpu-2p-decay_everything is not in the config"):
+        made.row("cpu", "2", "-decay_everything")
+
+
 def test_gpu_rows_beside_npu_rows_have_the_torch_of_the_npus() -> None:
     beside, alone = plan(ROWS), plan({"rows": [row("gpu", 1)]})
     environments = [beside.environment("gpu"), beside.environment("npu"), alone.environment("gpu")]
@@ -177,7 +191,8 @@ def test_jobs_find_the_interpreter_that_snakemake_runs_in() -> None:
 def test_a_look_at_a_row_is_one_command() -> None:
     look = {"parity": {"looks": ["chance"], "seed": 3, "size": [64, 32], "batch": 2, "steps": 1}}
     assert plan(ROWS, look).parity_records()[-1].endswith("/npu-8p/parity.json")
-    words = plan(ROWS, look).parity_look("npu", 8)
+    made = plan(ROWS, look)
+    words = made.parity_look(made.row("npu", 8))
     assert json.loads(words[1]) == {"device": "npu", "processes": 8, "threads": 1}
     assert words[2:4] == ["--looks", "chance"]
     assert words[4:-2] == ["--seed", "3", "--size", "32", "64", "--batch", "2", "--steps", "1"]
@@ -188,7 +203,7 @@ def test_no_look_is_no_record_and_no_command() -> None:
     assert nothing.parity_records() == []
     assert not [file for file in nothing.bundled() if "parity" in file]
     with pytest.raises(InputError, match=r"parity\.looks: empty"):
-        nothing.parity_look("npu", 8)
+        nothing.parity_look(nothing.row("npu", 8))
 
 
 def test_shared_chance_is_not_compiled() -> None:

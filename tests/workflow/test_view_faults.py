@@ -36,6 +36,20 @@ class Planned:
         return False
 
 
+def test_a_look_at_a_row_is_of_no_run(config: dict[str, Any]) -> None:
+    config["rows"] = [{**config["rows"][0], "processes": 2, "planted_fault": "none"}]
+    jobs = [
+        Planned("parity", device="cpu", processes="2", planted="-none"),
+        Planned("parity", device="cpu", processes="1"),
+    ]
+    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: jobs, finished=lambda job: False)
+    scheduler = SimpleNamespace(running=[], failed=[])
+    resources = SimpleNamespace(cores=2)
+    workflow = SimpleNamespace(dag=dag, scheduler=scheduler, resource_settings=resources)
+    names = [job.name for job in view._looker(workflow, config, "results")()]
+    assert names == ["parity CPU-1P", "parity CPU-2P (planted: none)"]
+
+
 def test_a_checkpoint_is_done_when_the_plan_is_made_anew(config: dict[str, Any]) -> None:
     """Snakemake's new plan lacks it, and has jobs that the old one did not know."""
     making, never, elm = (
