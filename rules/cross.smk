@@ -7,7 +7,7 @@ Makes: a record, each image's confusion matrices, and a picture of where labels 
 
 from semask.workflow import crossed
 
-CROSS = f"{RESULTS}/{{device}}-{{processes}}p/cross/{{of}}/seed{{seed}}"
+CROSS = f"{ROW}/cross/{{of}}/seed{{seed}}"
 get_weights_of = told(lambda wildcards: crossed.weights_of(PLAN, wildcards.of))
 
 
@@ -63,11 +63,8 @@ rule cross:
         ],
         run=lambda wildcards: crossed.scoring_settings(
             PLAN,
-            wildcards.device,
-            check_present(
-                get_row_of(wildcards),
-                CROSS.format(RESULTS=RESULTS, **wildcards) + ".json",
-                f"rows: {wildcards.device}-{wildcards.processes}p",
+            get_present_row_of(f"cross/{wildcards.of}/seed{wildcards.seed}.json")(
+                wildcards
             ),
         ),
         nodes=get_nodes,

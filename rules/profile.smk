@@ -8,10 +8,10 @@ Makes: milliseconds by part of the model and by kind of operator, and a trace fo
 
 rule profile:
     output:
-        record=f"{RESULTS}/{{device}}-{{processes}}p/profile.json",
-        trace=f"{RESULTS}/{{device}}-{{processes}}p/trace.json.gz",
+        record=f"{ROW}/profile.json",
+        trace=f"{ROW}/trace.json.gz",
     log:
-        f"{RESULTS}/{{device}}-{{processes}}p/profile.log",
+        f"{ROW}/profile.log",
     conda:
         lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
     threads: get_cores_of
@@ -21,13 +21,8 @@ rule profile:
         mem_mb=lambda wildcards: 4000 * get_row_of(wildcards)["processes"],
     params:
         config=PLAN.training_config(),
-        row=lambda wildcards: PLAN.row_settings(
-            wildcards.device,
-            check_present(
-                get_row_of(wildcards),
-                f"{RESULTS}/{wildcards.device}-{wildcards.processes}p/profile.json",
-                f"rows: {wildcards.device}-{wildcards.processes}p",
-            ),
+        row=lambda wildcards: json.dumps(
+            as_recorded(get_present_row_of("profile.json")(wildcards))
         ),
         nodes=get_nodes,
         code=get_code_of("profile"),

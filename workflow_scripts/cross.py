@@ -5,11 +5,12 @@ from pathlib import Path
 
 from semask.base import startup
 from semask.base.errors import InputError
+from semask.base.row_names import as_recorded, row_folder
 from semask.base.records import check_label_maps, check_weights, kept_weights, read_record
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard
-from semask.workflow.json_options import ROW, config_schema, json_value
+from semask.workflow.json_options import PLANTED, ROW, config_schema, json_value
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
@@ -21,6 +22,7 @@ _RUN = {
     "additionalProperties": False,
     "properties": {
         **ROW,
+        **PLANTED,
         # of each process, for loading
         "workers": {"type": "integer", "minimum": 0},
         "execution": _EXECUTION,
@@ -43,14 +45,14 @@ def main() -> None:
             f"{of}: scored on other images or labels than those of {arguments.val_manifest}; "
             "compare the data sets, and evaluate on the same"
         )
-    row = {key: run[key] for key in ROW}
+    row = as_recorded(run)
     launch(
         "workflow_scripts.cross",
         row["device"],
         row["processes"],
         arguments.nodes,
         shared=arguments.record.parent,
-        asked_by=f"rows: {row['device']}-{row['processes']}p",
+        asked_by=f"rows: {row_folder(row)}",
         stall_minutes=arguments.stall_minutes,
     )
 

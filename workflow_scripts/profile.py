@@ -6,16 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from semask.base import signals, startup
+from semask.base.row_names import row_folder
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
 from semask.config.recipe import execution_on, resolve
 from semask.workflow import guard
-from semask.workflow.json_options import ROW, json_value, training_schema
+from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
-_ROW = {"type": "object", "required": [*ROW], "properties": ROW}
+_ROW = {"type": "object", "required": [*ROW], "properties": {**ROW, **PLANTED}}
 # an epoch's length decides how many iterations there are, which no step needs
 _IMAGES = 1000
 
@@ -29,7 +30,7 @@ def main() -> None:
         row["processes"],
         arguments.nodes,
         shared=arguments.record.parent,
-        asked_by=f"rows: {row['device']}-{row['processes']}p",
+        asked_by=f"rows: {row_folder(row)}",
         stall_minutes=arguments.stall_minutes,
     )
     signals.listen()

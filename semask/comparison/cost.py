@@ -153,10 +153,16 @@ def rate_of(path: Path) -> Rate:
     """The rate that the record of a training run shows, loading of data included.
 
     Raises:
-        InputError: `semask.base.records.read_record` refuses the record.
+        InputError: `semask.base.records.read_record` refuses the record, or it is of a row with a
+            planted fault.
     """
     record = read_record(path, "train")
     recipe, row = record["recipe"], record["row"]
+    if "planted_fault" in row:
+        raise InputError(
+            f"{path}: of a row with a planted fault ({row['planted_fault']}), which says nothing "
+            "of a device's speed; give the record of another row"
+        )
     training, fps = recipe["training"], record["figures"]["speed"]["fps"]
     each = FORWARDS_PER_STEP * gmac_of(build_settings(recipe), *training["augmentation"]["crop"])
     return Rate(

@@ -4,6 +4,6 @@ Modules: `presence` (which devices there are, and taking some), `setup` (binding
 device), `computing` (precision, memory, placement), `cpu_fallbacks` (operators that an NPU lacks),
 `description` (names and versions), `distributed` (the processes of a run), `progress` (where they
 are, and an end to runs that stand still), `launched` (which launcher's they are), `addresses`
-(where they meet), `slurm` (what a job was given), `locks`, `error_stream`, `timeline`, and
-`backends`, the table of what is behind the three names.
+(where they meet), `slurm` (what a job was given), `locks`, `error_stream`, `timeline`, `planted`
+(faults, in demonstrations), and `backends`, the table of what is behind the three names.
 """

@@ -18,6 +18,7 @@ from semask.base import provenance
 from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import write_record
+from semask.base.row_names import row_folder
 from semask.config.recipe import Execution, Numerics, evaluation_recipe
 from semask.data import sets
 from semask.data.label_maps import label_maps
@@ -105,7 +106,7 @@ def score_elsewhere(
         own.most = _most([*own.most, _Flips(int(flipped.sum()), number, here)], pictured)
 
     def passes() -> Iterator[Pass]:
-        yield Pass("best", load_kept(recipe, weights, execution, device), keep=compare)
+        yield Pass("best", load_kept(recipe, row, weights, execution, device), keep=compare)
         # all images are scored, and the processes still together
         gathered.extend(distributed.gather_objects(own))
 
@@ -130,7 +131,7 @@ def score_elsewhere(
         )
     found.save(matrices)
     most = _most([each for of in gathered for each in of.most], pictured)
-    _draw(most, there_of, val, recipe, pictures, (_name(evaluated["row"]), _name(row)))
+    _draw(most, there_of, val, recipe, pictures, (row_folder(evaluated["row"]), row_folder(row)))
     labelled = np.array(manifest["pixels"][:num_classes])
     flips = sum((of.flips for of in gathered), np.zeros(num_classes, np.int64))
     write_record(
@@ -184,10 +185,6 @@ def _sizes(there: np.ndarray, label: np.ndarray, file: Mapping[str, Any]) -> str
         f"the label map of {file['image']} is {had}, its label {has}; evaluate anew where it was "
         "made"
     )
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['device']}-{row['processes']}p"
 
 
 def _draw(

@@ -22,7 +22,7 @@ from semask.data import sets
 from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views
 from semask.data.reading import read_image
-from semask.devices import computing, description, distributed, setup
+from semask.devices import computing, description, distributed, planted, setup
 from semask.evaluation.drawing import contact_sheet
 from semask.evaluation.prediction import predict
 from semask.evaluation.predictions import (
@@ -106,14 +106,15 @@ def score_run(
     save = saver("best")
 
     def passes() -> Iterator[Pass]:
-        model = load_kept(recipe, weights["best"], execution, device)
+        model = load_kept(recipe, trained["row"], weights["best"], execution, device)
         yield Pass("best", model, keep=keep_best)
         if multi_scale is not None:
             views = multi_scale_views(**multi_scale)
             # every scale would be compiled for itself
             with torch.compiler.set_stance("force_eager"):
                 yield Pass("best_multi_scale", model, views, saver("best_multi_scale"))
-        yield Pass("last", load_kept(recipe, weights["last"], execution, device))
+        last = load_kept(recipe, trained["row"], weights["last"], execution, device)
+        yield Pass("last", last)
 
     scored = score_passes(
         passes(),
@@ -176,12 +177,17 @@ def suited(execution: Execution, manifest: Mapping[str, Any]) -> Execution:
 
 
 def load_kept(
-    recipe: Mapping[str, Any], path: Path, execution: Execution, device: torch.device
+    recipe: Mapping[str, Any],
+    row: Mapping[str, Any],
+    path: Path,
+    execution: Execution,
+    device: torch.device,
 ) -> SeMaskFPN:
-    """Model of a record's recipe with the weights of a file, as it will be run."""
+    """Model of a record's recipe with the weights of a file, as a row's device will run it."""
     model = build(**{**build_settings(recipe), **execution.model_settings()})
     model.load_state_dict(read_state_dict(path))
     computing.place(model.eval(), device)
+    planted.plant_in_model(row.get("planted_fault"), model)
     if execution.compile:
         compile_for_scoring(model)
     return model

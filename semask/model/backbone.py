@@ -115,7 +115,7 @@ def draw_kept(x: Tensor, drop_path: float) -> Tensor:
     Returns:
         (B, 1, 1, 1) float32: 0 with that probability, else the inverse of the other one.
     """
-    kept = torch.empty(len(x), 1, 1, 1, device=x.device)
+    kept = x.new_empty(len(x), 1, 1, 1, dtype=torch.float32)
     return kept.bernoulli_(1 - drop_path).div_(1 - drop_path)
 
 
@@ -129,7 +129,12 @@ class Stage(nn.Module):
         downsample: the way down, to 2·dim channels; None in the last stage.
         checkpointing: keep only the blocks' inputs for the backward pass and compute the rest of
             each block anew there.
+
+    Attributes:
+        draw_kept: see the function of that name.
     """
+
+    draw_kept = staticmethod(draw_kept)
 
     def __init__(
         self,
@@ -165,7 +170,7 @@ class Stage(nn.Module):
         mask = self._mask(x, block.window, block.shift) if block.shift else None
         kept: list[Tensor | None] = [None, None]
         if self.training and drop_path:
-            kept = [draw_kept(x, drop_path), draw_kept(x, drop_path)]
+            kept = [self.draw_kept(x, drop_path), self.draw_kept(x, drop_path)]
         if self.checkpointing and torch.is_grad_enabled():
             # nothing is drawn inside of a block, so no generator has to be put back
             again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from semask.config.recipe import Execution, Recipe
 from semask.data.inputs import network_input
-from semask.devices import computing, distributed, setup
+from semask.devices import computing, distributed, planted, setup
 from semask.parity import chance, data, looks, steps, subject
 from semask.parity.looks import Keep
 from semask.parity.places import Place
@@ -40,7 +40,7 @@ def look_at_row(
     Args:
         recipe: that the row trains, for one process.
         execution: how it does.
-        row: device, processes, threads.
+        row: device, processes, threads; planted_fault, if it has one, in the device alone.
         device: of this process.
         seed: of weights, inputs and moves.
         size: height and width of the synthetic images.
@@ -62,7 +62,7 @@ def look_at_row(
         given: dict[str, Any] = {"seed": seed, "size": size, "batch": batch}
         if distributed.rank() == 0:
             # the other processes wait in the first step
-            look = partial(_modules, chosen, execution, device, floor_of, **given)
+            look = partial(_modules, chosen, execution, row, device, floor_of, **given)
             looks.part(f"{name}: modules", keep, look)
         if count:
             look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
@@ -71,7 +71,7 @@ def look_at_row(
     if "data" in only and distributed.rank() == 0:
         looks.part("data", keep, lambda: _data(recipe, device, seed, first_batches))
     if "chance" in only and distributed.rank() == 0:
-        looks.part("chance", keep, lambda: _chance(recipe, device, seed))
+        looks.part("chance", keep, lambda: _chance(recipe, row, device, seed))
 
 
 def _floor_of(recipe: Recipe, device: str) -> str:
@@ -85,6 +85,7 @@ def _floor_of(recipe: Recipe, device: str) -> str:
 def _modules(
     recipe: Recipe,
     execution: Execution,
+    row: Mapping[str, Any],
     device: torch.device,
     floor_of: str,
     seed: int,
@@ -92,7 +93,8 @@ def _modules(
     batch: int,
 ) -> dict[str, Any]:
     reference = subject.reference_training(recipe, seed)
-    model = subject.device_training(recipe, execution, reference, device)
+    fault = row.get("planted_fault")
+    model = subject.device_training(recipe, execution, reference, device, fault)
     place = Place(model, device, torch.float32, recipe.training.precision)
 
     def inputs_of(
@@ -142,12 +144,15 @@ def _data(
     return data.found(data.painted(augmentation, device, seed), first_batches())
 
 
-def _chance(recipe: Recipe, device: torch.device, seed: int) -> dict[str, Any]:
+def _chance(
+    recipe: Recipe, row: Mapping[str, Any], device: torch.device, seed: int
+) -> dict[str, Any]:
     model = subject.as_trained(recipe, seed)
     images, size = _DRAWN
     made = network_input(subject.batch(recipe, images, size, seed).images)
     expected = chance.draw(model, lambda m: m(made[:2]), times=1)[0]
     computing.place(model, device)
+    planted.plant_in_model(row.get("planted_fault"), model)
     there = made.to(device)
     passes = chance.draw(model, lambda m: m(there))
     return looks.chance_found(chance.look(expected, passes))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from semask.config.recipe import Execution, Recipe, build_settings
 from semask.data.loading import Batch
-from semask.devices import computing
+from semask.devices import computing, planted
 from semask.model import SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training
 from semask.parity import reference
@@ -61,13 +61,26 @@ def reference_training(recipe: Recipe, seed: int) -> Training:
 
 
 def device_training(
-    recipe: Recipe, execution: Execution, of: Training, device: torch.device
+    recipe: Recipe,
+    execution: Execution,
+    of: Training,
+    device: torch.device,
+    planted_fault: str | None = None,
 ) -> Training:
-    """The same on a device, as training places and compiles it there."""
+    """The same on a device, as training places and compiles it there.
+
+    Args:
+        recipe: of the row.
+        execution: of the row.
+        of: the reference.
+        device: where to.
+        planted_fault: what the row has, for a demonstration.
+    """
     settings = {**build_settings(recipe.as_dict()), **_ALONE, **execution.model_settings()}
     model = Training(build(**settings), recipe.training.hard_pixels)
     model.load_state_dict({name: value.float() for name, value in of.state_dict().items()})
     computing.place(model, device)
+    planted.plant_in_model(planted_fault, model)
     if execution.compile:
         # the loss alone is compiled on a CPU, and everywhere as a function: steps look at that
         compile_for_training(model.network)
@@ -120,7 +133,7 @@ def stepper(
         threads=row["threads"], mode="full", seed=seed, workers=0, warmup_iterations=0,
         log_window=None, train={}, val={}, root=unused, labels=unused, work=unused, outputs={},
         record=unused, execution=execution,
-        fault_tolerance=FaultTolerance(None, None, 1, 30),
+        fault_tolerance=FaultTolerance(None, None, 1, 30), planted_fault=row.get("planted_fault"),
     )  # fmt: skip
     made, model = Stepper(run, device), as_trained(chosen, seed)
     if execution.compile:

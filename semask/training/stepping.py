@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from semask.config.recipe import build_settings
 from semask.data.inputs import network_input
 from semask.data.loading import Batch, shares
-from semask.devices import computing, distributed, progress
+from semask.devices import computing, distributed, planted, progress
 from semask.devices.shared_chance import SharedChance
 from semask.evaluation.weight_files import load_weights
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
@@ -50,6 +50,7 @@ class Stepper:
         settings = run.recipe.training
         self.model, self.pretrained = _build(run)
         computing.place(self.model, device)
+        planted.plant_in_model(run.planted_fault, self.model)
         self._fixed_scale = run.recipe.port_faults.fixed_loss_scale
         precision = "fp32" if self._fixed_scale else settings.precision
         self.scaler = computing.grad_scaler(device, precision)
@@ -73,6 +74,8 @@ class Stepper:
             self._ddp.broadcast_buffers = False
             if run.mode == "performance":
                 self._ddp._set_ddp_runtime_logging_sample_rate(_TIMED)
+        # after the model, whose first weights are the seed's on every device
+        planted.plant_in_training(run.planted_fault, self.optimizer, self._ddp)
         self.communication: dict[int, float] = {}
         self._timed = 0
         self._stepped = Counter[str]()

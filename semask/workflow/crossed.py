@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semask.base.errors import InputError
+from semask.base.row_names import as_recorded, row_folder
 from semask.comparison.bundle import members
 from semask.config.repeats import seeds_of
 from semask.workflow.plan import Plan
@@ -78,18 +79,15 @@ def weights_of(plan: Plan, of: str) -> Weights:
     raise InputError(f"weights of {of}: {found}")
 
 
-def scoring_settings(plan: Plan, device: str, processes: int) -> str:
+def scoring_settings(plan: Plan, row: Mapping[str, Any]) -> str:
     """The row that scores, and how, as JSON."""
-    row = plan.row(device, processes)
     return json.dumps(
         {
-            "device": device,
-            "processes": processes,
-            "threads": row["threads"],
+            **as_recorded(row),
             "workers": plan.config["loader"]["workers"],
             "execution": plan.config["execution"],
             "predictions": plan.config["evaluation"]["predictions"],
-            "forbid_fallbacks": plan.forbids_fallbacks(device),
+            "forbid_fallbacks": plan.forbids_fallbacks(row["device"]),
         }
     )
 
@@ -99,7 +97,7 @@ def _asked(plan: Plan) -> list[Mapping[str, str]]:
 
 
 def _rows(plan: Plan) -> dict[str, Any]:
-    return {f"{row['device']}-{row['processes']}p": row for row in plan.config["rows"]}
+    return {row_folder(row): row for row in plan.config["rows"]}
 
 
 def _weights(plan: Plan, of: str) -> Weights | str:

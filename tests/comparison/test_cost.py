@@ -12,6 +12,7 @@ import yaml
 
 from semask.base.errors import InputError
 from semask.base.records import write_record
+from semask.base.row_names import as_recorded
 from semask.comparison.cost import (
     BYTES_PER_PARAMETER,
     Autocast,
@@ -109,7 +110,7 @@ def record_of(
     content = make_record(
         "train",
         mode="performance",
-        row={key: row[key] for key in ("device", "processes", "threads")},
+        row=as_recorded(row),
         recipe=recipe_of(config, row, "performance").as_dict(),
     )
     content["figures"]["speed"]["fps"] = fps
@@ -130,6 +131,13 @@ def test_what_was_measured_is_predicted_as_images_per_second(
     assert rate.hours(work.performance, 8) == pytest.approx(1000 * 32 / 63.15 / 3600)
     assert rate.hours(work.training, 1) == pytest.approx(8 * rate.hours(work.training, 8))
     assert (rate.device, rate.precision, rate.processes) == ("gpu", "fp32", 8)
+
+
+def test_a_planted_fault_is_no_speed(tmp_path: Path, make_record: Any) -> None:
+    config = config_of("port_demo")
+    path = record_of(tmp_path / "train.json", make_record, config, config["rows"][2], fps=1.0)
+    with pytest.raises(InputError, match=r"planted fault \(gelu_tanh\).*of another row"):
+        rate_of(path)
 
 
 def test_evaluations_by_hand() -> None:

@@ -19,20 +19,18 @@ from semask.parity import steps, subject
 from semask.training.stepping import Stepper
 
 
-def not_averaged(stepper: Stepper) -> None:
-    stepper._ddp.require_backward_grad_sync = False
-
-
 def norms_alone(stepper: Stepper) -> None:
     for module in stepper.model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.__class__ = nn.BatchNorm2d
 
 
+# by its name: what is planted in a row's stepper, and the row's key that plants it
 FAULTS = {
-    "none": lambda stepper: None,
-    "not averaged": not_averaged,
-    "norms alone": norms_alone,
+    "none": (lambda stepper: None, {}),
+    "other chance": (lambda stepper: None, {"planted_fault": "none"}),
+    "not averaged": (lambda stepper: None, {"planted_fault": "gradients_not_averaged"}),
+    "norms alone": (norms_alone, {}),
 }
 
 
@@ -51,15 +49,16 @@ if __name__ == "__main__":
     device = torch.device("cpu")
     setup.apply_numerics(recipe.numerics, "cpu")
     found = {}
-    for fault, plant in FAULTS.items():
+    for fault, (plant, planted) in FAULTS.items():
         model, chosen, stepper = subject.stepper(
             recipe, Execution(compile=False, fused_attention=False, checkpointing=False),
-            device, {"device": "cpu", "processes": 2, "threads": 1}, seed=0,
+            device, {"device": "cpu", "processes": 2, "threads": 1, **planted}, seed=0,
         )  # fmt: skip
         plant(stepper)
         batches = [subject.batch(chosen, recipe.training.global_batch, (64, 64), seed=0)]
         look = steps.look(model, stepper, chosen, batches, floor_of="fp32", seed=0)
-        found[fault] = asdict(look)
+        if look is not None:  # the first process alone compares
+            found[fault] = asdict(look)
     if rank == "0":
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
     torch.distributed.destroy_process_group()

@@ -31,8 +31,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return made
 
 
-def test_clean_ones_pass(found: dict[str, Any]) -> None:
-    assert found["none"]["status"] == "passed"
+@pytest.mark.parametrize("clean", ["none", "other chance"])
+def test_clean_ones_pass(found: dict[str, Any], clean: str) -> None:
+    assert found[clean]["status"] == "passed"
 
 
 @pytest.mark.parametrize(
