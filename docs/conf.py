@@ -46,6 +46,7 @@ SIDE_BAR = {
         "docs/report",
         "docs/protocol",
         "docs/verdict",
+        "docs/demonstration",
         "docs/evaluation",
         "docs/throughput",
         "docs/measurements",

@@ -15,7 +15,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from semask.base.errors import InputError
 from semask.base.provenance import source_digest
-from semask.base.row_names import PLANTED, row_folder
+from semask.base.row_names import PLANTED, as_recorded, row_folder
 from semask.config.recipe import model_of
 from semask.config.repeats import turn
 from semask.data import sets

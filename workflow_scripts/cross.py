@@ -5,8 +5,8 @@ from pathlib import Path
 
 from semask.base import startup
 from semask.base.errors import InputError
-from semask.base.row_names import as_recorded, row_folder
 from semask.base.records import check_label_maps, check_weights, kept_weights, read_record
+from semask.base.row_names import as_recorded, row_folder
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from semask.base import signals, startup
-from semask.base.row_names import row_folder
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
+from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on, resolve
 from semask.workflow import guard
 from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema

@@ -10,8 +10,8 @@ device). A record of a released checkpoint has `dataset`, `row`, `model` (settin
 `semask.model.build`), `evaluation`, `weights_digest` and `device`. The record of a model's facts
 speaks of no data: it has no `experiment` and no `data_fingerprint`. Records of parity and profiles
 are of no run and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`. One of
-weights that another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the one
-that scored, and `weights_of` says whose weights they are.
+weights that another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the
+one that scored, and `weights_of` says whose weights they are.
 """
 
 import json
