@@ -73,7 +73,7 @@ rule table:
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
         " --evaluated {input.evaluated:q} --looked {input.looked:q}"
-        " --profiled {input.profiled:q} --baselines {input.baselines:q} --facts {input.facts:q}"
+        " --profiled {input.profiled:q} --crossed {input.crossed:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --imported {input.imported:q} --published {input.published:q}"
         " --sources {params.sources:q} --equivalence {params.equivalence:q} {params.copies:q}"
         " --report {params.report:q} --texts {input.texts:q}"

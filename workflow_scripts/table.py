@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
     parser.add_argument("--looked", type=Path, nargs="*", default=[], help="records of parity")
+    parser.add_argument(
+        "--crossed", type=Path, nargs="*", default=[], help="records of weights scored elsewhere"
+    )
     parser.add_argument("--profiled", type=Path, nargs="*", default=[], help="records of profiles")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
     parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
@@ -77,6 +80,7 @@ def main() -> None:
         read_record(arguments.facts, "facts"),
         imported,
         looked,
+        {_name(path, copies): read_record(path, "cross") for path in arguments.crossed},
         Judging(
             lambda name: read_log(paths.get(name, Path(name)).parent / "log.jsonl"),
             **arguments.equivalence,

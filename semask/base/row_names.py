@@ -20,6 +20,9 @@ PLANTED = rf"(?:-(?:{'|'.join(PLANTED_FAULTS)}))?"
 FOLDER = rf"(?:cpu|gpu|npu)-[1-9][0-9]*p{PLANTED}"
 """Regular expression of a row's folder."""
 
+PLANTED_SIGN = " (planted: "
+"""What follows the name of a row's device where a fault is planted in it."""
+
 _KEYS = ("device", "processes", "threads", "planted_fault")
 
 
@@ -42,7 +45,7 @@ def row_name(row: Mapping[str, Any]) -> str:
     """NAME of a row, as the seed's table writes it: GPU-8P; CPU-2P (planted: gelu_tanh)."""
     planted = row.get("planted_fault")
     name = f"{row['device'].upper()}-{row['processes']}P"
-    return f"{name} (planted: {planted})" if planted else name
+    return f"{name}{PLANTED_SIGN}{planted})" if planted else name
 
 
 def as_recorded(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """NPU rows against GPU rows, and what keeps records from being compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from semask.base.row_names import PLANTED_SIGN
 from semask.comparison.beside_published import points, ratio
 from semask.comparison.parities import across
 from semask.comparison.rows import Record
@@ -25,10 +26,37 @@ def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[
         make no other recipe and are yet worth a word), parity (see
         `semask.comparison.parities.across`; empty where not both were looked at).
     """
+    return _compared(lines, records, _is_npu_beside_gpu)
+
+
+def planted_over_plain(
+    lines: Sequence[_Line], records: Mapping[str, Record]
+) -> list[dict[str, Any]]:
+    """Rows with a planted fault against the row without, as `npu_over_gpu` gives its pairs.
+
+    `npu` is the row with the fault, which stands for a port, and `gpu` its original.
+    """
+    return _compared(lines, records, _is_planted_beside_plain)
+
+
+def _is_npu_beside_gpu(npu: _Line, gpu: _Line) -> bool:
+    name = str(npu["name"])
+    return name.startswith("NPU") and gpu["name"] == name.replace("NPU", "GPU")
+
+
+def _is_planted_beside_plain(port: _Line, original: _Line) -> bool:
+    plain, planted, _ = str(port["name"]).partition(PLANTED_SIGN)
+    return bool(planted) and original["name"] == plain and port["source"] == original["source"]
+
+
+def _compared(
+    lines: Sequence[_Line],
+    records: Mapping[str, Record],
+    is_pair: Callable[[_Line, _Line], bool],
+) -> list[dict[str, Any]]:
     found = []
     for (place, npu), (other, gpu) in product(enumerate(lines), repeat=2):
-        same_kind = npu["kind"] == gpu["kind"] and npu["name"].startswith("NPU")
-        if not same_kind or gpu["name"] != npu["name"].replace("NPU", "GPU"):
+        if npu["kind"] != gpu["kind"] or not is_pair(npu, gpu):
             continue
         if npu["kind"] == "measured":
             pairs = _pairs(npu, gpu, records)

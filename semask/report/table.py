@@ -10,7 +10,7 @@ import pandas as pd
 from semask.base.files import write_atomically
 from semask.comparison.beside_published import published_rows
 from semask.comparison.imported import Imported, check_once, imported_rows
-from semask.comparison.ratios import npu_over_gpu
+from semask.comparison.ratios import npu_over_gpu, planted_over_plain
 from semask.comparison.rows import NO_RECORDS, Record, measured_rows
 from semask.report.markdown import to_markdown
 from semask.verdict.pairs import Judging, verdicts
@@ -25,6 +25,7 @@ def build_table(
     facts: Record,
     imported: Sequence[Imported] = (),
     looked: Mapping[str, Record] = NO_RECORDS,
+    crossed: Mapping[str, Record] = NO_RECORDS,
     judging: Judging | None = None,
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
@@ -38,6 +39,7 @@ def build_table(
         facts: the record of the model's facts.
         imported: what bundles from other machines brought.
         looked: this machine's records of parity by path.
+        crossed: likewise of weights that another row's device scored.
         judging: what else is needed for verdicts; None gives none.
 
     Returns:
@@ -48,7 +50,7 @@ def build_table(
     Raises:
         InputError: a row has no record, or a record is there twice.
     """
-    records = {**trained, **evaluated, **looked}
+    records = {**trained, **evaluated, **looked, **crossed}
     lines = measured_rows(rows, records, published)
     check_once(trained, imported)
     for bundle in imported:
@@ -61,9 +63,10 @@ def build_table(
     }
     _warn_of_useless(lines, of_baselines)
     pairs = npu_over_gpu(lines, records)
+    judged = [*pairs, *planted_over_plain(lines, records)]
     return {
         "experiment": baselines["experiment"],
-        "verdicts": [] if judging is None else verdicts(lines, pairs, records, judging),
+        "verdicts": [] if judging is None else verdicts(lines, judged, records, judging),
         "rows": lines,
         "npu_over_gpu": pairs,
         "baselines": of_baselines,
@@ -93,7 +96,12 @@ def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, flo
 
 def _origin(record: Record) -> dict[str, Any]:
     of_record = ("recipe_digest", "data_fingerprint", "weights_digest")
-    images = {"train": "training", "evaluate": "validation", "parity": "made-up"}
+    images = {
+        "train": "training",
+        "evaluate": "validation",
+        "cross": "validation",
+        "parity": "made-up",
+    }
     return {
         "digest": record["digest"],
         "split": images[record["kind"]],

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from semask.comparison.parities import differing_batches
-from semask.comparison.rows import Record
+from semask.comparison.rows import Record, of_kind, row_name
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
-from semask.verdict import seeds, speed
+from semask.verdict import same_weights, seeds, speed
 from semask.verdict.acceptance import of_pair
 from semask.verdict.answer import judge, of_looks, worst_of
 
@@ -123,20 +123,21 @@ def _verdict(
     if reference.answer == REFUTED and of_device["semantics"].answer == SHOWN:
         why = f"the original does not compute what the model defines: {reference.why}"
         of_device["semantics"] = Answer(UNDECIDED, why)
+    crossed = _crossed(port, original, records)
     scored, timed = (
         [line[cell].get("from", []) for line in (port, original)] for cell in ("acc1", "fps")
     )
     answers = {
         **of_device,
         "data": _data(port, original, records),
-        "same weights": Answer(NOT_RUN, "the original's weights were not scored on this device"),
+        "same weights": same_weights.across_seeds(crossed.values(), judging.margin),
         "seeds": _seeds(scored, records, judging.margin),
         "speed": _speed(timed, records, judging),
     }
     origins = {
         **dict.fromkeys(of_device, port["parity"]["from"]),
         "data": [*port["pytorch"]["from"], *original["pytorch"]["from"]],
-        "same weights": [],
+        "same weights": [*crossed],
         "seeds": [*scored[0], *scored[1]],
         "speed": [*timed[0], *timed[1]],
     }
@@ -153,6 +154,27 @@ def _verdict(
         "grounds": grounds,
         "field": of_pair(port, original, records, judging.logs),
     }
+
+
+def _crossed(port: Line, original: Line, records: Mapping[str, Record]) -> dict[str, Record]:
+    """Records of the original's weights on the port's device, by path.
+
+    The weights must be those whose scores the original's row shows, and the device the one that
+    trained the port's.
+    """
+    scores = {records[path]["digest"] for path in original["acc1"].get("from", ())}
+    devices = {_device(records[path]) for path in port["pytorch"]["from"]}
+    return {
+        path: record
+        for path, record in of_kind("cross", records).items()
+        if row_name(record["row"]) == port["name"]
+        and record["weights_of"]["evaluate_record_digest"] in scores
+        and _device(record) in devices
+    }
+
+
+def _device(record: Record) -> tuple[str, str]:
+    return record["device"]["name"], record["device"]["torch"]
 
 
 def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:

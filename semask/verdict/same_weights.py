@@ -4,10 +4,11 @@ The limits come from measurements, which docs/verdict.md has: what honest kernel
 what faulty ones do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from semask.parity.verdict import REFUTED, SHOWN, UNDECIDED, Answer
+from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
+from semask.verdict.answer import worst_of
 
 FLIPS = {"fp32": 1e-5, "reduced": 5e-4, "fp16": 5e-4, "bf16": 2e-3}
 """Shares of the labelled pixels below which flips are rounding, by what is computed with.
@@ -53,6 +54,14 @@ def answer(record: Mapping[str, Any], margin: float = 0.5) -> Answer:
     if not narrow:
         doubts.append(f"the interval is not within ±{WITHIN:g}, which more images would narrow")
     return Answer(UNDECIDED, f"{why}; {'; '.join(doubts)}")
+
+
+def across_seeds(records: Iterable[Mapping[str, Any]], margin: float) -> Answer:
+    """The worst of the answers of some seeds' weights; not run without any."""
+    answers = {str(n): answer(record, margin) for n, record in enumerate(records)}
+    if not answers:
+        return Answer(NOT_RUN, "the original's weights were not scored on the port's device")
+    return worst_of(answers)
 
 
 def computed_with(recipe: Mapping[str, Any]) -> str:

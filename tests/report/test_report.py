@@ -115,6 +115,7 @@ class Site:
             self.make("facts"),
             [Imported({}, site.trained, site.evaluated, {}) for site in self.imported],
             self.looked,
+            {},
             Judging(self.all("logs").__getitem__, 0.5, 0.05),
         )
         return {**made, "experiment": experiment}

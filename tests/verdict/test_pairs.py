@@ -32,6 +32,7 @@ class Rows:
         self.trained: dict[str, Any] = {}
         self.evaluated: dict[str, Any] = {}
         self.looked: dict[str, Any] = {}
+        self.crossed: dict[str, Any] = {}
         self.logs: dict[str, Any] = {}
         for device in ("gpu", "npu"):
             for seed, miou in enumerate((79.0, 79.1, 79.2)):
@@ -71,7 +72,7 @@ class Rows:
         rows = [{"device": d, "processes": 1, "threads": 1} for d in ("gpu", "npu")]
         table = build_table(
             rows, self.trained, self.evaluated, self.make("baselines"), [], self.make("facts"), (),
-            self.looked, Judging(self.logs.__getitem__, margin, 0.05),
+            self.looked, self.crossed, Judging(self.logs.__getitem__, margin, 0.05),
         )  # fmt: skip
         found: list[dict[str, Any]] = table["verdicts"]
         return found
@@ -181,7 +182,7 @@ def test_published_figures_are_never_judged(rows: Rows, make_record: Any) -> Non
     published = read_published(REPOSITORY / "published" / "published.csv", ["ascend_port"])
     table = build_table(
         [{"device": "gpu", "processes": 1, "threads": 1}], rows.trained, rows.evaluated,
-        make_record("baselines"), published, make_record("facts"), (), rows.looked,
+        make_record("baselines"), published, make_record("facts"), (), rows.looked, {},
         Judging(rows.logs.__getitem__, 0.5, 0.05),
     )  # fmt: skip
     said = [of["sentence"] for of in table["verdicts"]]
@@ -206,3 +207,19 @@ def test_what_others_accept_by_stands_beside(rows: Rows) -> None:
     assert field["MFU"]["said"].startswith("NPU-1P 30.0 %, GPU-1P 30.0 %")
     assert field["MFU"]["accepted"]
     assert field["MFU"]["from"][-1] == "gpu/parity"
+
+
+def test_the_originals_weights_on_the_ports_device_complete_the_claim(rows: Rows) -> None:
+    scores = rows.evaluated["gpu/scores/0"]
+    made = rows.made("cross", row={"device": "npu", "processes": 1, "threads": 1})
+    made["weights_of"]["evaluate_record_digest"] = scores["digest"]
+    rows.crossed["npu/cross"] = made
+    (verdict,) = rows.judged()
+    assert answers(verdict)["same weights"] == "shown"
+    assert verdict["sentence"] == "NPU-1P is as accurate as GPU-1P, and as fast"
+    # of other weights, or by another device, it shows nothing
+    made["device"]["name"] = "another NPU"
+    assert answers(rows.judged()[0])["same weights"] == "not run"
+    made["device"]["name"] = "a processor"
+    made["weights_of"]["evaluate_record_digest"] = "7" * 64
+    assert answers(rows.judged()[0])["same weights"] == "not run"

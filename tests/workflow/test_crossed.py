@@ -103,7 +103,7 @@ def test_a_bundle_without_weights_or_damaged_leaves_its_pairs_out(tmp_path: Path
 
 def test_how_a_row_scores() -> None:
     made = crossing(npu={"forbid_fallbacks": True})
-    settings = json.loads(scoring_settings(made, "npu", 1))
+    settings = json.loads(scoring_settings(made, made.row("npu", 1)))
     assert settings["forbid_fallbacks"] is True
     assert {key: settings[key] for key in ("device", "processes", "threads")} == {
         "device": "npu", "processes": 1, "threads": 1
