@@ -50,7 +50,8 @@ def verdicts(
         For each pair: port, original, sentence; accurate, fast (None where it is not judged) and
         grounds: ground, answer, why, from (paths of records); field (see
         `semask.verdict.acceptance.of_pair`). And for each measured row that is in
-        no judged pair and was looked at, a sentence on what it computes, with original None.
+        no judged pair and was looked at, a sentence on what it computes, with original None; and
+        one on weights that another device scored, where no pair is judged by it.
     """
     found, apart, judged = [], [], set()
     for pair in pairs:
@@ -67,6 +68,11 @@ def verdicts(
         if place not in judged and line["kind"] == "measured" and line["parity"]["from"]:
             names = {"port": line["name"], "original": None}
             found.append({**names, **_unjudged(_alone(line, records))})
+    used = {path for verdict in found for ground in verdict["grounds"] for path in ground["from"]}
+    for path, record in of_kind("cross", records).items():
+        if path not in used:
+            names = {"port": row_name(record["row"]), "original": None}
+            found.append({**names, **_unjudged(_scored_elsewhere(record, judging.margin))})
     return found + apart
 
 
@@ -93,6 +99,15 @@ def _alone(line: Line, records: Mapping[str, Record]) -> str:
     if worst.answer == NOT_RUN:
         return f"Whether {name} computes what the model defines was not looked at whole: {why}"
     return f"{name} does not compute what the model defines: {why}"
+
+
+def _scored_elsewhere(record: Record, margin: float) -> str:
+    """What is said of weights that another row's device scored, where no pair is judged by it."""
+    here, there = row_name(record["row"]), row_name(record["weights_of"]["row"])
+    answer, why = same_weights.answer(record, margin)
+    if answer == SHOWN:
+        return f"With the weights of {there}, {here} predicts the same: {why.partition(';')[0]}"
+    return f"That {here} predicts the same with the weights of {there} is {answer}: {why}"
 
 
 def _of_device(line: Line, records: Mapping[str, Record]) -> dict[str, Answer]:

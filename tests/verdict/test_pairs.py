@@ -223,3 +223,14 @@ def test_the_originals_weights_on_the_ports_device_complete_the_claim(rows: Rows
     made["device"]["name"] = "a processor"
     made["weights_of"]["evaluate_record_digest"] = "7" * 64
     assert answers(rows.judged()[0])["same weights"] == "not run"
+
+
+def test_weights_scored_elsewhere_are_told_without_a_pair(rows: Rows) -> None:
+    rows.crossed["cross"] = rows.made("cross", row={"device": "cpu", "processes": 2, "threads": 1})
+    _, told = rows.judged()
+    assert told["sentence"].startswith("With the weights of CPU-1P, CPU-2P predicts the same: ")
+    rows.crossed["cross"]["figures"]["flips"]["share"] = 0.5
+    assert (
+        "CPU-2P predicts the same with the weights of CPU-1P is refuted: "
+        in (rows.judged()[1]["sentence"])
+    )
