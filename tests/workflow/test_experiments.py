@@ -25,7 +25,7 @@ SMOKE = {"parity": 3, "train": 3, "measure": 2, "evaluate": 3}
 ONCE = {"manifest": 2, "verify": 1, "baselines": 1, "facts": 1, "weights": 1, "table": 1}
 PLANS: dict[tuple[str, ...], dict[str, int]] = {
     # five cities in the embedded experiment; nothing to start from
-    (): {**ONCE, **STREETS, "parity": 2, "train": 1, "measure": 2, "evaluate": 1},
+    (): {**ONCE, **STREETS, "parity": 2, "train": 1, "measure": 2, "evaluate": 1, "cross": 1},
     ("streets_shuffled_labels",): {**ONCE, **STREETS, "parity": 1, "train": 1, "evaluate": 1},
     ("smoke_gpu",): {**ONCE, **STREETS, **SMOKE},
     ("smoke_npu",): {**ONCE, **STREETS, **SMOKE},
@@ -42,6 +42,7 @@ EDGES = {
     ("weights", "measure"), ("train", "evaluate"), ("train", "table"), ("measure", "table"),
     ("evaluate", "table"), ("baselines", "table"), ("facts", "table"), ("table", "all"),
     ("manifest", "parity"), ("verify", "parity"), ("parity", "table"),
+    ("manifest", "cross"), ("train", "cross"), ("evaluate", "cross"), ("cross", "table"),
 }  # fmt: skip
 AGREEMENT_EDGES = {
     ("manifest", "agreement"), ("evaluate", "agreement"), ("agreement", "table"),
