@@ -94,6 +94,14 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
             for name, ratio in finding["medians"].items()
         ]
         return f"Errors of each step; the median of their ratios is judged.{seconds}", head, lines
+    if "painted" in finding:
+        painted = finding["painted"]
+        said = (
+            f"Of {painted['samples']} painted samples {painted['wrong']} of {painted['pixels']} "
+            f"pixels that were compared are not of their label's colour.{seconds}"
+        )
+        lines = [[f"{n}", digest] for n, digest in enumerate(finding["batches"], start=1)]
+        return said, ("Batch", "Digest") if lines else (), lines
     sites = finding["sites"]
     lines = [
         [s["function"], f"{s['kept']:g}", f"{s['seen']:.4f}", f"{s['drawn']}", s["fault"] or ""]

@@ -84,6 +84,8 @@ class Site:
         row = {"device": device, "processes": processes, "threads": 1}
         made = self.make("parity", row=row, **changes)
         chance = {"sites": [], "faults": []}
+        painted = {"samples": 16, "pixels": 9000, "wrong": 3}
+        data = {"painted": painted, "batches": ["5" * 64], "faults": []}
         modules = looked_at({"network.norm": ratio, "network.head": 0.25})
         step = {"gradients": {"error": 2e-6, "yardstick": 1e-6, "ratio": 2.0}}
         steps = {
@@ -94,6 +96,7 @@ class Site:
         }
         made["figures"]["looks"] = {
             "semantics: modules": modules, "semantics: steps": steps, "chance": chance,
+            "data": data,
         }  # fmt: skip
         digests = {"digest": "3" * 64, "recipe_digest": digest_of(made["recipe"])}
         self.looked[f"{device}-{processes}p/parity.json"] = {**made, "kind": "parity", **digests}
@@ -264,6 +267,7 @@ def test_what_the_looks_found(text: str) -> None:
     assert worst in plain
     assert "2 of 2 modules gave equal bits in two runs." in plain
     assert "gradients 2.00 2.0e-06" in plain
+    assert "Of 16 painted samples 3 of 9000 pixels that were compared are not of" in plain
     assert "NPU-8P against GPU-8P, semantics: modules" in plain
 
 
