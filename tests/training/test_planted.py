@@ -89,8 +89,7 @@ def test_a_fault_is_computed_in_evaluation_too(recipe: Recipe, tmp_path: Path) -
     model = build(**{**MODEL, "semantic_attention": CONFIG["model"]["semantic_attention"]})
     save_file(model.state_dict(), tmp_path / "best.safetensors")
     for row, form in ((ROW, "none"), ({**ROW, "planted_fault": "gelu_tanh"}, "tanh")):
-        trained = {"recipe": recipe.as_dict(), "row": row}
-        made = scoring._load_model(trained, tmp_path / "best.safetensors", PLAIN, CPU)
+        made = scoring.load_kept(recipe.as_dict(), row, tmp_path / "best.safetensors", PLAIN, CPU)
         activations = [module for module in made.modules() if isinstance(module, nn.GELU)]
         assert activations
         assert {module.approximate for module in activations} == {form}
