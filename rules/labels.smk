@@ -48,7 +48,7 @@ rule manifest:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=1000,
     params:
         code=get_code_of("manifest"),
     shell:
@@ -66,7 +66,7 @@ rule verify:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=1000,
     params:
         published=PLAN.complete(),
         code=get_code_of("verify"),

@@ -87,10 +87,16 @@ class TrainingSet(Dataset[Batch]):
             self.digests = [self.digests[label_of[i]] for i in range(len(self.pairs))]
         self.augmentation = augmentation
         self.seed = seed
+        # of the pass that was last asked for: drawn anew for each sample it would cost more, the
+        # more images there are
+        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def _index_of(self, n: int) -> int:
         epoch, place = divmod(n, len(self.pairs))
-        order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.pairs))
+        known, order = self._order
+        if known != epoch:
+            order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(len(self.pairs))
+            self._order = epoch, order
         return int(order[place])
 
     def image_of(self, n: int) -> str:

@@ -2,9 +2,11 @@
 
 import os
 import re
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from semask.base.errors import faults
 
@@ -21,6 +23,9 @@ Unpaired = dict[Path, str]
 """Files without a partner (they need not exist themselves), each with what to do, one line."""
 
 
+_SETTLED: Final = 2.0  # seconds after which another change shows in a folder's time
+
+
 def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     """Files of a folder that end with `suffix`, by what comes before it; none if it is not there.
 
@@ -30,11 +35,42 @@ def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     Raises:
         InputError: names differ in their extension's capitals only.
     """
+    return {stem: folder / name for stem, name in _names(folder, suffix).items()}
+
+
+def of_part(folder: Path, suffix: str, part: str, digits: int) -> dict[str, Path]:
+    """Files of a folder that belong to a part, see `by_stem` and `part_of`.
+
+    A folder is listed once for all of its parts, and again only when it has changed.
+
+    Raises:
+        InputError: as `by_stem`, of any part's.
+    """
+    try:
+        changed = folder.stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    # what was changed just now could be changed again at what its clock takes for the same time
+    is_settled = time.time() - changed / 1e9 > _SETTLED
+    parts = (_parts if is_settled else _parts.__wrapped__)(folder, suffix, digits, changed)
+    return {stem: folder / name for stem, name in parts.get(part, {}).items()}
+
+
+@lru_cache(maxsize=4)  # images and annotations of two splits
+def _parts(folder: Path, suffix: str, digits: int, _changed: int) -> dict[str, dict[str, str]]:
+    parts: dict[str, dict[str, str]] = {}
+    for stem, name in _names(folder, suffix).items():
+        parts.setdefault(part_of(stem, digits), {})[stem] = name
+    return parts
+
+
+def _names(folder: Path, suffix: str) -> dict[str, str]:
+    """Names of files by their stems, sorted."""
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     twins = []
     for name in sorted(names):
         if not ends_with(name, suffix) or name.startswith("."):
@@ -42,10 +78,10 @@ def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
         stem = name[: len(name) - len(suffix)]
         if stem in found:
             twins.append(
-                f"{folder / name}: called like {found[stem].name} but for capitals; remove or "
+                f"{folder / name}: called like {found[stem]} but for capitals; remove or "
                 "rename one of them"
             )
-        found[stem] = folder / name
+        found[stem] = name
     if twins:
         raise faults(twins)
     return found
@@ -53,6 +89,8 @@ def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
 
 def ends_with(name: str, suffix: str) -> bool:
     """Whether a file's name ends with `suffix`, whose extension may be in capitals."""
+    if name.endswith(suffix):
+        return True
     kept = len(suffix) - len(Path(f"x{suffix}").suffix)
     end = name[len(name) - len(suffix) :] if len(name) >= len(suffix) else ""
     return end[:kept] + end[kept:].lower() == suffix
@@ -71,7 +109,8 @@ def pair_up(
     """
     pairs = [
         Pair(stem, images[stem], annotations[stem])
-        for stem in sorted(images, key=lambda stem: images[stem])
+        # in the order of paths, which compare slowly
+        for stem in sorted(images, key=lambda stem: images[stem].parts)
         if stem in annotations
     ]
     unpaired = {
@@ -100,8 +139,3 @@ def part_of(stem: str, digits: int) -> str:
     other file to another part. A stem of digits alone belongs to part "0".
     """
     return re.sub(f"[0-9]{{1,{digits}}}$", "", stem) or "0"
-
-
-def of_part(files: Mapping[str, Path], part: str, digits: int) -> dict[str, Path]:
-    """The files, by stem, that belong to a part, see `part_of`."""
-    return {stem: path for stem, path in files.items() if part_of(stem, digits) == part}

@@ -240,3 +240,25 @@ def test_the_image_of_a_sample_is_the_one_that_is_read(data: Any) -> None:
     for n in range(3 * IMAGES):
         label = int(samples[n].labels.unique()[0])
         assert samples.image_of(n) == f"é {label}.png"
+
+
+def test_the_order_of_the_samples_stays_what_it_was() -> None:
+    """Recorded; a run that goes on, or is repeated by a later version, sees the same images."""
+    files = [{"image": str(i), "label": str(i)} for i in range(IMAGES)]
+    samples = TrainingSet({"files": files}, Path("a"), Path("b"), AUGMENTATION, seed=3)
+    passes = [1, 3, 0, 6, 2, 5, 4], [6, 3, 0, 4, 2, 5, 1], [2, 6, 5, 3, 4, 0, 1]
+    for number in (0, 1, 2, 1, 0):
+        places = range(number * IMAGES, (number + 1) * IMAGES)
+        assert [int(samples.image_of(n)) for n in places] == passes[number]
+    assert [int(samples.image_of(n)) for n in (20, 0, 13, 1)] == [1, 1, 1, 3]
+
+
+def test_the_order_is_drawn_once_for_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [{"image": str(i), "label": str(i)} for i in range(IMAGES)]
+    samples = TrainingSet({"files": files}, Path("a"), Path("b"), AUGMENTATION, seed=3)
+    drawn = []
+    draw = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: drawn.append(seed) or draw(seed))
+    for n in range(3 * IMAGES):
+        samples.image_of(n)
+    assert len(drawn) == 3

@@ -149,7 +149,10 @@ def sources_of(dataset: DataSet, root: Path, split: str, part: str) -> list[Path
     """
     pairs, unpaired = dataset.pairs_of(root, split, part)
     paired = [path for pair in pairs for path in (pair.image, pair.annotation)]
-    sources = sorted([*paired, *(path for path in unpaired if path.exists())])
+    # by their parts, as paths are compared, but each is taken apart once
+    sources = sorted(
+        [*paired, *(path for path in unpaired if path.exists())], key=lambda path: path.parts
+    )
     _check_braces([(path.name, path.parent) for path in sources])
     return sources
 

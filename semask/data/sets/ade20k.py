@@ -55,8 +55,8 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
     """See `DataSet`."""
     images, annotations = _folders(root, split)
     return pair_up(
-        of_part(by_stem(images, ".jpg"), part, _DIGITS),
-        of_part(by_stem(annotations, ".png"), part, _DIGITS),
+        of_part(images, ".jpg", part, _DIGITS),
+        of_part(annotations, ".png", part, _DIGITS),
         images / "*.jpg",
         annotations / "*.png",
     )

@@ -16,7 +16,7 @@ from semask.base.errors import InputError
 from semask.data.classes import COCO_STUFF_CLASSES, COCO_STUFF_PALETTE, COCO_STUFF_UNUSED, IGNORE
 from semask.data.decoding import check_size
 from semask.data.matlab import read_table
-from semask.data.pairs import Pair, Unpaired, by_stem, pair_up, part_of
+from semask.data.pairs import Pair, Unpaired, of_part, pair_up, part_of
 from semask.fetching.fetch import Source
 
 CLASSES: Final = COCO_STUFF_CLASSES
@@ -49,7 +49,8 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
     """See `DataSet`; unpaired are also listed images that are missing with their annotation."""
     images, annotations = root / "images", root / "annotations"
     stems = [stem for stem in _stems(root, split) if part_of(stem, _DIGITS) == part]
-    found_images, found_annotations = by_stem(images, ".jpg"), by_stem(annotations, ".mat")
+    found_images = of_part(images, ".jpg", part, _DIGITS)
+    found_annotations = of_part(annotations, ".mat", part, _DIGITS)
     pairs, unpaired = pair_up(
         {stem: found_images[stem] for stem in stems if stem in found_images},
         {stem: found_annotations[stem] for stem in stems if stem in found_annotations},
@@ -84,12 +85,13 @@ def _stems(root: Path, split: str) -> list[str]:
     path = root / "imageLists" / _LISTS[split]
     hint = "set dataset.root to the folder that holds images, annotations and imageLists"
     try:
-        stems = path.read_text(encoding="utf-8").split()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
     except UnicodeDecodeError:
-        stems = []
+        text = ""
+    stems = {*text.split()}
     # the names become paths: none may lead out of the folder
-    if not stems or not all(stem == Path(stem).name and "\0" not in stem for stem in stems):
+    if not stems or "/" in text or "\0" in text or stems & {".", ".."}:
         raise InputError(f"{path}: not a list of image names without suffix; fetch it again")
-    return sorted(set(stems))
+    return sorted(stems)
