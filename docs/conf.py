@@ -27,7 +27,12 @@ html_copy_source = False
 # The order of the pages in the side bar. It is added here and not written into README.md, where a
 # code host would show it as it stands.
 SIDE_BAR = {
-    "Start here": ["English <self>", "中文 <README.zh-CN>"],
+    "Start here": [
+        "English <self>",
+        "中文 <README.zh-CN>",
+        "docs/from_the_port",
+        "docs/from_the_port.zh-CN",
+    ],
     "Run it": [
         "docs/experiments",
         "docs/own_data",

@@ -1,4 +1,4 @@
-"""README.zh-CN.md follows README.md.
+"""A page in Chinese, PAGE.zh-CN.md, follows its page in English.
 
 Section by section both have the same headings (their levels), links, images, code blocks, code
 spans, table rows and numbers. Only prose and the comments in code blocks are translated, so a word
@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -16,7 +17,8 @@ from markdown_it.token import Token
 
 from .markdown_pages import ROOT, anchors_of, flat, headings_of, parse, targets_of
 
-ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
+PAGES = ("README.md", "docs/from_the_port.md")  # in English
+NAMES = [Path(name).name for name in PAGES]
 CHARACTER = "[\u3001-\u9fff\uff00-\uffef]"  # Chinese ones and their punctuation
 
 
@@ -62,8 +64,8 @@ def facts_of(tokens: list[Token], anchors: list[str]) -> Counter[str]:
 
 def common(target: str, anchors: list[str]) -> str:
     """A target in words that hold in both languages."""
-    if target in (ENGLISH, CHINESE):
-        return "to the other language"
+    if Path(target).name.replace(".zh-CN", "") in NAMES:
+        return f"{target.replace('.zh-CN', '')} in either language"
     if target.startswith("#") and target[1:] in anchors:
         return f"to heading {anchors.index(target[1:]) + 1} of the page"
     return target
@@ -121,30 +123,42 @@ def differences_of_headings(ours: list[Section], theirs: list[Section]) -> list[
     ]
     changes = SequenceMatcher(a=keys[0], b=keys[1], autojunk=False).get_opcodes()
     return [
-        f"in place of {[section.title for section in ours[a:b]]} of {ENGLISH} "
-        f"{CHINESE} has {[section.title for section in theirs[c:d]]}"
+        f"in place of {[section.title for section in ours[a:b]]} there is "
+        f"{[section.title for section in theirs[c:d]]}"
         for kind, a, b, c, d in changes
         if kind != "equal"
     ]
 
 
-def test_the_translation_follows() -> None:
-    english, chinese = ((ROOT / name).read_text("utf-8") for name in (ENGLISH, CHINESE))
+def in_chinese(page: str) -> str:
+    return page.replace(".md", ".zh-CN.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_translation_follows(page: str) -> None:
+    english, chinese = ((ROOT / name).read_text("utf-8") for name in (page, in_chinese(page)))
     lines = differences(english, chinese)
     if lines:
-        pytest.fail(f"{CHINESE} differs from {ENGLISH}:\n" + "\n".join(lines), pytrace=False)
+        pytest.fail(f"{in_chinese(page)} differs from {page}:\n" + "\n".join(lines), pytrace=False)
 
 
-def test_no_line_ends_between_chinese_characters() -> None:
+def test_every_translation_is_looked_at() -> None:
+    found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.zh-CN.md")}
+    assert {"README.zh-CN.md", *found} == {in_chinese(page) for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_line_ends_between_chinese_characters(page: str) -> None:
     """A browser would show the end of the line as a space."""
-    text = (ROOT / CHINESE).read_text("utf-8")
+    text = (ROOT / in_chinese(page)).read_text("utf-8")
     paragraphs = [token.content for token in parse(text) if token.type == "inline"]
     assert re.findall(rf".*{CHARACTER}\n{CHARACTER}.*", "\n\n".join(paragraphs)) == []
 
 
-def test_emphasis_is_read_as_such() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_emphasis_is_read_as_such(page: str) -> None:
     """Markdown sees no end of ** between a Chinese full stop and the next character."""
-    tokens = parse((ROOT / CHINESE).read_text("utf-8"))
+    tokens = parse((ROOT / in_chinese(page)).read_text("utf-8"))
     assert [
         token.content for token in flat(tokens) if token.type == "text" and "*" in token.content
     ] == []
@@ -187,8 +201,8 @@ def test_prose_and_comments_may_be_translated() -> None:
         ("`make`", "命令", "## 速度 (## Speed): lacks `make`"),
         ("10 分钟", "十分钟", "## 速度 (## Speed): lacks number 10"),
         ("54.5", "54.6", "## 速度 (## Speed): lacks table 1, row 1: numbers 0 1 52.4 54.5"),
-        ("## 速度", "", "in place of ['# Title', '## Speed'] of README.md"),
-        ("## 速度", "## 又\n## 速度", "in place of [] of README.md README.zh-CN.md has ['## 又']"),
+        ("## 速度", "", "in place of ['# Title', '## Speed'] there is"),
+        ("## 速度", "## 又\n## 速度", "in place of [] there is ['## 又']"),
     ],
 )
 def test_what_differs_is_named(old: str, new: str, line: str) -> None:

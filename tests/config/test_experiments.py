@@ -34,6 +34,19 @@ def test_every_variant_is_valid(experiment: str) -> None:
         check_config(assemble(stack, variant), REPOSITORY / "schemas" / "config.schema.yaml")
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_takes_epochs(experiment: str) -> None:
+    stack = [*layers(*stack_of(experiment)), {"training": {"epochs": 2}}]
+    for variant in stack[-2].get("variants") or [None]:
+        config = assemble(stack, variant)
+        check_config(config, REPOSITORY / "schemas" / "config.schema.yaml")
+        batch = config["training"]["batch"]
+        for processes in (1, 8):
+            seen = batch["size"] * (processes if batch["per"] == "device" else 1)
+            recipe = resolved(config, processes)["training"]
+            assert (recipe["iterations"] - 1) * seen < 2 * 2975 <= recipe["iterations"] * seen
+
+
 @pytest.mark.parametrize(
     "theirs",
     [p for p in PUBLISHED if p["src"] == "ref"],

@@ -161,6 +161,15 @@ def test_jobs_and_rule_graph(planner: Planner, experiments: tuple[str, ...]) -> 
     assert planner.graph(experiments) == (planned, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("experiments", PLANS, ids=lambda names: "+".join(names) or "embedded")
+def test_epochs_in_place_of_iterations(planner: Planner, experiments: tuple[str, ...]) -> None:
+    planner.look_at_the_data(*experiments[:1])
+    epochs = planner.jobs(experiments, "--config", "training={epochs: 2}", "--")
+    assert epochs == planner.jobs(experiments)
+    assert epochs["train"] >= 1
+
+
 def test_all_variants_share_the_data(planner: Planner) -> None:
     planner.look_at_the_data("cityscapes")
     for variant in ("tiny", "base", "large"):
