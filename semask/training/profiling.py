@@ -323,7 +323,7 @@ def profile_row(
     Args:
         recipe: that the row trains.
         execution: how it does.
-        row: device, processes, threads.
+        row: device, processes, threads; planted_fault, if it has one.
         device: of this process.
         steps: how many.
         trace: see `profile_steps`.
@@ -335,6 +335,7 @@ def profile_row(
         threads=row["threads"], mode="full", seed=0, workers=0, warmup_iterations=0,
         log_window=None, train={}, val={}, root=unused, labels=unused, work=unused, outputs={},
         record=unused, execution=execution, fault_tolerance=FaultTolerance(None, None, 1, 30),
+        planted_fault=row.get("planted_fault"),
     )  # fmt: skip
     made = partial(_made_up, recipe)
     # past the warm-up of the learning rate
