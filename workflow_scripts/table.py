@@ -5,7 +5,8 @@ from pathlib import Path
 from semask.base.records import read_record
 from semask.comparison.imported import read_imported
 from semask.comparison.published import read_published
-from semask.comparison.rows import Record, check_same_runs
+from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
+from semask.comparison.rows import Record, check_same_runs, training_of
 from semask.report.page import write_report
 from semask.report.table import build_table, write_table
 from semask.training.log_file import read_log
@@ -70,6 +71,12 @@ def main() -> None:
     }
     baselines = read_record(arguments.baselines, "baselines")
     check_same_runs(trained, evaluated, baselines, arguments.baselines)
+    for name, record in trained.items():
+        check_training(paths[name], record, paths[name].with_name(LOG))
+    for name, record in evaluated.items():
+        check_evaluation(paths[name], record, training_of(record, trained))
+    for name, record in looked.items():
+        check_parity(name, record)
     imported = [read_imported(path.parent) for path in arguments.imported]
     table = build_table(
         arguments.rows,
@@ -82,7 +89,7 @@ def main() -> None:
         looked,
         {_name(path, copies): read_record(path, "cross") for path in arguments.crossed},
         Judging(
-            lambda name: read_log(paths.get(name, Path(name)).parent / "log.jsonl"),
+            lambda name: read_log(paths.get(name, Path(name)).parent / LOG),
             **arguments.equivalence,
         ),
     )
@@ -97,7 +104,7 @@ def main() -> None:
             table,
             trained,
             evaluated,
-            lambda name: read_log(beside[name] / "log.jsonl"),
+            lambda name: read_log(beside[name] / LOG),
             {name: beside[name] / "predictions.png" for name in evaluated},
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,

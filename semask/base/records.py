@@ -25,7 +25,7 @@ from semask.base.errors import InputError
 from semask.base.files import digest_of, read_json, sha256, write_atomically
 from semask.base.row_names import PLANTED_FAULTS
 
-SCHEMA = 4
+SCHEMA = 5
 
 SAME_RUN = ("row", "mode", "seed", "recipe", "weights_digest")
 """What the records of one run share."""
@@ -70,6 +70,7 @@ _SPEED = object_of(
     **dict.fromkeys(("fps", "fps_median", "fps_p10", "fps_p90"), _POSITIVE),
     data_wait_share=_SHARE,
     fps_log_window=_NUMBER_OR_NULL,
+    log_window=_or_null(_list_of(_COUNT, minItems=2, maxItems=2)),
     iterations_measured=_COUNT,
     warmup_iterations=NATURAL,
 )

@@ -32,6 +32,7 @@ from semask.base.records import (
 )
 from semask.base.row_names import FOLDER, row_folder
 from semask.base.schema_faults import first_fault
+from semask.comparison.foreign import check_contents, check_texts
 from semask.fetching.archives import DAMAGE, extract
 
 SCHEMA = 1
@@ -197,6 +198,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     content = {key: value for key, value in manifest.items() if key != "digest"}
     if digest_of(content) != manifest["digest"]:
         raise InputError(f"{path}: was edited (its digest differs); {remedy}")
+    check_texts(str(path), manifest)
     return dict(manifest)
 
 
@@ -254,6 +256,7 @@ def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
             known = records[evaluate]["figures"].get("label_maps_digest")
             if files[name]["sha256"] != known:
                 raise InputError(f"{name}: not the label maps that {evaluate} speaks of; {remedy}")
+    check_contents(folder, records, files)
 
 
 def run_folder(record: Mapping[str, Any]) -> str:

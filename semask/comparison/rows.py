@@ -136,6 +136,12 @@ def check_same_runs(
             raise InputError(f"{baselines_path}: of other data than {path}; {remedy}")
 
 
+def training_of(record: Record, trained: Mapping[str, Record]) -> Record:
+    """The training among some that a record is of the same run as; there is one."""
+    same = (of for of in trained.values() if all(of[key] == record[key] for key in SAME_RUN))
+    return next(same)
+
+
 def of_kind(kind: str, records: Mapping[str, Record]) -> dict[str, Record]:
     """Those of some records that are of a kind."""
     return {path: record for path, record in records.items() if record["kind"] == kind}

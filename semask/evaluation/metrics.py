@@ -1,27 +1,11 @@
 """The confusion matrix and the scores that are made of it."""
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 
 from semask.data.classes import IGNORE
+from semask.evaluation.figures import Scores, scores_of
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Figures of one confusion matrix, in percent.
-
-    `iou` and `acc` are per class, None where a class has no pixel to be judged by (`iou`: neither
-    labelled nor predicted; `acc`: not labelled); `miou` and `macc` are the means of the others,
-    `aacc` is the share of labelled pixels that are right.
-    """
-
-    miou: float
-    macc: float
-    aacc: float
-    iou: list[float | None]
-    acc: list[float | None]
+__all__ = ["Scores", "confusion_matrix", "scores"]
 
 
 def confusion_matrix(
@@ -42,21 +26,5 @@ def confusion_matrix(
 
 
 def scores(confusion: torch.Tensor) -> Scores:
-    """Scores of a confusion matrix as `confusion_matrix` makes it.
-
-    IoU = I / (P + L − I). A class that is predicted but never labelled counts as 0 in mIoU; a
-    class that is labelled nowhere is left out of mAcc.
-    """
-    matrix = confusion.double().cpu().numpy()
-    hit, labelled, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
-    with np.errstate(invalid="ignore"):
-        iou = 100 * hit / (labelled + predicted - hit)
-        acc = 100 * hit / labelled
-        aacc = 100 * hit.sum() / matrix.sum()
-    return Scores(
-        miou=float(np.nanmean(iou)),
-        macc=float(np.nanmean(acc)),
-        aacc=float(aacc),
-        iou=[None if np.isnan(x) else float(x) for x in iou],
-        acc=[None if np.isnan(x) else float(x) for x in acc],
-    )
+    """Scores of a confusion matrix as `confusion_matrix` makes it; see `scores_of`."""
+    return scores_of(confusion.double().cpu().numpy())

@@ -24,9 +24,7 @@ from semask.parity.calls import Call
 from semask.parity.isolated import run
 from semask.parity.operators import operator_error
 from semask.parity.places import Kinds, NotTheSameCallsError, Place, Setting
-
-PASSED, LOOKED_AT = 4.0, 10.0
-"""Ratios: up to the first a quantity passes, up to the second it is to be looked at."""
+from semask.parity.verdict import status_of
 
 # Below these an error is that of the format. A 3x3 convolution by Winograd's algorithm, which GPUs
 # choose, is honestly at 1 to 2.4e-6 where a direct one is at 2e-7.
@@ -196,13 +194,6 @@ def source_of(kind: type[nn.Module]) -> str:
     folders = [Path(folder) for folder in sys.path if folder and file.is_relative_to(folder)]
     within = max(folders, key=lambda folder: len(folder.parts), default=file.parent)
     return f"{kind.__name__}, {file.relative_to(within).as_posix()}:{line}"
-
-
-def status_of(ratio: float) -> str:
-    """passed, looked at or failed; what is not a number fails."""
-    if ratio <= PASSED:
-        return "passed"
-    return "looked at" if ratio <= LOOKED_AT else "failed"
 
 
 def floor_for(module: nn.Module, floor_of: str) -> float:

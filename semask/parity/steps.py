@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from semask.config.recipe import Recipe
 from semask.data.loading import Batch, shares
 from semask.devices import distributed
-from semask.parity.modules import honest_ways, status_of
+from semask.parity.modules import honest_ways
 from semask.parity.spelled_out import State, Step, load, start, stepped, take
+from semask.parity.verdict import status_of
 from semask.training.optimization import BETAS, decays, scheduled_rate
 from semask.training.stepping import Stepper
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SHOWN, REFUTED, UNDECIDED, NOT_RUN = "shown", "refuted", "undecided", "not run"
+PASSED, LOOKED_AT = 4.0, 10.0
+"""Ratios: up to the first a quantity passes, up to the second it is to be looked at."""
+
 _WORST_FIRST = (REFUTED, NOT_RUN, UNDECIDED, SHOWN)
 
 
@@ -17,6 +20,13 @@ class Answer(NamedTuple):
 def number(value: float | None) -> float:
     """A number of a finding; a record has null where it was not finite."""
     return float("inf") if value is None else float(value)
+
+
+def status_of(ratio: float) -> str:
+    """passed, looked at or failed; what is not a number fails."""
+    if ratio <= PASSED:
+        return "passed"
+    return "looked at" if ratio <= LOOKED_AT else "failed"
 
 
 def answers(found: Mapping[str, Any]) -> dict[str, Answer]:

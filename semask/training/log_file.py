@@ -24,7 +24,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         if line.endswith("\n"):
             try:
                 lines.append({**json.loads(line)})
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, RecursionError):
                 raise InputError(
                     f"{path}: line {number} is damaged; restore the file, or delete it (of an "
                     "imported bundle the whole folder) and run snakemake again"

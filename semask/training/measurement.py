@@ -36,6 +36,7 @@ def speed(
         communication_share: share of communication that no computing hides in the time of those
             iterations of the window of which it is known, 0 … 1; None if of none.
         fps_log_window: batch / mean iteration time over the log window; None if there is none.
+        log_window: [end, length] as it was asked for; None for none.
         iterations_measured, warmup_iterations: sizes of the window and of what it leaves out.
     """
     skipped = warmup_iterations if warmup_iterations < len(seconds) else min(1, len(seconds) - 1)
@@ -55,6 +56,7 @@ def speed(
         "data_wait_share": float(min(1.0, waiting.sum() / steady.sum())),
         "communication_share": _share(communication, seconds, skipped),
         "fps_log_window": fps_log_window,
+        "log_window": None if log_window is None else list(log_window),
         "iterations_measured": len(steady),
         "warmup_iterations": skipped,
     }

@@ -27,6 +27,7 @@ from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.model import build, export_reference
 
+from ..runs import write_run
 from ..warm import Ended, warm_scripts
 
 REPOSITORY = Path(__file__).parents[2]
@@ -219,7 +220,7 @@ def _weights_and_records(folder: Path, make_record: Any, fingerprint: str) -> No
         "data_fingerprint": fingerprint,
     }
     for kind in ("train", "evaluate"):
-        write_record(folder / f"{kind}.json", kind, **make_record(kind, **same))
+        write_run(folder, make_record(kind, **same), kind)
     baselines = make_record("baselines", data_fingerprint=fingerprint)
     write_record(folder / "baselines.json", "baselines", **baselines)
     write_record(folder / "facts.json", "facts", **make_record("facts"))

@@ -1,21 +1,29 @@
 """Bundles of records: what is packed comes out the same, and nothing that was edited."""
 
 import hashlib
+import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from semask.base.errors import InputError
 from semask.base.files import digest_of
-from semask.base.records import write_record
 from semask.comparison.bundle import MANIFEST, members, outline, pack, unpack
 
+from ..conftest import recipe
+from ..runs import write_run
+
 RUN = "npu-8p/full/seed0"
-NAMES = ("train.json", "evaluate.json", "log.jsonl", "best.safetensors", "label_maps.zip")
+NAMES = (
+    "train.json", "evaluate.json", "log.jsonl", "best.safetensors", "predictions.png",
+    "label_maps.zip",
+)  # fmt: skip
 FILES = [f"{RUN}/{name}" for name in NAMES]
 
 
@@ -29,14 +37,14 @@ def results(tmp_path: Path, make_record: Any) -> Path:
     common = {
         "row": {"device": "npu", "processes": 8, "threads": 1},
         "weights_digest": {"best": digest, "last": digest},
+        "recipe": recipe(iterations=12),
     }
     (run / "label_maps.zip").write_bytes(b"maps")
     for kind in ("train", "evaluate"):
         content = make_record(kind, **common)
         if kind == "evaluate":
             content["figures"]["label_maps_digest"] = hashlib.sha256(b"maps").hexdigest()
-        write_record(run / f"{kind}.json", kind, **content)
-    (run / "log.jsonl").write_text("{}\n", encoding="utf-8")
+        write_run(run, content, kind)
     return folder
 
 
@@ -100,6 +108,9 @@ def forge(members: dict[str, bytes], name: str) -> None:
     members[MANIFEST] = json.dumps(manifest).encode()
 
 
+Change = Callable[[dict[str, bytes]], None]
+
+
 def edit_log(members: dict[str, bytes]) -> None:
     members[f"{RUN}/log.jsonl"] = b"[]\n"
 
@@ -118,7 +129,7 @@ def take_out(members: dict[str, bytes]) -> None:
 
 def forge_record(members: dict[str, bytes]) -> None:
     name = f"{RUN}/evaluate.json"
-    members[name] = members[name].replace(b'"miou": 45.0', b'"miou": 46.0')
+    members[name] = members[name].replace(b'"iteration": 12', b'"iteration": 11')
     forge(members, name)
 
 
@@ -151,6 +162,58 @@ def exchange_record(members: dict[str, bytes]) -> None:
     forge(members, name)
 
 
+def reseal(kind: str, change: Callable[[dict[str, Any]], object]) -> Change:
+    """Edit a record of a bundle, and compute all digests anew."""
+
+    def edit(members: dict[str, bytes]) -> None:
+        name = f"{RUN}/{kind}.json"
+        record = json.loads(members[name])
+        del record["digest"]
+        change(record)
+        record["digest"] = digest_of(record)
+        members[name] = json.dumps(record).encode()
+        forge(members, name)
+
+    return edit
+
+
+def replaced(name: str, old: bytes, new: bytes) -> Change:
+    def edit(members: dict[str, bytes]) -> None:
+        assert old in members[f"{RUN}/{name}"]
+        members[f"{RUN}/{name}"] = members[f"{RUN}/{name}"].replace(old, new, 1)
+        forge(members, f"{RUN}/{name}")
+
+    return edit
+
+
+def without_log(members: dict[str, bytes]) -> None:
+    name = f"{RUN}/log.jsonl"
+    forge(members, name)
+    manifest = json.loads(members[MANIFEST])
+    del manifest["files"][name], members[name], manifest["digest"]
+    manifest["digest"] = digest_of(manifest)
+    members[MANIFEST] = json.dumps(manifest).encode()
+
+
+def enormous_picture(members: dict[str, bytes]) -> None:
+    """A header that asks for memory that no machine has."""
+    made = io.BytesIO()
+    Image.new("L", (1, 1)).save(made, "PNG")
+    picture = bytearray(made.getvalue())
+    picture[16:24] = (60_000).to_bytes(4, "big") * 2
+    picture[29:33] = zlib.crc32(bytes(picture[12:29])).to_bytes(4, "big")
+    members[f"{RUN}/predictions.png"] = bytes(picture)
+    forge(members, f"{RUN}/predictions.png")
+
+
+def in_best(**scores: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda record: record["figures"]["best"].update(scores)
+
+
+def in_speed(**figures: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda record: record["figures"]["speed"].update(figures)
+
+
 def change_size(members: dict[str, bytes]) -> None:
     name = f"{RUN}/log.jsonl"
     forge(members, name)
@@ -176,11 +239,44 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
         (forge_label_maps, f"not the label maps that {RUN}/evaluate.json speaks of"),
         (move_record, "is the record of another run, that of npu-8p/full/seed0"),
         (exchange_record, f"evaluate.json: not of the same run as {RUN}/train.json"),
-        (change_size, "log.jsonl was edited (it has 3 bytes, not 4)"),
+        (change_size, "log.jsonl was edited (it has "),
         (leave_the_folder, "leads outside the folder"),
         (dict.clear, "has no bundle.json"),
+        # all digests right from here on
+        (reseal("evaluate", in_best(miou=99.9)),
+         "figures.best.miou is 99.9 but 35.0877193 follows from its confusion matrix"),
+        (reseal("evaluate", in_best(iou=[100.0] * 19)), "figures.best.iou.0 is 100"),
+        (reseal("evaluate", in_best(aacc=100.0)), "figures.best.aacc is 100"),
+        (reseal("evaluate", in_best(confusion=[[1, 0], [0, 1]])), "no count of pixels of 19"),
+        (reseal("evaluate", in_best(confusion=[[0] * 19] * 19)), "no count of pixels of 19"),
+        (reseal("evaluate", in_best(iteration=4)), "figures.best.iteration is 4 but 12"),
+        (reseal("evaluate", lambda r: r["figures"].update(labelled_pixels=9)),
+         "figures.labelled_pixels is 9 but 37"),
+        (reseal("train", in_speed(fps=20.0)), "figures.speed.fps is 20 but 10 follows"),
+        (reseal("train", in_speed(fps_p10=1.0)), "figures.speed.fps_p10 is 1 but 10"),
+        (reseal("train", in_speed(fps_log_window=20.0)), "figures.speed.fps_log_window is 20"),
+        (reseal("train", in_speed(data_wait_share=0.0)), "figures.speed.data_wait_share is 0"),
+        (reseal("train", lambda r: r["figures"]["best"].update(miou=90.0)),
+         "figures.best.miou is 90 but 45"),
+        (reseal("train", lambda r: r["figures"]["last"].update(loss=0.1)),
+         "figures.last.loss is 0.1 but 0.25"),
+        (reseal("train", lambda r: r["figures"].update(precision={"skipped_steps": 3,
+                                                                  "loss_scale": None})),
+         "figures.precision.skipped_steps is 3 but 0"),
+        (replaced("log.jsonl", b'"iteration": 3', b'"iteration": 4'), "log.jsonl: line 3 is none"),
+        (replaced("log.jsonl", b'"seconds": 3.2', b'"seconds": NaN'), "log.jsonl: line 1 is none"),
+        (replaced("log.jsonl", b"{", b"[" * 100_000), "log.jsonl: line 1 is damaged"),
+        (replaced("log.jsonl", b"\n", b"\0\n"), "log.jsonl: line 1 is damaged"),
+        (without_log, f"train.json: without {RUN}/log.jsonl"),
+        (replaced("predictions.png", b"IDAT", b"IDAS"), "predictions.png: cannot be read as a PNG"),
+        (replaced("predictions.png", b"PNG", b"PNP"), "predictions.png: cannot be read as a PNG"),
+        (enormous_picture, "predictions.png: "),
+        (reseal("train", lambda r: r["device"].update(name="a\x1b[2Jb")), "name holds U+001B"),
+        (reseal("train", lambda r: r["run"].update(host="a\u202eb")), "run.host holds U+202E"),
+        (reseal("train", lambda r: r["device"].update({"a\nb": 1})), "holds U+000A"),
+        (reseal("train", lambda r: r["device"].update(name="x" * 1001)), "device.name has 1001"),
     ],
-)
+)  # fmt: skip
 def test_an_edited_bundle_is_noticed(
     change: Callable[[dict[str, bytes]], None], said: str, bundle: Path, tmp_path: Path
 ) -> None:
@@ -202,7 +298,7 @@ def test_a_digest_told_by_another_way_notices_a_whole_forgery(bundle: Path, tmp_
     told = unpack(bundle, tmp_path / "first")["digest"]
 
     def change(members: dict[str, bytes]) -> None:
-        edit_log(members)
+        members[f"{RUN}/log.jsonl"] += b" "
         forge(members, f"{RUN}/log.jsonl")
 
     rewrite(bundle, change)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from semask.base.errors import InputError
 from semask.base.files import sha256
-from semask.base.records import write_record
+from semask.base.records import SCHEMA, write_record
 from semask.data.classes import ADE20K_PALETTE, CITYSCAPES_LABELS, CITYSCAPES_PALETTE
 from semask.evaluation import folder
 from semask.evaluation.known_weights import use_of
@@ -321,8 +321,8 @@ def test_a_record_that_cannot_be_read_is_not_to_be_deleted(weights: Path, tmp_pa
     with pytest.raises(InputError) as error:
         use_of(weights)
     assert str(error.value) == (
-        f"{weights.with_name('train.json')}: record of schema version 3, this code reads 4; give "
-        "--configfile of the weights' experiment"
+        f"{weights.with_name('train.json')}: record of schema version 3, this code reads {SCHEMA}; "
+        "give --configfile of the weights' experiment"
     )
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("experiment: mine\n", encoding="utf-8")

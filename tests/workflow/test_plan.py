@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from semask.base.errors import InputError
+from semask.base.records import SCHEMA
 from semask.config.repeats import turn
 from semask.workflow import released_plan
 from semask.workflow.plan import Plan
@@ -163,7 +164,7 @@ def test_the_operators_of_an_npu_alone_are_forbidden_to_fall_back() -> None:
 
 
 def test_a_record_is_no_layer() -> None:
-    record = {"schema": 4, "kind": "train", "digest": "0"}
+    record = {"schema": SCHEMA, "kind": "train", "digest": "0"}
     with pytest.raises(InputError, match=r"train.json: a record, .* put -- before targets"):
         layers_of([(Path("config.yaml"), {}), (Path("train.json"), record)], {})
     assert layers_of([(Path("a"), {"b": 1})], {"dataset": {"download": "true"}}) == [

@@ -1,0 +1,210 @@
+"""Figures that follow from other kept data, computed again: a record's word is not taken for them.
+
+Scores follow from the confusion matrix, speed, losses and the best evaluation from the log, answers
+of parity from the ratios. Where they are compared, they may differ by what another machine's
+rounding makes of the same numbers.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+import numpy as np
+
+from semask.base.errors import InputError
+from semask.evaluation.figures import scores_of
+from semask.parity.verdict import number, status_of
+from semask.training.log_file import read_log
+from semask.training.measurement import speed
+
+Record = Mapping[str, Any]
+Line = Mapping[str, Any]
+
+LOG = "log.jsonl"
+
+_ROUNDING = 1e-9  # relative: of sums in another order
+_PASSES = ("best", "last", "best_multi_scale", "single_scale", "multi_scale")
+_OF_STEP = ("loss", "lr", "seconds", "data_seconds")
+_REMEDY = "restore the file, or delete it and run snakemake again to make it anew"
+
+
+def check_training(name: str | Path, record: Record, log: Path) -> None:
+    """Check a training's figures against its log.
+
+    Args:
+        name: of the record, for messages.
+        record: of the training.
+        log: its log, which must be there.
+
+    Raises:
+        InputError: the log is missing or garbled, or a figure does not follow from it.
+    """
+    if not log.is_file():
+        raise InputError(f"{log}: no such file, so {name} cannot be looked at; {_REMEDY}")
+    steps, evaluations = _parts_of(read_log(log), log)
+    figures, training = record["figures"], record["recipe"]["training"]
+    if len(steps) != training["iterations"]:
+        raise InputError(
+            f"{log}: holds {len(steps)} iterations, not the {training['iterations']} of the recipe "
+            f"in {name}; {_REMEDY}"
+        )
+    said = figures["speed"]
+    window = said["log_window"]
+    found = speed(
+        [line["seconds"] for line in steps],
+        [line["data_seconds"] for line in steps],
+        communication=None,
+        global_batch=training["global_batch"],
+        warmup_iterations=said["warmup_iterations"],
+        log_window=window and (window[0], window[1]),
+    )
+    del found["communication_share"]  # is measured apart from the log
+    _compare(name, "figures.speed", said, found, log.name)
+    best = max(evaluations, key=lambda line: line["evaluation"]["miou"], default=None)
+    chosen = best and {"iteration": best["iteration"], "miou": best["evaluation"]["miou"]}
+    _compare(name, "figures.best", figures["best"], chosen, log.name)
+    last = {key: value for key, value in steps[-1].items() if key in figures["last"]}
+    _compare(name, "figures.last", figures["last"], last, log.name)
+    if "precision" in figures:
+        skipped = {"skipped_steps": sum("skipped" in line for line in steps)}
+        _compare(name, "figures.precision", figures["precision"], skipped, log.name)
+
+
+def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]:
+    """The lines of iterations, and those of evaluations.
+
+    Raises:
+        InputError: a line lacks a number, or iterations are missing.
+    """
+    steps: list[Line] = []
+    evaluations: list[Line] = []
+    for place, line in enumerate(lines, 1):
+        evaluation = line.get("evaluation")
+        if "evaluation" in line:
+            sound = isinstance(evaluation, Mapping) and _is_number(evaluation.get("miou"))
+            sound = sound and line.get("iteration") == len(steps)
+            evaluations.append(line)
+        else:
+            sound = all(_is_number(line.get(key)) for key in _OF_STEP)
+            sound = sound and line["seconds"] > 0 and line["data_seconds"] >= 0
+            steps.append(line)
+            sound = sound and line.get("iteration") == len(steps)
+        if not sound:
+            raise InputError(f"{log}: line {place} is none that a training writes; {_REMEDY}")
+    if not steps:
+        raise InputError(f"{log}: holds no iteration; {_REMEDY}")
+    return steps, evaluations
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_scores(name: str | Path, record: Record) -> None:
+    """Check the scores of an evaluation or of a released checkpoint by their confusion matrices.
+
+    Raises:
+        InputError: a figure does not follow from its confusion matrix, or that is none.
+    """
+    model = record["recipe"]["model"] if "recipe" in record else record["model"]
+    figures = record["figures"]
+    for figure in _PASSES:
+        scored = figures.get(figure)
+        if scored is None:
+            continue
+        key, of = f"figures.{figure}", "confusion matrix"
+        classes = model.get("num_classes", len(scored["confusion"]))
+        matrix = _matrix(f"{name}: {key}.confusion", scored["confusion"], classes)
+        found = vars(scores_of(matrix))
+        _compare(name, key, scored, {k: v for k, v in found.items() if k in scored}, of)
+        if "labelled_pixels" in figures:
+            counted = {"labelled_pixels": int(matrix.sum())}
+            _compare(name, "figures", figures, counted, f"{figure} {of}")
+
+
+def _matrix(name: str, counts: Sequence[Sequence[int]], classes: int) -> Any:
+    """Pixel counts (K, K), float64 as the scores take them.
+
+    Raises:
+        InputError: they are no square of that many classes, negative, or all zero.
+    """
+    square = len(counts) == classes and all(len(line) == classes for line in counts)
+    if not square or min(map(min, counts)) < 0 or not any(map(any, counts)):
+        raise InputError(f"{name}: is no count of pixels of {classes} classes; {_REMEDY}")
+    return np.array(counts, np.float64)
+
+
+def check_evaluation(name: str | Path, record: Record, trained: Record) -> None:
+    """Check an evaluation by its confusion matrices, and against its training's record.
+
+    Raises:
+        InputError: a figure does not follow from them.
+    """
+    check_scores(name, record)
+    figures, kept = record["figures"], trained["figures"]
+    for figure in _PASSES:
+        if figures.get(figure) is not None:
+            iteration = kept["last" if figure == "last" else "best"]["iteration"]
+            of = "record of its training"
+            _compare(name, f"figures.{figure}", figures[figure], {"iteration": iteration}, of)
+
+
+def check_parity(name: str | Path, record: Record) -> None:
+    """Check the answers of the looks at a device by the ratios that they found.
+
+    Raises:
+        InputError: an answer does not follow from them.
+    """
+    for look, finding in record["figures"]["looks"].items():
+        key = f"figures.looks.{look}"
+        if "modules" in finding:
+            for module in finding["modules"]:
+                worst = module["worst"]
+                status = status_of(number(worst["ratio"])) if worst else "passed"
+                if worst is None and module["fault"] and module["status"] != "passed":
+                    continue  # nothing could be compared, and the fault says why
+                _compare(name, f"{key}.{module['name']}", module, {"status": status}, "ratio")
+            failed = [m["name"] for m in finding["modules"] if m["status"] == "failed"]
+            _compare(name, key, finding, {"failed": failed}, "list of modules")
+        elif "medians" in finding:
+            steps = finding["quantities"]
+            names = steps[0] if steps else ()
+            medians = {of: median_low(number(s[of]["ratio"]) for s in steps) for of in names}
+            worst = max(medians.values(), default=0.0)
+            status = "failed" if finding["rates"] else status_of(worst)
+            told = {of: number(ratio) for of, ratio in finding["medians"].items()}
+            _compare(name, f"{key}.medians", told, medians, "list of steps")
+            _compare(name, key, finding, {"status": status}, "medians")
+
+
+def _compare(name: str | Path, key: str, said: Any, found: Any, source: str) -> None:
+    """Hold what a record says against what was computed again.
+
+    Raises:
+        InputError: they differ; names the first key of those that do.
+    """
+    if isinstance(found, Mapping) and isinstance(said, Mapping):
+        for of, value in found.items():
+            _compare(name, f"{key}.{of}", said.get(of), value, source)
+    elif isinstance(found, list) and isinstance(said, list) and len(found) == len(said):
+        for place, (one, other) in enumerate(zip(said, found, strict=True)):
+            _compare(name, f"{key}.{place}", one, other, source)
+    elif not _agree(said, found):
+        raise InputError(
+            f"{name}: {key} is {_shown(said)} but {_shown(found)} follows from its {source}: "
+            f"one of them was changed; {_REMEDY}"
+        )
+
+
+def _agree(said: Any, found: Any) -> bool:
+    if _is_number(said) and _is_number(found):
+        return math.isclose(said, found, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    return bool(said == found)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return "nothing" if value is None else f"{value!r:.60}"
