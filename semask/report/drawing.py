@@ -69,7 +69,7 @@ class Row(NamedTuple):
 def sentence(text: str) -> str:
     """A sentence in place of a plot that has nothing to show."""
     figure = Figure(figsize=(WIDTH, 0.4))
-    figure.text(0.01, 0.5, text, va="center")
+    figure.text(0.01, 0.5, text, va="center", parse_math=False)
     return svg(figure, "nothing")
 
 

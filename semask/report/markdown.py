@@ -16,6 +16,19 @@ from semask.report.cells import BESIDE, COLUMNS, FIRST, MORE, PUBLISHED, Line
 
 _PROTOCOL = "docs/protocol.md"
 
+# What Markdown, as code hosts read it, makes something else of than the text that it is. A `_`
+# within a word is one; `&` begins an entity, the last three a link that nobody marked as such.
+_MARKUP = re.compile(
+    r"[\\`*\[\]<>~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|:(?=//)"
+    r"|(?<=\bwww)\.|(?<=[\w.+-])@(?=[\w-]+\.)",
+    re.IGNORECASE,
+)
+
+
+def escaped(text: str) -> str:
+    """A text as Markdown that shows it as it is, whoever wrote it: no markup, HTML or links."""
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", text)
+
 
 def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     """What `semask.report.table.build_table` gave, as Markdown.
@@ -26,18 +39,18 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     """
     rows = table["rows"]
     together, apart = cells.together_and_apart(rows)
-    parts = [f"# {table['experiment']}"]
+    parts = [f"# {escaped(table['experiment'])}"]
     for verdict in table["verdicts"]:
         if verdict["grounds"]:
             told = ([of.text for of in line] for line in cells.verdict(verdict))
-            parts += [f"**{verdict['sentence']}.**", markdown_table(cells.VERDICT, told)]
-    if plain := [f"- {of['sentence']}." for of in table["verdicts"] if not of["grounds"]]:
+            parts += [f"**{escaped(verdict['sentence'])}.**", markdown_table(cells.VERDICT, told)]
+    if plain := [f"- {escaped(of['sentence'])}." for of in table["verdicts"] if not of["grounds"]]:
         parts.append("\n".join(plain))
     parts += ["## Rows", first_rows(table)]
     if remark := cells.remark(together):
         parts.append(f"*{remark}*")
     notes = [
-        f"- **{name}**: {text}." if warning else f"- {name}: {text}."
+        f"- **{name}**: {escaped(text)}." if warning else f"- {name}: {escaped(text)}."
         for name, text, warning in cells.notes(table["rows"])
     ]
     if notes:
@@ -49,18 +62,18 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
     grounds = markdown_table(cells.GROUNDS, ([of.text for of in line] for line in looks))
     parts += ["## Parity", cells.PARITY, grounds]
     if across := [*cells.across(table["npu_over_gpu"])]:
-        parts.append("\n".join(f"- {line}" for line in across))
+        parts.append("\n".join(f"- {escaped(line)}" for line in across))
     parts += ["## More about the same rows", _grid(together, MORE)]
     if cells.is_beside_published(together):
         measured = [row for row in together if row["kind"] == "measured"]
         parts += ["## Beside what others published", _grid(measured, BESIDE)]
     else:
         parts.append(cells.NOTHING_PUBLISHED)
-    parts += [cells.baselines_text(table["baselines"]), cells.facts_text(table["facts"])]
+    parts += [cells.baselines_text(table["baselines"]), escaped(cells.facts_text(table["facts"]))]
     if apart:
         parts += ["## Kept apart", "These are not compared with any row above."]
         parts += [_grid(apart, FIRST), _grid(apart, MORE)]
-        parts.append("\n".join(f"- {cells.kept_apart(row)}" for row in apart))
+        parts.append("\n".join(f"- {escaped(cells.kept_apart(row))}" for row in apart))
     columns = cells.shown_columns(together)
     protocol = os.path.relpath(_PROTOCOL, folder)
     parts += [
@@ -85,12 +98,12 @@ def _grid(rows: Sequence[Line], columns: Sequence[str]) -> str:
 
 
 def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, its columns aligned for terminals."""
+    """A table in Markdown, its columns aligned for terminals; what the cells say is escaped."""
     grid = PrettyTable(list(headings))
     grid.set_style(TableStyle.MARKDOWN)
     grid.align = "l"
     for line in lines:
-        grid.add_row([text.replace("|", "\\|") for text in line])
+        grid.add_row([escaped(text).replace("|", "\\|") for text in line])
     return str(grid.get_string())
 
 
@@ -103,8 +116,8 @@ def _as_code(path: str) -> str:
 
 def _origins(table: Mapping[str, Any]) -> Iterator[str]:
     for path, origin in table["records"].items():
-        yield f"- {_as_code(path)}: {cells.origin_text(origin)}"
+        yield f"- {_as_code(path)}: {escaped(cells.origin_text(origin))}"
     for row in table["rows"]:
         if row["kind"] == "published":
-            note = f": {row['note']}" if row["note"] else ""
+            note = f": {escaped(row['note'])}" if row["note"] else ""
             yield f"- {row['name']}: `{PUBLISHED}`, line {row['line']}{note}"

@@ -70,7 +70,7 @@ def depth(curves: Mapping[str, Sequence[Depth]]) -> str:
                 style: Any = {"color": each.row.colour, "linestyle": each.row.dashes}
                 axes.plot(errors, linewidth=1.1, **style)
         axes.set_yscale("log")
-        axes.set_ylabel(f"error, {look}")
+        axes.set_ylabel(f"error, {look}", parse_math=False)
         axes.grid(True)
     panels[-1].set_xlabel(
         "modules in the order in which they end (broad: an honest pass on the CPU)"

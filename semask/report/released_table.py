@@ -10,7 +10,7 @@ import pandas as pd
 from semask.base.files import write_atomically
 from semask.comparison.beside_published import points
 from semask.comparison.published import scoring_differences
-from semask.report.markdown import markdown_table
+from semask.report.markdown import escaped, markdown_table
 
 Record = Mapping[str, Any]
 _COLUMNS = (
@@ -118,8 +118,8 @@ def _markdown(table: Mapping[str, Any]) -> str:
         )
         record = row["record"]
         origins.append(
-            f"- {row['variant']}: `{record['path']}`: {record['device']} on {record['host']}, "
-            f"{record['ended']}, code {record['code_version']}, data "
+            f"- {row['variant']}: `{record['path']}`: {escaped(record['device'])} on "
+            f"{escaped(record['host'])}, {record['ended']}, code {record['code_version']}, data "
             f"{record['data_fingerprint'][:12]} ({row['images']} images, fitted into "
             f"{row['scale'][0]}×{row['scale'][1]}), weights sha256 "
             f"{row['weights']['sha256'][:12]}; "
@@ -127,7 +127,7 @@ def _markdown(table: Mapping[str, Any]) -> str:
         )
     return "\n\n".join(
         [
-            f"# {table['experiment']}: the released checkpoints",
+            f"# {escaped(table['experiment'])}: the released checkpoints",
             markdown_table(_COLUMNS, lines),
             "mIoU on the validation split in percent, differences in points: measured here with "
             "the files named, beside what the authors published for the whole validation split.",

@@ -1,11 +1,13 @@
 """The table and its comparisons, from made-up records."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from semask.base.errors import InputError
 from semask.base.records import read_record, write_record
@@ -14,6 +16,7 @@ from semask.report.cells import COLUMNS
 from semask.report.table import build_table, write_table
 
 from ..conftest import REPOSITORY, recipe
+from ..markdown_pages import flat
 
 PUBLISHED = REPOSITORY / "published" / "published.csv"
 
@@ -393,6 +396,44 @@ def test_odd_names_of_records_stay_in_one_line(records: Records) -> None:
     assert "- `` a `b` c/train.json ``: a processor" in (folder / "t.md").read_text(
         encoding="utf-8"
     )
+
+
+ODD_NAMES = (
+    '<img src=x onerror="alert(1)">',
+    "[click](javascript:alert(1))",
+    "![](http://elsewhere/x.png)",
+    "<http://elsewhere>",
+    "http://elsewhere and www.elsewhere.org and a@elsewhere.org",
+    "**a** __b__ *c* _d_ ~~e~~ `f` &lt; \\| | $\\frac$",
+)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_texts_of_records_are_no_markdown(records: Records, name: str) -> None:
+    for mode in ("full", "performance"):
+        records.add("cpu", 1, mode)
+    for record in records.trained.values():
+        record["device"]["name"] = record["run"]["host"] = record["run"]["code_version"] = name
+        record["figures"]["warnings"] = [name]
+    table = records.table([("cpu", 1)])
+    table["rows"] += [{**table["rows"][0], "apart": [name]}]
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    text = (folder / "t.md").read_text(encoding="utf-8")
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    kinds = [token.type for token in flat(tokens)]
+    assert not {"html_block", "html_inline", "image", "s_open"} & {*kinds}
+    assert kinds.count("link_open") == 1  # to the protocol
+    # what a code host makes links of without being asked to
+    assert not re.search(r"(?<!\\)://|www\.|\w@elsewhere", text)
+    shown = [
+        "".join(part.content for part in token.children or ())
+        for token in tokens
+        if token.type == "inline"
+    ]
+    assert name in shown
+    assert any(line.startswith("CPU-1P: full run, seed 0: ") and name in line for line in shown)
+    assert any(line.endswith(f"differs from this machine's rows in {name}.") for line in shown)
 
 
 def test_every_column_is_defined(records: Records) -> None:
