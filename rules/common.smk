@@ -44,7 +44,7 @@ try:
 except InputError as fault:
     sys.exit(f"error: {fault}")
 config = PLAN.config
-set_environment(os.environ)
+set_environment(os.environ, config["surroundings"]["accept"])
 if not workflow.dryrun:
     # also the Snakemakes that a cluster's jobs consist of
     head.heed_warnings()

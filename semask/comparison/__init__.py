@@ -2,7 +2,8 @@
 
 Modules: `rows`, `beside_published`, `ratios` (NPU over GPU, and what keeps rows from being
 compared), `published` (figures with their sources), `bundle` and `imported` (rows that travel),
-`recomputed` (figures that are not believed), `foreign` (what came from elsewhere),
+`recomputed` (figures that are not believed), `foreign` (what came from elsewhere), `surroundings`
+(variables that rows had otherwise),
 `cost` (what an experiment takes).
 """
 

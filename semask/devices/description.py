@@ -3,7 +3,6 @@
 import importlib
 import os
 import platform
-import re
 import subprocess
 from typing import Any
 
@@ -14,12 +13,7 @@ from semask.devices import setup
 from semask.devices.backends import BACKENDS, visible_devices
 from semask.devices.distributed import local_rank
 from semask.devices.presence import AbsentError, counted
-
-# Variables that change what a device computes or how fast; their values go into the records.
-_TELLING = re.compile(
-    r"(ASCEND|HCCL|TORCH_NPU|PYTORCH|TORCH_NCCL|NCCL|CUDA|CUBLAS|OMP|MKL|KMP|ACL)_"
-    r"|(TASK_QUEUE_ENABLE|COMBINED_ENABLE|CPU_AFFINITY_CONF|INF_NAN_MODE_ENABLE)$"
-)
+from semask.devices.variables import told
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -27,7 +21,7 @@ def describe(device: str) -> dict[str, Any]:
 
     Keys: name, cores, memory_bytes (the host's), ids (of the visible devices, None where nothing
     restricts them), nodes (host and ids of each machine of a run on several), environment
-    (variables that change what is computed or how fast), driver, cann, cuda, torch, torch_npu;
+    (`semask.devices.variables.told`), driver, cann, cuda, torch, torch_npu;
     None where a thing is not there.
     """
     facts: dict[str, Any] = {
@@ -36,7 +30,7 @@ def describe(device: str) -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "ids": visible_devices(device),
         "nodes": setup.nodes(),
-        "environment": {k: v for k, v in sorted(os.environ.items()) if _TELLING.match(k)},
+        "environment": told(os.environ),
         "driver": None,
         "cann": None,
         "cuda": torch.version.cuda,

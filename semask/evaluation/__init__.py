@@ -1,6 +1,6 @@
 """Predictions and their scores.
 
-Modules: `prediction` (of one image), `metrics` (the confusion matrix), `figures` (what follows from it),
+Modules: `prediction` (of one image), `metrics` (the confusion matrix), `figures` (of it),
 `split` (a whole split, by all processes), `scoring` (the stage, over a run's kept weights),
 `released` (the authors' checkpoints), `baselines` (what can be scored without shapes),
 `predictions` (saved ones), `folder` (of images without labels), `known_weights` (what a file of

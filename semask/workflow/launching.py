@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semask.base import startup
 from semask.base.errors import InputError
-from semask.devices import progress, slurm
+from semask.devices import progress, slurm, variables
 from semask.devices.launched import MARK, is_launched, shed
 from semask.workflow import guard
 
@@ -39,11 +39,13 @@ def launch(
         stall_minutes: when nothing has moved for so long, the processes are ended.
 
     Raises:
-        InputError: the devices are not there, or the nodes.
+        InputError: the devices are not there, or the nodes, or a variable is set that would have
+            figures say something else than the config.
     """
     if not is_launched():
         # of another launcher, in whose process this command was typed
         shed(os.environ)
+        variables.check()
     if is_launched() or (device == "cpu" and processes == 1):
         progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
         return

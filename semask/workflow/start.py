@@ -11,6 +11,7 @@ from typing import Any
 from semask.base.errors import InputError
 from semask.base.signals import JOB
 from semask.config.layers import typed
+from semask.devices import variables
 
 
 def layers_of(
@@ -43,8 +44,8 @@ def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> 
         conda: whether rules have environments of their own.
 
     Raises:
-        InputError: the checkout's or the interpreter's folder has a name that cannot be borne, or
-            a package is missing.
+        InputError: the checkout's or the interpreter's folder has a name that cannot be borne, a
+            package is missing, or a variable would change what is measured.
     """
     if re.search("[{}]", str(folder)):
         raise InputError(
@@ -59,6 +60,7 @@ def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> 
             f"({sys.getfilesystemencoding()}); set LC_ALL to one that has it, such as C.UTF-8, or "
             "move the checkout"
         ) from None
+    variables.check(accepted=config["surroundings"]["accept"])
     if config["evaluation"]["agreement"] and not conda and not find_spec("cityscapesscripts"):
         raise InputError(
             "config: evaluation.agreement: cityscapesscripts is not installed; run pip install "
@@ -71,8 +73,8 @@ def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> 
         )
 
 
-def set_environment(environment: MutableMapping[str, str]) -> None:
-    """Set what jobs inherit.
+def set_environment(environment: MutableMapping[str, str], accepted: Sequence[str] = ()) -> None:
+    """Set what jobs inherit; `accepted` are variables that the config accepts.
 
     The environment that snakemake runs in also runs the rules, whether it is active or not; with
     `--sdm conda` the rules' own environments come before it. Jobs end with the workflow that
@@ -81,6 +83,7 @@ def set_environment(environment: MutableMapping[str, str]) -> None:
     here = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([here, environment["PATH"]])
     environment[JOB] = str(os.getpid())
+    environment[variables.ACCEPTED] = ",".join(accepted)
 
 
 def words(option: str, value: Any) -> Sequence[Any]:

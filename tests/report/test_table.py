@@ -398,6 +398,35 @@ def test_odd_names_of_records_stay_in_one_line(records: Records) -> None:
     )
 
 
+def test_variables_that_not_all_rows_had_are_told(records: Records) -> None:
+    for row in (("gpu", 1), ("npu", 1)):
+        for mode in ("full", "performance"):
+            records.add(*row, mode)
+    alike = {"OMP_PROC_BIND": "true", "CUDA_VISIBLE_DEVICES": "0"}
+    for path, record in (*records.trained.items(), *records.evaluated.items()):
+        # what no GPU's library reads keeps an NPU's row apart from other NPUs' rows only
+        own = {"TASK_QUEUE_ENABLE": "2"} if "npu" in path else {}
+        record["device"]["environment"] = alike | own
+    assert not any(row["warnings"] for row in records.table([("gpu", 1), ("npu", 1)])["rows"])
+    for path, record in records.trained.items():
+        if "npu" in path:
+            record["device"]["environment"]["ONEDNN_MAX_CPU_ISA"] = "SSE41"
+    table = records.table([("gpu", 1), ("npu", 1)])
+    rows = {row["name"]: row for row in table["rows"] if row["kind"] == "measured"}
+    assert rows["GPU-1P"]["warnings"] == []
+    said = "ONEDNN_MAX_CPU_ISA=SSE41 was set (oneDNN: changes numbers), and not in all runs"
+    assert rows["NPU-1P"]["warnings"] == [f"{said} of all rows"]
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert pair["executed_differently"] == [
+        "ONEDNN_MAX_CPU_ISA (SSE41 and unset)", "TASK_QUEUE_ENABLE (2 and unset)"
+    ]  # fmt: skip
+    folder = records.folder
+    write_table(table, folder / "t.md", folder / "t.csv", folder / "t.json")
+    text = (folder / "t.md").read_text(encoding="utf-8")
+    assert "run differently: ONEDNN_MAX_CPU_ISA (SSE41 and unset), TASK_QUEUE" in text
+    assert f"- **NPU-1P**: {said}" in text
+
+
 ODD_NAMES = (
     '<img src=x onerror="alert(1)">',
     "[click](javascript:alert(1))",

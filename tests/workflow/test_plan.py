@@ -10,6 +10,7 @@ import yaml
 from semask.base.errors import InputError
 from semask.base.records import SCHEMA
 from semask.config.repeats import turn
+from semask.devices import variables
 from semask.workflow import released_plan
 from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment
@@ -180,6 +181,20 @@ def test_folders_that_cannot_be_borne(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/a:b/bin/python")
     with pytest.raises(InputError, match="cannot be on PATH"):
         check_surroundings(Path("/a"), config, conda=False)
+
+
+def test_a_variable_that_overrides_the_config_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    config = read("config.yaml")
+    with pytest.raises(InputError, match=r"accept: \[TORCHDYNAMO_DISABLE\]"):
+        check_surroundings(Path("/a"), config, conda=False)
+    config["surroundings"]["accept"] = ["TORCHDYNAMO_DISABLE"]
+    check_surroundings(Path("/a"), config, conda=False)
+    environment = {"PATH": "/usr/bin", "TORCHDYNAMO_DISABLE": "1"}
+    set_environment(environment, config["surroundings"]["accept"])
+    variables.check(environment)
 
 
 def test_jobs_find_the_interpreter_that_snakemake_runs_in() -> None:
