@@ -123,6 +123,9 @@ def make_record() -> Any:
             weights_digest={"best": digest, "last": digest},
             device={"name": "a processor", "torch": "2.13.0"},
         )
+        if kind in ("train", "evaluate"):
+            graphs = dict.fromkeys(("compiled", "recompiled", "breaks"), 0)
+            content["ran"] = {"processes": [process()], "graphs": graphs}
         if kind in ("train", "evaluate", "parity", "cross"):
             settings = ("compile", "fused_attention", "checkpointing")
             content["execution"] = dict.fromkeys(settings, False)
@@ -192,6 +195,12 @@ def crossed(pixels: int = 1, low: float = -0.001, high: float = 0.001) -> dict[s
         "matrices_digest": "0" * 64,
         "cpu_fallbacks": None,
     }
+
+
+def process(rank: int = 0, **changes: Any) -> dict[str, Any]:
+    """A process as a record names it."""
+    own = {"rank": rank, "pid": 100 + rank, "host": "somewhere", "device": "a processor"}
+    return {**own, "id": None, "threads": 1, **changes}
 
 
 def looked_at(ratios: Mapping[str, float | None], loss: float = 1.5) -> dict[str, Any]:

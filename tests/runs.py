@@ -11,6 +11,8 @@ from semask.base.records import write_record
 from semask.evaluation.figures import scores_of
 from semask.training.measurement import speed
 
+from .conftest import process
+
 FPS = 10.0
 
 
@@ -56,6 +58,9 @@ def score(content: dict[str, Any]) -> None:
 
 def write_run(folder: Path, content: dict[str, Any], kind: str) -> None:
     """Write a training's record and its log, or an evaluation's and its picture."""
+    name = content["device"]["name"]
+    ranks = range(content["row"]["processes"])
+    content["ran"]["processes"] = [process(rank, device=name) for rank in ranks]
     if kind == "train":
         lines = lines_of(content)
         folder.mkdir(parents=True, exist_ok=True)

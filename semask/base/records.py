@@ -6,8 +6,10 @@ a SHA-256 over all the rest. Records of a row also have `row` (device, processes
 `planted_fault` if it has one), `mode`, `seed`, `recipe`, `recipe_digest`, `weights_digest` (by name
 of the file, empty where none is kept) and `device` (what `semask.devices.description.describe`
 says); those of training and evaluation also have `execution` (the settings of that name, for the
-device). A record of a released checkpoint has `dataset`, `row`, `model` (settings of
-`semask.model.build`), `evaluation`, `weights_digest` and `device`. The record of a model's facts
+device) and `ran` (what was observed: the processes, graphs that the first one compiled, precision
+at the end; of an interrupted run those of its last try). A record of a released checkpoint has
+`dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`, `weights_digest` and
+`device`. The record of a model's facts
 speaks of no data: it has no `experiment` and no `data_fingerprint`. Records of parity and profiles
 are of no run and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`. One of
 weights that another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the
@@ -237,6 +239,17 @@ _OF_A_ROW = {
     "weights_digest": map_of(DIGEST),
     "device": object_of(name=TEXT, torch=TEXT),
 }
+_PROCESS = object_of(
+    **dict.fromkeys(("rank", "pid"), NATURAL),
+    **dict.fromkeys(("host", "device"), TEXT),
+    id=_or_null(TEXT),
+    threads=_COUNT,
+)
+_RAN = object_of(
+    {"precision": {"type": "object"}},
+    processes=_list_of(_PROCESS, minItems=1),
+    graphs=object_of(**dict.fromkeys(("compiled", "recompiled", "breaks"), NATURAL)),
+)
 _EXECUTED = {
     **_OF_A_ROW,
     "execution": object_of(
@@ -260,8 +273,8 @@ _OF_KIND = {
     "agreement": _OF_A_ROW,
     "parity": _LOOKED,
     "profile": _LOOKED,
-    "train": _EXECUTED,
-    "evaluate": _EXECUTED,
+    "train": {**_EXECUTED, "ran": _RAN},
+    "evaluate": {**_EXECUTED, "ran": _RAN},
 }
 _OF_KIND["cross"] = {
     **_OF_KIND["parity"],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from semask.base.errors import InputError
+from semask.devices.rows import fault_of
 from semask.evaluation.figures import scores_of
 from semask.parity.verdict import number, status_of
 from semask.training.log_file import read_log
@@ -41,6 +42,7 @@ def check_training(name: str | Path, record: Record, log: Path) -> None:
     Raises:
         InputError: the log is missing or garbled, or a figure does not follow from it.
     """
+    check_processes(name, record)
     if not log.is_file():
         raise InputError(f"{log}: no such file, so {name} cannot be looked at; {_REMEDY}")
     steps, evaluations = _parts_of(read_log(log), log)
@@ -70,6 +72,21 @@ def check_training(name: str | Path, record: Record, log: Path) -> None:
     if "precision" in figures:
         skipped = {"skipped_steps": sum("skipped" in line for line in steps)}
         _compare(name, "figures.precision", figures["precision"], skipped, log.name)
+
+
+def check_processes(name: str | Path, record: Record) -> None:
+    """Check that the processes that a record names are its row's.
+
+    Raises:
+        InputError: they are not.
+    """
+    ran = record["ran"]
+    fault = fault_of(ran["processes"], record["row"])
+    names = {each["device"] for each in ran["processes"]}
+    if fault is None and names != {record["device"]["name"]}:
+        fault = f"they ran on {names.pop()}, not on {record['device']['name']}"
+    if fault is not None:
+        raise InputError(f"{name}: ran.processes are not those of its row: {fault}; {_REMEDY}")
 
 
 def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]:
@@ -142,6 +159,7 @@ def check_evaluation(name: str | Path, record: Record, trained: Record) -> None:
     Raises:
         InputError: a figure does not follow from them.
     """
+    check_processes(name, record)
     check_scores(name, record)
     figures, kept = record["figures"], trained["figures"]
     for figure in _PASSES:

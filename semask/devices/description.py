@@ -25,7 +25,7 @@ def describe(device: str) -> dict[str, Any]:
     None where a thing is not there.
     """
     facts: dict[str, Any] = {
-        "name": _cpu_name(),
+        "name": name_of(device),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "ids": visible_devices(device),
@@ -38,17 +38,24 @@ def describe(device: str) -> dict[str, Any]:
         "torch_npu": None,
     }
     if device == "gpu":
-        facts["name"] = torch.cuda.get_device_name(local_rank())
         facts["driver"] = _first_line(
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
         )
     elif device == "npu":
         torch_npu = importlib.import_module("torch_npu")
-        facts["name"] = torch_npu.npu.get_device_name(local_rank())
         facts["torch_npu"] = torch_npu.__version__
         facts["cann"] = torch_npu.npu.utils.get_cann_version("CANN")
         facts["driver"] = torch_npu.npu.utils.get_cann_version("DRIVER")
     return facts
+
+
+def name_of(device: str) -> str:
+    """The name by which this process's device calls itself."""
+    if device == "gpu":
+        return torch.cuda.get_device_name(local_rank())
+    if device == "npu":
+        return str(importlib.import_module("torch_npu").npu.get_device_name(local_rank()))
+    return _cpu_name()
 
 
 def found_here() -> dict[str, str]:

@@ -94,6 +94,19 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
         npu.config.allow_internal_format = False
 
 
+def precision_now() -> dict[str, Any]:
+    """How this process computes products of float32 as things stand, whoever has set it.
+
+    Keys: matmul (highest, high or medium), convolution (ieee, tf32, …, of cuDNN), deterministic.
+    """
+    cudnn: Any = torch.backends.cudnn
+    return {
+        "matmul": torch.get_float32_matmul_precision(),
+        "convolution": cudnn.conv.fp32_precision,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, numpy and torch on every device; each process gets its own stream."""
     own = seed * 1000 + rank()

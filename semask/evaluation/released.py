@@ -9,7 +9,7 @@ from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.config.recipe import Numerics, evaluation_recipe
 from semask.data.loading import multi_scale_views
-from semask.devices import computing, description, distributed, setup
+from semask.devices import computing, description, distributed, processes, setup
 from semask.evaluation.split import Pass, Split, score_passes
 from semask.evaluation.weight_files import load_weights
 from semask.model import build
@@ -47,6 +47,7 @@ def score_released(
     numerics = Numerics(**config["numerics"])
     device = setup.set_up(row["device"], row["threads"], numerics, config["forbid_fallbacks"])
     distributed.check_processes(row["processes"], device)
+    processes.meet(row)
     computing.place(model.eval(), device)
     passes = [Pass("single_scale", model)]
     multi_scale = config["evaluation"]["multi_scale"]
@@ -75,6 +76,7 @@ def score_released(
         data_fingerprint=val.manifest["fingerprint"],
         weights_digest={weights.name: sha256(weights)},
         device=description.describe(row["device"]),
+        ran={"processes": processes.seen(), "precision": setup.precision_now()},
         run=provenance.describe_run("workflow_scripts.released", started),
         figures={
             "multi_scale": None,

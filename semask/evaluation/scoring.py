@@ -22,7 +22,7 @@ from semask.data import sets
 from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views
 from semask.data.reading import read_image
-from semask.devices import computing, description, distributed, planted, setup
+from semask.devices import computing, description, distributed, planted, processes, setup
 from semask.evaluation.drawing import contact_sheet
 from semask.evaluation.prediction import predict
 from semask.evaluation.predictions import (
@@ -34,7 +34,7 @@ from semask.evaluation.predictions import (
 from semask.evaluation.split import Keep, Pass, Split, score_passes
 from semask.evaluation.weight_files import read_state_dict
 from semask.model import SeMaskFPN, build
-from semask.model.compiling import compile_for_scoring
+from semask.model.compiling import compile_for_scoring, compiled_since, graphs
 
 
 def score_run(
@@ -82,6 +82,8 @@ def score_run(
         row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
     )
     distributed.check_processes(row["processes"], device)
+    processes.meet(row)
+    before = graphs()
     settings = evaluation_recipe(recipe["evaluation"])
     precision = recipe["training"]["precision"]
     manifest = val.manifest
@@ -152,6 +154,11 @@ def score_run(
         data_fingerprint=manifest["fingerprint"],
         weights_digest=trained["weights_digest"],
         device=description.describe(row["device"]),
+        ran={
+            "processes": processes.seen(),
+            "graphs": compiled_since(before, execution.compile),
+            "precision": setup.precision_now(),
+        },
         run=provenance.describe_run("workflow_scripts.evaluate", started),
         evaluation={**recipe["evaluation"], "multi_scale": multi_scale},
         execution=asdict(execution),

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch._dynamo.convert_frame
+import torch._dynamo.utils
 import torch._inductor.config as inductor
 from torch import nn
 
+from semask.base.errors import InputError
 from semask.model.backbone import SwinBlock
 from semask.model.losses import SegmentationLosses, segmentation_losses
 from semask.model.segmentor import SeMaskFPN
@@ -79,6 +82,38 @@ def compile_for_scoring(model: SeMaskFPN) -> None:
     settings: Any = inductor
     settings.freezing = True
     model.compile(dynamic=False, fullgraph=True)
+
+
+def graphs() -> dict[str, int]:
+    """What this process has compiled so far.
+
+    Returns:
+        compiled: graphs; recompiled: how often code that was compiled before was compiled again,
+        for another shape; breaks: places where a graph had to end.
+    """
+    counters = torch._dynamo.utils.counters
+    again: Any = torch._dynamo.convert_frame.FRAME_COMPILE_COUNTER
+    return {
+        "compiled": counters["stats"]["unique_graphs"],
+        "recompiled": sum(times - 1 for times in again.values()),
+        "breaks": sum(counters["graph_break"].values()),
+    }
+
+
+def compiled_since(before: dict[str, int], asked: bool) -> dict[str, int]:
+    """What was compiled since `graphs` gave `before`; `asked`: whether it was to be.
+
+    Raises:
+        InputError: it was, and nothing was.
+    """
+    found = {key: count - before[key] for key, count in graphs().items()}
+    if asked and not found["compiled"]:
+        raise InputError(
+            "execution.compile: nothing was compiled, though it was asked for: torch was told not "
+            "to (TORCHDYNAMO_DISABLE or TORCH_COMPILE_DISABLE); unset that, or take the device out "
+            "of execution.compile"
+        )
+    return found
 
 
 def _allow_shapes() -> None:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from semask.base import signals
 from semask.base.errors import Interrupted
 from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
-from semask.devices import computing, cpu_fallbacks, distributed, setup
+from semask.devices import computing, cpu_fallbacks, distributed, processes, setup
 from semask.devices.timeline import Timeline
 from semask.evaluation.metrics import scores
 from semask.evaluation.split import evaluate, shared_images
@@ -51,6 +51,7 @@ def train(run: Run) -> None:
     """
     device = setup.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
     distributed.check_processes(run.processes, device)
+    processes.meet(run.row)
     computing.check_precision(device, run.recipe.training.precision)
     with ExitStack() as held:
         if distributed.rank() == 0:

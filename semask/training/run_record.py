@@ -6,7 +6,7 @@ from dataclasses import asdict
 from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
-from semask.devices import description
+from semask.devices import description, processes, setup
 from semask.training import workdir
 from semask.training.keeping import Keeper
 from semask.training.log_file import read_log
@@ -42,6 +42,11 @@ def write_run_record(
         weights_digest={name: sha256(path) for name, path in files.items() if name != "log"},
         execution={**asdict(run.execution), "prepared": run.prepared is not None},
         device=description.describe(run.device),
+        ran={
+            "processes": processes.seen(),
+            "graphs": stepper.compiled(),
+            "precision": setup.precision_now(),
+        },
         run=provenance.describe_run("workflow_scripts.train", keeper.tries[0]["started"]),
         figures={
             "speed": speed(

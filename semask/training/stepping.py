@@ -18,7 +18,7 @@ from semask.devices import computing, distributed, planted, progress
 from semask.devices.shared_chance import SharedChance
 from semask.evaluation.weight_files import load_weights
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
-from semask.model.compiling import compile_for_training
+from semask.model.compiling import compile_for_training, compiled_since, graphs
 from semask.model.weights import load_pretrained_swin
 from semask.training.optimization import build_optimizer, scheduled_rate
 from semask.training.run import Run
@@ -62,6 +62,7 @@ class Stepper:
             # the fused one takes a step that overflowed for a step: it could not be counted
             fused=computing.has_fused_optimizer(device) and not self.scaler.is_enabled(),
         )
+        self._graphs, self._steps = graphs(), 0
         self._losses_of: Callable[..., SegmentationLosses] = segmentation_losses
         several = distributed.world_size() > 1
         if run.execution.compile:
@@ -87,6 +88,14 @@ class Stepper:
         """By which the loss is multiplied now; None where it is not."""
         return self.scaler.get_scale() if self.scaler.is_enabled() else self._fixed_scale
 
+    def compiled(self) -> dict[str, int]:
+        """What was compiled of this process's steps; see `semask.model.compiling.graphs`.
+
+        Raises:
+            InputError: nothing, though it was asked for.
+        """
+        return compiled_since(self._graphs, self._run.execution.compile and self._steps > 0)
+
     def step(self, iteration: int, batches: Iterator[Batch]) -> Step:
         """Take an iteration's batch, or this process's share of it, and update the weights.
 
@@ -102,6 +111,9 @@ class Stepper:
         waited, figures = self._gradients(iteration, batches)
         progress.mark("taking a step")
         self._stepped.clear()
+        self._steps += 1
+        if self._steps == 1:
+            self.compiled()  # whoever asked for it hears now, not after days, that it was not done
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self._ddp is not None and self._run.mode == "performance":

@@ -98,3 +98,6 @@ def test_communication_of_a_performance_run_is_measured(
     # DDP times iterations 1 to 10 and tells of each at the next one
     run.run(mode="performance", processes=2, parts={"performance": {"iterations": 11}})
     assert 0 < run.record()["figures"]["speed"]["communication_share"] < 1
+    ran = run.record()["ran"]["processes"]
+    assert [each["rank"] for each in ran] == [*range(len(ran))]
+    assert len({each["pid"] for each in ran}) == len(ran) == run.record()["row"]["processes"] > 1

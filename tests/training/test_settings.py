@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from semask.devices import variables
 from semask.model import build
 
 from .conftest import Trainer
@@ -31,6 +32,19 @@ def scaled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     made = Trainer(data, tmp_path_factory.mktemp("scaled") / "run")
     made.run(**FOUR, precision="fp16", faults={"fixed_loss_scale": 128})
     return made
+
+
+def test_a_run_that_compiles_nothing_does_not_say_that_it_did(trainer: Make) -> None:
+    run = trainer("a")
+    compiled = {"execution": {"compile": ["cpu"]}}
+    off = {"TORCHDYNAMO_DISABLE": "1"}
+    # of its own: torch reads the variable when it is imported
+    own = {"wrapper": ["env"], "parts": compiled, **FOUR}
+    assert "overrides execution.compile" in run.run(ok=False, environment=off, **own)
+    accepted = {**off, variables.ACCEPTED: "TORCHDYNAMO_DISABLE"}
+    said = run.run(ok=False, environment=accepted, **own).splitlines()
+    assert said[-1].startswith("error: execution.compile: nothing was compiled"), said
+    assert run.lines(run.folder / "work/log.jsonl") == []
 
 
 def losses(run: Trainer) -> list[float]:

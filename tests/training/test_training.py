@@ -1,11 +1,14 @@
 """Training through its command line: runs, records, resuming, seeds."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
+
+from semask.comparison.recomputed import check_training
 
 from .conftest import WITH_LOADERS, Trainer
 
@@ -34,6 +37,12 @@ def test_a_full_run(full: Trainer) -> None:
     with safe_open(run.folder / "last.safetensors", "pt") as weights:
         assert json.loads(weights.metadata()["semask"])["iteration"] == 6
     assert record["recipe"]["training"]["global_batch"] == 4
+    [process] = record["ran"]["processes"]
+    assert (process["rank"], process["threads"], process["host"]) == (0, 1, socket.gethostname())
+    assert process["device"] == record["device"]["name"]
+    assert record["ran"]["graphs"] == {"compiled": 0, "recompiled": 0, "breaks": 0}
+    assert record["ran"]["precision"]["matmul"] == "highest"
+    check_training("train.json", record, run.folder / "log.jsonl")
     assert not (run.folder / "work").exists()
     assert {path.name for path in run.folder.iterdir()} == {
         "best.safetensors", "last.safetensors", "log.jsonl", "tensorboard", "train.json"

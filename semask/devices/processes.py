@@ -1,0 +1,60 @@
+"""The processes that a run really has: each tells what it is, and together they must be the row."""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from semask.base.errors import InputError
+from semask.devices import description
+from semask.devices.backends import visible_devices
+from semask.devices.distributed import gather_objects, local_rank, rank
+from semask.devices.rows import fault_of
+
+_met: list[dict[str, Any]] = []
+
+
+def meet(row: Mapping[str, Any]) -> None:
+    """Have all processes tell each other what they are, and check that they are the row's.
+
+    Every process calls this, once it is bound to its device.
+
+    Args:
+        row: device, processes, threads.
+
+    Raises:
+        InputError: they are more or fewer than the row's, on devices of several names, two on one
+            device, or with another number of threads; in every process.
+    """
+    global _met
+    _met = gather_objects(_this(row["device"]))
+    fault = fault_of(_met, row)
+    if fault is not None:
+        raise InputError(
+            f"rows: {row['device']}-{row['processes']}p: {fault}; start it by its workflow_scripts "
+            "command, on machines of one kind"
+        )
+
+
+def seen() -> list[dict[str, Any]]:
+    """The processes that have met, by rank: rank, host, pid, device, id, threads.
+
+    `device` is the name by which the hardware calls itself, `id` that of the visible device, None
+    where nothing restricts them and on a CPU.
+    """
+    return _met
+
+
+def _this(device: str) -> dict[str, Any]:
+    ids = visible_devices(device) if device != "cpu" else None
+    number = local_rank()
+    return {
+        "rank": rank(),
+        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        "pid": os.getpid(),
+        "device": description.name_of(device),
+        "id": ids[number] if ids is not None and number < len(ids) else None,
+        "threads": torch.get_num_threads(),
+    }

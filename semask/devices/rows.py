@@ -1,0 +1,30 @@
+"""Whether some processes are those of a row; needs no torch, so that any reader can ask."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def fault_of(processes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> str | None:
+    """Why some processes are not a row's, in words; None where they are.
+
+    Args:
+        processes: as `semask.devices.processes.seen` gives them.
+        row: device, processes, threads.
+    """
+    if len(processes) != row["processes"]:
+        plural = "es take" if len(processes) != 1 else " takes"
+        return f"{len(processes)} process{plural} part"
+    if [each["rank"] for each in processes] != [*range(len(processes))]:
+        return "processes are missing or there twice"
+    names = sorted({each["device"] for each in processes})
+    if len(names) > 1:
+        return f"its processes ran on devices of several kinds: {', '.join(names)}"
+    if len({(each["host"], each["pid"]) for each in processes}) < len(processes):
+        return "two of its processes are the same one"
+    on = [(each["host"], each["id"]) for each in processes if each["id"] is not None]
+    if len({*on}) < len(on):
+        return "two of its processes ran on one device"
+    threads = {each["threads"] for each in processes} - {row["threads"]}
+    if threads:
+        return f"its processes had {threads.pop()} threads, not {row['threads']}"
+    return None
