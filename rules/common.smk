@@ -10,7 +10,6 @@ import sys
 from functools import wraps
 from pathlib import Path
 
-from snakemake.common.configfile import load_configfile
 from snakemake.settings.types import DeploymentMethod
 
 from semask.base.errors import InputError
@@ -18,6 +17,7 @@ from semask.base.provenance import source_digest
 from semask.base.row_names import PLANTED, as_recorded, row_folder
 from semask.config.recipe import model_of
 from semask.config.repeats import turn
+from semask.config.layers import read_layer
 from semask.data import sets
 from semask.devices.slurm import share
 from semask.report.sections import CAPTIONS, PLOTS
@@ -35,7 +35,7 @@ CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 try:
     PLAN = Plan.read(
         layers_of(
-            [(path, load_configfile(path)) for path in CONFIG_FILES],
+            [(path, read_layer(path)) for path in CONFIG_FILES],
             workflow.config_settings.config,
         ),
         Path(workflow.basedir),

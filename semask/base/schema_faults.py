@@ -6,6 +6,14 @@ from typing import Any
 
 import jsonschema
 
+# JSON's schema takes 60.0 for an integer, Python's range and names of folders do not
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
 
 def first_fault(value: Any, schema: Mapping[str, Any]) -> str | None:
     """What is wrong with a value as a JSON schema sees it: the key, the fault, how many more.
@@ -17,7 +25,7 @@ def first_fault(value: Any, schema: Mapping[str, Any]) -> str | None:
     if key is not None:
         return f"{key}: not a finite number"
     faults = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(value),
+        _Validator(schema).iter_errors(value),
         key=lambda fault: [str(part) for part in fault.absolute_path],
     )
     if not faults:
@@ -63,6 +71,8 @@ def _describe(fault: jsonschema.ValidationError) -> str:
 
 
 def _number_hint(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return f" (write {value:.0f})"
     # PyYAML reads 1e-3 as text: YAML 1.1 wants a dot in the mantissa and a sign in the exponent
     try:
         float(str(value))

@@ -10,6 +10,7 @@ from semask.base.errors import InputError
 from semask.base.row_names import row_folder
 from semask.base.schema_faults import first_fault
 from semask.config.layers import assemble, read_schema, variant_names
+from semask.config.sizes import check_sizes
 from semask.data import sets
 
 
@@ -67,6 +68,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         )
     _check_ratios(config["training"]["augmentation"])
     _check_crop(config["training"]["augmentation"])
+    check_sizes(config)
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
     _check_paths(config)
@@ -155,7 +157,13 @@ def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) 
                     "folder of its own"
                 )
         written = {**written, "dataset.prepared": prepared}
+    places: dict[Path, str] = {}
     for key, folder in written.items():
+        other = places.setdefault(_resolved(key, folder), key)
+        if other != key:
+            raise InputError(
+                f"config: {key}: {folder} is the folder of {other}, too; give each one of its own"
+            )
         if _resolved(key, folder).is_relative_to(_resolved("dataset.root", root)):
             raise InputError(
                 f"config: {key}: {folder} lies within dataset.root, which is never written to; "

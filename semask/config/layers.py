@@ -20,6 +20,22 @@ def read_schema(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506
 
 
+class _EachOnce(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, of which the last one would win in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name = (key.tag, key.value)
+                if name in seen:
+                    said = f"the key {key.value!r} is there twice"
+                    raise yaml.composer.ComposerError(None, None, said, key.start_mark)
+                seen.add(name)
+        return node
+
+
 def read_layer(path: Path) -> dict[str, Any]:
     """A layer of a configuration from its file.
 
@@ -27,7 +43,7 @@ def read_layer(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read, is not YAML, or holds no mapping.
     """
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)  # noqa: S506  # a SafeLoader
     except OSError as fault:
         raise InputError(f"{path}: cannot be read ({fault.strerror}); give an overlay") from fault
     # ValueError: encoding, and dates that there are not

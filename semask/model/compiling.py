@@ -108,14 +108,20 @@ def compiled_since(before: dict[str, int], asked: bool) -> dict[str, int]:
     """
     found = {key: count - before[key] for key, count in graphs().items()}
     if asked and not found["compiled"]:
-        raise InputError(
-            "execution.compile: nothing was compiled, though it was asked for: torch was told not "
-            "to (TORCHDYNAMO_DISABLE or TORCH_COMPILE_DISABLE); unset that, or take the device out "
-            "of execution.compile"
-        )
+        raise _not_compiled()
     return found
+
+
+def _not_compiled() -> InputError:
+    return InputError(
+        "execution.compile: nothing was compiled, though it was asked for: torch was told not "
+        "to (TORCHDYNAMO_DISABLE or TORCH_COMPILE_DISABLE); unset that, or take the device out "
+        "of execution.compile"
+    )
 
 
 def _allow_shapes() -> None:
     settings: Any = torch._dynamo.config
+    if settings.disable:
+        raise _not_compiled()
     settings.recompile_limit = _SHAPES

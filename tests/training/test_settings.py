@@ -34,14 +34,15 @@ def scaled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     return made
 
 
-def test_a_run_that_compiles_nothing_does_not_say_that_it_did(trainer: Make) -> None:
+@pytest.mark.parametrize("name", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"])
+def test_a_run_that_compiles_nothing_does_not_say_that_it_did(trainer: Make, name: str) -> None:
     run = trainer("a")
     compiled = {"execution": {"compile": ["cpu"]}}
-    off = {"TORCHDYNAMO_DISABLE": "1"}
+    off = {name: "1"}
     # of its own: torch reads the variable when it is imported
     own = {"wrapper": ["env"], "parts": compiled, **FOUR}
     assert "overrides execution.compile" in run.run(ok=False, environment=off, **own)
-    accepted = {**off, variables.ACCEPTED: "TORCHDYNAMO_DISABLE"}
+    accepted = {**off, variables.ACCEPTED: name}
     said = run.run(ok=False, environment=accepted, **own).splitlines()
     assert said[-1].startswith("error: execution.compile: nothing was compiled"), said
     assert run.lines(run.folder / "work/log.jsonl") == []
