@@ -29,6 +29,12 @@ def get_paths_of(wildcards, input):
     return [str(run / name) for name in crossed.FILES]
 
 
+def get_scoring_of_cross(wildcards):
+    """How the weights are scored on this row's device."""
+    record = f"cross/{wildcards.of}/seed{wildcards.seed}.json"
+    return crossed.scoring_settings(PLAN, get_present_row_of(record)(wildcards))
+
+
 rule cross:
     input:
         of=get_files_of,
@@ -61,12 +67,9 @@ rule cross:
             )
             for word in (option, path)
         ],
-        run=lambda wildcards: crossed.scoring_settings(
-            PLAN,
-            get_present_row_of(f"cross/{wildcards.of}/seed{wildcards.seed}.json")(
-                wildcards
-            ),
-        ),
+        # how images come in changes no result: no reason to score again
+        run=lambda wildcards, resources: get_scoring_of_cross(wildcards),
+        computed=lambda wildcards: without(get_scoring_of_cross(wildcards), "workers"),
         nodes=get_nodes,
         stall_minutes=get_stall_minutes,
         code=get_code_of(

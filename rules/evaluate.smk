@@ -10,6 +10,12 @@ with their manifest, and what cityscapesscripts makes of them.
 SAVED = local(f"{FULL}/predictions.json")
 
 
+def get_scoring_of(wildcards):
+    """How a run's weights are scored."""
+    row = get_present_row_of("full/seed{seed}/evaluate.json")(wildcards)
+    return PLAN.scoring_settings(wildcards.device, row["processes"])
+
+
 rule evaluate:
     input:
         record=f"{FULL}/train.json",
@@ -37,12 +43,9 @@ rule evaluate:
     params:
         root=lambda wildcards: ROOT,
         labels=lambda wildcards: LABELS,
-        run=lambda wildcards: PLAN.scoring_settings(
-            wildcards.device,
-            get_present_row_of("full/seed{seed}/evaluate.json")(wildcards)[
-                "processes"
-            ],
-        ),
+        # how images come in changes no result: no reason to score again
+        run=lambda wildcards, resources: get_scoring_of(wildcards),
+        computed=lambda wildcards: without(get_scoring_of(wildcards), "workers"),
         nodes=get_nodes,
         saved=lambda wildcards, output: words(
             "--saved-predictions", output.get("saved")

@@ -2,8 +2,8 @@
 
 Needs: the data set's annotations.
 Makes: label images and the manifests that name every image and label with its digest. The label
-images are no outputs of a rule: the manifest speaks for them, and what is unchanged is kept. What is
-trained or scored on is verified first.
+images are no outputs of a rule: the manifest speaks for them, and what is unchanged is kept. Both
+splits are verified first of all.
 """
 
 
@@ -63,6 +63,8 @@ rule verify:
         local(f"{LABELS}/verified.json"),
     log:
         f"{LABELS}/logs/verified.log",
+    # before hours of training
+    priority: 1000
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -1,9 +1,14 @@
 """Preparation: training images and labels as plain arrays, which need no decoding.
 
 Needs: the manifest of the training split, and dataset.prepared for where to.
-Makes: the arrays, named by their digests, and a list of how many they are. What is there already is
-kept. The room that they take is said and checked before anything is written.
+Makes: the arrays, named by their digests, and a note of how many they are. What is there already is
+kept, of other data sets, too. The room that they take is said and checked before anything is written.
 """
+
+from semask.data.preparing import note_of
+
+# by the manifest, so that data sets can share the folder
+LIST = local(str(note_of(Path(TRAIN_MANIFEST), Path(PREPARED))))
 
 
 rule prepare:
@@ -11,11 +16,11 @@ rule prepare:
         train=TRAIN_MANIFEST,
         verified=VERIFIED,
     output:
-        local(f"{PREPARED}/train.json"),
+        LIST,
     log:
-        f"{PREPARED}/train.log",
+        f"{LABELS}/logs/prepared.log",
     benchmark:
-        f"{PREPARED}/train.benchmark.tsv"
+        f"{LABELS}/logs/prepared.benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: lambda wildcards: workflow.resource_settings.cores or 8

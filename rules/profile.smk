@@ -20,7 +20,9 @@ rule profile:
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: 4000 * get_row_of(wildcards)["processes"],
     params:
-        config=PLAN.training_config(),
+        # no data set is read
+        config=lambda wildcards, resources: PLAN.training_config(),
+        computed=without(PLAN.training_config(), "loader"),
         row=lambda wildcards: json.dumps(
             as_recorded(get_present_row_of("profile.json")(wildcards))
         ),

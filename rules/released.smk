@@ -7,6 +7,12 @@ Makes: a record per variant, and a table of their accuracy beside the published 
 get_released = told(lambda: released_plan.settings(PLAN))
 
 
+@told
+def get_scoring_of_released(wildcards):
+    """How a released checkpoint is scored."""
+    return released_plan.config(PLAN, wildcards.variant)
+
+
 rule released:
     input:
         weights=told(
@@ -28,7 +34,11 @@ rule released:
         npu=lambda wildcards: released_plan.count(PLAN, "npu"),
         mem_mb=lambda wildcards: 8000 * get_released()["processes"],
     params:
-        config=told(lambda wildcards: released_plan.config(PLAN, wildcards.variant)),
+        # how images come in changes no result: no reason to score again
+        config=lambda wildcards, resources: get_scoring_of_released(wildcards),
+        computed=lambda wildcards: without(
+            get_scoring_of_released(wildcards), "workers"
+        ),
         processes=lambda wildcards: check_present(
             get_released(), f"{RELEASED}/{wildcards.variant}.json", "released.device"
         )["processes"],

@@ -1,10 +1,13 @@
 """Training: full runs for the accuracy, performance runs for the speed.
 
-Needs: the manifests of both splits, verified, and the weights that training starts from, if any.
+Needs: the manifests of both splits, which each run verifies as the stage `verify` does, and the
+weights that training starts from, if any. A full run stores what dataset.prepared lacks by itself.
 Makes: the log and the record of a run, and of full runs the best and the last weights. The state of
 an unfinished run lies in its work directory, which is no output: a run that is interrupted goes on
 from there.
 """
+
+from semask.workflow.start import without
 
 # The scores during training come from the evaluation code, but what is trained does not: the
 # evaluation stage scores the kept weights again.
@@ -16,13 +19,13 @@ TRAIN = (
     " --run {params.run:q} --nodes {params.nodes}"
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " {params.prepared:q} {params.pretrained:q}"
+    " --published {params.published:q} {params.prepared:q} {params.pretrained:q}"
     " --fault-tolerance {params.fault_tolerance:q} --attempt {resources.attempt} --keep-work"
     " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
 FULL = RUN.replace("{mode}", "full")
 # what only changes how the same images, labels and weights come in is no reason to train again
-STORED = [] if PREPARED is None else kept(f"{PREPARED}/train.json", True)
+STORED = [] if PREPARED is None else kept(LIST, True)
 PRETRAINED = told(PLAN.pretrained)()
 PRETRAINED = [] if PRETRAINED is None else kept(*PRETRAINED)
 PERFORMANCE = RUN.replace("{mode}", "performance")
@@ -32,9 +35,7 @@ rule train:
     input:
         train=TRAIN_MANIFEST,
         val=VAL_MANIFEST,
-        prepared=STORED,
         pretrained=PRETRAINED,
-        verified=VERIFIED,
     output:
         record=f"{FULL}/train.json",
         log=f"{FULL}/log.jsonl",
@@ -55,7 +56,9 @@ rule train:
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
         attempt=lambda wildcards, attempt: attempt,
     params:
-        config=PLAN.training_config(),
+        # how images come in changes no result: no reason to train again
+        config=lambda wildcards, resources: PLAN.training_config(),
+        computed=without(PLAN.training_config(), "loader"),
         run=lambda wildcards: PLAN.run_settings(
             get_present_row_of("full/seed{seed}/train.json")(wildcards),
             "full",
@@ -65,13 +68,12 @@ rule train:
         root=lambda wildcards: ROOT,
         labels=lambda wildcards: LABELS,
         work=f"{FULL}/work",
-        prepared=lambda wildcards, input: words(
-            "--prepared", input.prepared and PREPARED
-        ),
+        prepared=lambda wildcards, resources: words("--prepared", PREPARED),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
         fault_tolerance=lambda wildcards, resources: json.dumps(
             config["fault_tolerance"]
         ),
+        published=lambda wildcards, resources: PLAN.complete(),
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
@@ -83,7 +85,6 @@ rule measure:
         val=VAL_MANIFEST,
         prepared=STORED,
         pretrained=PRETRAINED,
-        verified=VERIFIED,
     output:
         record=f"{PERFORMANCE}/train.json",
         log=f"{PERFORMANCE}/log.jsonl",
@@ -116,13 +117,12 @@ rule measure:
         root=lambda wildcards: ROOT,
         labels=lambda wildcards: LABELS,
         work=f"{PERFORMANCE}/work",
-        prepared=lambda wildcards, input: words(
-            "--prepared", input.prepared and PREPARED
-        ),
+        prepared=words("--prepared", PREPARED),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
         fault_tolerance=lambda wildcards, resources: json.dumps(
             config["fault_tolerance"]
         ),
+        published=lambda wildcards, resources: PLAN.complete(),
         code=get_code_of("train", leave_out=EVALUATION_CODE),
     shell:
         TRAIN

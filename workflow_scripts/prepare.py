@@ -1,11 +1,9 @@
 """Store the training images and labels as plain arrays, which need no decoding."""
 
-import json
 from pathlib import Path
 
-from semask.base.files import write_atomically
 from semask.data.manifest import read_manifest
-from semask.data.preparing import prepare
+from semask.data.preparing import note, prepare
 from semask.workflow import guard
 from semask.workflow.options import new_file, new_folder, whole_number
 
@@ -19,14 +17,14 @@ def main() -> None:
     parser.add_argument("--processes", type=whole_number("--processes", 1), default=1)
     parser.add_argument("--output", type=new_file, required=True, help="what is stored, JSON")
     arguments = parser.parse_args()
-    stored = prepare(
+    made = prepare(
         read_manifest(arguments.train_manifest),
         arguments.root,
         arguments.labels,
         arguments.folder,
         arguments.processes,
     )
-    write_atomically(arguments.output, json.dumps(stored, indent=1) + "\n")
+    note(arguments.output, arguments.train_manifest, made)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train one row: in this process, or in several started by torchrun."""
 
 import argparse
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from semask.base.files import sha256
 from semask.base.provenance import source_digest
 from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on, resolve
-from semask.data.manifest import check_classes, check_crop, read_manifest
+from semask.data.manifest import check_classes, check_crop, check_splits, read_manifest
 from semask.devices.launched import is_launched
 from semask.training import workdir
 from semask.training.run import FaultTolerance, Run
 from semask.workflow import guard
 from semask.workflow.json_options import (
     PLANTED,
+    PUBLISHED,
     ROW,
     config_schema,
     json_value,
@@ -48,6 +50,8 @@ def main() -> None:
         ):
             print(f"{run.work}: the run was complete already", flush=True)
         else:
+            if not is_launched():
+                _prepare(run, arguments.train_manifest)
             launch(
                 "workflow_scripts.train",
                 arguments.run["device"],
@@ -68,6 +72,22 @@ def main() -> None:
             workdir.clear(run.work, run.record.is_file())
 
 
+def _prepare(run: Run, manifest: Path) -> None:
+    """Store what is missing or damaged of the arrays that a run reads, if it reads any.
+
+    The stage `prepare` has done so before. But what it stores is no reason to train again, so a
+    full run does not wait for it.
+    """
+    # somebody else's folder, perhaps, which is only read
+    if run.prepared is None or (run.prepared.is_dir() and not os.access(run.prepared, os.W_OK)):
+        return
+    from semask.data.preparing import note, note_of, prepare
+
+    cores = run.processes * run.threads
+    made = prepare(run.train, run.root, run.labels, run.prepared, cores)
+    note(note_of(manifest, run.prepared), manifest, made)
+
+
 def _run_of(arguments: argparse.Namespace) -> Run:
     config = arguments.config
     train_manifest = read_manifest(arguments.train_manifest)
@@ -79,11 +99,11 @@ def _run_of(arguments: argparse.Namespace) -> Run:
         training_images=len(train_manifest["files"]),
         pretrained=digest_of_weights(arguments.pretrained),
     )
-    for manifest, path in (
-        (train_manifest, arguments.train_manifest),
-        (val_manifest, arguments.val_manifest),
-    ):
-        check_classes(manifest, recipe.model.num_classes, path)
+    manifests = {"train": train_manifest, "val": val_manifest}
+    paths = {"train": arguments.train_manifest, "val": arguments.val_manifest}
+    check_splits(manifests, paths, arguments.published)
+    for split, manifest in manifests.items():
+        check_classes(manifest, recipe.model.num_classes, paths[split])
     augmentation = recipe.training.augmentation
     check_crop(train_manifest, augmentation.crop, augmentation.scale, arguments.train_manifest)
     performance = config["performance"]
@@ -147,7 +167,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output-log", type=new_file, required=True, help="log, JSON lines")
     parser.add_argument("--best", type=new_file, help="weights of the best evaluation")
     parser.add_argument("--last", type=new_file, help="weights of the last iteration")
-    parser.add_argument("--prepared", type=Path, help="images and labels as `prepare` stored them")
+    parser.add_argument(
+        "--published",
+        type=json_value("--published", PUBLISHED),
+        help="what the splits must be, as JSON, see workflow_scripts.verify",
+    )
+    parser.add_argument(
+        "--prepared",
+        type=new_folder,
+        help="images and labels as `prepare` stores them; what is missing or damaged is stored",
+    )
     parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
     parser.add_argument("--record", type=new_file, required=True)
     parser.add_argument(

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -225,5 +226,35 @@ def check_complete(
             f"{path}: {len(manifest['files'])} images, published are {images}; fetch what is "
             "missing, or set dataset.complete to false"
         )
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def check_splits(
+    manifests: Mapping[str, Mapping[str, Any]],
+    paths: Mapping[str, Path],
+    published: Mapping[str, Any] | None,
+) -> None:
+    """Checks the manifests of both splits by `check_disjoint` and `check_complete`.
+
+    They and their files are under `train` and `val`. `published` is what they must be, {"images":
+    {split: number}, "size": [width, height] or None}; None for anything.
+
+    Raises:
+        InputError: as these two: all that is wrong, in as many lines.
+    """
+    checks = [partial(check_disjoint, manifests["train"], manifests["val"])]
+    if published is not None:
+        size = None if published["size"] is None else tuple(published["size"])
+        checks += [
+            partial(check_complete, manifest, published["images"][split], size, paths[split])
+            for split, manifest in manifests.items()
+        ]
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except InputError as fault:
+            problems.append(str(fault))
     if problems:
         raise InputError("\n".join(problems))

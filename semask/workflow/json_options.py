@@ -61,6 +61,22 @@ def run_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> d
     }
 
 
+_SIDE = {"type": "integer", "minimum": 1}
+PUBLISHED: dict[str, Any] = {
+    "type": ["object", "null"],
+    "required": ["images", "size"],
+    "additionalProperties": False,
+    "properties": {
+        "images": {
+            "type": "object",
+            "required": ["train", "val"],
+            "additionalProperties": {"type": "integer", "minimum": 1},
+        },
+        "size": {"type": ["array", "null"], "items": _SIDE, "minItems": 2, "maxItems": 2},
+    },
+}
+"""JSON schema of what the splits must be, see `semask.data.manifest.check_splits`."""
+
 _MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 

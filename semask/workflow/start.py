@@ -1,5 +1,6 @@
 """What a Snakemake looks at, and sets, before it plans anything."""
 
+import json
 import os
 import re
 import sys
@@ -84,6 +85,11 @@ def set_environment(environment: MutableMapping[str, str], accepted: Sequence[st
     environment["PATH"] = os.pathsep.join([here, environment["PATH"]])
     environment[JOB] = str(os.getpid())
     environment[variables.ACCEPTED] = ",".join(accepted)
+
+
+def without(settings: str, key: str) -> str:
+    """Settings, a JSON object, less a key that changes no result and is no reason to run again."""
+    return json.dumps({name: value for name, value in json.loads(settings).items() if name != key})
 
 
 def words(option: str, value: Any) -> Sequence[Any]:

@@ -13,7 +13,7 @@ TRAINING = train_options()
 
 COMMANDS = ("agreement", "baselines", "cost", "cross", "dataset", "download", "evaluate",
             "export_weights", "facts", "fetch", "labels", "manifest", "plan", "predict", "prepare",
-            "released", "released_table", "table", "train", "verify")  # fmt: skip
+            "released", "released_table", "stale_arrays", "table", "train", "verify")  # fmt: skip
 
 
 def usage_error(place: Place, name: str, arguments: list[str]) -> str:

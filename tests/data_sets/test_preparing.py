@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from semask.base.errors import InputError
+from semask.base.files import sha256
 from semask.data import sets
 from semask.data.labels import convert_part
 from semask.data.loading import TrainingSet
-from semask.data.manifest import merge
-from semask.data.preparing import prepare, stored
+from semask.data.manifest import fingerprint, merge, write_manifest
+from semask.data.preparing import note, note_of, prepare, stale, stored
 from semask.data.reading import read_prepared
 from semask.data.transforms import Augmentation
 
@@ -54,7 +57,7 @@ def test_samples_are_those_of_the_files(
         assert all(map(torch.equal, plain[n], quick[n]))
 
 
-def test_what_is_there_is_kept_and_what_belongs_to_nothing_goes(
+def test_what_is_there_is_kept_also_of_others(
     split: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "prepared"
@@ -70,10 +73,105 @@ def test_what_is_there_is_kept_and_what_belongs_to_nothing_goes(
     prepare(**fewer, folder=folder)
     second = arrays(folder)
     assert second.pop("mine.npy")
-    last = stored(split["manifest"]["files"][9], folder)[0].name
-    assert set(second) == set(first) - {last}
+    assert set(second) == set(first)
     again = {name for name in second if second[name] != first[name]}
     assert again == {gone.name}
+
+
+def noted(split: dict[str, Any], folder: Path, name: str, files: slice) -> Path:
+    """Prepare a folder for some of the images, as the stage does; gives their manifest's file."""
+    manifest = {**split["manifest"], "files": split["manifest"]["files"][files]}
+    manifest["fingerprint"] = fingerprint(manifest["files"])
+    file = split["labels"] / f"{name}.json"
+    write_manifest(file, manifest)
+    made = prepare(**{**split, "manifest": manifest}, folder=folder)
+    note(note_of(file, folder), file, made)
+    return file
+
+
+def test_arrays_are_stale_that_no_data_set_has(split: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "prepared"
+    with pytest.raises(InputError, match="nothing was prepared here"):
+        stale(folder)
+    first = noted(split, folder, "first", slice(6))
+    second = noted(split, folder, "second", slice(4, 10))
+    assert stale(folder) == ([], [])
+
+    images = [stored(file, folder)[0] for file in split["manifest"]["files"]]
+    noted(split, folder, "second", slice(4, 9))
+    (folder / "ab").mkdir(exist_ok=True)
+    (folder / "ab" / "mine.npy").write_bytes(b"of the user")
+    assert stale(folder) == ([images[9]], [])
+    first.unlink()
+    assert stale(folder) == (sorted([*images[:4], images[9]]), [first])
+    assert images[0].is_file()
+    assert stale(folder, delete=True) == (sorted([*images[:4], images[9]]), [first])
+    assert [image.is_file() for image in images] == [False] * 4 + [True] * 5 + [False]
+    assert (folder / "ab" / "mine.npy").is_file()
+    # stored again where they are needed again
+    noted(split, folder, "first", slice(10))
+    assert all(image.is_file() for image in images)
+    assert second.is_file()
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_flipped_byte_is_noticed_and_mended(
+    split: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: int
+) -> None:
+    folder = tmp_path / "prepared"
+    prepare(**split, folder=folder)
+    path = stored(split["manifest"]["files"][3], folder)[kind]
+    right = path.read_bytes()
+    path.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    prepare(**split, folder=folder)
+    assert path.read_bytes() == right
+    assert "1 arrays since they are not what they were" in capsys.readouterr().out
+
+
+def test_what_looks_the_same_is_read_once(
+    split: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "prepared"
+    prepare(**split, folder=folder)
+    before = arrays(folder)
+    # as a copy of the folder has it: other times, and other inodes
+    paths = sorted(folder.rglob("*.npy"))
+    for path in paths:
+        os.utime(path, (1, 1))
+    read: list[Path] = []
+    monkeypatch.setattr("semask.data.preparing.sha256", lambda p: read.append(p) or sha256(p))
+    prepare(**split, folder=folder)
+    assert sorted(read) == paths
+    prepare(**split, folder=folder)
+    assert sorted(read) == paths
+    assert arrays(folder).keys() == before.keys()
+    assert {*arrays(folder).values()} == {10**9}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": ["b"]}'])
+def test_a_folder_that_knows_nothing_is_stored_anew(
+    split: dict[str, Any], tmp_path: Path, content: str
+) -> None:
+    folder = tmp_path / "prepared"
+    prepare(**split, folder=folder)
+    before = arrays(folder)
+    (folder / "arrays.json").write_text(content, encoding="utf-8")
+    prepare(**split, folder=folder)
+    assert all(time != before[name] for name, time in arrays(folder).items())
+
+
+def test_sources_that_are_others_are_not_stored(split: dict[str, Any], tmp_path: Path) -> None:
+    one, two = split["manifest"]["files"][:2]
+    image = split["root"] / one["image"]
+    image.write_bytes((split["root"] / two["image"]).read_bytes())
+    # all ten have the same one, and the last one is read
+    label = split["labels"] / split["manifest"]["files"][-1]["label"]
+    Image.fromarray(np.zeros((16, 32), np.uint8)).save(label)
+    with pytest.raises(InputError) as caught:
+        prepare(**split, folder=tmp_path / "prepared")
+    assert [line.partition(";")[0] for line in str(caught.value).splitlines()] == [
+        f"{path}: not what it was when the labels were converted" for path in (image, label)
+    ]
 
 
 def test_room_is_asked_for_before_anything_is_written(

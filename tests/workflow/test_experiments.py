@@ -36,7 +36,7 @@ PLANS: dict[tuple[str, ...], dict[str, int]] = {
     ("ascend", "ascend_as_published"): {**ONCE, **ASCEND},
 }  # fmt: skip
 EDGES = {
-    ("labels", "manifest"), ("manifest", "verify"), ("verify", "train"), ("verify", "measure"),
+    ("labels", "manifest"), ("manifest", "verify"), ("verify", "table"),
     ("manifest", "train"), ("manifest", "measure"),
     ("manifest", "baselines"), ("manifest", "evaluate"), ("weights", "train"),
     ("weights", "measure"), ("train", "evaluate"), ("train", "table"), ("measure", "table"),

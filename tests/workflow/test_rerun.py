@@ -40,7 +40,11 @@ def test_model_code_trains_again(copy_of_finished: Copy) -> None:
 def test_another_look_at_the_same_data_trains_nothing_again(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     changed.edit("workflow_scripts/verify.py", "import json\n", "import json\n\n# a comment\n")
-    assert changed.planned() == {"verify": 1}
+    assert changed.planned() == {"verify": 1, "table": 1}
+    # and does not hide what else is to be done
+    assert changed.planned("--forcerun", "train", "--") == {
+        "verify": 1, "train": 2, "evaluate": 2, "table": 1,
+    }  # fmt: skip
     changed.snakemake("data/streets-labels/verified.json")
     # the published figures lie elsewhere in a copy, so the table alone is made again
     assert set(changed.planned()) <= {"table"}
@@ -138,9 +142,9 @@ def test_prepared_images_give_the_same_weights(copy_of_finished: Copy) -> None:
     record = changed.folder / "results/cpu-1p/full/seed0/train.json"
     before = json.loads(record.read_text(encoding="utf-8"))
     changed.configure({"dataset": {"prepared": "data/prepared arrays"}})
-    planned = changed.planned()
-    assert planned == {"prepare": 1, "train": 2, "measure": 1, "evaluate": 2, "table": 1}
-    printed = changed.snakemake("results/cpu-1p/full/seed0/train.json")
+    assert changed.planned() == {"prepare": 1, "measure": 1, "table": 1}
+    # which trains again, and stores the arrays itself
+    printed = changed.snakemake("--forcerun", "train", "--", "results/cpu-1p/full/seed0/train.json")
     assert "data/prepared arrays: 9 images with their labels take" in printed
     after = json.loads(record.read_text(encoding="utf-8"))
     assert after["execution"]["prepared"]
@@ -149,6 +153,12 @@ def test_prepared_images_give_the_same_weights(copy_of_finished: Copy) -> None:
     # another way of reading is no reason to store the arrays again
     changed.edit("semask/data/loading.py", "import cv2\n", "import cv2\n\n# a comment\n")
     assert "prepare" not in changed.planned()
+
+
+def test_other_loading_measures_again_only(copy_of_finished: Copy) -> None:
+    changed = copy_of_finished()
+    changed.configure({"loader": {"workers": 1}})
+    assert changed.planned() == {"measure": 1, "table": 1}
 
 
 def test_how_it_is_run_measures_again_but_converts_nothing(copy_of_finished: Copy) -> None:
