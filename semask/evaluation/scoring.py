@@ -54,6 +54,7 @@ def score_run(
 ) -> None:
     """Evaluate the best and the last weights of a full run on the validation split.
 
+    Where both are the same weights, they are scored once and the figures stand for both.
     With several processes every one of them calls this: each scores its share of the images and
     saves their predictions, the first one writes all else.
 
@@ -106,6 +107,7 @@ def score_run(
             save(number, prediction, label)
 
     save = saver("best")
+    is_best_last = trained["weights_digest"]["best"] == trained["weights_digest"]["last"]
 
     def passes() -> Iterator[Pass]:
         model = load_kept(recipe, trained["row"], weights["best"], execution, device)
@@ -115,8 +117,9 @@ def score_run(
             # every scale would be compiled for itself
             with torch.compiler.set_stance("force_eager"):
                 yield Pass("best_multi_scale", model, views, saver("best_multi_scale"))
-        last = load_kept(recipe, trained["row"], weights["last"], execution, device)
-        yield Pass("last", last)
+        if not is_best_last:
+            last = load_kept(recipe, trained["row"], weights["last"], execution, device)
+            yield Pass("last", last)
 
     scored = score_passes(
         passes(),
@@ -130,6 +133,8 @@ def score_run(
     )
     if scored is None:
         return
+    if is_best_last:
+        scored.figures["last"] = scored.figures["best"]
     if saved is not None:
         write_predictions(
             saved,

@@ -1,6 +1,7 @@
 """The evaluation stage through its command line, on a few small scenes."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from semask.base.files import sha256
-from semask.base.records import write_record
-from semask.config.recipe import build_settings, resolve
+from semask.base.records import read_record, write_record
+from semask.config.recipe import Execution, build_settings, resolve
 from semask.data.classes import CITYSCAPES_LABELS
 from semask.data.label_maps import label_maps
 from semask.data.labels import convert_part
-from semask.data.manifest import merge, write_manifest
+from semask.data.manifest import merge, read_manifest, write_manifest
 from semask.data.sets import streets
 from semask.data.streets import generate
+from semask.evaluation import scoring
+from semask.evaluation.split import Split
 from semask.model import build
 
 from ..warm import run_script
@@ -142,6 +145,40 @@ def test_processes_count_every_image_once(scorer: Scorer, files_of: Any) -> None
         assert np.array_equal(np.vectorize(train_id.__getitem__)(label_ids), train_ids)
     left = {path.name for path in (scorer.folder / "2").iterdir() if path.is_dir()}
     assert left == {"predictions"}
+
+
+@pytest.mark.parametrize("are_equal", [True, False])
+def test_equal_weights_are_scored_once(
+    scorer: Scorer, make_record: Any, monkeypatch: pytest.MonkeyPatch, are_equal: bool
+) -> None:
+    read: list[str] = []
+    load = scoring.load_kept
+    monkeypatch.setattr(
+        scoring, "load_kept", lambda *given: read.append(given[2].name) or load(*given)
+    )
+    weights = {name: scorer.folder / f"{name}.safetensors" for name in ("best", "last")}
+    if are_equal:
+        shutil.copy(weights["best"], weights["last"])
+    file = scorer.folder / "train.json"
+    kept = {name: sha256(path) for name, path in weights.items()}
+    recipe = json.loads(json.dumps(scorer.recipe.as_dict()))
+    row = {"device": "cpu", "processes": 1, "threads": 1}
+    record = make_record("train", row=row, recipe=recipe, weights_digest=kept)
+    write_record(file, "train", **record)
+    split = Split(
+        read_manifest(scorer.folder / "val.json"), scorer.folder / "val.json",
+        scorer.folder / "streets", scorer.labels,
+    )  # fmt: skip
+    scoring.score_run(
+        read_record(file, "train"), weights=weights, val=split, workers=0,
+        multi_scale={"ratios": [0.5], "flip": True}, saved=None, label_maps=None, pictured=1,
+        pictures=scorer.folder / "pictures.png", record=scorer.folder / "evaluate.json",
+        execution=Execution(False, False, False),
+    )  # fmt: skip
+    figures = read_record(scorer.folder / "evaluate.json", "evaluate")["figures"]
+    assert read == (["best.safetensors"] if are_equal else ["best.safetensors", "last.safetensors"])
+    assert (figures["best"]["confusion"] == figures["last"]["confusion"]) == are_equal
+    assert figures["best_multi_scale"]["confusion"] != figures["best"]["confusion"]
 
 
 def test_labels_that_changed_are_noticed(scorer: Scorer) -> None:
