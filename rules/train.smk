@@ -10,9 +10,10 @@ from there.
 from semask.workflow.start import without
 
 # The scores during training come from the evaluation code, but what is trained does not: the
-# evaluation stage scores the kept weights again.
-EVALUATION_CODE = [
-    f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")
+# evaluation stage scores the kept weights again. Nor does a look at a file's digest decide it.
+NO_TRAINING_CODE = [
+    *(f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")),
+    "semask.fetching.fetch",
 ]
 TRAIN = (
     "exec python -m workflow_scripts.train --config {params.config:q}"
@@ -20,6 +21,7 @@ TRAIN = (
     " --train-manifest {input.train:q} --val-manifest {input.val:q}"
     " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
     " --published {params.published:q} {params.prepared:q} {params.pretrained:q}"
+    " {params.source:q}"
     " --fault-tolerance {params.fault_tolerance:q} --attempt {resources.attempt} --keep-work"
     " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
 )
@@ -28,6 +30,12 @@ FULL = RUN.replace("{mode}", "full")
 STORED = [] if PREPARED is None else kept(LIST, True)
 PRETRAINED = told(PLAN.pretrained)()
 PRETRAINED = [] if PRETRAINED is None else kept(*PRETRAINED)
+SOURCE = []
+if config["model"]["pretrained"] in PLAN.weights:
+    SOURCE = [
+        *("--pretrained-source", PLAN.weights_source(config["model"]["pretrained"])),
+        *("--lock", config["downloads"]["lock"]),
+    ]
 PERFORMANCE = RUN.replace("{mode}", "performance")
 
 
@@ -70,11 +78,12 @@ rule train:
         work=f"{FULL}/work",
         prepared=lambda wildcards, resources: words("--prepared", PREPARED),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
+        source=lambda wildcards, resources: SOURCE,
         fault_tolerance=lambda wildcards, resources: json.dumps(
             config["fault_tolerance"]
         ),
         published=lambda wildcards, resources: PLAN.complete(),
-        code=get_code_of("train", leave_out=EVALUATION_CODE),
+        code=get_code_of("train", leave_out=NO_TRAINING_CODE),
     shell:
         " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
 
@@ -119,10 +128,11 @@ rule measure:
         work=f"{PERFORMANCE}/work",
         prepared=words("--prepared", PREPARED),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
+        source=lambda wildcards, resources: SOURCE,
         fault_tolerance=lambda wildcards, resources: json.dumps(
             config["fault_tolerance"]
         ),
         published=lambda wildcards, resources: PLAN.complete(),
-        code=get_code_of("train", leave_out=EVALUATION_CODE),
+        code=get_code_of("train", leave_out=NO_TRAINING_CODE),
     shell:
         TRAIN

@@ -199,7 +199,29 @@ FETCH_CASES = [
     Case("folder", folder(PTH), [PTH]),
 ]
 
+SWIN = {"name": "swin.pth", "url": "https://example.org/swin.pth"}
+PUBLISHED = {**SWIN, "digest": f"sha256:{'0' * 64}", "digest_from": "somebody"}
+
+
+def pinned(place: Place) -> None:
+    (place.folder / "pins.json").write_text(
+        json.dumps({"swin.pth": {"sha256": "1" * 64}}), encoding="utf-8"
+    )
+
+
 TRAIN_CASES = [
+    Case(
+        "not those published",
+        nothing,
+        [PTH, f"expected sha256:{'0' * 64} (somebody)"],
+        {"--pretrained-source": PUBLISHED, "--lock": "pins.json"},
+    ),
+    Case(
+        "not those pinned",
+        pinned,
+        [PTH, f"expected sha256:{'1' * 64} (pins.json)"],
+        {"--pretrained-source": PUBLISHED, "--lock": "pins.json"},
+    ),
     Case("truncated", lambda p: p.cut(PTH), [PTH, "damaged"]),
     Case("of a segmentor", nothing, [PTH, "none of the file's"]),
     Case("not there", nothing, ["no.pth", "cannot be read"], {"--pretrained": "no.pth"}),
