@@ -70,12 +70,12 @@ def test_rows_with_a_planted_fault_have_folders_of_their_own(
 ) -> None:
     """They travel under them, and not as the same row without a fault."""
     row = {"device": "npu", "processes": 8, "threads": 1, "planted_fault": "none"}
-    record = make_record("train", row=row, weights_digest={})
+    record = make_record("train", row=row, weights_digest={}, recipe=recipe(iterations=12))
     for folder in ("npu-8p-none", "npu-8p"):
-        write_record(results / folder / "full/seed0/train.json", "train", **record)
-    name = "npu-8p-none/full/seed0/train.json"
-    pack(tmp_path / "a.zip", "streets", results, [name])
-    assert [*unpack(tmp_path / "a.zip", tmp_path / "imported")["files"]] == [name]
+        write_run(results / folder / "full/seed0", record, "train")
+    names = [f"npu-8p-none/full/seed0/{name}" for name in ("log.jsonl", "train.json")]
+    pack(tmp_path / "a.zip", "streets", results, names)
+    assert [*unpack(tmp_path / "a.zip", tmp_path / "imported")["files"]] == names
     with pytest.raises(InputError, match="record of another run, that of npu-8p-none/full/seed0"):
         pack(tmp_path / "b.zip", "streets", results, ["npu-8p/full/seed0/train.json"])
 
