@@ -97,14 +97,16 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
 def precision_now() -> dict[str, Any]:
     """How this process computes products of float32 as things stand, whoever has set it.
 
-    Keys: matmul (highest, high or medium), convolution (ieee, tf32, …, of cuDNN), deterministic.
+    Keys: matmul (highest, high or medium), deterministic, and on a GPU convolution (ieee, tf32, …).
     """
-    cudnn: Any = torch.backends.cudnn
-    return {
+    found: dict[str, Any] = {
         "matmul": torch.get_float32_matmul_precision(),
-        "convolution": cudnn.conv.fp32_precision,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
+    if torch.cuda.is_initialized():
+        cudnn: Any = torch.backends.cudnn
+        found["convolution"] = cudnn.conv.fp32_precision
+    return found
 
 
 def seed_everything(seed: int) -> None:

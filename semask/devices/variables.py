@@ -71,11 +71,14 @@ TABLE: tuple[Variable, ...] = (
     *_all("Ascend", DEBUGGING, "ASCEND_LAUNCH_BLOCKING ASCEND_SLOG_PRINT_TO_STDOUT"
           " OOM_SNAPSHOT_ENABLE"),
     *_all("Python", DEBUGGING, "PYTHONDEVMODE PYTHONTRACEMALLOC"),
-    # what the code here sets, or asks for in its own way, such as a row's threads
+    # what Snakemake sets to a job's cores, and the code here in its own way to a row's threads
     *_all("OpenMP", PLACE, "OMP_NUM_THREADS"),
+    *_all("MKL", PLACE, "MKL_NUM_THREADS"),
+    *_all("OpenBLAS", PLACE, "OPENBLAS_NUM_THREADS GOTO_NUM_THREADS"),
     *_all("torch", PLACE, "TORCH_DEVICE_BACKEND_AUTOLOAD TORCH_NPU_USE_COMPATIBLE_IMPL"
           " TORCH_NPU_FALLBACK_CPU_DISABLE TORCH_HOME TORCH_COMPILE_DEBUG_DIR"
-          " TORCHINDUCTOR_CACHE_DIR TORCH_NCCL_ASYNC_ERROR_HANDLING TORCH_EXTENSIONS_DIR"),
+          " TORCHINDUCTOR_CACHE_DIR TORCH_EXTENSIONS_DIR TORCH_NCCL_ASYNC_ERROR_HANDLING"
+          " GLOO_SOCKET_IFNAME"),
     *_all("CUDA", PLACE, "CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_HOME CUDA_PATH CUDA_VERSION"
           " CUDA_CACHE_PATH CUDA_MPS_*"),
     *_all("NCCL", PLACE, "NCCL_SOCKET_IFNAME NCCL_IB_HCA NCCL_VERSION NCCL_DEBUG_FILE"),
@@ -107,7 +110,7 @@ TABLE: tuple[Variable, ...] = (
     *_all("oneDNN", SPEED, "ONEDNN_* DNNL_*"),
     *_all("OpenMP", SPEED, "OMP_* GOMP_* KMP_*"),
     *_all("MKL", SPEED, "MKL_*"),
-    *_all("OpenBLAS", SPEED, "OPENBLAS_* GOTO_NUM_THREADS BLIS_NUM_THREADS"),
+    *_all("OpenBLAS", SPEED, "OPENBLAS_* BLIS_NUM_THREADS"),
     *_all("OpenCV", SPEED, "OPENCV_FOR_THREADS_NUM OPENCV_CPU_* OPENCV_OPENCL_* OPENCV_IO_*"),
     *_all("NumPy", NUMBERS, "NPY_DISABLE_CPU_FEATURES NPY_ENABLE_CPU_FEATURES"),
     *_all("NCCL", SPEED, "NCCL_*"),

@@ -77,6 +77,15 @@ def test_only_what_changes_figures_sets_two_runs_apart() -> None:
     assert differences(a, a) == []
 
 
+def test_what_a_workflow_sets_itself_sets_no_rows_apart() -> None:
+    """Snakemake sets threads to a job's cores, a supervisor where its processes meet."""
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS")
+    own = dict.fromkeys(threads, "2") | {"GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": "0"}
+    own |= {"TORCHINDUCTOR_CACHE_DIR": "/tmp/x", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
+    assert told(own) == dict(sorted(own.items()))
+    assert differences(own, {}) == []
+
+
 def test_the_table_says_one_thing_of_each_name() -> None:
     names = [of.name for of in TABLE]
     assert len({*names}) == len(names)
