@@ -20,16 +20,8 @@ from typing import Any
 from semask.base.errors import InputError
 from semask.base.files import atomically, digest_of, read_json, sha256
 from semask.base.provenance import code_version, now
-from semask.base.records import (
-    DIGEST,
-    NATURAL,
-    SAME_RUN,
-    TEXT,
-    kept_weights,
-    map_of,
-    object_of,
-    read_record,
-)
+from semask.base.record_schemas import DIGEST, NATURAL, TEXT, map_of, object_of
+from semask.base.records import SAME_RUN, kept_weights, read_record
 from semask.base.row_names import FOLDER, row_folder
 from semask.base.schema_faults import first_fault
 from semask.comparison.foreign import check_contents, check_texts

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -349,10 +350,10 @@ def test_an_error_of_one_process_is_heard_alone(trainer: Trainers, tmp_path: Pat
 def test_a_loss_that_is_no_number(trainer: Trainers) -> None:
     run = trainer("a")
     # a step of this size makes weights whose products overflow
-    printed = run.run(ok=False, learning_rate=1e30, warmup_iterations=0, **{**LONG})
+    printed = run.run(ok=False, learning_rate=1000, warmup_iterations=0, **{**LONG})
     [line] = printed.splitlines()
     assert line.startswith("error: iteration ")
-    assert ", lr 1e+30, images " in line or ", lr 9" in line
+    assert re.search(r", lr \d{3}[\d.]*, images ", line)
     assert line.count("_leftImg8bit.png") == 4
     assert "lower training.learning_rate" in line
     assert not (run.folder / "train.json").exists()

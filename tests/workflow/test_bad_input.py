@@ -46,7 +46,7 @@ def test_config_mistakes_stop_the_plan(
 @pytest.mark.parametrize("device", ["gpu", "npu"])
 def test_a_device_that_is_not_present(checkout: Checkout, device: str) -> None:
     row = {"device": device, "processes": 8, "threads": 1, "modes": ["full"], "seeds": [0]}
-    checkout.configure({"rows": [row]})
+    checkout.configure({"rows": [row], "training": {"batch": {"size": 8}}})
     # planning needs no device, running does
     assert checkout.planned()["train"] == 1
     printed = checkout.snakemake(ok=False)
@@ -57,7 +57,8 @@ def test_a_device_that_is_not_present(checkout: Checkout, device: str) -> None:
 
 def test_a_batch_with_too_few_images(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
-    changed.configure({"training": {"batch": {"size": 1}}})
+    augmentation = {"scale": [128, 64], "crop": [64, 64]}
+    changed.configure({"training": {"batch": {"size": 1}, "augmentation": augmentation}})
     printed = changed.snakemake("results/cpu-2p/full/seed0/train.json", ok=False)
     [line] = error_lines(printed)
     assert "training.batch.size: 1 images per run are too few for 2 processes" in line
