@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from snakemake.cli import parse_config
 
+from semask.workflow import released_plan
 from semask.workflow.plan import Plan
 from semask.workflow.start import layers_of
 
@@ -67,7 +68,7 @@ def commands() -> Iterator[tuple[list[str], list[str], list[str]]]:
 
 
 def targets_of(plan: Plan) -> set[str]:
-    released = plan.released_records() if plan.config["released"] else []
+    released = released_plan.records(plan) if plan.config["released"] else []
     runs = plan.runs("train.json", "full", "performance") + plan.runs("evaluate.json", "full")
     folders = {str(Path(run).parent) for run in runs}
     tables = {f"{plan.results}/{name}" for name in ("table.md", "table.csv", "report.html")}
