@@ -25,7 +25,7 @@ from benchmarks import data, pairing
 from benchmarks.original import OriginalModel, original_losses, original_sample
 from semask.base.records import read_record
 from semask.config.layers import assemble
-from semask.data.manifest import write_manifest
+from semask.data.manifest import fingerprint, write_manifest
 from semask.data.preparing import prepare
 from semask.data.transforms import Augmentation
 from semask.model import build
@@ -159,6 +159,12 @@ def our_run(
     folder.mkdir(parents=True)
     manifest = {k: v for k, v in split.items() if k not in ("root", "labels")}
     write_manifest(folder / "train-manifest.json", manifest)
+    # a performance run scores nothing, but splits must not share images
+    others = [{**x, "image": x["image"].replace("/train/", "/val/")} for x in manifest["files"]]
+    write_manifest(
+        folder / "val-manifest.json",
+        {**manifest, "split": "val", "files": others, "fingerprint": fingerprint(others)},
+    )
     config = _config(split, arguments, precision, compile)
     run = {"device": arguments.device, "processes": 1, "threads": arguments.threads}
     run |= {"mode": "performance", "seed": 0, "forbid_fallbacks": False}
@@ -167,7 +173,7 @@ def our_run(
         *("--config", json.dumps(config)),
         *("--run", json.dumps(run)),
         *("--train-manifest", folder / "train-manifest.json"),
-        *("--val-manifest", folder / "train-manifest.json"),
+        *("--val-manifest", folder / "val-manifest.json"),
         *("--root", split["root"], "--labels", split["labels"], "--work", folder / "work"),
         *("--fault-tolerance", json.dumps(config["fault_tolerance"])),
         *("--output-log", folder / "log.jsonl", "--record", folder / "train.json"),
