@@ -14,9 +14,8 @@ ROWS = [("cpu", 2), ("gpu", 1), ("gpu", 8), ("npu", 8), ("npu", 16)]
 
 def test_rows_ask_for_their_devices_nodes_and_time(checkout: Checkout) -> None:
     modes = {"threads": 1, "modes": ["full", "performance"], "seeds": [0]}
-    checkout.configure(
-        {"rows": [{"device": device, "processes": n, **modes} for device, n in ROWS]}
-    )
+    rows = [{"device": device, "processes": n, **modes} for device, n in ROWS]
+    checkout.configure({"rows": rows, "training": {"batch": {"size": 16}}})
     printed = checkout.snakemake("--dry-run", "--forceall", "--profile", "profiles/slurm")
     asked = {}
     for job in re.split(r"^\[", printed, flags=re.MULTILINE):
