@@ -136,7 +136,7 @@ def script(tmp_path: Path, simulated_npu: Callable[..., dict[str, str]]) -> Scri
 @pytest.mark.slow
 def test_a_simulated_npu(script: Script) -> None:
     found = script(1)
-    assert {*found} == {MODULES, STEPS, "chance"}
+    assert {*found} == {MODULES, STEPS, "chance", "data"}
     assert passed(found)
     assert len(found[MODULES]["modules"]) == 218
 
