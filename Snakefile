@@ -30,6 +30,7 @@ if PREPARED is not None:
 
 
 include: "rules/train.smk"
+include: "rules/scoring.smk"
 include: "rules/evaluate.smk"
 include: "rules/parity.smk"
 include: "rules/profile.smk"

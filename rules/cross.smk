@@ -8,31 +8,6 @@ Makes: a record, each image's confusion matrices, and a picture of where labels 
 from semask.workflow import crossed
 
 CROSS = f"{ROW}/cross/{{of}}/seed{{seed}}"
-get_weights_of = told(lambda wildcards: crossed.weights_of(PLAN, wildcards.of))
-
-
-def get_files_of(wildcards):
-    """The run's files, or, of those of a bundle, which are no outputs, the bundle's list of them."""
-    weights = get_weights_of(wildcards)
-    if weights.bundle is not None:
-        return local(str(IMPORTED).format(bundle=weights.bundle))
-    run = f"{RESULTS}/{weights.row}/full/seed{wildcards.seed}"
-    return [f"{run}/{name}" for name in crossed.FILES]
-
-
-def get_paths_of(wildcards, input):
-    """Paths of evaluation's record, weights and label maps, or of the copies that a storage has."""
-    weights = get_weights_of(wildcards)
-    if weights.bundle is None:
-        return [*input.of]
-    run = Path(str(input.of)).parent / weights.row / "full" / f"seed{wildcards.seed}"
-    return [str(run / name) for name in crossed.FILES]
-
-
-def get_scoring_of_cross(wildcards):
-    """How the weights are scored on this row's device."""
-    record = f"cross/{wildcards.of}/seed{wildcards.seed}.json"
-    return crossed.scoring_settings(PLAN, get_present_row_of(record)(wildcards))
 
 
 rule cross:

@@ -10,12 +10,6 @@ with their manifest, and what cityscapesscripts makes of them.
 SAVED = local(f"{FULL}/predictions.json")
 
 
-def get_scoring_of(wildcards):
-    """How a run's weights are scored."""
-    row = get_present_row_of("full/seed{seed}/evaluate.json")(wildcards)
-    return PLAN.scoring_settings(wildcards.device, row["processes"])
-
-
 rule evaluate:
     input:
         record=f"{FULL}/train.json",

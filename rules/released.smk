@@ -7,12 +7,6 @@ Makes: a record per variant, and a table of their accuracy beside the published 
 get_released = told(lambda: released_plan.settings(PLAN))
 
 
-@told
-def get_scoring_of_released(wildcards):
-    """How a released checkpoint is scored."""
-    return released_plan.config(PLAN, wildcards.variant)
-
-
 rule released:
     input:
         weights=told(
