@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from semask.parity.verdict import NOT_RUN, answers, number
+from semask.parity.verdict import NOT_RUN, answers, number, ratio_of
 
 Record = Mapping[str, Any]
 
@@ -47,13 +47,7 @@ def _ground(name: str, answer: str, why: str) -> dict[str, str]:
 
 def worst_modules(finding: Mapping[str, Any], count: int = _WORST) -> list[Mapping[str, Any]]:
     """The modules of the largest ratios that a look found, worst first."""
-    return sorted(finding["modules"], key=_ratio, reverse=True)[:count]
-
-
-def _ratio(module: Mapping[str, Any]) -> float:
-    if module["fault"]:
-        return float("inf")
-    return number(module["worst"]["ratio"]) if module["worst"] else 0.0
+    return sorted(finding["modules"], key=ratio_of, reverse=True)[:count]
 
 
 def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
@@ -78,8 +72,8 @@ def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
 def _over(
     npu: Sequence[Mapping[str, Any]], gpu: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    theirs = {module["name"]: _ratio(module) for module in gpu}
-    both = [(module["name"], _ratio(module), theirs[module["name"]]) for module in npu]
+    theirs = {module["name"]: ratio_of(module) for module in gpu}
+    both = [(module["name"], ratio_of(module), theirs[module["name"]]) for module in npu]
     over = [
         {"name": name, "npu": _finite(a), "gpu": _finite(b), "over": _finite(max(a, 1) / max(b, 1))}
         for name, a, b in both

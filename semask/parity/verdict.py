@@ -72,11 +72,11 @@ def _of_modules(finding: Mapping[str, Any]) -> Answer:
         )
     looked_at = [each for each in by_name.values() if each["status"] == "looked at"]
     if looked_at:
-        first = max(looked_at, key=_ratio)
+        first = max(looked_at, key=ratio_of)
         return Answer(UNDECIDED, f"to be looked at: {described(first)}")
     worst = max(
         (each for each in by_name.values() if each["worst"]),
-        key=_ratio,
+        key=ratio_of,
         default=None,
     )
     if worst is None:
@@ -88,8 +88,11 @@ def _of_modules(finding: Mapping[str, Any]) -> Answer:
     )
 
 
-def _ratio(module: Mapping[str, Any]) -> float:
-    return float("inf") if module["fault"] else number(module["worst"]["ratio"])
+def ratio_of(module: Mapping[str, Any]) -> float:
+    """A module's largest ratio: infinite where its calls differ, 0 where nothing was compared."""
+    if module["fault"]:
+        return float("inf")
+    return number(module["worst"]["ratio"]) if module["worst"] else 0.0
 
 
 def described(module: Mapping[str, Any]) -> str:

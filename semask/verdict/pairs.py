@@ -114,16 +114,10 @@ def _of_device(line: Line, records: Mapping[str, Record]) -> dict[str, Answer]:
     """What the looks at a row's device show, by kind."""
     looks = line["parity"]
     answers = {kind: of_looks(looks["grounds"], kind) for kind in _KINDS}
-    if any(_is_plain(records[path]["recipe"]) for path in looks["from"]):
+    recipes = (records[path]["recipe"] for path in looks["from"])
+    if any(same_weights.computed_with(recipe) == "fp32" for recipe in recipes):
         answers["precision"] = Answer(answers["semantics"].answer, _PLAIN)
     return answers
-
-
-def _is_plain(recipe: Mapping[str, Any]) -> bool:
-    """Whether a recipe is in float32 without reduced products."""
-    numerics = recipe["numerics"]
-    reduced = numerics["reduced_matmul"] or numerics["reduced_convolution"]
-    return recipe["training"]["precision"] == "fp32" and not reduced
 
 
 def _verdict(
