@@ -5,8 +5,6 @@ maps, from here or from a bundle; the validation manifest.
 Makes: a record, each image's confusion matrices, and a picture of where labels flip.
 """
 
-from semask.workflow import crossed
-
 CROSS = f"{ROW}/cross/{{of}}/seed{{seed}}"
 
 

@@ -3,8 +3,6 @@
 Rules and functions do not stand in one file.
 """
 
-from semask.workflow import crossed
-
 
 def get_scoring_of(wildcards):
     """How a run's weights are scored."""

@@ -6,12 +6,12 @@ from pathlib import Path
 from semask.base import startup
 from semask.base.errors import InputError
 from semask.base.records import check_label_maps, check_weights, kept_weights, read_record
-from semask.base.row_names import as_recorded, row_folder
+from semask.base.row_names import as_recorded
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard
 from semask.workflow.json_options import PLANTED, ROW, config_schema, json_value
-from semask.workflow.launching import launch
+from semask.workflow.launching import launch_row
 from semask.workflow.options import new_file, whole_number
 
 _EXECUTION = config_schema("execution")
@@ -46,14 +46,8 @@ def main() -> None:
             "compare the data sets, and evaluate on the same"
         )
     row = as_recorded(run)
-    launch(
-        "workflow_scripts.cross",
-        row["device"],
-        row["processes"],
-        arguments.nodes,
-        shared=arguments.record.parent,
-        asked_by=f"rows: {row_folder(row)}",
-        stall_minutes=arguments.stall_minutes,
+    launch_row(
+        "workflow_scripts.cross", row, arguments.nodes, arguments.record, arguments.stall_minutes
     )
 
     # torch takes seconds to import: only now that the input is known to be right

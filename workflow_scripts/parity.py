@@ -20,12 +20,11 @@ from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
-from semask.base.row_names import row_folder
 from semask.config.recipe import Numerics, Recipe, build_settings, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
-from semask.workflow.launching import launch
+from semask.workflow.launching import launch_row
 from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
@@ -69,14 +68,8 @@ def _as_json(value: Any) -> Any:
 
 def _look_at_row(arguments: argparse.Namespace) -> None:
     row, config = arguments.row, arguments.config
-    launch(
-        "workflow_scripts.parity",
-        row["device"],
-        row["processes"],
-        arguments.nodes,
-        shared=arguments.record.parent,
-        asked_by=f"rows: {row_folder(row)}",
-        stall_minutes=arguments.stall_minutes,
+    launch_row(
+        "workflow_scripts.parity", row, arguments.nodes, arguments.record, arguments.stall_minutes
     )
     signals.listen()
     recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)

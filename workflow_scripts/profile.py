@@ -8,11 +8,10 @@ from pathlib import Path
 from semask.base import signals, startup
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
-from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on, resolve
 from semask.workflow import guard
 from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
-from semask.workflow.launching import launch
+from semask.workflow.launching import launch_row
 from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
@@ -24,14 +23,8 @@ _IMAGES = 1000
 def main() -> None:
     arguments = _parse()
     row, config = arguments.row, arguments.config
-    launch(
-        "workflow_scripts.profile",
-        row["device"],
-        row["processes"],
-        arguments.nodes,
-        shared=arguments.record.parent,
-        asked_by=f"rows: {row_folder(row)}",
-        stall_minutes=arguments.stall_minutes,
+    launch_row(
+        "workflow_scripts.profile", row, arguments.nodes, arguments.record, arguments.stall_minutes
     )
     signals.listen()
     # of lines on its own beginning and end

@@ -4,13 +4,39 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from semask.base import startup
 from semask.base.errors import InputError
+from semask.base.row_names import row_folder
 from semask.devices import progress, slurm, variables
 from semask.devices.launched import MARK, is_launched, shed
 from semask.workflow import guard
+
+
+def launch_row(
+    module: str, row: Mapping[str, Any], nodes: int, record: Path, stall_minutes: float
+) -> None:
+    """Start a script as `launch` does, on the devices of a row of the config.
+
+    Args:
+        module: dotted name of the script.
+        row: device, processes; planted_fault, if it has one.
+        nodes: see `launch`.
+        record: that the script writes, in a folder that all nodes see.
+        stall_minutes: see `launch`.
+    """
+    launch(
+        module,
+        row["device"],
+        row["processes"],
+        nodes,
+        shared=record.parent,
+        asked_by=f"rows: {row_folder(row)}",
+        stall_minutes=stall_minutes,
+    )
 
 
 def launch(
