@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from semask.devices import computing, planted
 from semask.model import SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training
 from semask.parity import reference
-from semask.training.run import FaultTolerance, Run
+from semask.training.run import without_data
 from semask.training.stepping import Stepper
 
 # Of a model that is looked at module by module: it draws nothing, and talks to no other process.
@@ -127,14 +126,7 @@ def stepper(
     # the masks of shared chance come from outside, which no graph can hold
     numerics = replace(recipe.numerics, shared_chance=not execution.compile)
     chosen = replace(recipe, numerics=numerics)
-    unused = Path()
-    run = Run(
-        experiment="parity", recipe=chosen, device=row["device"], processes=row["processes"],
-        threads=row["threads"], mode="full", seed=seed, workers=0, warmup_iterations=0,
-        log_window=None, train={}, val={}, root=unused, labels=unused, work=unused, outputs={},
-        record=unused, execution=execution,
-        fault_tolerance=FaultTolerance(None, None, 1, 30), planted_fault=row.get("planted_fault"),
-    )  # fmt: skip
+    run = without_data(chosen, execution, row, seed)
     made, model = Stepper(run, device), as_trained(chosen, seed)
     if execution.compile:
         for each in (made.model, model):

@@ -26,7 +26,7 @@ from semask.data.loading import Batch, shares
 from semask.devices import distributed, setup
 from semask.devices.timeline import Timeline
 from semask.training.part_times import Watch
-from semask.training.run import FaultTolerance, Run
+from semask.training.run import without_data
 from semask.training.stepping import Stepper
 
 _WARM_UP = 3
@@ -213,14 +213,7 @@ def profile_row(
         trace: see `profile_steps`.
     """
     setup.seed_everything(0)
-    unused = Path()
-    run = Run(
-        experiment="profile", recipe=recipe, device=row["device"], processes=row["processes"],
-        threads=row["threads"], mode="full", seed=0, workers=0, warmup_iterations=0,
-        log_window=None, train={}, val={}, root=unused, labels=unused, work=unused, outputs={},
-        record=unused, execution=execution, fault_tolerance=FaultTolerance(None, None, 1, 30),
-        planted_fault=row.get("planted_fault"),
-    )  # fmt: skip
+    run = without_data(recipe, execution, row, seed=0)
     made = partial(_made_up, recipe)
     # past the warm-up of the learning rate
     first = recipe.training.warmup_iterations + 1

@@ -88,3 +88,22 @@ class Run:
             "recipe": self.recipe.as_dict(),
             "data_fingerprint": self.train["fingerprint"],
         }
+
+
+def without_data(recipe: Recipe, execution: Execution, row: Mapping[str, Any], seed: int) -> Run:
+    """A run for its steps alone: it reads no data set and keeps nothing.
+
+    Args:
+        recipe: that its steps follow.
+        execution: how they are run.
+        row: device, processes, threads; planted_fault, if it has one.
+        seed: of the run.
+    """
+    unused = Path()
+    return Run(
+        experiment="steps", recipe=recipe, device=row["device"], processes=row["processes"],
+        threads=row["threads"], mode="full", seed=seed, workers=0, warmup_iterations=0,
+        log_window=None, train={}, val={}, root=unused, labels=unused, work=unused, outputs={},
+        record=unused, execution=execution, fault_tolerance=FaultTolerance(None, None, 1, 30),
+        planted_fault=row.get("planted_fault"),
+    )  # fmt: skip
