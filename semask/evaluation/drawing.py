@@ -59,10 +59,10 @@ def contact_sheet(
     """
     cells = [
         [
-            _scaled(image, Image.Resampling.LANCZOS),
-            _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
-            _scaled(overlay(image, prediction, palette), Image.Resampling.NEAREST),
-            _scaled(errors(image, label, prediction), Image.Resampling.NEAREST),
+            image,
+            colour_of(label, palette),
+            overlay(image, prediction, palette),
+            errors(image, label, prediction),
         ]
         for image, label, prediction in rows
     ]
@@ -86,9 +86,9 @@ def prediction_sheet(
     """
     cells = [
         [
-            _scaled(image, Image.Resampling.LANCZOS),
-            _scaled(colour_of(prediction, palette), Image.Resampling.NEAREST),
-            _scaled(overlay(image, prediction, palette), Image.Resampling.NEAREST),
+            image,
+            colour_of(prediction, palette),
+            overlay(image, prediction, palette),
         ]
         for image, prediction in rows
     ]
@@ -115,11 +115,11 @@ def flip_sheet(
     """
     cells = [
         [
-            _scaled(image, Image.Resampling.LANCZOS),
-            _scaled(colour_of(label, palette), Image.Resampling.NEAREST),
-            _scaled(overlay(image, there, palette), Image.Resampling.NEAREST),
-            _scaled(overlay(image, here, palette), Image.Resampling.NEAREST),
-            _scaled(flips(image, label, differ), Image.Resampling.NEAREST),
+            image,
+            colour_of(label, palette),
+            overlay(image, there, palette),
+            overlay(image, here, palette),
+            flips(image, label, differ),
         ]
         for image, label, there, here, differ in rows
     ]
@@ -145,24 +145,34 @@ def overlay(image: np.ndarray, prediction: np.ndarray, palette: np.ndarray) -> n
 def _draw(
     path: Path,
     titles: Sequence[str],
-    cells: Sequence[Sequence[Image.Image]],
+    cells: Sequence[Sequence[np.ndarray]],
     ids: set[int],
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> None:
-    """Draw rows of pictures under their titles, and a legend of the classes that are shown."""
+    """Draw rows of pictures under their titles, and a legend of the classes that are shown.
+
+    Each row begins with a photograph; of the others no colour may be mixed when they are scaled.
+    """
+    pictures = [
+        [
+            _scaled(cell, Image.Resampling.NEAREST if column else Image.Resampling.LANCZOS)
+            for column, cell in enumerate(row)
+        ]
+        for row in cells
+    ]
     shown = sorted(ids - {IGNORE})
     columns = _LEGEND_COLUMNS * len(titles) // len(_TITLES)
     legend = _HEADING * math.ceil(len(shown) / columns)
     width = (_WIDTH + _GAP) * len(titles) + _GAP
-    height = _HEADING + sum(row[0].height + _GAP for row in cells) + legend
+    height = _HEADING + sum(row[0].height + _GAP for row in pictures) + legend
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
     for column, title in enumerate(titles):
         draw.text((_GAP + column * (_WIDTH + _GAP), 5), title, "black", font)
     top = _HEADING
-    for row in cells:
+    for row in pictures:
         for column, cell in enumerate(row):
             sheet.paste(cell, (_GAP + column * (_WIDTH + _GAP), top))
         top += row[0].height + _GAP
