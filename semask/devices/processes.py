@@ -48,13 +48,13 @@ def seen() -> list[dict[str, Any]]:
 
 
 def _this(device: str) -> dict[str, Any]:
-    ids = visible_devices(device) if device != "cpu" else None
+    ids = (visible_devices(device) or "").split(",")
     number = local_rank()
     return {
         "rank": rank(),
         "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         "pid": os.getpid(),
         "device": description.name_of(device),
-        "id": ids[number] if ids is not None and number < len(ids) else None,
+        "id": (ids[number].strip() or None) if number < len(ids) else None,
         "threads": torch.get_num_threads(),
     }

@@ -222,7 +222,9 @@ def test_visible_devices_are_respected(trainer: Make, simulated_npu: Environment
     made = trainer("run")
     environment = simulated_npu(ASCEND_RT_VISIBLE_DEVICES="5,6,7")
     made.run(device="npu", processes=2, environment=environment, **SHORT)
-    assert made.record()["device"]["ids"] == "5,6"
+    record = made.record()
+    assert record["device"]["ids"] == "5,6"
+    assert [process["id"] for process in record["ran"]["processes"]] == ["5", "6"]
 
 
 def test_too_little_memory(trainer: Make, simulated_npu: Environment) -> None:
