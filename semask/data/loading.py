@@ -73,7 +73,8 @@ class TrainingSet(Dataset[Batch]):
             if prepared is None
             else [stored(file, prepared) for file in self.files]
         )
-        # of the labels, in the order of the pairs; each is looked at when it is first read
+        # in the order of the pairs; each is looked at when a process first reads the file
+        self.image_digests = [file.get("image_sha256") for file in self.files]
         self.digests = [file.get("label_sha256") for file in self.files]
         self.is_prepared = prepared is not None
         self.is_shuffled = shuffle_labels
@@ -116,7 +117,8 @@ class TrainingSet(Dataset[Batch]):
         if self.is_shuffled:  # another image's label may have another size
             size = self.files[index]["width"], self.files[index]["height"]
             label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
-        rows_of: RowsOf = partial(_rows_beside, label.shape, image_path)
+        image_digest, self.image_digests[index] = self.image_digests[index], None
+        rows_of: RowsOf = partial(_rows_beside, label.shape, image_path, image_digest)
         if self.is_prepared:
             image = read_prepared(image_path)
             rows_of = lambda _: image  # noqa: E731
@@ -128,9 +130,11 @@ class TrainingSet(Dataset[Batch]):
         )
 
 
-def _rows_beside(label: tuple[int, ...], path: Path, rows: int) -> npt.NDArray[Any]:
+def _rows_beside(
+    label: tuple[int, ...], path: Path, sha256: str | None, rows: int
+) -> npt.NDArray[Any]:
     """At least so many rows of an image that must be of its label's size, (H, W)."""
-    image = read_image(path, rows)
+    image = read_image(path, rows, sha256)
     height, width = image.shape[:2]
     if width != label[1] or not min(rows, label[0]) <= height <= label[0]:
         raise InputError(
@@ -209,7 +213,9 @@ class EvaluationSet(Dataset["Example"]):
         views: Sequence[View] = SINGLE_SCALE,
     ):
         self.pairs = _paths(manifest, root, labels)
-        self.digests = [file.get("label_sha256") for file in manifest["files"]]
+        self.digests = [
+            (file.get("image_sha256"), file.get("label_sha256")) for file in manifest["files"]
+        ]
         self.scale = scale
         self.views = views
 
@@ -219,8 +225,9 @@ class EvaluationSet(Dataset["Example"]):
     def __getitem__(self, index: int) -> "Example":
         """Image number `index`, decoded once for all of its views."""
         image_path, label_path = self.pairs[index]
-        image = read_image(image_path)
-        label = read_known_label(label_path, self.digests[index])
+        image_digest, label_digest = self.digests[index]
+        image = read_image(image_path, sha256=image_digest)
+        label = read_known_label(label_path, label_digest)
         if image.shape[:2] != label.shape:
             raise InputError(
                 f"{image_path}: is {image.shape[1]}x{image.shape[0]}, its label {label_path.name} "

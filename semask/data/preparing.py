@@ -31,7 +31,7 @@ from semask.base.files import (
 )
 from semask.base.processes import side_by_side
 from semask.data.manifest import read_manifest
-from semask.data.reading import check_manifest_size, read_image, read_label
+from semask.data.reading import ANOTHER_IMAGE, check_manifest_size, read_image, read_label
 
 _HEADER = 128  # bytes of a .npy file before its numbers
 _CHANNELS = {"image": 3, "label": 1}
@@ -218,10 +218,7 @@ def _store(
     except InputError as fault:
         return str(fault)
     if found != file[f"{kind}_sha256"]:
-        return (
-            f"{source}: not what it was when the labels were converted; restore the file, or run "
-            "snakemake with --forcerun labels"
-        )
+        return f"{source}: {ANOTHER_IMAGE}"
     path = _path(file, kind, folder)
     with atomically(path) as temporary:
         np.save(temporary, array)

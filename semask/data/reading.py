@@ -17,21 +17,32 @@ from semask.data.png import inflated_png
 # what is wrong with an image is said once, with its file
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
+ANOTHER_IMAGE = (
+    "not what it was when the labels were converted; restore the file, or run snakemake with "
+    "--forcerun labels"
+)
+
 RowsOf = Callable[[int], npt.NDArray[Any]]
 """Gives at least so many rows of an image from the top, or all that it has."""
 
 
-def read_image(path: Path, rows: int | None = None) -> npt.NDArray[Any]:
+def read_image(
+    path: Path, rows: int | None = None, sha256: str | None = None
+) -> npt.NDArray[Any]:
     """Reads an image as BGR, uint8, (H, W, 3), as its pixels are stored.
 
     What is stored in another way than as 8-bit RGB is converted as Pillow does it. An orientation
     in its metadata is left alone: annotations know nothing of it. `rows` is how many are needed,
-    counted from the top, None for all; others may come along.
+    counted from the top, None for all; others may come along. `sha256` is that of the file, as the
+    manifest has it; None leaves the check out.
 
     Raises:
-        InputError: the file is missing, cannot be decoded, or has transparent pixels.
+        InputError: the file is missing, cannot be decoded, has transparent pixels, or is another
+            one.
     """
     data = _bytes(path)
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path}: {ANOTHER_IMAGE}")
     inflated = inflated_png(data, rows)
     if inflated is None and (rgb := decode_rgb(data, path)) is not None:
         return np.ascontiguousarray(rgb[:, :, ::-1])

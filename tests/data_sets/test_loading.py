@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from semask.base.errors import InputError
+from semask.base.files import sha256
 from semask.data.inputs import network_input
 from semask.data.loading import (
     Batch,
@@ -211,6 +212,22 @@ def test_an_unreadable_image_is_one_line_from_a_worker_too(data: Any, workers: i
     with pytest.raises(InputError) as caught:
         shares(EvaluationSet(manifest, root, root, (32, 16)), 1, workers)
     assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_is_no_longer_that_of_the_manifest_is_named(data: Any, workers: int) -> None:
+    manifest, root = data
+    for file in manifest["files"]:
+        file["image_sha256"] = sha256(root / file["image"])
+    batches(data, workers=workers)
+    changed = root / manifest["files"][4]["image"]
+    image = read_image(changed).copy()
+    image[0, 0] += 1
+    cv2.imencode(".png", image)[1].tofile(changed)
+    with pytest.raises(InputError, match=r"é 4\.png: not what it was when the labels were"):
+        batches(data, workers=workers)
+    with pytest.raises(InputError, match=r"é 4\.png: not what it was when the labels were"):
+        shares(EvaluationSet(manifest, root, root, (32, 16)), 1, workers)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
