@@ -161,6 +161,16 @@ class _Settings:
     """Stands for a trainer's settings, whose names and values are read and have no methods."""
 
 
+class _Unread:
+    """Stands for what nothing here asks for, and for functions that would make such a thing."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
 class _Mapping:
     """Stands for mappings with more to them than their items, which alone are read."""
 
@@ -182,6 +192,11 @@ def _stand_ins() -> list[Any]:
     their packages need not be there, and nothing of them is run.
     """
     factories = ("bool", "dict", "float", "int", "list", "set", "str", "tuple")
+    # mmengine's message hub: arrays of losses, with the methods that average them
+    unread = (
+        *("mmengine.logging.history_buffer.HistoryBuffer", "builtins.getattr", "numpy.ndarray"),
+        *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")),
+    )
     mappings = ("collections.defaultdict", "yacs.config.CfgNode", "easydict.EasyDict")
     return [
         (_NumberType, "numpy.dtype"),
@@ -189,6 +204,7 @@ def _stand_ins() -> list[Any]:
         (_number, "numpy._core.multiarray.scalar"),
         *((_Settings, name) for name in ("argparse.Namespace", "types.SimpleNamespace")),
         *((_Mapping, name) for name in mappings),
+        *((_Unread, name) for name in unread),
         (_sequence, "collections.deque"),
         # what a defaultdict makes its values with; it is only named
         *((_Settings, f"builtins.{name}") for name in factories),

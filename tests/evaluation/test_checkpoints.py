@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -137,6 +138,64 @@ def test_settings_beside_the_tensors_are_read(
     assert content["seen"] == {1, 2}
 
 
+class HistoryBuffer:
+    """As mmengine has it: arrays, and its methods by name in what is pickled of it."""
+
+    def __init__(self, *more: Any) -> None:
+        self._max_length, self.more = 1000000, more
+        self._log_history = np.array([0.5, 0.25])
+        self._count_history = np.array([1, 2])
+
+    def mean(self) -> float:
+        return float(self._log_history.mean())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "statistics_methods": {"mean": HistoryBuffer.mean}}
+
+
+@pytest.fixture
+def save_of_mmengine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Saves tensors with a message hub, whose package is not there when the file is read."""
+    name = "mmengine.logging.history_buffer"
+    monkeypatch.setattr(HistoryBuffer, "__module__", name)
+    monkeypatch.setattr(HistoryBuffer.mean, "__module__", name)
+
+    def save(path: Path, *more: Any, as_zip: bool = True) -> None:
+        with monkeypatch.context() as patch:
+            for parent in ("mmengine", "mmengine.logging", name):
+                patch.setitem(sys.modules, parent, ModuleType(parent))
+            sys.modules[name].HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+            hub = {"log_scalars": OrderedDict({"train/loss": HistoryBuffer(*more)})}
+            torch.save(
+                {"state_dict": {"a": torch.arange(3.0)}, "message_hub": hub},
+                path,
+                _use_new_zipfile_serialization=as_zip,
+            )
+
+    return save
+
+
+@pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "before torch 1.6"])
+def test_a_message_hub_beside_the_tensors_is_left_unread(
+    tmp_path: Path, as_zip: bool, save_of_mmengine: Callable[..., None]
+) -> None:
+    save_of_mmengine(tmp_path / "swin.pth", as_zip=as_zip)
+
+    content = read_state_dict(tmp_path / "swin.pth")
+
+    assert content["state_dict"]["a"].tolist() == [0, 1, 2]
+    assert [*content["message_hub"]["log_scalars"]] == ["train/loss"]
+
+
+def test_a_program_within_a_message_hub_is_refused_unrun(
+    tmp_path: Path, save_of_mmengine: Callable[..., None]
+) -> None:
+    save_of_mmengine(tmp_path / "swin.pth", CreatesAFile(tmp_path / "was here"))
+
+    assert "posix.mkdir" in refusal(tmp_path / "swin.pth")
+    assert not (tmp_path / "was here").exists()
+
+
 @pytest.mark.parametrize("container", ["Namespace", "defaultdict", "factory", "deque"])
 def test_a_program_within_settings_is_refused_unrun(tmp_path: Path, container: str) -> None:
     path, trace = tmp_path / "swin.pth", tmp_path / "was here"
@@ -206,11 +265,13 @@ def test_only_numbers_of_numpy_are_made(tmp_path: Path, kind: str) -> None:
     refusal(path)
 
 
-def test_arrays_of_numpy_are_refused_by_name(tmp_path: Path) -> None:
+def test_arrays_of_numpy_are_never_made(tmp_path: Path) -> None:
     path = tmp_path / "small.pth"
     torch.save({"state_dict": {"a": np.ones(3)}}, path)
+    assert not isinstance(read_state_dict(path)["state_dict"]["a"], np.ndarray)
 
-    assert "_reconstruct" in refusal(path)
+    torch.save({"state_dict": {"a": np.array([None, {}], dtype=object)}}, path)
+    refusal(path)
 
 
 @pytest.mark.parametrize("content", [[torch.ones(2)], torch.ones(2), "weights", None])
