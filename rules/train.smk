@@ -30,12 +30,7 @@ FULL = RUN.replace("{mode}", "full")
 STORED = [] if PREPARED is None else kept(LIST, True)
 PRETRAINED = told(PLAN.pretrained)()
 PRETRAINED = [] if PRETRAINED is None else kept(*PRETRAINED)
-SOURCE = []
-if config["model"]["pretrained"] in PLAN.weights:
-    SOURCE = [
-        *("--pretrained-source", PLAN.weights_source(config["model"]["pretrained"])),
-        *("--lock", config["downloads"]["lock"]),
-    ]
+SOURCE = PLAN.published("--pretrained-source", config["model"]["pretrained"])
 PERFORMANCE = RUN.replace("{mode}", "performance")
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 from semask.base import startup
 from semask.data.manifest import check_classes, read_manifest
+from semask.devices.launched import is_launched
+from semask.fetching.fetch import check_there
 from semask.workflow import guard
-from semask.workflow.json_options import MODEL, config_schema, json_value
+from semask.workflow.json_options import MODEL, SOURCE, config_schema, json_value
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
 
@@ -20,6 +22,12 @@ def main() -> None:
         help="see score_released, JSON",
     )
     parser.add_argument("--weights", type=Path, required=True, help="checkpoint, original names")
+    parser.add_argument(
+        "--source", type=json_value("--source", SOURCE), help="who published them, JSON"
+    )
+    parser.add_argument(
+        "--lock", type=new_file, default=Path("downloads.lock.json"), help="pinned digests, JSON"
+    )
     parser.add_argument("--val-manifest", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True, help="the data set")
     parser.add_argument("--labels", type=Path, required=True, help="converted labels")
@@ -31,6 +39,8 @@ def main() -> None:
     val = read_manifest(arguments.val_manifest)
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
     row = config["row"]
+    if not is_launched():
+        check_there(arguments.source, arguments.weights, arguments.lock)
     launch(
         "workflow_scripts.released",
         row["device"],

@@ -13,7 +13,7 @@ from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on, resolve
 from semask.data.manifest import check_classes, check_crop, check_splits, read_manifest
 from semask.devices.launched import is_launched
-from semask.fetching.fetch import Source, fetch
+from semask.fetching.fetch import check_there
 from semask.training import workdir
 from semask.training.run import FaultTolerance, Run
 from semask.workflow import guard
@@ -47,7 +47,7 @@ def main() -> None:
         workdir.refuse_given_up(arguments.work, attempt)
     with workdir.noting_faults(arguments.work) if attempt is not None else nullcontext():
         if not is_launched():
-            _check_published(arguments)
+            check_there(arguments.pretrained_source, arguments.pretrained, arguments.lock)
         run = _run_of(arguments)
         if not is_launched() and workdir.deliver_again(
             run, source_digest("workflow_scripts.train")
@@ -74,14 +74,6 @@ def main() -> None:
             train(run)
         if not arguments.keep_work:
             workdir.clear(run.work, run.record.is_file())
-
-
-def _check_published(arguments: argparse.Namespace) -> None:
-    """Check published weights that training starts from: they may have been put there by hand."""
-    path, source = arguments.pretrained, arguments.pretrained_source
-    if source is not None and path is not None and path.is_file():
-        # nothing is fetched, since the file is there
-        fetch(Source(**source), path, lock=arguments.lock, mirrors={})
 
 
 def _prepare(run: Run, manifest: Path) -> None:
@@ -196,10 +188,7 @@ def _parse() -> argparse.Namespace:
         help="where others published them, as JSON: they must be those",
     )
     parser.add_argument(
-        "--lock",
-        type=new_file,
-        default=Path("downloads.lock.json"),
-        help="digests of published files, where nobody published one",
+        "--lock", type=new_file, default=Path("downloads.lock.json"), help="pinned digests, JSON"
     )
     parser.add_argument("--record", type=new_file, required=True)
     parser.add_argument(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -79,6 +80,19 @@ def fetch(
             f"{target}: cannot be fetched to ({fault.strerror}: {fault.filename}); check the "
             "folder and its permissions"
         ) from None
+
+
+def check_there(source: Mapping[str, Any] | None, path: Path | None, lock: Path) -> None:
+    """Checks a published file before it is used, if it is one: it may have been put there by hand.
+
+    Nothing is fetched. `source` is a `Source` as a mapping; one that nobody published a digest of
+    is pinned in the lock file at first.
+
+    Raises:
+        InputError: it is another file than published or pinned.
+    """
+    if source is not None and path is not None and path.is_file():
+        fetch(Source(**source), path, lock=lock, mirrors={})
 
 
 def _fetch(

@@ -264,3 +264,9 @@ class Plan:
     def weights_source(self, file: str) -> str:
         """Where published weights are and what is known of them, as JSON."""
         return json.dumps(asdict(self.weights[file]))
+
+    def published(self, option: str, file: str | None) -> list[str]:
+        """Options by which a script checks published weights, by hand or not; none for others."""
+        if file not in self.weights:
+            return []
+        return [option, self.weights_source(file), "--lock", self.config["downloads"]["lock"]]

@@ -44,6 +44,12 @@ def weights(plan: Plan, variant: str) -> tuple[str, bool]:
     return given, False
 
 
+def source(plan: Plan, variant: str) -> list[str]:
+    """Options that say what is known of a checkpoint that is fetched; none for the user's."""
+    file, fetched = weights(plan, variant)
+    return plan.published("--source", Path(file).name) if fetched else []
+
+
 def config(plan: Plan, variant: str) -> str:
     """What scoring a released checkpoint reads, as JSON.
 

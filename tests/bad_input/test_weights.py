@@ -36,6 +36,8 @@ def released_config(**model: Any) -> dict[str, Any]:
     }
 
 
+SWIN = {"name": "swin.pth", "url": "https://example.org/swin.pth"}
+PUBLISHED = {**SWIN, "digest": f"sha256:{'0' * 64}", "digest_from": "somebody"}
 RELEASED = {
     "--config": released_config(),
     "--weights": PTH,
@@ -47,7 +49,7 @@ RELEASED = {
 EXPORT = {"--train-record": "run/train.json", "--output": "exported.pth"}
 PREDICT = {"--weights": BEST, "--images": "data", "--output": "out"}
 FETCH = {
-    "--source": {"name": "swin.pth", "url": "https://example.org/swin.pth"},
+    "--source": SWIN,
     "--fetched": PTH,
     "--lock": "pins.json",
     "--output": "weights/swin.pth",
@@ -136,6 +138,8 @@ RELEASED_CASES = [
     Case("another zip", zip_of_something_else, [PTH, "damaged"]),
     Case("folder", folder(PTH), [PTH, "cannot be read"]),
     Case("not there", nothing, ["no.pth", "no such file"], {"--weights": "no.pth"}),
+    Case("not those published", nothing, [PTH, f"expected sha256:{'0' * 64} (somebody)"],
+         {"--source": PUBLISHED, "--lock": "pins.json"}),
     Case("runs a program", saved({"state_dict": {"a": RunsAProgram()}}), [PTH, "posix.mkdir"]),
     Case("plain pickle", lambda p: p.write(PTH, pickle.dumps({"a": RunsAProgram()}, 2)), [PTH]),
     Case("newer pickle", lambda p: p.write(PTH, pickle.dumps({"a": RunsAProgram()}, 5)), [PTH]),
@@ -153,6 +157,7 @@ RELEASED_CASES = [
     Case("tensor missing", changed(lambda s: s.pop(CONV)), [PTH, "1 missing", CONV]),
     Case("tensor too many", changed(lambda s: s.update(a=torch.ones(1))), [PTH, "1 unknown", "a"]),
     Case("number as tensor", changed(lambda s: s.update({CONV: 3.0})), [PTH, CONV]),
+    Case("array as tensor", changed(lambda s: s.update({CONV: s[CONV].numpy()})), [PTH, CONV]),
     Case("complex", changed(lambda s: s.update({CONV: s[CONV] + 1j})), [PTH, CONV]),
     Case("sparse", changed(lambda s: s.update({CONV: s[CONV].to_sparse()})), [PTH]),
     Case("without a value", changed(lambda s: s.update({CONV: s[CONV].to("meta")})), [PTH, CONV]),
@@ -199,9 +204,6 @@ FETCH_CASES = [
     Case("no tensors", saved({}), [PTH, "holds nothing"]),
     Case("folder", folder(PTH), [PTH]),
 ]
-
-SWIN = {"name": "swin.pth", "url": "https://example.org/swin.pth"}
-PUBLISHED = {**SWIN, "digest": f"sha256:{'0' * 64}", "digest_from": "somebody"}
 
 
 def pinned(place: Place) -> None:
