@@ -1,7 +1,4 @@
-"""The config's plan, names of files, and what only Snakemake knows: wildcards, files, its run.
-
-What the rules ask of the config is answered by semask.workflow.plan.
-"""
+"""semask.workflow.plan, names of files, and what only Snakemake knows: wildcards, files, its run."""
 
 import json
 import os
@@ -125,7 +122,9 @@ def get_sources_of(wildcards):
     """Images and annotations of a part; a file that is added or changed converts it again."""
     checkpoints.dataset.get()
     sources = sets.sources_of(PLAN.dataset, Path(ROOT), wildcards.split, wildcards.part)
-    return [local(source) for source in sources]
+    # where nothing is kept elsewhere, a flag at each file would cost a tenth of the plan
+    kept_elsewhere = workflow.storage_settings.default_storage_provider
+    return [local(source) if kept_elsewhere else str(source) for source in sources]
 
 
 @told

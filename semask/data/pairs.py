@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -38,8 +38,10 @@ def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     return {stem: folder / name for stem, name in _names(folder, suffix).items()}
 
 
-def of_part(folder: Path, suffix: str, part: str, digits: int) -> dict[str, Path]:
-    """Files of a folder that belong to a part, see `by_stem` and `part_of`.
+def of_part(
+    folder: Path, suffix: str, part: str, digits: int, stems: Sequence[str] | None = None
+) -> dict[str, Path]:
+    """Files of a folder that belong to a part, see `by_stem` and `part_of`; of some stems alone.
 
     A folder is listed once for all of its parts, and again only when it has changed.
 
@@ -53,7 +55,10 @@ def of_part(folder: Path, suffix: str, part: str, digits: int) -> dict[str, Path
     # what was changed just now could be changed again at what its clock takes for the same time
     is_settled = time.time() - changed / 1e9 > _SETTLED
     parts = (_parts if is_settled else _parts.__wrapped__)(folder, suffix, digits, changed)
-    return {stem: folder / name for stem, name in parts.get(part, {}).items()}
+    names = parts.get(part, {})
+    return {
+        stem: folder / names[stem] for stem in (names if stems is None else stems) if stem in names
+    }
 
 
 @lru_cache(maxsize=4)  # images and annotations of two splits

@@ -26,9 +26,7 @@ RowsOf = Callable[[int], npt.NDArray[Any]]
 """Gives at least so many rows of an image from the top, or all that it has."""
 
 
-def read_image(
-    path: Path, rows: int | None = None, sha256: str | None = None
-) -> npt.NDArray[Any]:
+def read_image(path: Path, rows: int | None = None, sha256: str | None = None) -> npt.NDArray[Any]:
     """Reads an image as BGR, uint8, (H, W, 3), as its pixels are stored.
 
     What is stored in another way than as 8-bit RGB is converted as Pillow does it. An orientation

@@ -49,13 +49,10 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
     """See `DataSet`; unpaired are also listed images that are missing with their annotation."""
     images, annotations = root / "images", root / "annotations"
     stems = [stem for stem in _stems(root, split) if part_of(stem, _DIGITS) == part]
-    found_images = of_part(images, ".jpg", part, _DIGITS)
-    found_annotations = of_part(annotations, ".mat", part, _DIGITS)
+    found_images = of_part(images, ".jpg", part, _DIGITS, stems)
+    found_annotations = of_part(annotations, ".mat", part, _DIGITS, stems)
     pairs, unpaired = pair_up(
-        {stem: found_images[stem] for stem in stems if stem in found_images},
-        {stem: found_annotations[stem] for stem in stems if stem in found_annotations},
-        images / "*.jpg",
-        annotations / "*.mat",
+        found_images, found_annotations, images / "*.jpg", annotations / "*.mat"
     )
     unpaired |= {
         images / f"{stem}.jpg": f"missing with its annotation {annotations / stem}.mat, but named "
