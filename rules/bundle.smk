@@ -10,9 +10,15 @@ IMPORTED = local(f"{RESULTS}/imported/{{bundle}}/bundle.json")
 
 rule bundle:
     input:
-        PLAN.bundled(),
+        files=PLAN.bundled(),
+        key=told(lambda wildcards: [local(key) for key in PLAN.signing_key()]),
     output:
-        f"{RESULTS}/bundle.zip",
+        bundle=f"{RESULTS}/bundle.zip",
+        signature=(
+            [f"{RESULTS}/bundle.zip.sig"]
+            if config["bundle"]["sign"] is not None
+            else []
+        ),
     log:
         f"{RESULTS}/logs/bundle.log",
     localrule: True
@@ -23,18 +29,24 @@ rule bundle:
     params:
         experiment=config["experiment"],
         # or the copies of them that a storage provider brought
-        results=lambda wildcards, input: str(input[0]).removesuffix(
+        results=lambda wildcards, input: str(input.files[0]).removesuffix(
             PLAN.bundled()[0].removeprefix(RESULTS)
         ),
+        sign=words("--sign", config["bundle"]["sign"]),
         code=get_code_of("bundle"),
     shell:
         "exec python -m workflow_scripts.bundle --experiment {params.experiment:q}"
-        " --results {params.results:q} --bundle {output:q} --error-log {log:q} -- {input:q}"
+        " --results {params.results:q} --bundle {output.bundle:q} {params.sign:q}"
+        " --error-log {log:q} -- {input.files:q}"
 
 
 rule unpack:
     input:
-        told(lambda wildcards: local(PLAN.bundle(wildcards.bundle))),
+        bundle=told(lambda wildcards: local(PLAN.bundle(wildcards.bundle))),
+        # before anything is unpacked
+        signature=told(
+            lambda wildcards: [local(x) for x in PLAN.signature(wildcards.bundle)]
+        ),
     output:
         IMPORTED,
     log:
@@ -46,12 +58,14 @@ rule unpack:
         mem_mb=500,
     params:
         digest=lambda wildcards: words(
-            "--digest", config["imports"][wildcards.bundle]["digest"]
+            "--digest", PLAN.imports[wildcards.bundle]["digest"]
         ),
+        signers=words("--allowed-signers", config["imports"]["allowed_signers"]),
         # an older file in the place of a newer one is another bundle, too; not by way of the input,
         # since Snakemake compares no param that is made from it
         outline=told(lambda wildcards: PLAN.bundle_outline(wildcards.bundle)),
         code=get_code_of("unpack"),
     shell:
-        "exec python -m workflow_scripts.unpack --bundle {input:q} {params.digest:q}"
+        "exec python -m workflow_scripts.unpack --bundle {input.bundle:q} {params.digest:q}"
+        " {params.signers:q}"
         " --manifest {output:q} --error-log {log:q}"

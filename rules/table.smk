@@ -22,9 +22,7 @@ rule table:
         verified=local(f"{LABELS}/verified.json"),
         baselines=f"{RESULTS}/baselines.json",
         facts=f"{RESULTS}/facts.json",
-        imported=[
-            local(path) for path in expand(str(IMPORTED), bundle=config["imports"])
-        ],
+        imported=[local(path) for path in expand(str(IMPORTED), bundle=PLAN.imports)],
         logs=PLAN.runs("log.jsonl", "full", "performance"),
         pictures=PLAN.runs("predictions.png", "full"),
         published=workflow.source_path("../published/published.csv"),

@@ -12,10 +12,14 @@ def main() -> None:
     parser.add_argument("--experiment", required=True, help="name of the experiment")
     parser.add_argument("--results", type=Path, required=True, help="folder that the files are in")
     parser.add_argument("--bundle", type=new_file, required=True, help="file to write")
+    parser.add_argument(
+        "--sign", type=Path, metavar="KEY",
+        help="sign it with this SSH key: BUNDLE.sig is made beside it",
+    )  # fmt: skip
     parser.add_argument("files", nargs="+", type=Path, help="files to pack, below the folder")
     arguments = parser.parse_args()
     names = [str(path.relative_to(arguments.results)) for path in arguments.files]
-    digest = pack(arguments.bundle, arguments.experiment, arguments.results, names)
+    digest = pack(arguments.bundle, arguments.experiment, arguments.results, names, arguments.sign)
     print(f"{arguments.bundle}: {len(names)} files, digest {digest}")
 
 

@@ -10,9 +10,15 @@ def main() -> None:
     parser = guard.parser(__doc__)
     parser.add_argument("--bundle", type=Path, required=True, help="file that was packed elsewhere")
     parser.add_argument("--digest", help="the bundle's digest, as the other machine printed it")
+    parser.add_argument(
+        "--allowed-signers",
+        type=Path,
+        metavar="FILE",
+        help="those who may have signed it, as ssh-keygen has them; BUNDLE.sig must be there",
+    )
     parser.add_argument("--manifest", type=Path, required=True, help=f"FOLDER/{MANIFEST} to make")
     arguments = parser.parse_args()
-    unpack(arguments.bundle, arguments.manifest.parent, arguments.digest)
+    unpack(arguments.bundle, arguments.manifest.parent, arguments.digest, arguments.allowed_signers)
 
 
 if __name__ == "__main__":

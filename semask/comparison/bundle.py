@@ -4,7 +4,8 @@ A bundle is a zip archive, nothing in it compressed, of `bundle.json` and of fil
 the folder of the results, such as `gpu-1p/full/seed0/train.json`. `bundle.json` has `schema` (its
 version), `experiment`, `host`, `made` (UTC), `code_version`, `files` (SHA-256 and bytes by name)
 and `digest`, a SHA-256 over all the rest: whoever was told that digest by another way knows that
-the bundle is the one that was packed.
+the bundle is the one that was packed. A bundle may be signed, by a file beside it
+(`semask.fetching.signatures`).
 """
 
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
-from semask.base.files import atomically, digest_of, read_json, sha256
+from semask.base.files import atomically, digest_of, read_json, sha256, write_atomically
 from semask.base.provenance import code_version, now
 from semask.base.record_schemas import DIGEST, NATURAL, TEXT, map_of, object_of
 from semask.base.records import SAME_RUN, kept_weights, read_record
@@ -26,9 +27,12 @@ from semask.base.row_names import FOLDER, row_folder
 from semask.base.schema_faults import first_fault
 from semask.comparison.foreign import check_contents, check_texts
 from semask.fetching.archives import DAMAGE, extract
+from semask.fetching.signatures import Signer, sign, signature_of, verify
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
+SIGNER = "signer.json"
+"""Who signed a bundle, beside the manifest of one that was unpacked and verified."""
 KINDS = {
     "train.json": "train",
     "evaluate.json": "evaluate",
@@ -53,7 +57,9 @@ _REMEDY = "ask for the bundle again where it was made"
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def pack(bundle: Path, experiment: str, results: Path, files: Sequence[str]) -> str:
+def pack(
+    bundle: Path, experiment: str, results: Path, files: Sequence[str], key: Path | None = None
+) -> str:
     """Pack files of a folder of results, after a look whether they belong together.
 
     Args:
@@ -61,13 +67,15 @@ def pack(bundle: Path, experiment: str, results: Path, files: Sequence[str]) -> 
         experiment: name of the experiment.
         results: folder of the results.
         files: names of the files below it.
+        key: SSH key to sign the bundle with, see `semask.fetching.signatures.sign`; None leaves it
+            unsigned.
 
     Returns:
         The bundle's digest, 64 hexadecimal digits.
 
     Raises:
         InputError: a record is damaged, weights are not those of their record, or a file is
-            missing or none that a bundle has.
+            missing or none that a bundle has; or it cannot be signed with the key.
     """
     for name in files:
         if not _FILE.fullmatch(name):
@@ -88,14 +96,21 @@ def pack(bundle: Path, experiment: str, results: Path, files: Sequence[str]) -> 
         "files": found,
     }
     manifest["digest"] = digest_of(manifest)
-    with atomically(bundle) as temporary, zipfile.ZipFile(temporary, "x") as archive:
-        archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1) + "\n")
-        for name in found:
-            with (
-                open(results / name, "rb") as source,
-                archive.open(_member(name), "w", force_zip64=True) as target,
-            ):
-                shutil.copyfileobj(source, target, 2**20)
+    with atomically(bundle) as temporary:
+        with zipfile.ZipFile(temporary, "x") as archive:
+            archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1) + "\n")
+            for name in found:
+                with (
+                    open(results / name, "rb") as source,
+                    archive.open(_member(name), "w", force_zip64=True) as target,
+                ):
+                    shutil.copyfileobj(source, target, 2**20)
+        signature = None if key is None else sign(temporary, key)
+    if signature is None:
+        # of an older bundle
+        signature_of(bundle).unlink(missing_ok=True)
+    else:
+        write_atomically(signature_of(bundle), signature)
     return str(manifest["digest"])
 
 
@@ -105,7 +120,9 @@ def _member(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, Any]:
+def unpack(
+    bundle: Path, folder: Path, digest: str | None = None, signers: Path | None = None
+) -> dict[str, Any]:
     """Unpack a bundle into a folder of its own, all of it or nothing, and look at every file.
 
     What was in the folder is replaced.
@@ -114,16 +131,19 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
         bundle: file that `pack` wrote, perhaps elsewhere.
         folder: where to.
         digest: the bundle's digest as its maker told it, if it is known.
+        signers: list of those who may have signed it, see `semask.fetching.signatures.verify`;
+            None asks for no signature.
 
     Returns:
         What `bundle.json` says.
 
     Raises:
         InputError: the bundle is damaged, was edited, is another one than `digest` says, or holds
-            records that do not belong together.
+            records that do not belong together; or none of `signers` signed it.
     """
     if not bundle.is_file():
         raise InputError(f"{bundle}: no such file; {_REMEDY}")
+    signer = None if signers is None else verify(bundle, signers)
     # always the same name: what a killed one leaves behind, the next one removes
     temporary = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -140,6 +160,8 @@ def unpack(bundle: Path, folder: Path, digest: str | None = None) -> dict[str, A
         except InputError as fault:
             said = str(fault).replace(f"{temporary}/", "").partition("; ")[0]
             raise InputError(f"{bundle}: {said}; {_REMEDY}") from None
+        if signer is not None:
+            (temporary / SIGNER).write_text(json.dumps(signer._asdict()), "utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         os.rename(temporary, folder)
@@ -192,6 +214,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: was edited (its digest differs); {remedy}")
     check_texts(str(path), manifest)
     return dict(manifest)
+
+
+def read_signer(folder: Path) -> Signer | None:
+    """Who signed the bundle that was unpacked into a folder; None where nobody was asked for.
+
+    Raises:
+        InputError: the file that says so is damaged.
+    """
+    path = folder / SIGNER
+    if not path.is_file():
+        return None
+    said = read_json(path)
+    fault = first_fault(said, object_of(name=TEXT, key=TEXT))
+    if fault is not None:
+        raise InputError(f"{path}: {fault}; unpack the bundle anew")
+    return Signer(said["name"], said["key"])
 
 
 def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import read_record
 from semask.base.row_names import row_name
-from semask.comparison.bundle import KINDS, MANIFEST, read_manifest
+from semask.comparison.bundle import KINDS, MANIFEST, read_manifest, read_signer
 from semask.comparison.foreign import check_contents
 from semask.comparison.ratios import code_differences, unexplained
 from semask.comparison.rows import (
@@ -19,15 +19,17 @@ from semask.comparison.rows import (
     of_kind,
     records_of,
 )
+from semask.fetching.signatures import Signer
 
 
 class Imported(NamedTuple):
-    """What a bundle brought: who made it, and its records by path."""
+    """What a bundle brought: who made and signed it, and its records by path."""
 
     manifest: Mapping[str, Any]
     trained: Mapping[str, Record]
     evaluated: Mapping[str, Record]
     looked: Mapping[str, Record]
+    signer: Signer | None = None
 
     @property
     def records(self) -> dict[str, Record]:
@@ -44,7 +46,7 @@ def read_imported(folder: Path) -> Imported:
     remedy = f"delete {folder} and run snakemake again to unpack the bundle anew"
     found: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS.values()}
     try:
-        manifest = read_manifest(folder / MANIFEST)
+        manifest, signer = read_manifest(folder / MANIFEST), read_signer(folder)
         for name, known in manifest["files"].items():
             kind = KINDS.get(Path(name).name)
             if kind is not None:
@@ -60,7 +62,7 @@ def read_imported(folder: Path) -> Imported:
     except InputError as fault:
         # a record's own advice is to measure again, which cannot be done here
         raise InputError(f"{str(fault).rpartition('; ')[0] or fault}; {remedy}") from None
-    return Imported(manifest, found["train"], found["evaluate"], found["parity"])
+    return Imported(manifest, found["train"], found["evaluate"], found["parity"], signer)
 
 
 def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:
@@ -95,7 +97,8 @@ def imported_rows(
         published: published rows.
 
     Returns:
-        Rows whose `source` names the machine and the day, and whose `apart` names what differs from
+        Rows whose `source` names the machine and the day, whose `signed_by` has name and key of who
+        signed, if that was verified, and whose `apart` names what differs from
         this machine's records: recipe keys, data, version of torch, code. Such a row is shown, and
         not compared with this machine's rows. What must differ between modes and between numbers
         of processes does not count.
@@ -113,5 +116,7 @@ def imported_rows(
         }
         source = f"measured on {hosts_and_day(own)}"
         line = measured_row(row, own, published)
-        lines.append({**line, "source": source, "apart": sorted(differing)})
+        signed_by = imported.signer and imported.signer._asdict()
+        line |= {"source": source, "signed_by": signed_by, "apart": sorted(differing)}
+        lines.append(line)
     return lines

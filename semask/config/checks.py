@@ -9,7 +9,7 @@ from typing import Any
 from semask.base.errors import InputError
 from semask.base.row_names import row_folder
 from semask.base.schema_faults import first_fault
-from semask.config.layers import assemble, read_schema, variant_names
+from semask.config.layers import assemble, bundles_of, read_schema, variant_names
 from semask.config.sizes import check_sizes
 from semask.data import sets
 
@@ -103,7 +103,9 @@ def _check_paths(config: Mapping[str, Any]) -> None:
         "downloads.weights": downloads["weights"],
         "model.pretrained": config["model"]["pretrained"],
         **{f"released.weights.{name}": path for name, path in released.items()},
-        **{f"imports.{name}.file": bundle["file"] for name, bundle in config["imports"].items()},
+        "bundle.sign": config["bundle"]["sign"],
+        "imports.allowed_signers": config["imports"]["allowed_signers"],
+        **{f"imports.{name}.file": of["file"] for name, of in bundles_of(config).items()},
     }
     for key, path in paths.items():
         fault = _fault_of(path) if path is not None else None

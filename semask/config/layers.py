@@ -152,6 +152,11 @@ def variant_names(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*{name: None for layer in layers for name in layer.get("variants") or {}}]
 
 
+def bundles_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The bundles of `imports`, by name."""
+    return {name: of for name, of in config["imports"].items() if name != "allowed_signers"}
+
+
 def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of Snakemake's --config, with numbers and truth values in braces made such.
 

@@ -1,5 +1,6 @@
-"""Files from elsewhere: transferred, checked by digest or pinned, unpacked safely.
+"""Files from elsewhere: transferred, checked by digest, pin or signature, unpacked safely.
 
 Modules: `fetch` (one file, whole and right), `download` (a data set's archives), `archives`
-(unpacking), `transfer` (one file over HTTP), `pins` (the lock file), `cityscapes_site` (the login).
+(unpacking), `signatures` (by SSH keys), `transfer` (one file over HTTP), `pins` (the lock file),
+`cityscapes_site` (the login).
 """

@@ -72,7 +72,7 @@ def cells_of(row: Line) -> dict[str, Cell]:
         "FPS": figure("fps", speed_digits),
         "PyTorch_version": cell("pytorch", str),
         "Device": cell("device", str),
-        "What the figures are": Cell(row["source"]),
+        "What the figures are": Cell(_source(row)),
         "Last mIoU": figure("last_miou", 2),
         "mIoU ms+flip": figure("multi_scale_miou", 2),
         "FPS p10 to p90": cell(
@@ -109,6 +109,12 @@ def remark(rows: Sequence[Line]) -> str:
 def is_beside_published(rows: Sequence[Line]) -> bool:
     """Whether anything is published of the experiment of one of the rows."""
     return any(row["kind"] == "measured" and row["published"] for row in rows)
+
+
+def _source(row: Line) -> str:
+    """Where a row is from, and who vouches for it."""
+    signer = row.get("signed_by")
+    return f"{row['source']}, signed by {signer['name']}" if signer else str(row["source"])
 
 
 def _origins(cell: Line) -> tuple[str, ...]:

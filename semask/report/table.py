@@ -130,6 +130,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for row in rows:
         published, difference = row["published"] or {}, row["difference"] or {}
         line = {key: row[key] for key in ("name", "kind", "source")}
+        line["signed_by"] = (row.get("signed_by") or {}).get("name")
         line["apart"] = ", ".join(row["apart"])
         line |= {key: row[key]["value"] for key in numbers}
         for key in ("acc1", "fps"):

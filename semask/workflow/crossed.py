@@ -108,7 +108,7 @@ def _weights(plan: Plan, of: str) -> Weights | str:
         if "full" not in row["modes"]:
             return f"{name} keeps none; add full to its modes"
         return Weights(None, name, list(seeds_of(plan.config, row, "full")))
-    imports = plan.config["imports"]
+    imports = plan.imports
     if bundle and bundle not in imports:
         return f"{bundle} is not in imports"
     scored = {each: _seeds_in(imports[each]["file"], name, FILES[:1]) for each in imports}

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
+from semask.base.files import sha256
 from semask.base.row_names import as_recorded, folder_of, row_folder
 from semask.comparison.bundle import LABEL_MAPS, outline
 from semask.comparison.published import read_sources
 from semask.config.checks import check_all
+from semask.config.layers import bundles_of
 from semask.config.recipe import model_of
 from semask.config.repeats import seeds_of
 from semask.data import sets
+from semask.fetching import signatures
 from semask.fetching.fetch import Source
 
 Config = Mapping[str, Any]
@@ -64,6 +67,11 @@ class Plan:
     def released_folder(self) -> str:
         """Folder of what is said of the released checkpoints, of all variants."""
         return f"{self.config['results']}/released"
+
+    @property
+    def imports(self) -> Config:
+        """Bundles from elsewhere, by name: file and digest."""
+        return bundles_of(self.config)
 
     @cached_property
     def dataset(self) -> sets.DataSet:
@@ -247,9 +255,9 @@ class Plan:
         Raises:
             InputError: it names none of that name, or the file is not there.
         """
-        if name not in self.config["imports"]:
+        if name not in self.imports:
             raise InputError(f"bundle {name} is not in the config; add it to imports")
-        file = str(self.config["imports"][name]["file"])
+        file = str(self.imports[name]["file"])
         if not Path(file).is_file():
             raise InputError(
                 f"config: imports.{name}.file: {file}: no such file; give the bundle's path, or "
@@ -259,7 +267,31 @@ class Plan:
 
     def bundle_outline(self, name: str) -> str:
         """What tells a bundle from others; nothing that a command is given."""
-        return outline(Path(self.bundle(name)))
+        return " ".join([outline(Path(self.bundle(name))), *map(sha256, self.signature(name))])
+
+    def signature(self, name: str) -> list[str]:
+        """A bundle's signature and the list of allowed signers; nothing where no list is given.
+
+        Raises:
+            InputError: one of them is not there.
+        """
+        signers, bundle = self.config["imports"]["allowed_signers"], Path(self.bundle(name))
+        if signers is None:
+            return []
+        signatures.check_signed(bundle, Path(signers))
+        return [str(signatures.signature_of(bundle)), signers]
+
+    def signing_key(self) -> list[str]:
+        """Key that this machine's bundle is signed with, if it is.
+
+        Raises:
+            InputError: it is not there, or nothing that could sign with it.
+        """
+        key = self.config["bundle"]["sign"]
+        if key is None:
+            return []
+        signatures.check_key(Path(key))
+        return [key]
 
     def weights_source(self, file: str) -> str:
         """Where published weights are and what is known of them, as JSON."""

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import subprocess
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from PIL import Image
 from semask.base.errors import InputError
 from semask.base.files import digest_of
 from semask.comparison.bundle import MANIFEST, members, outline, pack, unpack
+from semask.comparison.imported import read_imported
 
 from ..conftest import recipe
 from ..runs import write_run
@@ -312,6 +314,38 @@ def test_a_digest_told_by_another_way_notices_a_whole_forgery(bundle: Path, tmp_
     unpack(bundle, tmp_path / "unpinned")
     with pytest.raises(InputError, match=f"not {told}"):
         unpack(bundle, tmp_path / "pinned", told)
+
+
+def test_only_a_signed_bundle_is_unpacked_where_signers_are_given(
+    results: Path, tmp_path: Path
+) -> None:
+    key, bundle, folder = tmp_path / "key", tmp_path / "npu.bundle", tmp_path / "imported"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    signers = tmp_path / "signers"
+    signers.write_text(f"npu@site {(tmp_path / 'key.pub').read_text(encoding='utf-8')}")
+    pack(bundle, "streets", results, FILES, key)
+    unpack(bundle, folder, signers=signers)
+    signer = read_imported(folder).signer
+    assert signer is not None
+    assert signer.name == "npu@site"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    # all digests are right after this; the signature is what is looked at first
+    rewrite(bundle, replaced("log.jsonl", b"{", b"["))
+    with pytest.raises(InputError, match="was changed after it was signed"):
+        unpack(bundle, folder, signers=signers)
+    # a key that cannot sign leaves all as it was
+    changed = bundle.read_bytes()
+    with pytest.raises(InputError, match="cannot be signed with"):
+        pack(bundle, "streets", results, FILES, signers)
+    assert bundle.read_bytes() == changed
+    # packed anew without a key, it has no signature of the bundle before
+    pack(bundle, "streets", results, FILES)
+    with pytest.raises(InputError, match="is not signed, and allowed_signers is set"):
+        unpack(bundle, folder, signers=signers)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    unpack(bundle, folder)
+    assert read_imported(folder).signer is None
 
 
 def test_a_truncated_bundle_is_refused_at_every_length(bundle: Path, tmp_path: Path) -> None:

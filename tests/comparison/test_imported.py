@@ -13,6 +13,7 @@ from semask.base.records import read_record, write_record
 from semask.comparison.bundle import pack, unpack
 from semask.comparison.imported import Imported, read_imported
 from semask.comparison.published import read_published
+from semask.fetching.signatures import Signer
 from semask.report.table import build_table, write_table
 
 from .. import conftest
@@ -94,6 +95,23 @@ def test_rows_of_the_same_recipe_are_compared(tmp_path: Path, make_record: Any) 
     # what stands beside an imported row is not repeated, as beside one of this machine
     assert npu["published"] is not None
     assert "NPU-8P" not in [row["name"] for row in table["rows"] if row["kind"] == "published"]
+
+
+def test_the_table_says_who_signed(tmp_path: Path, make_record: Any) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    sent = Site(tmp_path / "npu", make_record, "npu", "npuhost").sent_to(tmp_path)
+    signed = sent._replace(signer=Signer("<i>bo*b*", "SHA256:abc"))
+    paths = [tmp_path / name for name in ("table.md", "table.csv", "table.json")]
+    table = table_of(here, make_record, signed)
+    write_table(table, *paths)
+    assert "measured on npuhost, 2026-01-02, signed by \\<i\\>bo\\*b\\*" in paths[0].read_text(
+        "utf-8"
+    )
+    told = pd.read_csv(paths[1]).set_index("name")["signed_by"].dropna()
+    assert told.to_dict() == {"NPU-8P": "<i>bo*b*"}
+    rows = {row["name"]: row for row in table["rows"]}
+    assert rows["NPU-8P"]["signed_by"] == {"name": "<i>bo*b*", "key": "SHA256:abc"}
+    assert rows["GPU-8P"]["signed_by"] is None
 
 
 def test_looks_travel_and_are_compared(tmp_path: Path, make_record: Any) -> None:

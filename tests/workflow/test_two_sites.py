@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ def test_npu_rows_from_the_data_to_the_table(npu_site: Checkout, finished: Check
 
 
 def packed(site: Checkout, bundle: Path) -> str:
-    """Has a site pack its rows, copies the bundle, gives back the digest that was printed."""
+    """Has a site pack its rows, copies what it made, gives back the digest that was printed."""
     printed = site.snakemake("bundle")
-    shutil.copyfile(site.folder / "results/bundle.zip", bundle)
+    for suffix in ("", ".sig"):
+        shutil.copyfile(site.folder / f"results/bundle.zip{suffix}", f"{bundle}{suffix}")
     return printed.partition("files, digest ")[2].split()[0]
 
 
@@ -82,6 +84,11 @@ def sites(
 ) -> tuple[Checkout, Checkout]:
     """The CPU site, with all bundles of the NPU site in its config; and the NPU site."""
     here, there = copy_of_finished(), npu_site.copy(tmp_path / "there")
+    key = there.folder / "a key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    signers = f"npu@site {Path(f'{key}.pub').read_text(encoding='utf-8')}"
+    (here.folder / "those who sign").write_text(signers, encoding="utf-8")
+    there.configure({"bundle": {"sign": key.name}})
     digest = packed(there, here.folder / "the NPUs' bundle.zip")
     # the same machine, another time, with another learning rate
     there.configure({"training": {"learning_rate": 0.002}})
@@ -90,6 +97,7 @@ def sites(
     here.configure(
         {
             "imports": {
+                "allowed_signers": "those who sign",
                 "npu_site": {"file": "the NPUs' bundle.zip", "digest": digest},
                 "other_recipe": {"file": "other.zip", "digest": None},
             }
@@ -109,6 +117,7 @@ def test_two_sites_make_one_table(sites: tuple[Checkout, Checkout]) -> None:
     rows = table[table["kind"] == "measured"].set_index("name")
     assert list(rows.index) == ["CPU-1P", "CPU-2P", "NPU-1P", "NPU-2P", "NPU-1P"]
     sources = [source.split(", ")[0] for source in rows["source"]]
+    assert rows["signed_by"].fillna("").tolist() == ["", "", *["npu@site"] * 3]
     host = socket.gethostname()
     assert sources == [f"measured here ({host}"] * 2 + [f"measured on {host}"] * 3
     assert rows["apart"].fillna("").tolist() == ["", "", "", "", "training.learning_rate"]
@@ -162,8 +171,12 @@ def _an_edited_bundle_is_refused(here: Checkout) -> None:
     )
     bundle.write_bytes(whole.replace(b'"miou"', b'"mioU"', 1))
     [line] = error_lines(here.snakemake(ok=False))
+    assert line.startswith(f"error: {bundle.name}: was changed after it was signed")
+    here.configure({"imports": {"allowed_signers": None}})
+    [line] = error_lines(here.snakemake(ok=False))
     assert line.startswith(f"error: {bundle.name}: member ")
     assert line.endswith("; ask for the bundle again where it was made")
+    here.configure({"imports": {"allowed_signers": "those who sign"}})
     assert table.read_text(encoding="utf-8") == text
     bundle.write_bytes(whole)
     here.snakemake()
@@ -173,4 +186,12 @@ def _an_edited_bundle_is_refused(here: Checkout) -> None:
     os.utime(bundle, (when - 9, when - 9))
     assert here.planned() == {"unpack": 1, "table": 1}
     [line] = error_lines(here.snakemake(ok=False))
+    assert "was changed after it was signed" in line
+    shutil.copyfile(here.folder / "other.zip.sig", f"{bundle}.sig")
+    os.utime(f"{bundle}.sig", (when - 9, when - 9))
+    [line] = error_lines(here.snakemake(ok=False))
     assert "is the one with digest" in line
+    # before anything is unpacked
+    Path(f"{bundle}.sig").unlink()
+    printed = here.snakemake(ok=False)
+    assert f"error: {bundle.name}: is not signed, and allowed_signers is set" in printed
