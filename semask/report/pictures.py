@@ -10,6 +10,7 @@ from PIL import Image
 from semask.base.errors import InputError
 
 _WIDTH = 1400  # pixels, of a screen that a page is read on
+_HEIGHT = 16383  # most that WebP has
 
 
 def embedded(path: Path) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def embedded(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read as an image ({fault}); delete it, or the whole folder of an "
             "imported bundle, and run snakemake again"
         ) from fault
-    shown.thumbnail((_WIDTH, 100 * _WIDTH), Image.Resampling.LANCZOS)
+    shown.thumbnail((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
     shown.save(made, "WEBP", quality=85)
     data = base64.b64encode(made.getvalue()).decode()
     return {

@@ -436,3 +436,8 @@ def test_many_classes_are_drawn(small_site: Site) -> None:
     small_site.report()
     assert "wall" in (small_site.folder / "report/classes.svg").read_text(encoding="utf-8")
     assert "wall" not in (small_site.folder / "report/confusion.svg").read_text(encoding="utf-8")
+
+
+def test_a_picture_of_very_many_images_is_shown_smaller(small_site: Site) -> None:
+    Image.new("RGB", (100, 20_000), "white").save(small_site.picture)
+    assert 'height="16383"' in small_site.report()
