@@ -10,8 +10,8 @@ IMPORTED = local(f"{RESULTS}/imported/{{bundle}}/bundle.json")
 
 rule bundle:
     input:
-        files=PLAN.bundled(),
-        key=told(lambda wildcards: [local(key) for key in PLAN.signing_key()]),
+        files=told(lambda wildcards: PLAN.bundled() + crossed.bundled(PLAN)),
+        key=told(lambda wildcards: [local(key) for key in signed.signing_key(PLAN)]),
     output:
         bundle=f"{RESULTS}/bundle.zip",
         signature=(
@@ -45,7 +45,9 @@ rule unpack:
         bundle=told(lambda wildcards: local(PLAN.bundle(wildcards.bundle))),
         # before anything is unpacked
         signature=told(
-            lambda wildcards: [local(x) for x in PLAN.signature(wildcards.bundle)]
+            lambda wildcards: [
+                local(x) for x in signed.signature(PLAN, wildcards.bundle)
+            ]
         ),
     output:
         IMPORTED,

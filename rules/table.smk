@@ -18,6 +18,9 @@ rule table:
         looked=PLAN.parity_records(),
         profiled=PLAN.profiles(),
         crossed=told(lambda wildcards: crossed.cross_records(PLAN)),
+        matrices=told(
+            lambda wildcards: map(crossed.matrices_of, crossed.cross_records(PLAN))
+        ),
         # runs look at their data themselves, so that a look alone runs none of them again
         verified=local(f"{LABELS}/verified.json"),
         baselines=f"{RESULTS}/baselines.json",
@@ -65,6 +68,7 @@ rule table:
         rows=json.dumps(config["rows"]),
         sources=config["table"]["published"],
         equivalence=json.dumps(config["equivalence"]),
+        left_out=told(lambda wildcards: crossed.left_out(PLAN)),
         # where a storage provider puts its copies, which the table leaves out of names
         copies=lambda wildcards, input: words(
             "--copies", str(input.facts).removesuffix(f"{RESULTS}/facts.json")
@@ -76,5 +80,6 @@ rule table:
         " --profiled {input.profiled:q} --crossed {input.crossed:q} --baselines {input.baselines:q} --facts {input.facts:q}"
         " --imported {input.imported:q} --published {input.published:q}"
         " --sources {params.sources:q} --equivalence {params.equivalence:q} {params.copies:q}"
+        " --left-out {params.left_out:q}"
         " --report {params.report:q} --texts {input.texts:q}"
         " --markdown {output.markdown:q} --csv {output.csv:q} --json {output.json:q} --error-log {log:q}"

@@ -1,14 +1,17 @@
 """Made-up records whose figures follow from a log and a confusion matrix, as real ones do."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.evaluation.figures import scores_of
+from semask.evaluation.paired import Matrices, differences
 from semask.training.measurement import speed
 
 from .conftest import process
@@ -54,6 +57,45 @@ def score(content: dict[str, Any]) -> None:
         "confusion": confusion.tolist(),
     }
     figures.update(best=scored, last=dict(scored), labelled_pixels=int(confusion.sum()))
+
+
+def write_cross(
+    path: Path, content: dict[str, Any], confusion: Any, flips: Sequence[tuple[int, int, int]] = ()
+) -> None:
+    """Write a record of weights that another row's device scored, and its matrices.
+
+    Args:
+        path: of the record.
+        content: as the fixture `make_record` makes it.
+        confusion: (K, K), of the weights on their own row's device; all of it in the first image.
+        flips: label, class there and class here of a pixel each.
+    """
+    classes, images = content["recipe"]["model"]["num_classes"], 2
+    there, here = np.array(confusion, np.int64), np.array(confusion, np.int64)
+    by_class = [0] * classes
+    for label, of, to in flips:
+        here[label, of] -= 1
+        here[label, to] += 1
+        by_class[label] += 1
+    cells = np.flatnonzero((there + here).ravel())
+    kept = Matrices(np.zeros_like(cells), cells, there.ravel()[cells], here.ravel()[cells])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept.save(path.with_suffix(".npz"))
+    labelled = there.sum(axis=1).tolist()
+    shares = [n / of if of else None for n, of in zip(by_class, labelled, strict=True)]
+    content["figures"] |= {
+        "images": images,
+        "labelled_pixels": sum(labelled),
+        "flips": {
+            "pixels": len(flips),
+            "share": len(flips) / sum(labelled),
+            "of_class": by_class,
+            "share_of_class": shares,
+        },
+        **differences(kept, images, classes),
+        "matrices_digest": sha256(path.with_suffix(".npz")),
+    }
+    write_record(path, "cross", **content)
 
 
 def write_run(folder: Path, content: dict[str, Any], kind: str) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from semask.base.records import read_record
+from semask.comparison.crossed import check_cross, matrices_of
 from semask.comparison.imported import read_imported
 from semask.comparison.published import read_published
 from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument(
         "--crossed", type=Path, nargs="*", default=[], help="records of weights scored elsewhere"
     )
+    parser.add_argument("--left-out", nargs="*", default=[], help="why others were not scored")
     parser.add_argument("--profiled", type=Path, nargs="*", default=[], help="records of profiles")
     parser.add_argument("--baselines", type=Path, required=True, help="the baselines' record")
     parser.add_argument("--facts", type=Path, required=True, help="the record of the model's facts")
@@ -77,7 +79,11 @@ def main() -> None:
         check_evaluation(paths[name], record, training_of(record, trained))
     for name, record in looked.items():
         check_parity(name, record)
-    imported = [read_imported(path.parent) for path in arguments.imported]
+    crossed: dict[str, Record] = {}
+    for path in arguments.crossed:
+        record = crossed[_name(path, copies)] = read_record(path, "cross")
+        check_cross(path, record, matrices_of(path), evaluated.values())
+    imported = [read_imported(path.parent, evaluated.values()) for path in arguments.imported]
     table = build_table(
         arguments.rows,
         trained,
@@ -87,11 +93,12 @@ def main() -> None:
         read_record(arguments.facts, "facts"),
         imported,
         looked,
-        {_name(path, copies): read_record(path, "cross") for path in arguments.crossed},
+        crossed,
         Judging(
             lambda name: read_log(paths.get(name, Path(name)).parent / LOG),
             **arguments.equivalence,
         ),
+        arguments.left_out,
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
     if arguments.report is not None:

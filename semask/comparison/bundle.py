@@ -10,7 +10,6 @@ the bundle is the one that was packed. A bundle may be signed, by a file beside 
 
 import json
 import os
-import re
 import shutil
 import socket
 import zipfile
@@ -22,10 +21,9 @@ from semask.base.errors import InputError
 from semask.base.files import atomically, digest_of, read_json, sha256, write_atomically
 from semask.base.provenance import code_version, now
 from semask.base.record_schemas import DIGEST, NATURAL, TEXT, map_of, object_of
-from semask.base.records import SAME_RUN, kept_weights, read_record
-from semask.base.row_names import FOLDER, row_folder
 from semask.base.schema_faults import first_fault
-from semask.comparison.foreign import check_contents, check_texts
+from semask.comparison.bundled import FILE, check_together
+from semask.comparison.foreign import check_texts
 from semask.fetching.archives import DAMAGE, extract
 from semask.fetching.signatures import Signer, sign, signature_of, verify
 
@@ -33,19 +31,6 @@ SCHEMA = 1
 MANIFEST = "bundle.json"
 SIGNER = "signer.json"
 """Who signed a bundle, beside the manifest of one that was unpacked and verified."""
-KINDS = {
-    "train.json": "train",
-    "evaluate.json": "evaluate",
-    "agreement.json": "agreement",
-    "parity.json": "parity",
-}
-"""Kind of the records in a bundle, by the name of their file."""
-LABEL_MAPS = "label_maps.zip"
-OTHERS = ("log.jsonl", "predictions.png", LABEL_MAPS, "best.safetensors", "last.safetensors")
-
-_PARITY = "parity.json"  # of a row, not of a run
-_OF_RUN = "|".join(re.escape(name) for name in (*KINDS, *OTHERS) if name != _PARITY)
-_FILE = re.compile(rf"{FOLDER}/((full|performance)/seed[0-9]+/({_OF_RUN})|{re.escape(_PARITY)})")
 _MANIFEST = object_of(
     schema={"const": SCHEMA},
     **dict.fromkeys(("experiment", "host", "made", "code_version"), TEXT),
@@ -78,7 +63,7 @@ def pack(
             missing or none that a bundle has; or it cannot be signed with the key.
     """
     for name in files:
-        if not _FILE.fullmatch(name):
+        if not FILE.fullmatch(name):
             raise InputError(f"{name}: not a file that a bundle has; leave it out")
         if not (results / name).is_file():
             raise InputError(f"{results / name}: no such file; run the stage that makes it first")
@@ -86,7 +71,7 @@ def pack(
         name: {"sha256": sha256(results / name), "bytes": (results / name).stat().st_size}
         for name in sorted(files)
     }
-    _check_content(results, found)
+    check_together(results, found)
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "experiment": experiment,
@@ -156,7 +141,7 @@ def unpack(
             if digest is not None and manifest["digest"] != digest:
                 raise InputError(f"is the one with digest {manifest['digest']}, not {digest}")
             _check_files(temporary, manifest["files"])
-            _check_content(temporary, manifest["files"])
+            check_together(temporary, manifest["files"])
         except InputError as fault:
             said = str(fault).replace(f"{temporary}/", "").partition("; ")[0]
             raise InputError(f"{bundle}: {said}; {_REMEDY}") from None
@@ -239,56 +224,10 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
     for name in sorted(there ^ {*listed}):
         raise InputError(f"{name} was {'added' if name in there else 'taken out'}")
     for name, known in listed.items():
-        if not _FILE.fullmatch(name):
+        if not FILE.fullmatch(name):
             raise InputError(f"{name} is not a file that a bundle has")
         size = (folder / name).stat().st_size
         if size != known["bytes"]:
             raise InputError(f"{name} was edited (it has {size} bytes, not {known['bytes']})")
         if sha256(folder / name) != known["sha256"]:
             raise InputError(f"{name} was edited (its digest differs)")
-
-
-def _check_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Read all records, and compare them with their places, with each other and with weights.
-
-    Args:
-        folder: where the files are.
-        files: their SHA-256 by name, as in a manifest.
-    """
-    remedy = "delete it and run snakemake again to make it anew"
-    records = {
-        name: read_record(folder / name, KINDS[Path(name).name])
-        for name in files
-        if Path(name).name in KINDS
-    }
-    for name, record in records.items():
-        of = run_folder(record) if "mode" in record else row_folder(record["row"])
-        place = f"{of}/{Path(name).name}"
-        if place != name:
-            raise InputError(f"{name}: is the record of another run, that of {place}; {remedy}")
-    for name in files:
-        if Path(name).name == _PARITY:
-            continue
-        train = str(Path(name).with_name("train.json"))
-        if train not in records:
-            raise InputError(f"{name}: without {train}, the record of its training; give it, too")
-        kept = records[train]
-        if name in records and any(records[name][key] != kept[key] for key in SAME_RUN):
-            raise InputError(f"{name}: not of the same run as {train}; {remedy}")
-        if name.endswith(".safetensors"):
-            digest = kept_weights(folder / train, kept, Path(name).stem)
-            if files[name]["sha256"] != digest:
-                raise InputError(f"{name}: not the weights that {train} speaks of; {remedy}")
-        if name.endswith(LABEL_MAPS):
-            evaluate = str(Path(name).with_name("evaluate.json"))
-            if evaluate not in records:
-                raise InputError(f"{name}: without {evaluate}, which speaks of it; give it, too")
-            known = records[evaluate]["figures"].get("label_maps_digest")
-            if files[name]["sha256"] != known:
-                raise InputError(f"{name}: not the label maps that {evaluate} speaks of; {remedy}")
-    check_contents(folder, records, files)
-
-
-def run_folder(record: Mapping[str, Any]) -> str:
-    """Folder of a run below that of the results: gpu-8p/full/seed0."""
-    return f"{row_folder(record['row'])}/{record['mode']}/seed{record['seed']}"

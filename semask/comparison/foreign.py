@@ -1,13 +1,14 @@
 """What came from elsewhere, looked at before anything is made of it: texts, pictures, figures."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from semask.base.errors import InputError
+from semask.comparison.crossed import check_cross, matrices_of
 from semask.comparison.recomputed import (
     LOG,
     check_evaluation,
@@ -26,18 +27,24 @@ _LARGEST = 100_000_000  # pixels: more is no contact sheet, and would fill memor
 _REMEDY = "delete it and run snakemake again to make it anew"
 
 
-def check_contents(folder: Path, records: Mapping[str, Record], files: Iterable[str]) -> None:
+def check_contents(
+    folder: Path,
+    records: Mapping[str, Record],
+    files: Iterable[str],
+    evaluated: Collection[Record] = (),
+) -> None:
     """Look at what the files of a bundle hold.
 
     Args:
         folder: where they are.
         records: theirs, by the names of their files.
         files: names of all files.
+        evaluated: this machine's evaluations, whose weights may have been scored there.
 
     Raises:
         InputError: a text is longer than a name can be or holds control characters; a log or a
-            picture is none, or a training has no log; a figure does not follow from what it is
-            made of.
+            picture is none, or a record lacks what its figures follow from; a figure does not
+            follow from what it is made of.
     """
     there = {*files}
     for name, record in records.items():
@@ -54,6 +61,12 @@ def check_contents(folder: Path, records: Mapping[str, Record], files: Iterable[
             check_evaluation(name, record, trained)
         elif record["kind"] == "parity":
             check_parity(name, record)
+        elif record["kind"] == "cross":
+            matrices = str(matrices_of(name))
+            if matrices not in there:
+                raise InputError(f"{name}: without {matrices}, which its figures follow from")
+            own = [of for of in records.values() if of["kind"] == "evaluate"]
+            check_cross(name, record, folder / matrices, [*own, *evaluated])
     for name in sorted(there):
         if Path(name).name == PICTURE:
             check_picture(folder / name)

@@ -1,6 +1,6 @@
 """Rows that were measured on another machine and came in a bundle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +9,12 @@ from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import read_record
 from semask.base.row_names import row_name
-from semask.comparison.bundle import KINDS, MANIFEST, read_manifest, read_signer
+from semask.comparison.bundle import MANIFEST, read_manifest, read_signer
+from semask.comparison.bundled import kind_of
 from semask.comparison.foreign import check_contents
 from semask.comparison.ratios import code_differences, unexplained
 from semask.comparison.rows import (
+    NO_RECORDS,
     Record,
     hosts_and_day,
     measured_row,
@@ -29,40 +31,48 @@ class Imported(NamedTuple):
     trained: Mapping[str, Record]
     evaluated: Mapping[str, Record]
     looked: Mapping[str, Record]
+    crossed: Mapping[str, Record] = NO_RECORDS
     signer: Signer | None = None
 
     @property
     def records(self) -> dict[str, Record]:
-        return {**self.trained, **self.evaluated, **self.looked}
+        return {**self.trained, **self.evaluated, **self.looked, **self.crossed}
 
 
-def read_imported(folder: Path) -> Imported:
+def read_imported(folder: Path, evaluated: Collection[Record] = ()) -> Imported:
     """Read the records of a bundle from the folder that it was unpacked into.
+
+    Args:
+        folder: the folder.
+        evaluated: this machine's evaluations, whose weights may have been scored there.
 
     Raises:
         InputError: a file is missing, or was edited or exchanged since, or a figure does not follow
             from what it is made of.
     """
     remedy = f"delete {folder} and run snakemake again to unpack the bundle anew"
-    found: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS.values()}
+    records: dict[str, Record] = {}
     try:
         manifest, signer = read_manifest(folder / MANIFEST), read_signer(folder)
         for name, known in manifest["files"].items():
-            kind = KINDS.get(Path(name).name)
+            kind = kind_of(name)
             if kind is not None:
-                found[kind][str(folder / name)] = read_record(folder / name, kind)
+                records[str(folder / name)] = read_record(folder / name, kind)
             # the table reads no weights, which take long
             if Path(name).suffix != ".safetensors" and sha256(folder / name) != known["sha256"]:
                 raise InputError(f"{folder / name}: is not the file that was unpacked")
-        records = {path: r for of in found.values() for path, r in of.items()}
-        check_contents(Path(), records, [str(folder / name) for name in manifest["files"]])
+        files = [str(folder / name) for name in manifest["files"]]
+        check_contents(Path(), records, files, evaluated)
     except OSError as fault:
         why = f"cannot be read ({fault.strerror})"
         raise InputError(f"{fault.filename}: {why}; {remedy}") from None
     except InputError as fault:
         # a record's own advice is to measure again, which cannot be done here
         raise InputError(f"{str(fault).rpartition('; ')[0] or fault}; {remedy}") from None
-    return Imported(manifest, found["train"], found["evaluate"], found["parity"], signer)
+    trained, scored, looked, crossed = (
+        of_kind(kind, records) for kind in ("train", "evaluate", "parity", "cross")
+    )
+    return Imported(manifest, trained, scored, looked, crossed, signer)
 
 
 def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:

@@ -28,7 +28,7 @@ LOG = "log.jsonl"
 _ROUNDING = 1e-9  # relative: of sums in another order
 _PASSES = ("best", "last", "best_multi_scale", "single_scale", "multi_scale")
 _OF_STEP = ("loss", "lr", "seconds", "data_seconds")
-_REMEDY = "restore the file, or delete it and run snakemake again to make it anew"
+REMEDY = "restore the file, or delete it and run snakemake again to make it anew"
 
 
 def check_training(name: str | Path, record: Record, log: Path) -> None:
@@ -44,13 +44,13 @@ def check_training(name: str | Path, record: Record, log: Path) -> None:
     """
     check_processes(name, record)
     if not log.is_file():
-        raise InputError(f"{log}: no such file, so {name} cannot be looked at; {_REMEDY}")
+        raise InputError(f"{log}: no such file, so {name} cannot be looked at; {REMEDY}")
     steps, evaluations = _parts_of(read_log(log), log)
     figures, training = record["figures"], record["recipe"]["training"]
     if len(steps) != training["iterations"]:
         raise InputError(
             f"{log}: holds {len(steps)} iterations, not the {training['iterations']} of the recipe "
-            f"in {name}; {_REMEDY}"
+            f"in {name}; {REMEDY}"
         )
     said = figures["speed"]
     window = said["log_window"]
@@ -63,15 +63,15 @@ def check_training(name: str | Path, record: Record, log: Path) -> None:
         log_window=window and (window[0], window[1]),
     )
     del found["communication_share"]  # is measured apart from the log
-    _compare(name, "figures.speed", said, found, log.name)
+    compare(name, "figures.speed", said, found, log.name)
     best = max(evaluations, key=lambda line: line["evaluation"]["miou"], default=None)
     chosen = best and {"iteration": best["iteration"], "miou": best["evaluation"]["miou"]}
-    _compare(name, "figures.best", figures["best"], chosen, log.name)
+    compare(name, "figures.best", figures["best"], chosen, log.name)
     last = {key: value for key, value in steps[-1].items() if key in figures["last"]}
-    _compare(name, "figures.last", figures["last"], last, log.name)
+    compare(name, "figures.last", figures["last"], last, log.name)
     if "precision" in figures:
         skipped = {"skipped_steps": sum("skipped" in line for line in steps)}
-        _compare(name, "figures.precision", figures["precision"], skipped, log.name)
+        compare(name, "figures.precision", figures["precision"], skipped, log.name)
 
 
 def check_processes(name: str | Path, record: Record) -> None:
@@ -86,7 +86,7 @@ def check_processes(name: str | Path, record: Record) -> None:
     if fault is None and names != {record["device"]["name"]}:
         fault = f"they ran on {names.pop()}, not on {record['device']['name']}"
     if fault is not None:
-        raise InputError(f"{name}: ran.processes are not those of its row: {fault}; {_REMEDY}")
+        raise InputError(f"{name}: ran.processes are not those of its row: {fault}; {REMEDY}")
 
 
 def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]:
@@ -109,9 +109,9 @@ def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]
             steps.append(line)
             sound = sound and line.get("iteration") == len(steps)
         if not sound:
-            raise InputError(f"{log}: line {place} is none that a training writes; {_REMEDY}")
+            raise InputError(f"{log}: line {place} is none that a training writes; {REMEDY}")
     if not steps:
-        raise InputError(f"{log}: holds no iteration; {_REMEDY}")
+        raise InputError(f"{log}: holds no iteration; {REMEDY}")
     return steps, evaluations
 
 
@@ -135,10 +135,10 @@ def check_scores(name: str | Path, record: Record) -> None:
         classes = model.get("num_classes", len(scored["confusion"]))
         matrix = _matrix(f"{name}: {key}.confusion", scored["confusion"], classes)
         found = vars(scores_of(matrix))
-        _compare(name, key, scored, {k: v for k, v in found.items() if k in scored}, of)
+        compare(name, key, scored, {k: v for k, v in found.items() if k in scored}, of)
         if "labelled_pixels" in figures:
             counted = {"labelled_pixels": int(matrix.sum())}
-            _compare(name, "figures", figures, counted, f"{figure} {of}")
+            compare(name, "figures", figures, counted, f"{figure} {of}")
 
 
 def _matrix(name: str, counts: Sequence[Sequence[int]], classes: int) -> Any:
@@ -149,7 +149,7 @@ def _matrix(name: str, counts: Sequence[Sequence[int]], classes: int) -> Any:
     """
     square = len(counts) == classes and all(len(line) == classes for line in counts)
     if not square or min(map(min, counts)) < 0 or not any(map(any, counts)):
-        raise InputError(f"{name}: is no count of pixels of {classes} classes; {_REMEDY}")
+        raise InputError(f"{name}: is no count of pixels of {classes} classes; {REMEDY}")
     return np.array(counts, np.float64)
 
 
@@ -166,7 +166,7 @@ def check_evaluation(name: str | Path, record: Record, trained: Record) -> None:
         if figures.get(figure) is not None:
             iteration = kept["last" if figure == "last" else "best"]["iteration"]
             of = "record of its training"
-            _compare(name, f"figures.{figure}", figures[figure], {"iteration": iteration}, of)
+            compare(name, f"figures.{figure}", figures[figure], {"iteration": iteration}, of)
 
 
 def check_parity(name: str | Path, record: Record) -> None:
@@ -183,9 +183,9 @@ def check_parity(name: str | Path, record: Record) -> None:
                 status = status_of(number(worst["ratio"])) if worst else "passed"
                 if worst is None and module["fault"] and module["status"] != "passed":
                     continue  # nothing could be compared, and the fault says why
-                _compare(name, f"{key}.{module['name']}", module, {"status": status}, "ratio")
+                compare(name, f"{key}.{module['name']}", module, {"status": status}, "ratio")
             failed = [m["name"] for m in finding["modules"] if m["status"] == "failed"]
-            _compare(name, key, finding, {"failed": failed}, "list of modules")
+            compare(name, key, finding, {"failed": failed}, "list of modules")
         elif "medians" in finding:
             steps = finding["quantities"]
             names = steps[0] if steps else ()
@@ -193,11 +193,11 @@ def check_parity(name: str | Path, record: Record) -> None:
             worst = max(medians.values(), default=0.0)
             status = "failed" if finding["rates"] else status_of(worst)
             told = {of: number(ratio) for of, ratio in finding["medians"].items()}
-            _compare(name, f"{key}.medians", told, medians, "list of steps")
-            _compare(name, key, finding, {"status": status}, "medians")
+            compare(name, f"{key}.medians", told, medians, "list of steps")
+            compare(name, key, finding, {"status": status}, "medians")
 
 
-def _compare(name: str | Path, key: str, said: Any, found: Any, source: str) -> None:
+def compare(name: str | Path, key: str, said: Any, found: Any, source: str) -> None:
     """Hold what a record says against what was computed again.
 
     Raises:
@@ -205,14 +205,14 @@ def _compare(name: str | Path, key: str, said: Any, found: Any, source: str) -> 
     """
     if isinstance(found, Mapping) and isinstance(said, Mapping):
         for of, value in found.items():
-            _compare(name, f"{key}.{of}", said.get(of), value, source)
+            compare(name, f"{key}.{of}", said.get(of), value, source)
     elif isinstance(found, list) and isinstance(said, list) and len(found) == len(said):
         for place, (one, other) in enumerate(zip(said, found, strict=True)):
-            _compare(name, f"{key}.{place}", one, other, source)
+            compare(name, f"{key}.{place}", one, other, source)
     elif not _agree(said, found):
         raise InputError(
             f"{name}: {key} is {_shown(said)} but {_shown(found)} follows from its {source}: "
-            f"one of them was changed; {_REMEDY}"
+            f"one of them was changed; {REMEDY}"
         )
 
 

@@ -44,8 +44,9 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
         if verdict["grounds"]:
             told = ([of.text for of in line] for line in cells.verdict(verdict))
             parts += [f"**{escaped(verdict['sentence'])}.**", markdown_table(cells.VERDICT, told)]
-    if plain := [f"- {escaped(of['sentence'])}." for of in table["verdicts"] if not of["grounds"]]:
-        parts.append("\n".join(plain))
+    plain = [f"{of['sentence']}." for of in table["verdicts"] if not of["grounds"]]
+    if plain := [*plain, *cells.left_out(table)]:
+        parts.append("\n".join(f"- {escaped(said)}" for said in plain))
     parts += ["## Rows", first_rows(table)]
     if remark := cells.remark(together):
         parts.append(f"*{remark}*")

@@ -28,6 +28,7 @@ def build_table(
     looked: Mapping[str, Record] = NO_RECORDS,
     crossed: Mapping[str, Record] = NO_RECORDS,
     judging: Judging | None = None,
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
@@ -42,9 +43,10 @@ def build_table(
         looked: this machine's records of parity by path.
         crossed: likewise of weights that another row's device scored.
         judging: what else is needed for verdicts; None gives none.
+        left_out: why weights that the config asks for are scored on no other row's device.
 
     Returns:
-        experiment, verdicts (see `semask.verdict.pairs.verdicts`), rows (see
+        experiment, verdicts (see `semask.verdict.pairs.verdicts`), left_out, rows (see
         `semask.comparison.rows.measured_row`), npu_over_gpu, baselines, facts (see
         `semask.model.facts.model_facts`), records.
 
@@ -70,6 +72,7 @@ def build_table(
     return {
         "experiment": baselines["experiment"],
         "verdicts": [] if judging is None else verdicts(lines, judged, records, judging),
+        "left_out": [*left_out],
         "rows": lines,
         "npu_over_gpu": pairs,
         "baselines": of_baselines,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from semask.base.errors import InputError
 from semask.base.row_names import as_recorded, row_folder
 from semask.comparison.bundle import members
+from semask.comparison.crossed import matrices_of
 from semask.config.repeats import seeds_of
 from semask.workflow.plan import Plan
 
@@ -50,14 +51,28 @@ def cross_records(plan: Plan) -> list[str]:
     ]
 
 
+def bundled(plan: Plan) -> list[str]:
+    """What of this goes into a bundle: all records and their matrices.
+
+    Raises:
+        InputError: several bundles have the row of the weights.
+    """
+    records = cross_records(plan)
+    return [file for record in records for file in (record, str(matrices_of(record)))]
+
+
 def left_out(plan: Plan) -> list[str]:
     """Why pairs are left out of which one row is here, a line for each.
+
+    What another machine scored, whose bundle has the record, is not left out.
 
     Raises:
         InputError: several bundles have the row of the weights.
     """
     lines = []
     for pair in _asked(plan):
+        if _scored_elsewhere(plan, **pair):
+            continue
         weights, here = _weights(plan, pair["weights"]), pair["scored_by"] in _rows(plan)
         said = f"weights of {pair['weights']} scored by {pair['scored_by']}"
         if isinstance(weights, Weights) and not here:
@@ -124,6 +139,13 @@ def _weights(plan: Plan, of: str) -> Weights | str:
     if not seeds:
         return f"bundle {having[0]} came without its weights; {_REMEDY}"
     return Weights(having[0], name, seeds)
+
+
+def _scored_elsewhere(plan: Plan, weights: str, scored_by: str) -> bool:
+    of = re.escape(weights.rpartition("/")[2])
+    record = rf"{re.escape(scored_by)}/cross/(.+/)?{of}/seed\d+\.json"
+    names = (name for each in plan.imports.values() for name in members(Path(each["file"])))
+    return any(re.fullmatch(record, name) for name in names)
 
 
 def _seeds_in(bundle: str, row: str, files: tuple[str, ...]) -> list[int]:

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
-from semask.base.files import sha256
 from semask.base.row_names import as_recorded, folder_of, row_folder
-from semask.comparison.bundle import LABEL_MAPS, outline
+from semask.comparison.bundle import outline
+from semask.comparison.bundled import LABEL_MAPS
 from semask.comparison.published import read_sources
 from semask.config.checks import check_all
 from semask.config.layers import bundles_of
 from semask.config.recipe import model_of
 from semask.config.repeats import seeds_of
 from semask.data import sets
-from semask.fetching import signatures
 from semask.fetching.fetch import Source
 
 Config = Mapping[str, Any]
@@ -267,31 +266,7 @@ class Plan:
 
     def bundle_outline(self, name: str) -> str:
         """What tells a bundle from others; nothing that a command is given."""
-        return " ".join([outline(Path(self.bundle(name))), *map(sha256, self.signature(name))])
-
-    def signature(self, name: str) -> list[str]:
-        """A bundle's signature and the list of allowed signers; nothing where no list is given.
-
-        Raises:
-            InputError: one of them is not there.
-        """
-        signers, bundle = self.config["imports"]["allowed_signers"], Path(self.bundle(name))
-        if signers is None:
-            return []
-        signatures.check_signed(bundle, Path(signers))
-        return [str(signatures.signature_of(bundle)), signers]
-
-    def signing_key(self) -> list[str]:
-        """Key that this machine's bundle is signed with, if it is.
-
-        Raises:
-            InputError: it is not there, or nothing that could sign with it.
-        """
-        key = self.config["bundle"]["sign"]
-        if key is None:
-            return []
-        signatures.check_key(Path(key))
-        return [key]
+        return outline(Path(self.bundle(name)))
 
     def weights_source(self, file: str) -> str:
         """Where published weights are and what is known of them, as JSON."""

@@ -5,20 +5,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from semask.base.errors import InputError
 from semask.base.records import read_record, write_record
+from semask.base.row_names import row_folder
 from semask.comparison.bundle import pack, unpack
 from semask.comparison.imported import Imported, read_imported
 from semask.comparison.published import read_published
 from semask.fetching.signatures import Signer
 from semask.report.table import build_table, write_table
+from semask.training.log_file import read_log
+from semask.verdict.pairs import Judging
 
 from .. import conftest
 from ..conftest import REPOSITORY, looked_at
-from ..runs import write_run
+from ..runs import write_cross, write_run
 
 
 def recipe(**training: Any) -> dict[str, Any]:
@@ -51,18 +55,29 @@ class Site:
         row = f"{self.row['device']}-{self.row['processes']}p"
         write_record(self.folder / row / "parity.json", "parity", **content)
 
+    def score(self, make_record: Any, weights: "Site", confusion: Any = None) -> None:
+        """Adds what this row's device predicted with another site's weights."""
+        [there] = weights.records("evaluate").values()
+        content = make_record("cross", row=self.row, recipe=there["recipe"])
+        content["weights_of"] |= {"row": weights.row, "evaluate_record_digest": there["digest"]}
+        folder = self.folder / f"npu-8p/cross/gpu_site/{row_folder(weights.row)}"
+        found = there["figures"]["best"]["confusion"] if confusion is None else confusion
+        write_cross(folder / "seed0.json", content, found)
+
     def records(self, kind: str) -> dict[str, Any]:
         found = sorted(self.folder.rglob(f"{kind}.json"))
         return {str(path): read_record(path, kind) for path in found}
 
-    def sent_to(self, folder: Path) -> Imported:
+    def sent_to(self, folder: Path, evaluated: Any = ()) -> Imported:
         files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*.*")]
         pack(folder / "sent.zip", "streets", self.folder, files)
         unpack(folder / "sent.zip", folder / "imported")
-        return read_imported(folder / "imported")
+        return read_imported(folder / "imported", evaluated)
 
 
-def table_of(here: Site, make_record: Any, *imported: Imported) -> dict[str, Any]:
+def table_of(
+    here: Site, make_record: Any, *imported: Imported, judging: Judging | None = None
+) -> dict[str, Any]:
     for kind in ("baselines", "facts"):
         write_record(here.folder / f"{kind}.json", kind, **make_record(kind))
     return build_table(
@@ -78,6 +93,7 @@ def table_of(here: Site, make_record: Any, *imported: Imported) -> dict[str, Any
         read_record(here.folder / "facts.json", "facts"),
         imported,
         here.records("parity"),
+        judging=judging,
     )
 
 
@@ -129,6 +145,28 @@ def test_looks_travel_and_are_compared(tmp_path: Path, make_record: Any) -> None
     grounds = re.findall(r"\| (\S+) +\| semantics: modules +\| (\w+)", text)
     assert grounds == [("GPU-8P", "shown"), ("NPU-8P", "shown")]
     assert "made-up images" in text
+
+
+def test_what_another_machine_predicts_with_these_weights_is_judged(
+    tmp_path: Path, make_record: Any
+) -> None:
+    here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    there = Site(tmp_path / "npu", make_record, "npu", "npuhost")
+    there.score(make_record, here)
+    own = here.records("evaluate").values()
+    judging = Judging(lambda name: read_log(Path(name).parent / "log.jsonl"), 0.5, 0.05)
+    table = table_of(here, make_record, there.sent_to(tmp_path, own), judging=judging)
+    [verdict] = [of for of in table["verdicts"] if of["grounds"]]
+    [ground] = [of for of in verdict["grounds"] if of["ground"] == "same weights"]
+    assert ground["answer"] == "shown"
+    [path] = ground["from"]
+    assert path.endswith("imported/npu-8p/cross/gpu_site/gpu-8p/seed0.json")
+    assert table["records"][path]["host"] == "somewhere"
+
+    # it speaks of these weights, and what they are said to have scored here is not what they did
+    there.score(make_record, here, np.eye(19, dtype=int))
+    with pytest.raises(InputError, match=r"there.confusion.* was changed; delete .*imported and"):
+        there.sent_to(tmp_path, own)
 
 
 @pytest.mark.parametrize(

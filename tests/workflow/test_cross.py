@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from semask.comparison.bundle import members
+
 from .conftest import Checkout
 from .test_bad_input import error_lines
 
@@ -30,6 +32,17 @@ def test_weights_are_scored_on_another_row(copy_of_finished: Callable[[], Checko
     for suffix in ("png", "npz", "log"):
         assert (made.folder / RECORD).with_suffix(f".{suffix}").is_file()
     assert not made.planned("--", RECORD)
+
+    # table, report and terminal say what cannot be scored
+    made.configure({"cross": [*PAIR["cross"], {"weights": "gpu-1p", "scored_by": "cpu-1p"}]})
+    said = "Not scored: weights of gpu-1p scored by cpu-1p: gpu-1p is neither in rows nor evaluated"
+    assert said in made.snakemake()
+    for file in ("table.md", "report/page.html"):
+        assert said in (made.folder / "results" / file).read_text(encoding="utf-8")
+    # what was scored travels
+    made.snakemake("bundle")
+    there = members(made.folder / "results/bundle.zip")
+    assert {"cpu-1p/cross/cpu-2p/seed0.json", "cpu-1p/cross/cpu-2p/seed0.npz"} <= there
 
 
 @pytest.mark.slow

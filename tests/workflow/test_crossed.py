@@ -10,6 +10,7 @@ import pytest
 from semask.base.errors import InputError
 from semask.workflow.crossed import (
     FILES,
+    bundled,
     cross_records,
     left_out,
     scoring_settings,
@@ -86,6 +87,19 @@ def test_weights_come_from_a_bundle_where_this_machine_has_no_such_row(tmp_path:
         cross_records(crossing(*pairs, imports=imports))
     named = crossing(("again/gpu-8p", "npu-1p"), imports=imports)
     assert cross_records(named)[0] == "results/npu-1p/cross/again/gpu-8p/seed0.json"
+
+
+def test_what_another_machine_scored_is_not_left_out(tmp_path: Path) -> None:
+    scored = bundle(tmp_path / "npu.zip", "npu-8p/cross/gpu_site/gpu-1p", files=("seed0.json",))
+    made = crossing(("gpu-1p", "npu-8p"), ("npu-1p", "npu-8p"), imports={"there": scored})
+    [line] = left_out(made)
+    assert line.startswith("weights of npu-1p scored by npu-8p")
+
+
+def test_records_travel_with_their_matrices() -> None:
+    assert bundled(crossing(("npu-1p", "gpu-1p"), ("gpu-8p", "gpu-1p"))) == [
+        f"results/gpu-1p/cross/npu-1p/seed3.{suffix}" for suffix in ("json", "npz")
+    ]
 
 
 def test_a_bundle_without_weights_or_damaged_leaves_its_pairs_out(tmp_path: Path) -> None:
