@@ -19,7 +19,7 @@ from semask.data import sets
 from semask.devices.slurm import share
 from semask.report.sections import CAPTIONS, PLOTS
 from semask.training import workdir
-from semask.workflow import crossed, head, released_plan, results, signed, view
+from semask.workflow import crossed, head, places, released_plan, results, signed, view
 from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment, words
 

@@ -7,3 +7,6 @@ takes), `preparing` (stored arrays), `reading` (images and labels from files), `
 was predicted for a split, in one file), `folders` (images of no data set). Its own: `decoding`,
 `pairs`, `png`, `polygons`, `matlab`, `workers` (processes that load).
 """
+
+AHEAD = 4
+"""Passes of training whose images each process that loads has ready."""

@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from semask.base.errors import InputError
+from semask.data import AHEAD
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
@@ -164,7 +165,9 @@ def training_batches(
     places = (
         [iteration * global_batch + k for k in part] for iteration in iterations for part in own
     )
-    return loaded(samples, workers=workers, ahead=4, batch_sampler=places, pin_memory=pin_memory)
+    return loaded(
+        samples, workers=workers, ahead=AHEAD, batch_sampler=places, pin_memory=pin_memory
+    )
 
 
 def shares(global_batch: int, rank: int, world_size: int, passes: int) -> list[range]:

@@ -1,7 +1,10 @@
 """torch's loader with processes of its own that load: how they begin, fail and end."""
 
+import multiprocessing.util
+import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -13,6 +16,10 @@ from semask.base import signals
 from semask.base.errors import InputError, LostLoaderError
 
 _Item = TypeVar("_Item")
+
+_LONGEST_SOCKET = 107  # bytes of a name, on Linux
+_SOCKET = len("/pymp-12345678/listener-12345678")  # how multiprocessing calls them
+_SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 
 
 def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any) -> Iterator[_Item]:
@@ -26,7 +33,10 @@ def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any)
 
     Raises:
         LostLoaderError: a worker is gone.
+        InputError: a fault in a worker; no folder has a name that is short enough for sockets.
     """
+    if workers:
+        _shorten_sockets()
     loader = DataLoader(
         samples,
         num_workers=workers,
@@ -52,6 +62,28 @@ def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any)
         message = str(fault).rpartition("InputError: ")[2].strip()
     # not from within: the first one's traceback would keep the loader, and so the workers, alive
     raise InputError(message)
+
+
+def _shorten_sockets() -> None:
+    """Have the sockets by which workers hand over batches lie in a folder with a short name.
+
+    Where the name of TMPDIR is too long for them, that fails in a thread of a worker, and what
+    waits for the batch never hears of it.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) + _SOCKET <= _LONGEST_SOCKET:
+        return
+    short = next((x for x in _SHORT if os.access(x, os.W_OK | os.X_OK)), None)
+    if short is None:
+        raise InputError(
+            f"TMPDIR: {tempfile.gettempdir()}: too long a name for sockets, and none of "
+            f"{', '.join(_SHORT)} can be written to; set it to a folder with a shorter one"
+        )
+    before, tempfile.tempdir = tempfile.tempdir, short
+    try:
+        # made once, for this process and all that it starts, and removed at its end
+        multiprocessing.util.get_temp_dir()
+    finally:
+        tempfile.tempdir = before
 
 
 def _begun(loader: DataLoader[_Item]) -> Iterator[_Item]:

@@ -9,25 +9,38 @@ import socket
 
 import psutil
 
+from semask.base.errors import InputError
+
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def loopback() -> str:
-    """This machine's address for itself: 127.0.0.1, or ::1 where there is no IPv4."""
+    """This machine's address for itself: 127.0.0.1, or ::1 where there is no IPv4.
+
+    Raises:
+        InputError: it has none.
+    """
     for family, address in zip(_FAMILIES, ("127.0.0.1", "::1"), strict=True):
         try:
-            with socket.socket(family) as probe:
-                probe.bind((address, 0))
+            # bound it can be where the interface is down, too, but not reached
+            with socket.create_server((address, 0), family=family) as server:
+                socket.create_connection(server.getsockname()[:2], timeout=5).close()
                 return address
         except OSError:
             continue
-    return "localhost"
+    raise InputError(
+        "this machine has no loopback network, by which the processes of a run meet; have it "
+        "brought up (ip link set lo up), or run rows of one process"
+    )
 
 
 def address_towards(other: str) -> str:
     """This machine's address in the network in which another one, an address, is reached.
 
     It is the loopback's where there is no way to the other one.
+
+    Raises:
+        InputError: there is no loopback either.
     """
     for family in _FAMILIES:
         try:

@@ -13,6 +13,7 @@ from semask.base.errors import InputError
 from semask.base.signals import JOB
 from semask.config.layers import typed
 from semask.devices import variables
+from semask.workflow.places import check_folders
 
 
 def layers_of(
@@ -45,8 +46,9 @@ def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> 
         conda: whether rules have environments of their own.
 
     Raises:
-        InputError: the checkout's or the interpreter's folder has a name that cannot be borne, a
-            package is missing, or a variable would change what is measured.
+        InputError: the checkout's or the interpreter's folder has a name that cannot be borne, the
+            working directory cannot be written, a package is missing, or a variable would change
+            what is measured.
     """
     if re.search("[{}]", str(folder)):
         raise InputError(
@@ -61,6 +63,8 @@ def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> 
             f"({sys.getfilesystemencoding()}); set LC_ALL to one that has it, such as C.UTF-8, or "
             "move the checkout"
         ) from None
+    # Snakemake's own notes
+    check_folders({"the working directory": ".snakemake"})
     variables.check(accepted=config["surroundings"]["accept"])
     if config["evaluation"]["agreement"] and not conda and not find_spec("cityscapesscripts"):
         raise InputError(
@@ -82,7 +86,8 @@ def set_environment(environment: MutableMapping[str, str], accepted: Sequence[st
     started them, so that none writes after the next one has begun.
     """
     here = str(Path(sys.executable).parent)
-    environment["PATH"] = os.pathsep.join([here, environment["PATH"]])
+    # without any, a shell that is started looks in these, and tells nobody
+    environment["PATH"] = os.pathsep.join([here, environment.get("PATH") or os.defpath])
     environment[JOB] = str(os.getpid())
     environment[variables.ACCEPTED] = ",".join(accepted)
 

@@ -28,7 +28,7 @@ from types import FrameType
 import psutil
 
 from semask.base import language, startup
-from semask.base.errors import INTERRUPTED, report, report_to
+from semask.base.errors import INTERRUPTED, InputError, report, report_to
 from semask.base.signals import LEAVE
 from semask.devices import progress
 from semask.devices.addresses import address_towards, bind_collectives, loopback
@@ -58,7 +58,11 @@ def main() -> None:
         signal.signal(number, _pass_on)
     # the processes know by it that they are this run's
     os.environ[MARK] = str(os.getpid())
-    address = loopback() if nodes == 1 else address_towards(meeting.rpartition(":")[0])
+    try:
+        address = loopback() if nodes == 1 else address_towards(meeting.rpartition(":")[0])
+    except InputError as fault:
+        report(f"error: {fault}\n")
+        sys.exit(1)
     bind_collectives(address)
     with (
         _progress_folder(node) as folder,

@@ -1,3 +1,5 @@
+import multiprocessing
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from semask.data.loading import (
 )
 from semask.data.reading import read_image
 from semask.data.transforms import Augmentation
+from semask.data.workers import loaded
 
 AUGMENTATION = Augmentation((32, 16), (0.8, 1.2), None, (16, 16))
 IMAGES = 7
@@ -279,3 +282,23 @@ def test_the_order_is_drawn_once_for_a_pass(monkeypatch: pytest.MonkeyPatch) -> 
     for n in range(3 * IMAGES):
         samples.image_of(n)
     assert len(drawn) == 3
+
+
+def test_a_long_name_of_the_folder_for_temporary_files(
+    data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket in it would have too long a name: batches were never handed over."""
+    long = tmp_path / ("t" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    settings: Any = vars(multiprocessing.current_process())["_config"]
+    monkeypatch.delitem(settings, "tempdir", raising=False)  # made once for each process
+    manifest, root = data
+    samples = EvaluationSet(manifest, root, root, (32, 16))
+    seen = loaded(samples, workers=1, ahead=1, batch_size=None, collate_fn=id_of, timeout=60)
+    assert list(seen) == list(range(IMAGES))
+    assert not settings["tempdir"].startswith(str(long))
+
+
+def id_of(example: Any) -> Any:
+    return example.label[0, 0].clone()

@@ -6,7 +6,9 @@ folder can be given as `dataset.name`. See docs/adding_a_data_set.md.
 
 import importlib
 import pkgutil
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -23,6 +25,8 @@ SPLITS: Final = ("train", "val")
 
 NO_LABEL_CODE: Final = ("semask.fetching.fetch", "semask.base.provenance", "semask.data.streets")
 """Modules that conversion and data sets import but that do not decide what the labels are."""
+
+_AHEAD_OF_US = 10.0  # seconds by which the clock of a file server may be
 
 
 class DataSet(Protocol):
@@ -145,7 +149,7 @@ def sources_of(dataset: DataSet, root: Path, split: str, part: str) -> list[Path
     """Sorted files that a part's labels are made from, those without a partner included.
 
     Raises:
-        InputError: some of them have names that Snakemake cannot bear.
+        InputError: some of them have names, or times, that Snakemake cannot bear.
     """
     pairs, unpaired = dataset.pairs_of(root, split, part)
     paired = [path for pair in pairs for path in (pair.image, pair.annotation)]
@@ -154,7 +158,25 @@ def sources_of(dataset: DataSet, root: Path, split: str, part: str) -> list[Path
         [*paired, *(path for path in unpaired if path.exists())], key=lambda path: path.parts
     )
     _check_braces([(path.name, path.parent) for path in sources])
+    _check_times(sources)
     return sources
+
+
+def _check_times(sources: Sequence[Path]) -> None:
+    """Refuses files from the future: what is made of them now would be older than they are.
+
+    Snakemake takes that for wrong clocks, and stops when the work is done.
+    """
+    now = time.time()
+    late = [path for path in sources if path.stat().st_mtime > now + _AHEAD_OF_US]
+    if late:
+        newest = max(late, key=lambda path: path.stat().st_mtime)
+        when = datetime.fromtimestamp(newest.stat().st_mtime).isoformat(" ", "seconds")
+        raise InputError(
+            f"{newest}: was changed in the future, at {when}, as {len(late)} of {len(sources)} "
+            "files of this part were; set this machine's clock right, or give them another time "
+            "(touch; where the disk is read-only, those of a copy)"
+        )
 
 
 def _check_braces(names: Sequence[tuple[str, str | Path]]) -> None:

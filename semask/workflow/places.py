@@ -1,0 +1,151 @@
+"""What the place lacks where jobs are about to run: who may write, shared memory, a compiler.
+
+Each would otherwise be noticed in the middle of a run, in a library's words, or by waiting. What
+Snakemake itself stumbles over before it reads the Snakefile (a home that nobody may write to, a
+user without a name) is up to `make` and the images, which set HOME or XDG_CACHE_HOME and USER.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from semask.base.errors import InputError
+from semask.base.row_names import folder_of, row_folder
+from semask.config.recipe import accumulation_of, global_batch_of
+from semask.data import AHEAD
+from semask.devices.addresses import loopback
+
+_SHARED = "/dev/shm"  # noqa: S108  # where Linux keeps memory that processes share
+_MIB = 2**20
+# what shlex takes apart, in paths that torch does not quote
+_ODD = re.compile(r"""[\s'"\\]""")
+
+
+def check(workflow: Any, config: Mapping[str, Any], results: str) -> None:
+    """Look at this machine, on which Snakemake is about to run jobs.
+
+    Args:
+        workflow: Snakemake's, planned.
+        config: merged and checked.
+        results: folder of the rows.
+
+    Raises:
+        InputError: a folder cannot be written, or a row that is to be run lacks something.
+    """
+    check_folders({"results": results, "dataset.labels": config["dataset"]["labels"]})
+    wanted = [job.wildcards_dict for job in workflow.dag.needrun_jobs()]
+    folders = {
+        folder_of(one["device"], one["processes"], one.get("planted", ""))
+        for one in wanted
+        if "processes" in one
+    }
+    check_rows(config, [row for row in config["rows"] if row_folder(row) in folders])
+
+
+def check_folders(folders: Mapping[str, str]) -> None:
+    """Check that something can be written to folders, by keys of the config, or where they go.
+
+    Raises:
+        InputError: says whose folder it is and who tries to write.
+    """
+    for key, name in folders.items():
+        folder = Path(name).absolute()
+        while not folder.exists():
+            folder = folder.parent
+        if os.access(folder, os.W_OK | os.X_OK):
+            continue
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise InputError(f"{key}: {folder} is on a disk that is read-only; give another folder")
+        owner, user = folder.stat().st_uid, os.getuid()
+        if owner == user:
+            raise InputError(
+                f"{key}: {folder} is of user {_named(user)}, who runs this, and is not to be "
+                "written; change its permissions (chmod u+rwx), or give another folder"
+            )
+        raise InputError(
+            f"{key}: {folder} belongs to user {_named(owner)}, and user "
+            f"{_named(user)}, who runs this, may not write there; give a folder of that "
+            "user's own, or run as the other (containers: podman --userns keep-id, "
+            'docker --user "$(id -u):$(id -g)")'
+        )
+
+
+def _named(user: int) -> str:
+    with suppress(KeyError):
+        return f"{user} ({pwd.getpwuid(user).pw_name})"
+    return f"{user}"
+
+
+def check_rows(config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Check that rows find here what they need beside their devices.
+
+    Args:
+        config: merged and checked.
+        rows: of it, those that are to be run.
+
+    Raises:
+        InputError: memory that processes share, a loopback or a compiler is missing.
+    """
+    for row in rows:
+        _check_shared_memory(config, row)
+        if row["processes"] > 1:
+            loopback()
+    _check_compilers({row["device"] for row in rows} & {*config["execution"]["compile"]})
+
+
+def _check_shared_memory(config: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Processes that load leave whole batches there, each as many as it has ready."""
+    training, workers, processes = config["training"], config["loader"]["workers"], row["processes"]
+    passes = processes * accumulation_of(training["batch"], processes)
+    images = -(-global_batch_of(training["batch"], processes) // passes)
+    height, width = training["augmentation"]["crop"]
+    # of a pixel three bytes of the image and one of the label
+    needed = processes * workers * AHEAD * images * height * width * 4
+    free = 0
+    with suppress(OSError):
+        found = os.statvfs(_SHARED)
+        free = found.f_bavail * found.f_frsize
+    if needed > free:
+        raise InputError(
+            f"loader.workers: {workers} for each process of {row_folder(row)} keep batches of "
+            f"{needed / _MIB:.1f} MiB in {_SHARED}, where {free / _MIB:.1f} MiB are free; give it "
+            "more (containers: --shm-size 16g), or use fewer workers, or a training.batch."
+            "micro_batch"
+        )
+
+
+def _check_compilers(devices: set[str]) -> None:
+    if "cpu" in devices:
+        # as torch looks for it
+        _require("cpu", "C++", [os.environ.get("CXX", "g++")])
+        torch = find_spec("torch")
+        places = torch.submodule_search_locations if torch is not None else None
+        own = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()
+        for place, advice in (
+            *((place, "set up the virtual environment elsewhere") for place in places or ()),
+            (own, "set TMPDIR to another folder"),
+        ):
+            if _ODD.search(place):
+                raise InputError(
+                    f"execution.compile: in {place!r} torch cannot compile for a CPU, since there "
+                    f"is a space, a quote or a backslash in its name; {advice}, or take cpu out"
+                )
+    if "gpu" in devices:
+        # Triton's launchers are of C
+        named = os.environ.get("CC")
+        _require("gpu", "C", [named] if named else ["gcc", "clang", "cc"])
+
+
+def _require(device: str, language: str, compilers: Sequence[str]) -> None:
+    if not any(map(shutil.which, compilers)):
+        raise InputError(
+            f"execution.compile: for a {device} torch needs a compiler for {language}, and there "
+            f"is no {' or '.join(compilers)}; install one, or take {device} out"
+        )
