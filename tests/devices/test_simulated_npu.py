@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils import cpp_extension
 
+from ..simulated_npu import build as building
 from ..simulated_npu.build import CannotBuildError, build
 from ..warm import warm_scripts
 
+ROOT = building.HERE.parents[1]
 Environment = Callable[..., dict[str, str]]
 
 START = """
@@ -145,9 +149,36 @@ assert abs(found - expected) < 1e-5 * expected, (found, expected)
 
 
 def test_without_a_compiler_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda tool, path: None)
-    with pytest.raises(CannotBuildError, match="ninja is not installed"):
+    monkeypatch.setenv("CXX", "no-compiler")
+    with pytest.raises(CannotBuildError, match="no-compiler is not installed"):
         build.__wrapped__()
+
+
+@pytest.mark.slow
+def test_it_is_built_in_folders_with_odd_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The checkout, torch in its virtual environment, and the folder for temporary files."""
+    odd = tmp_path / """a "check out's" 100%"""
+    temporary = odd / "temporary"
+    temporary.mkdir(parents=True)
+    (odd / "torch").symlink_to(Path(torch.__file__).parent)
+    (odd / "simulated_npu").symlink_to(building.HERE)
+    monkeypatch.setattr(building, "HERE", odd / "simulated_npu")
+    monkeypatch.setattr(building, "FOLDER", temporary)
+    include = odd / "torch/include"
+    monkeypatch.setattr(
+        cpp_extension,
+        "include_paths",
+        lambda: [str(include), str(include / "torch/csrc/api/include")],
+    )
+    monkeypatch.setattr(cpp_extension, "library_paths", lambda: [str(odd / "torch/lib")])
+    library = build.__wrapped__()
+    assert library.is_relative_to(temporary)
+    run(
+        {"SIMULATED_NPU_LIBRARY": str(library), "PYTHONPATH": f"{building.HERE}:{ROOT}"},
+        "assert torch.ones(2, device=npu).sum().item() == 2",
+    )
 
 
 def test_knobs(simulated_npu: Environment) -> None:

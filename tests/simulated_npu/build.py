@@ -7,8 +7,10 @@ its `import torch_npu` finds the package beside this file.
 import hashlib
 import os
 import shutil
-import sys
+import subprocess
+import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -33,11 +35,9 @@ def build() -> Path:
     Raises:
         CannotBuildError: there is no compiler, or it fails.
     """
-    # the environment's own tools, whether it is active or not
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for tool in ("ninja", os.environ.get("CXX", "c++")):
-        if shutil.which(tool, path=path) is None:
-            raise CannotBuildError(f"{tool} is not installed")
+    compiler = os.environ.get("CXX", "c++")
+    if shutil.which(compiler) is None:
+        raise CannotBuildError(f"{compiler} is not installed")
     digest = hashlib.sha256(torch.__version__.encode())
     for name in ("runtime.h", *SOURCES):
         digest.update((HERE / name).read_bytes())
@@ -46,23 +46,36 @@ def build() -> Path:
     library = folder / f"{NAME}.so"
     with FileLock(folder.with_suffix(".lock")):
         if not library.exists():
-            from torch.utils import cpp_extension
-
-            before, os.environ["PATH"] = os.environ["PATH"], path
             try:
-                cpp_extension.load(
-                    NAME,
-                    [str(HERE / name) for name in SOURCES],
-                    extra_cflags=["-O1", "-std=c++20"],
-                    build_directory=str(folder),
-                    is_python_module=False,
-                )
-            except (RuntimeError, OSError) as fault:
-                library.unlink(missing_ok=True)
-                raise CannotBuildError(f"the compiler failed: {fault}") from fault
-            finally:
-                os.environ["PATH"] = before
+                _compile(compiler, folder, library)
+            except subprocess.CalledProcessError as fault:
+                raise CannotBuildError(f"the compiler failed: {fault.stderr}") from fault
     return library
+
+
+def _compile(compiler: str, folder: Path, library: Path) -> None:
+    """Without the shell that torch's own way goes through, which takes paths apart at spaces."""
+    from torch.utils import cpp_extension
+
+    included = [*cpp_extension.include_paths(), sysconfig.get_path("include")]
+    options = ["-O1", "-std=c++20", "-fPIC", f"-DTORCH_EXTENSION_NAME={NAME}"]
+    options += [word for path in included for word in ("-isystem", path)]
+    objects = [str(folder / f"{name}.o") for name in SOURCES]
+    commands = [
+        [compiler, *options, "-c", str(HERE / name), "-o", made]
+        for name, made in zip(SOURCES, objects, strict=True)
+    ]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_run, commands))
+    libraries = [f"-L{path}" for path in cpp_extension.library_paths()]
+    libraries += ["-lc10", "-ltorch_cpu", "-ltorch", "-ltorch_python"]
+    unfinished = f"{library}.tmp"
+    _run([compiler, "-shared", *objects, *libraries, "-o", unfinished])
+    os.replace(unfinished, library)
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace")
 
 
 def environment(**knobs: str) -> dict[str, str]:
