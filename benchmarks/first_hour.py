@@ -21,7 +21,8 @@ from typing import Any
 
 from benchmarks import pairing
 from benchmarks.gpu import graphs, loading, parity, profiling, scoring, smoke, train
-from benchmarks.gpu.ways import Keep, Left, NotRunError, one_line
+from benchmarks.gpu.ways import Keep, Left, NotRunError
+from benchmarks.pairing import one_line
 from semask.base.errors import InputError
 from semask.base.files import read_json, write_atomically
 from semask.base.provenance import code_version, now

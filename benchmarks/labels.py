@@ -36,6 +36,8 @@ def main() -> None:
         ),
     ]  # fmt: skip
     rows = pairing.compare(f"{count} label images, {cores} cores", cases, arguments.rounds)
+    if "fault" in rows[-1]:
+        pairing.keep("labels", arguments, {"conversion": rows, "files": count, "cores": cores})
     _check_equal(ours / str(cores) / "train" / "alder", theirs)
     results = {"conversion": rows, "files": count, "cores": cores, "pixels_equal": True}
     per_core = rows[-1]["ratio"]["median"] / cores

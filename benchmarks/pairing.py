@@ -14,6 +14,7 @@ import psutil
 import torch
 from prettytable import PrettyTable, TableStyle
 
+from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.devices import description
@@ -48,7 +49,8 @@ def compare(
     """Times cases in turn, round by round, after one run of each that is not counted.
 
     The first case is the rival. A ratio is the rival's time over the case's in the same round, so
-    that what slows down the machine for a while slows down both.
+    that what slows down the machine for a while slows down both. A case that fails is left out from
+    then on; without the rival there is nothing to compare.
 
     Args:
         title: of the table, which is printed.
@@ -58,32 +60,53 @@ def compare(
 
     Returns:
         By case: name, milliseconds (median, p10, p90), ratio (median, p10, p90), peak_bytes
-        that its first run, which may include compiling, and a second one added at most.
+        that its first run, which may include compiling, and a second one added at most; or name and
+        fault.
     """
     device = device or torch.device("cpu")
-    peaks = []
-    for case in cases:
-        case.run()
-        peaks.append(_peak(case.run, device))
-    seconds: list[list[float]] = [[] for _ in cases]
-    for _ in range(rounds):
-        for case, taken in zip(cases, seconds, strict=True):
-            begun = time.perf_counter()
-            case.run()
-            taken.append(time.perf_counter() - begun)
-    rows = []
-    for case, taken, peak in zip(cases, seconds, peaks, strict=True):
-        ratios = [rival / own for rival, own in zip(seconds[0], taken, strict=True)]
+    peaks: dict[str, int] = {}
+    seconds: dict[str, list[float]] = {case.name: [] for case in cases}
+    faults: dict[str, str] = {}
+    for round_ in range(-1, rounds):
+        for number, (name, run) in enumerate(cases):
+            if name in faults:
+                continue
+            try:
+                if round_ < 0:
+                    run()
+                    peaks[name] = _peak(run, device)
+                    continue
+                begun = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - begun)
+            except Exception as fault:
+                if number == 0:
+                    raise
+                faults[name] = one_line(fault)
+    rows: list[dict[str, Any]] = []
+    for name, taken in seconds.items():
+        if name in faults:
+            rows.append({"name": name, "fault": faults[name]})
+            continue
+        ratios = [rival / own for rival, own in zip(seconds[cases[0].name], taken, strict=True)]
         rows.append(
             {
-                "name": case.name,
+                "name": name,
                 "milliseconds": _spread([1000 * own for own in taken]),
                 "ratio": _spread(ratios),
-                "peak_bytes": peak,
+                "peak_bytes": peaks[name],
             }
         )
     print_rows(title, rows)
     return rows
+
+
+def one_line(fault: BaseException) -> str:
+    """A fault in one line."""
+    if isinstance(fault, InputError):
+        return str(fault)
+    text = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {text}"[:300]
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -122,6 +145,9 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     grid.set_style(TableStyle.MARKDOWN)
     grid.align = "l"
     for row in rows:
+        if "fault" in row:
+            grid.add_row([row["name"], row["fault"], "", "", "", ""])
+            continue
         time_of, ratio = row["milliseconds"], row["ratio"]
         grid.add_row(
             [
@@ -139,7 +165,11 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def keep(
     name: str, arguments: argparse.Namespace, results: Mapping[str, Any], device: str = "cpu"
 ) -> None:
-    """Writes results as JSON, with the machine and the version of the code."""
+    """Writes results as JSON, with the machine and the version of the code.
+
+    Raises:
+        SystemExit: a case has failed; the others are kept.
+    """
     settings = {key: value for key, value in vars(arguments).items() if key != "output"}
     content = {
         "benchmark": name,
@@ -151,3 +181,7 @@ def keep(
     path = arguments.output / f"{name}{'-quick' if arguments.quick else ''}.json"
     write_atomically(path, json.dumps(content, indent=1) + "\n")
     print(f"kept in {path}", flush=True)
+    rows = [row for of in results.values() for row in (of if isinstance(of, list) else [of])]
+    faults = [row["fault"] for row in rows if isinstance(row, Mapping) and "fault" in row]
+    if faults:
+        raise SystemExit(f"error: {len(faults)} of the cases failed; the first: {faults[0]}")

@@ -61,12 +61,21 @@ def main() -> None:
     for name, settings in ours.items():
         runs[name] = lambda settings=settings: our_run(split, arguments, **settings)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    rival = next(iter(found.values()))
+    results: dict[str, dict[str, Any]] = {}
     for _ in range(arguments.rounds):
         for name, run in runs.items():
-            found[name].append(run())
-    rival = next(iter(found.values()))
-    results = {}
+            if name in results:
+                continue
+            try:
+                found[name].append(run())
+            except Exception as fault:
+                if found[name] is rival:
+                    raise
+                results[name] = {"fault": pairing.one_line(fault)}
     for name, rounds in found.items():
+        if name in results:
+            continue
         ratios = [own["fps"] / plain["fps"] for own, plain in zip(rounds, rival, strict=True)]
         results[name] = {
             "fps": median(own["fps"] for own in rounds),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import measurements
+from benchmarks import measurements, pairing
 from benchmarks.original import (
     OriginalModel,
     original_areas,
@@ -114,6 +114,31 @@ def test_every_benchmark_runs(name, options, tmp_path):
     kept = json.loads((tmp_path / f"{name}-quick.json").read_text(encoding="utf-8"))
     assert kept["machine"]["torch"]
     assert kept["results"]
+
+
+def test_what_ran_is_kept_where_a_later_case_fails(tmp_path, capsys):
+    calls = []
+
+    def fails():
+        calls.append(None)
+        if len(calls) > 3:  # in the second round
+            raise RuntimeError("no\ncompiler")
+
+    cases = [pairing.Case("rival", lambda: time.sleep(0.001)), pairing.Case("late", fails),
+             pairing.Case("never", lambda: 1 / 0), pairing.Case("ours", lambda: None)]  # fmt: skip
+    rows = pairing.compare("of four", cases, 3)
+    assert "RuntimeError: no compiler" in capsys.readouterr().out
+    assert [row.get("fault", "") for row in rows] == [
+        "", "RuntimeError: no compiler", "ZeroDivisionError: division by zero", "",
+    ]  # fmt: skip
+    assert rows[3]["ratio"]["median"] > 1
+    arguments = pairing.parser("").parse_args(["--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2 of the cases failed; the first: RuntimeError: no"):
+        pairing.keep("some", arguments, {"of four": rows, "another": 1})
+    kept = json.loads((tmp_path / "some.json").read_text(encoding="utf-8"))
+    assert kept["results"]["of four"] == rows
+    with pytest.raises(ZeroDivisionError):  # nothing to compare with
+        pairing.compare("of two", [cases[2], cases[3]], 1)
 
 
 def first_hour(output, *options):

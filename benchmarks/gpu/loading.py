@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from benchmarks import data, whole_run
-from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, one_line, wait
+from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, wait
+from benchmarks.pairing import one_line
 from benchmarks.train_step import InTraining, in_training, take
 from semask.data.inputs import network_input
 from semask.data.loading import Batch, TrainingSet, training_batches

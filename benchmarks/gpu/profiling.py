@@ -12,7 +12,8 @@ from torch import nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, one_line, seconds_of, several
+from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, seconds_of, several
+from benchmarks.pairing import one_line
 from benchmarks.train_step import InTraining, batch, in_training, take
 from semask.devices import computing
 from semask.training.profiling import kind_of

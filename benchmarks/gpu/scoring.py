@@ -8,8 +8,8 @@ import torch
 
 from benchmarks import pairing
 from benchmarks.evaluation import size_of, ways
-from benchmarks.gpu.ways import Keep, Left, device_of, one_line, seconds_of
-from benchmarks.pairing import Case
+from benchmarks.gpu.ways import Keep, Left, device_of, seconds_of
+from benchmarks.pairing import Case, one_line
 
 _LEAST = 30  # seconds under which nothing is compiled any more
 
@@ -43,7 +43,8 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
                 cases.append(Case(name, made))
             title = f"SeMask-{variant}, {images} images of {size[1]}×{size[0]}"
             for row in pairing.compare(title, cases, arguments.rounds, device):
-                row["images_per_second"] = 1000 * images / row["milliseconds"]["median"]
+                if "fault" not in row:
+                    row["images_per_second"] = 1000 * images / row["milliseconds"]["median"]
                 row["seconds_to_first"] = begun[row["name"]]
                 rows.setdefault(row["name"], row)
         except Exception as fault:

@@ -19,12 +19,11 @@ from benchmarks.gpu.ways import (
     Left,
     Way,
     device_of,
-    one_line,
     seconds_of,
     several,
     tf32,
 )
-from benchmarks.pairing import Case
+from benchmarks.pairing import Case, one_line
 from benchmarks.train_step import batch, in_training, original_step, take
 from semask.model.facts import gmac, on_meta
 
@@ -189,6 +188,9 @@ class Table:
 
     def _note(self, row: dict[str, Any], facts: Mapping[str, float]) -> None:
         name = row["name"]
+        if "fault" in row:
+            self.rows[name] = row
+            return
         row["milliseconds"] = {
             key: value / self.steps for key, value in row["milliseconds"].items()
         }

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from semask.base.errors import InputError
 from semask.config.recipe import Numerics
 from semask.devices import setup
 
@@ -105,11 +104,3 @@ def seconds_of(run: Callable[[], Any], device: torch.device) -> float:
     run()
     wait(device)
     return time.perf_counter() - begun
-
-
-def one_line(fault: BaseException) -> str:
-    """A fault in one line."""
-    if isinstance(fault, InputError):
-        return str(fault)
-    text = " ".join(str(fault).split())
-    return f"{type(fault).__name__}: {text}"[:300]
