@@ -14,7 +14,8 @@
 # torch is named in the same command as all else: on its own, pip would afterwards replace it by
 # the newest one that timm's torchvision is built for.
 
-PYTHON ?= python3
+# the first one that will do is taken
+PYTHON ?= python3.14 python3.13 python3.12 python3.11 python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
@@ -29,6 +30,15 @@ PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) pytest --numprocesses 
 SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs
 SOURCES = semask workflow_scripts benchmarks tests docs/conf.py .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
+
+# Snakemake wants a user with a name, and a home that can be written to; a container may have neither
+USER ?= $(firstword $(shell id -un 2> /dev/null; id -u))
+export USER
+ifndef XDG_CACHE_HOME
+ifneq (yes,$(shell mkdir -p "$$HOME/.cache" 2> /dev/null && test -w "$$HOME/.cache" && echo yes))
+export XDG_CACHE_HOME = $(CURDIR)/.snakemake/cache
+endif
+endif
 
 .PHONY: table test slow-test slurm-test bench gpu audit docs docs-linkcheck check lint
 
@@ -46,7 +56,7 @@ slurm-test: $(VENV)/installed-dev
 	$(RUN) pytest -m slurm
 
 bench: $(VENV)/installed-dev
-	for name in $(BENCHMARKS); do $(RUN) benchmarks.$$name || exit; done
+	failed=; for name in $(BENCHMARKS); do $(RUN) benchmarks.$$name || failed=1; done; test -z "$$failed"
 
 gpu: $(VENV)/installed
 	$(RUN) benchmarks.first_hour --output results
@@ -80,7 +90,12 @@ lint: $(VENV)/installed-dev
 	$(RUN) snakemake --lint
 
 $(VENV)/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@for python in $(PYTHON); do \
+	    $$python -c 'import sys, venv, ensurepip; assert (3, 11) <= sys.version_info < (3, 15)' \
+	        2> /dev/null && exec $$python -m venv $(VENV); \
+	done; \
+	echo "error: $(PYTHON): none is Python 3.11 to 3.14 with venv and ensurepip; install one (Debian and" \
+	    "Ubuntu: its -venv package, too), or name it: make PYTHON=/usr/bin/python3.12" >&2; exit 1
 	$(PIP_INSTALL) --editable .
 	touch $@
 

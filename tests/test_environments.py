@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -102,3 +104,43 @@ def test_the_settings_for_npus_can_be_sourced(tmp_path: Path) -> None:
         assert known(name), f"{name} would be missing in the records"
     check(exported)
     assert (tmp_path / ".cache/semask-acl").is_dir()
+
+
+def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Have the Makefile set up a virtual environment, up to what would be installed."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, folder)
+    command = ["make", ".venv/installed", "PIP_INSTALL=@printenv USER XDG_CACHE_HOME; false"]
+    return subprocess.run(
+        [*command, *arguments], cwd=folder, env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+
+
+def test_make_takes_the_first_python_that_will_do(tmp_path: Path) -> None:
+    asked = f"""test "$1" = -c && exec '{sys.executable}' "$@"; echo "new: $*\""""
+    for name, what in (("old", "exit 1"), ("new", asked)):
+        path = tmp_path / f"python-{name}"
+        path.write_text(f"#!/bin/sh\n{what}\n", encoding="utf-8")
+        path.chmod(0o755)
+    old, new = f"{tmp_path}/python-old", f"{tmp_path}/python-new"
+    home = {"HOME": str(tmp_path), "USER": "somebody"}
+    done = make(tmp_path, f"PYTHON={tmp_path}/no-python {old} {new} {old}", **home)
+    assert done.stdout.splitlines() == ["new: -m venv .venv", "somebody"]
+    assert (tmp_path / ".cache").is_dir()
+    done = make(tmp_path, f"PYTHON={old}", **home)
+    line, of_make = done.stderr.splitlines()
+    assert line.startswith(f"error: {old}: none is Python 3.11 to 3.14 with venv and ensurepip")
+    assert of_make.startswith("make: ***")
+
+
+def test_make_gives_a_name_and_a_cache_to_a_user_without(tmp_path: Path) -> None:
+    nobody = tmp_path / "python"
+    nobody.write_text("#!/bin/sh\n", encoding="utf-8")
+    nobody.chmod(0o755)
+    done = make(tmp_path, f"PYTHON={nobody}", HOME="/proc")
+    user, cache = done.stdout.splitlines()
+    assert user
+    assert cache == f"{tmp_path}/.snakemake/cache"
+    done = make(tmp_path, f"PYTHON={nobody}", HOME="/proc", USER="x", XDG_CACHE_HOME="/y")
+    assert done.stdout.splitlines() == ["x", "/y"]
