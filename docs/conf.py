@@ -41,6 +41,7 @@ SIDE_BAR = {
         "docs/progress",
         "docs/devices",
         "docs/npu",
+        "docs/containers",
         "docs/cluster",
         "docs/kubernetes",
         "docs/elsewhere",

@@ -82,6 +82,11 @@ def test_container_files(device: str) -> None:
     # what is run at the end is not run as root
     assert names.index("USER") < names.index("COPY") < names.index("ENTRYPOINT")
     assert "--editable" in text
+    # any user may run it: without a name and a home, and with no right to write but in a volume
+    [environment] = [value for name, value in instructions if name == "ENV"]
+    assert {"HOME=/tmp", "USER=bench"} <= {*environment.split()}
+    assert "/home/" not in text
+    assert "chmod -R a+rX /bench" in text
     if device == "gpu":
         [default] = [value for name, value in instructions if name == "ARG"]
         assert pip_requirements("gpu")["torch"] == f"=={default.removeprefix('TORCH=')}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from semask.workflow.places import check_folders, check_rows
 
 from .conftest import REPOSITORY, Background, Checkout
 
+CONTAINERFILE = (REPOSITORY / "envs/Containerfile.gpu").read_text(encoding="utf-8")
 # a user without a name, who is the owner of what the tests' user owns and can do nothing more
 NAMELESS = ("unshare", "--user", "--map-user=4242", "--map-group=4242")
 # without any network, and with 1 MiB of memory that processes share
@@ -177,26 +179,35 @@ def test_images_from_the_future(checkout: Checkout) -> None:
 
 @pytest.mark.slow
 @pytest.mark.workflow
-def test_a_place_where_it_works_all_the_same(checkout: Checkout, tmp_path: Path) -> None:
-    """A user without a name, with the variables that `make` sets, no PATH, and a long TMPDIR."""
+def test_a_user_without_a_name_in_an_image(checkout: Checkout, tmp_path: Path) -> None:
+    """As docs/containers.md has it run: code of somebody else's, a folder of the user's own.
+
+    There is no PATH either, and TMPDIR has a name that is too long for sockets.
+    """
     said_in(NAMELESS)
-    home, temporary = tmp_path / "home", tmp_path / ("t" * 100)
-    home.mkdir(mode=0o555)
-    temporary.mkdir()
     checkout.configure({"loader": {"workers": 2}})
-    log = tmp_path / "printed"
-    kept = {key: value for key, value in os.environ.items() if key != "PATH"}
-    with open(log, "wb") as output:
-        done = subprocess.run(
-            [*NAMELESS, sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml",
-             "--cores", "2"],
-            cwd=checkout.folder, stdout=output, stderr=output, timeout=300,
-            env={**kept, "HOME": str(home), "USER": "4242", "TMPDIR": str(temporary),
-                 "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(checkout.folder)},
-        )  # fmt: skip
-    printed = log.read_text(encoding="utf-8")
-    assert done.returncode == 0, printed
-    assert (checkout.folder / "results/table.md").exists()
+    home, temporary, own = tmp_path / "home", tmp_path / ("t" * 100), tmp_path / "work"
+    for folder in (home, temporary, own):
+        folder.mkdir()
+    (own / "my.yaml").write_bytes((checkout.folder / "tiny.yaml").read_bytes())
+    for path in checkout.folder.rglob("*"):
+        path.chmod(0o555)
+    image = re.search(r"^ENV .* (HOME=\S+) (USER=\S+)", CONTAINERFILE, re.MULTILINE)
+    assert image is not None
+    assert image[1] == "HOME=/tmp"  # here another folder that can be written to
+    done = subprocess.run(
+        [*NAMELESS, sys.executable, "-m", "snakemake", "--cores", "2",
+         "--snakefile", checkout.folder / "Snakefile",
+         "--configfile", checkout.folder / "config.yaml", "my.yaml"],
+        cwd=own, capture_output=True, encoding="utf-8", timeout=600,
+        env={
+            **{key: value for key, value in os.environ.items() if key != "PATH"},
+            **{"HOME": str(home), "USER": image[2].partition("=")[2], "TMPDIR": str(temporary)},
+            "PYTHONPATH": str(checkout.folder),
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (own / "results/table.md").exists()
 
 
 @pytest.mark.slow
