@@ -206,6 +206,23 @@ def process(rank: int = 0, **changes: Any) -> dict[str, Any]:
     return {**own, "id": None, "threads": 1, **changes}
 
 
+def conditions(others: float | None = None, **changes: Any) -> dict[str, Any]:
+    """What a record says of one machine of a performance run."""
+    return {
+        "host": "somewhere",
+        "seconds": 60.0,
+        "samples": 13,
+        "cost": 0.0002,
+        "cores": 16,
+        "others": None if others is None else {"mean": others, "most": others},
+        "throttled": None,
+        "clock_mhz": None,
+        "devices": [],
+        "not_observed": [],
+        **changes,
+    }
+
+
 def looked_at(ratios: Mapping[str, float | None], loss: float = 1.5) -> dict[str, Any]:
     """What a look at modules found; None is a ratio that is not finite."""
     modules = []

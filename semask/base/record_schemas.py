@@ -40,8 +40,30 @@ _NUMBER = {"type": "number"}
 _NUMBER_OR_NULL = _or_null(_NUMBER)
 _OPERATORS = _or_null(_list_of(TEXT))
 _SIZE = _list_of(_COUNT, minItems=2, maxItems=2)
+_SPREAD = object_of(least=_NUMBER, median=_NUMBER, most=_NUMBER)
+_CONDITIONS = object_of(
+    host=TEXT,
+    seconds=_NUMBER,
+    samples=NATURAL,
+    cost=_NUMBER_OR_NULL,
+    cores=_COUNT,
+    others=_or_null(object_of(mean=_SHARE, most=_SHARE)),
+    throttled=_or_null(_SHARE),
+    clock_mhz=_or_null(_SPREAD),
+    devices=_list_of(
+        object_of(
+            samples=_COUNT,
+            others=_or_null(_SHARE),
+            throttled=_or_null(_SHARE),
+            reasons=map_of(_SHARE),
+            figures=map_of(_SPREAD),
+            settings={"type": "object"},
+        )
+    ),
+    not_observed=_list_of(TEXT),
+)
 _SPEED = object_of(
-    {"communication_share": _or_null(_SHARE)},
+    {"communication_share": _or_null(_SHARE), "conditions": _list_of(_CONDITIONS)},
     **dict.fromkeys(("fps", "fps_median", "fps_p10", "fps_p90"), _POSITIVE),
     data_wait_share=_SHARE,
     fps_log_window=_NUMBER_OR_NULL,

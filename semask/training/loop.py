@@ -12,6 +12,8 @@ from semask.base import signals
 from semask.base.errors import Interrupted
 from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
 from semask.devices import computing, cpu_fallbacks, distributed, processes, setup
+from semask.devices.conditions import Watch
+from semask.devices.disturbances import disturbances
 from semask.devices.timeline import Timeline
 from semask.evaluation.metrics import scores
 from semask.evaluation.split import evaluate, shared_images
@@ -20,6 +22,7 @@ from semask.training import workdir
 from semask.training.health import LossWatch, diverged, first_not_finite
 from semask.training.keeping import Keeper
 from semask.training.log_file import read_log
+from semask.training.measurement import skipped_iterations
 from semask.training.run import Run
 from semask.training.run_log import RunLog, Step, log_lines
 from semask.training.run_record import write_run_record
@@ -67,19 +70,24 @@ def train(run: Run) -> None:
 
 
 def _train_and_write(run: Run, device: torch.device) -> None:
-    with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
-        stepper, keeper = _train(run, device, fallbacks)
+    host = processes.seen()[distributed.rank()]["host"]
+    watching = Watch(run.device, distributed.local_world_size(), host)
+    with cpu_fallbacks.noted_fallbacks(device) as fallbacks, watching:
+        stepper, keeper = _train(run, device, fallbacks, watching)
+    machines = [found for found in distributed.gather_objects(watching.summary()) if found]
     # those of the last iterations, too
     found = [*keeper.fallbacks, *fallbacks()]
     operators = cpu_fallbacks.allowed_fallbacks(found, run.forbid_fallbacks)
     distributed.check_processes(run.processes, device)
     if distributed.rank() == 0:
-        write_run_record(run, stepper, keeper, operators, computing.peak_memory(device))
+        for said in disturbances(machines, run.device):
+            print(f"{run.name}: {said}, so its FPS says little", flush=True)
+        write_run_record(run, stepper, keeper, operators, computing.peak_memory(device), machines)
         workdir.complete(run, keeper.files())
 
 
 def _train(
-    run: Run, device: torch.device, fallbacks: Callable[[], list[str]]
+    run: Run, device: torch.device, fallbacks: Callable[[], list[str]], watching: Watch
 ) -> tuple[Stepper, Keeper]:
     setup.seed_everything(run.seed)
     stepper = Stepper(run, device)
@@ -92,6 +100,9 @@ def _train(
     watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
     samples = _samples(run)
     last = run.recipe.training.iterations
+    # one process of a machine watches its conditions, from the steady window's beginning on
+    watched = run.mode == "performance" and distributed.local_rank() == 0
+    watched_from = max(1, skipped_iterations(last, run.warmup_iterations)) if watched else None
     with signals.deferred():
         if _is_to_be_evaluated(run, keeper, keeper.iteration):
             paused = time.perf_counter()
@@ -104,6 +115,8 @@ def _train(
         for done in range(keeper.iteration + 1, last + 1):
             pending.append(stepper.step(done, batches))
             timeline.mark()
+            if done == watched_from:
+                watching.begin()
             evaluating = _is_to_be_evaluated(run, keeper, done)
             keeping = evaluating or _is_to_be_kept(run, done)
             if len(pending) < look_every and not keeping and done < last:

@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 
 
+def skipped_iterations(iterations: int, warmup_iterations: int) -> int:
+    """How many iterations come before the steady window; see `speed`."""
+    return warmup_iterations if warmup_iterations < iterations else min(1, iterations - 1)
+
+
 def speed(
     seconds: Sequence[float],
     data_seconds: Sequence[float],
@@ -39,7 +44,7 @@ def speed(
         log_window: [end, length] as it was asked for; None for none.
         iterations_measured, warmup_iterations: sizes of the window and of what it leaves out.
     """
-    skipped = warmup_iterations if warmup_iterations < len(seconds) else min(1, len(seconds) - 1)
+    skipped = skipped_iterations(len(seconds), warmup_iterations)
     steady = np.asarray(seconds[skipped:])
     waiting = np.asarray(data_seconds[skipped:])
     per_iteration = global_batch / steady

@@ -1,7 +1,8 @@
 """The record of a training run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from semask.base import provenance
 from semask.base.files import sha256
@@ -16,7 +17,12 @@ from semask.training.stepping import Stepper
 
 
 def write_run_record(
-    run: Run, stepper: Stepper, keeper: Keeper, fallbacks: Sequence[str], peak_memory: int
+    run: Run,
+    stepper: Stepper,
+    keeper: Keeper,
+    fallbacks: Sequence[str],
+    peak_memory: int,
+    machines: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the record of a complete run into its work directory.
 
@@ -26,6 +32,7 @@ def write_run_record(
         keeper: what it kept.
         fallbacks: operators that fell back.
         peak_memory: most bytes that the first process held since it was started.
+        machines: conditions of each (`semask.devices.conditions`); empty if not watched.
     """
     files = keeper.files()
     lines = read_log(files["log"])
@@ -49,14 +56,17 @@ def write_run_record(
         },
         run=provenance.describe_run("workflow_scripts.train", keeper.tries[0]["started"]),
         figures={
-            "speed": speed(
-                [line["seconds"] for line in steps],
-                [line["data_seconds"] for line in steps],
-                communication=stepper.communication if run.processes > 1 else None,
-                global_batch=run.recipe.training.global_batch,
-                warmup_iterations=run.warmup_iterations,
-                log_window=run.log_window,
-            ),
+            "speed": {
+                **speed(
+                    [line["seconds"] for line in steps],
+                    [line["data_seconds"] for line in steps],
+                    communication=stepper.communication if run.processes > 1 else None,
+                    global_batch=run.recipe.training.global_batch,
+                    warmup_iterations=run.warmup_iterations,
+                    log_window=run.log_window,
+                ),
+                "conditions": list(machines),
+            },
             "best": keeper.best and {key: keeper.best[key] for key in ("iteration", "miou")},
             "last": {key: steps[-1][key] for key in ("iteration", "loss", "acc_seg")},
             "pretrained": stepper.pretrained,

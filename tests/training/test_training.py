@@ -42,6 +42,7 @@ def test_a_full_run(full: Trainer) -> None:
     assert process["device"] == record["device"]["name"]
     assert record["ran"]["graphs"] == {"compiled": 0, "recompiled": 0, "breaks": 0}
     assert record["ran"]["precision"]["matmul"] == "highest"
+    assert record["figures"]["speed"]["conditions"] == []
     check_training("train.json", record, run.folder / "log.jsonl")
     assert not (run.folder / "work").exists()
     assert {path.name for path in run.folder.iterdir()} == {
@@ -60,6 +61,12 @@ def test_a_performance_run(trainer: Callable[[str], Trainer]) -> None:
     assert speed["fps"] == pytest.approx(4 * 3 / sum(seconds[2:]))
     assert speed["fps_log_window"] == pytest.approx(4 * 2 / sum(seconds[2:4]))
     assert speed["communication_share"] == 0
+    [conditions] = speed["conditions"]
+    assert conditions["host"] == socket.gethostname()
+    # three iterations tell nothing of other programs, and the record says so
+    assert conditions["others"] is None
+    unobserved = " ".join(conditions["not_observed"])
+    assert "s are too short to tell what other programs took" in unobserved
     assert record["weights_digest"] == {}
     assert record["recipe"]["training"]["iterations"] == 5
 
