@@ -11,6 +11,7 @@ from semask.base.records import SAME_RUN
 from semask.base.row_names import row_folder, row_name
 from semask.comparison.beside_published import beside_published
 from semask.comparison.parities import grounds
+from semask.devices.disturbances import disturbances
 
 Record = Mapping[str, Any]
 NO_RECORDS: Mapping[str, Record] = MappingProxyType({})
@@ -45,10 +46,11 @@ def measured_row(
         `semask.comparison.imported`); the cells acc1, last_miou, multi_scale_miou (percent), fps,
         fps_p10, fps_p90, fps_log_window (images/s), data_wait_share, pytorch, device (the names by
         which the hardware calls itself), each with value, state and the records it is from;
-        skipped_steps and cpu_fallbacks (numbers, operators); parity (see
-        `semask.comparison.parities.grounds`); published (acc1, multi_scale_miou, fps, differing,
-        line, source) and difference (in points, fps as a ratio), None where the experiments are
-        not the same; `differing` says of a figure that is not shown
+        disturbed (whether its fps says little, as the warnings have it); skipped_steps and
+        cpu_fallbacks (numbers, operators); parity (see `semask.comparison.parities.grounds`);
+        published (acc1, multi_scale_miou, fps, differing, line, source) and difference (in points,
+        fps as a ratio), None where the experiments are not the same; `differing` says of a figure
+        that is not shown
         what makes it another one.
     """
     trained, evaluated = (of_kind(kind, records) for kind in ("train", "evaluate"))
@@ -82,6 +84,7 @@ def measured_row(
         **{key: speed(key) for key in ("fps", "fps_p10", "fps_p90", "data_wait_share")},
         "skipped_steps": sum(of.get("precision", {}).get("skipped_steps", 0) for of in figures),
         "cpu_fallbacks": sorted({name for of in figures for name in of.get("cpu_fallbacks") or ()}),
+        "disturbed": any(map(disturbances_of, timed.values())),
         "warnings": [said for record in trained.values() for said in _warnings(record)],
         "parity": grounds(of_kind("parity", records), trained),
     }
@@ -101,7 +104,13 @@ def _warnings(record: Record) -> list[str]:
         if len({each[key] for each in tries}) > 1:
             starts = ", ".join(str(each["from"]) for each in tries)
             said.append(f"{run}: interrupted, and continued with other {word} (from {starts})")
-    return said
+    return [*said, *(f"{run}: {why}, so its FPS says little" for why in disturbances_of(record))]
+
+
+def disturbances_of(record: Record) -> list[str]:
+    """What made a run's speed say little, in words."""
+    conditions = record["figures"]["speed"].get("conditions", ())
+    return disturbances(conditions, record["row"]["device"])
 
 
 def hosts_and_day(records: Mapping[str, Record]) -> str:

@@ -14,7 +14,8 @@ COLUMNS = {
     "Acc@1": "best validation mIoU in percent over the evaluations of a full run, under the name "
     "that the Ascend port gave it; several seeds: mean ± standard deviation",
     "FPS": "training images per second over the steady window of a performance run, all processes "
-    "together, data loading included",
+    "together, data loading included; “disturbed” where other programs or a throttled clock had a "
+    "part in it, as said below the rows",
     "PyTorch_version": "version of torch that ran the row",
     "Device": "the name by which the hardware calls itself; “Simulated NPU” is none",
     "What the figures are": "measured here or elsewhere, or published by whom for which experiment",
@@ -59,17 +60,17 @@ def cells_of(row: Line) -> dict[str, Cell]:
         text = str(found["state"]) if found["value"] is None else told(found["value"])
         return Cell(text, _origins(found))
 
-    def figure(key: str, digits: int) -> Cell:
-        """A figure and its spread over seeds."""
+    def figure(key: str, digits: int, remark: str = "") -> Cell:
+        """A figure, its spread over seeds, and a word on it."""
         spread = ""
         if row[key].get("sd") is not None:
             spread = f" ± {row[key]['sd']:.{digits}f} ({row[key]['seeds']} seeds)"
-        return cell(key, lambda value: f"{value:.{digits}f}{spread}")
+        return cell(key, lambda value: f"{value:.{digits}f}{spread}{remark}")
 
     return {
         "NAME": Cell(row["name"]),
         "Acc@1": figure("acc1", 2),
-        "FPS": figure("fps", speed_digits),
+        "FPS": figure("fps", speed_digits, " (disturbed)" if row.get("disturbed") else ""),
         "PyTorch_version": cell("pytorch", str),
         "Device": cell("device", str),
         "What the figures are": Cell(_source(row)),

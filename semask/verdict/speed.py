@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from semask.base.errors import InputError
+from semask.comparison.rows import disturbances_of
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 
 LEVEL = 0.95
@@ -31,10 +32,17 @@ Floats = NDArray[np.float64]
 
 
 class Run(NamedTuple):
-    """A performance run: images of an iteration, and the seconds of those in the steady window."""
+    """A performance run.
+
+    Attributes:
+        images: of an iteration.
+        seconds: of the iterations in the steady window.
+        disturbed: what else went on that makes its speed say little, in words.
+    """
 
     images: int
     seconds: Floats
+    disturbed: tuple[str, ...] = ()
 
     @property
     def fps(self) -> float:
@@ -46,7 +54,8 @@ class Speed(NamedTuple):
     """Whether a row is as fast as another one.
 
     Attributes:
-        answer: shown, refuted (slower by more than the margin), undecided or not run, and why.
+        answer: shown, refuted (slower by more than the margin), undecided (also where a run was
+            disturbed) or not run, and why.
         ratio: FPS of the row / that of the other one; of several runs their geometric means.
         interval: of the ratio, 95 %; None where there are too few iterations.
         runs: of each row.
@@ -79,6 +88,7 @@ def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]], name: st
     run = Run(
         record["recipe"]["training"]["global_batch"],
         np.array(seconds[speed["warmup_iterations"] :], float),
+        tuple(disturbances_of(record)),
     )
     measured = speed["iterations_measured"]
     if len(run.seconds) != measured or not math.isclose(run.fps, speed["fps"], rel_tol=1e-6):
@@ -113,6 +123,9 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
     said += f", {100 * LEVEL:.0f} % interval {ends[0]:.3f} to {ends[1]:.3f}"
     said += f", {_counted(found, mine, theirs)}"
     least = 1 - margin
+    disturbed = _disturbed(mine, theirs)
+    if disturbed:
+        return found._replace(answer=Answer(UNDECIDED, f"{disturbed}; {said}"), interval=ends)
     if ends[0] >= least:
         answer = Answer(SHOWN, f"{said}; at least {least:g} is asked for")
     elif ends[1] < least:
@@ -133,6 +146,15 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
             said += f"; some {needed} {what} would tell whether it is at least"
         answer = Answer(UNDECIDED, f"{said} {least:g}")
     return found._replace(answer=answer, interval=ends)
+
+
+def _disturbed(mine: Sequence[Run], theirs: Sequence[Run]) -> str:
+    """Why runs say nothing of the speed of their rows; empty where they do."""
+    for row, of in ((mine, ""), (theirs, " of the other row")):
+        for run in row:
+            if run.disturbed:
+                return f"in a run{of}, {' and '.join(run.disturbed)}: measure it again undisturbed"
+    return ""
 
 
 def _counted(found: Speed, mine: Sequence[Run], theirs: Sequence[Run]) -> str:

@@ -13,9 +13,10 @@ from semask.base.errors import InputError
 from semask.base.records import read_record, write_record
 from semask.comparison.published import read_published, same_experiment, schedule_differences
 from semask.report.cells import COLUMNS
+from semask.report.markdown import first_rows, to_markdown
 from semask.report.table import build_table, write_table
 
-from ..conftest import REPOSITORY, recipe
+from ..conftest import REPOSITORY, conditions, recipe
 from ..markdown_pages import flat
 
 PUBLISHED = REPOSITORY / "published" / "published.csv"
@@ -384,6 +385,22 @@ def test_what_happened_in_a_run_is_said(records: Records) -> None:
         "full run, seed 0: iteration 40: the loss has risen",
         "full run, seed 0: interrupted, and continued with other code (from 0, 300)",
     ]
+
+
+def test_disturbances_are_told_beside_the_speed(records: Records, make_record: Any) -> None:
+    figures = make_record("train")["figures"]
+    figures["speed"]["conditions"] = [conditions(0.34)]
+    records.add("cpu", 1, "performance", figures={"train": figures})
+    figures["speed"]["conditions"] = [conditions(0.05)]
+    records.add("cpu", 2, "performance", figures={"train": figures})
+    table = records.table([("cpu", 1), ("cpu", 2)])
+    text = to_markdown(table, records.folder)
+    assert re.search(r"\| CPU-1P .*\| 10\.00 \(disturbed\) \|", text)
+    told = "- **CPU-1P**: performance run, seed 0: other programs took 34 % of its cores' time"
+    assert told in text
+    assert "10.00 (disturbed)" in first_rows(table)
+    assert re.search(r"\| CPU-2P .*\| 10\.00 +\|", text)
+    assert rows_by_name(table)["CPU-2P"]["warnings"] == []
 
 
 def test_odd_names_of_records_stay_in_one_line(records: Records) -> None:

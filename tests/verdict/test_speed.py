@@ -11,6 +11,8 @@ from semask.training.measurement import speed as figures_of
 from semask.verdict import speed
 from semask.verdict.speed import Run, of_rows, run_of
 
+from ..conftest import conditions
+
 CASES = 300
 
 
@@ -159,3 +161,38 @@ def test_the_window_is_the_records(make_record: Any) -> None:
     longer = [*log[:-1], {**log[-1], "seconds": 1.0}]
     with pytest.raises(InputError, match=r"not the log"):
         run_of(record, longer, "log.jsonl")
+    assert run.disturbed == ()
+
+
+def test_disturbed_runs_decide_nothing(make_record: Any) -> None:
+    seconds = [*times(np.random.default_rng(2), 20)]
+    record = make_record("train", mode="performance")
+    figures = figures_of(
+        seconds, [0.0] * 20, communication=None, global_batch=32, warmup_iterations=2,
+        log_window=None,
+    )  # fmt: skip
+    log = [{"iteration": n, "seconds": took} for n, took in enumerate(seconds, 1)]
+
+    def run(*machines: Any) -> Run:
+        record["figures"]["speed"] = {**figures, "conditions": [*machines]}
+        return run_of(record, log, "log.jsonl")
+
+    fast, slow = Run(32, np.full(100, 0.1)), Run(32, np.full(100, 1.0))
+    # a tenth is let pass, as is what was not seen
+    for alone in (run(conditions(0.1)), run(conditions(None)), run()):
+        assert of_rows([fast], [alone], 0.05).answer.answer == "shown"
+    disturbed = run(conditions(0.34))
+    for others in (fast, slow):
+        found = of_rows([disturbed], [others], 0.05)
+        assert found.answer.answer == "undecided"
+        assert found.ratio is not None
+        assert found.answer.why.startswith(
+            "in a run, other programs took 34 % of its cores' time: measure it again undisturbed; "
+        )
+    # one of several is enough, and of several machines one
+    hot = run(conditions(0.0, host="a"), conditions(0.0, host="b", throttled=0.25))
+    found = of_rows([fast, fast], [fast, hot], 0.05)
+    assert found.answer.answer == "undecided"
+    assert found.answer.why.startswith(
+        "in a run of the other row, its cores were throttled by heat for 25 % of the time on b: "
+    )
