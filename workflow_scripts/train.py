@@ -64,6 +64,8 @@ def main() -> None:
                 shared=run.work,
                 asked_by=f"rows: {row_folder(arguments.run)}",
                 stall_minutes=run.fault_tolerance.stall_minutes,
+                # of several nodes a scheduler sees to it
+                alone=run.mode == "performance" and arguments.nodes == 1,
             )
             signals.listen()
 

@@ -11,7 +11,7 @@ from typing import Any
 from semask.base import startup
 from semask.base.errors import InputError
 from semask.base.row_names import row_folder
-from semask.devices import progress, slurm, variables
+from semask.devices import conditions, progress, slurm, variables
 from semask.devices.launched import MARK, is_launched, shed
 from semask.workflow import guard
 
@@ -47,6 +47,7 @@ def launch(
     shared: Path,
     asked_by: str,
     stall_minutes: float,
+    alone: bool = False,
 ) -> None:
     """Start a script `processes` times with this script's arguments, on devices that are free.
 
@@ -63,6 +64,7 @@ def launch(
         shared: folder that all nodes see, for files that last as long as the processes.
         asked_by: what in the config asks for them.
         stall_minutes: when nothing has moved for so long, the processes are ended.
+        alone: wait until nothing else that is to be alone runs on this machine.
 
     Raises:
         InputError: the devices are not there, or the nodes, or a variable is set that would have
@@ -72,6 +74,8 @@ def launch(
         # of another launcher, in whose process this command was typed
         shed(os.environ)
         variables.check()
+        if alone:
+            conditions.be_alone()
     if is_launched() or (device == "cpu" and processes == 1):
         progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
         return

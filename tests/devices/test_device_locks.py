@@ -95,6 +95,26 @@ def test_jobs_of_a_scheduler_count_their_own_devices(hold: Holder) -> None:
     assert said(hold(1, "0", SLURM_JOB_ID="18")) == "waiting"
 
 
+def test_speeds_are_measured_one_after_the_other(hold: Holder) -> None:
+    """Whatever the device: they share the machine's cores."""
+    alone = """
+from semask.devices import conditions, locks
+locks._PAUSE = 0.05
+conditions.be_alone()
+print("alone", flush=True)
+input()
+"""
+    first = hold(0, "", alone)
+    assert said(first) == "alone"
+    second = hold(0, "", alone)
+    assert said(second) == "waiting for another run that measures speed here"
+    # another job of a scheduler has cores of its own
+    assert said(hold(0, "", alone, SLURM_JOB_ID="17")) == "alone"
+    assert second.poll() is None
+    first.kill()
+    assert said(second) == "alone"
+
+
 def test_names_that_are_no_numbers(hold: Holder) -> None:
     name = "GPU-8932f937-d72c/../x"
     assert said(hold(1, name)) == f"took {name}"
