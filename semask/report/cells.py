@@ -175,11 +175,6 @@ def verdict(of: Line) -> list[tuple[Cell, ...]]:
     ]
 
 
-def left_out(table: Line) -> list[str]:
-    """Sentences on weights that were to be scored on another row's device and were not."""
-    return [f"Not scored: {said}." for said in table["left_out"]]
-
-
 FIELD = ("Figure", "Value", "Others accept", "By it", "What it sees")
 
 

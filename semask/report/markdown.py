@@ -45,7 +45,7 @@ def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
             told = ([of.text for of in line] for line in cells.verdict(verdict))
             parts += [f"**{escaped(verdict['sentence'])}.**", markdown_table(cells.VERDICT, told)]
     plain = [f"{of['sentence']}." for of in table["verdicts"] if not of["grounds"]]
-    if plain := [*plain, *cells.left_out(table)]:
+    if plain := [*plain, *table["left_out"]]:
         parts.append("\n".join(f"- {escaped(said)}" for said in plain))
     parts += ["## Rows", first_rows(table)]
     if remark := cells.remark(together):

@@ -87,7 +87,7 @@ def write_report(
             {"sentence": of["sentence"], "lines": cells.verdict(of), "field": cells.field(of)}
             for of in table["verdicts"]
         ],
-        left_out=cells.left_out(table),
+        left_out=table["left_out"],
         notes=list(cells.notes(table["rows"])),
         grounds=list(cells.grounds(table["rows"])),
         across_said=list(cells.across(table["npu_over_gpu"])),

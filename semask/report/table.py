@@ -72,7 +72,7 @@ def build_table(
     return {
         "experiment": baselines["experiment"],
         "verdicts": [] if judging is None else verdicts(lines, judged, records, judging),
-        "left_out": [*left_out],
+        "left_out": [f"Not scored: {said}." for said in left_out],
         "rows": lines,
         "npu_over_gpu": pairs,
         "baselines": of_baselines,

@@ -274,6 +274,6 @@ class Plan:
 
     def published(self, option: str, file: str | None) -> list[str]:
         """Options by which a script checks published weights, by hand or not; none for others."""
-        if file not in self.weights:
+        if file is None or file not in self.weights:
             return []
         return [option, self.weights_source(file), "--lock", self.config["downloads"]["lock"]]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.files import atomically
-from semask.report.cells import left_out
 from semask.report.markdown import first_rows
 from semask.training import workdir
 from semask.workflow.plan import Plan
@@ -96,6 +95,6 @@ def _shown(made: Any, report: Path) -> str:
     # a storage provider may have taken it away again
     if path.is_file():
         table = json.loads(path.read_text(encoding="utf-8"))
-        sentences = [f"{of['sentence']}." for of in table["verdicts"]] + left_out(table)
+        sentences = [f"{of['sentence']}." for of in table["verdicts"]] + table["left_out"]
         lines[:0] = ["", first_rows(table), "", *sentences, ""]
     return "\n".join(lines)
