@@ -134,7 +134,9 @@ def _gpu(nvml: Any, handle: Any, own: frozenset[int]) -> Reading:
         "power_limit_w": watts("EnforcedPowerLimit"),
         "default_power_limit_w": watts("PowerManagementDefaultLimit"),
     }
-    bits = asked("CurrentClocksThrottleReasons")
+    bits = asked("CurrentClocksEventReasons")
+    if bits is None:  # of drivers before 535
+        bits = asked("CurrentClocksThrottleReasons")
     reasons, throttled = None, None
     if bits is not None:
         reasons = [name for bit, name in _REASONS.items() if bits & bit]

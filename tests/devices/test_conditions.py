@@ -78,6 +78,7 @@ class Board:
             "MigMode": [mig, 0],
             "EnforcedPowerLimit": limit,
             "PowerManagementDefaultLimit": 700_000,
+            "CurrentClocksEventReasons": None,
             "CurrentClocksThrottleReasons": reasons,
             "ComputeRunningProcesses": self.processes,
         }
@@ -143,6 +144,19 @@ def test_throttling_of_a_gpu_is_told(boards: Any, board: Board, told: str | None
     assert (of["settings"]["ecc"], of["settings"]["ecc_uncorrected"]) == (True, 2)
     assert of["throttled"] == (None if board.told["CurrentClocksThrottleReasons"] is None
                                else float(bool(told)))  # fmt: skip
+
+
+def test_nvml_has_the_names_that_it_is_asked_for() -> None:
+    nvml = pytest.importorskip("pynvml")
+    names = [*Board().told, "HandleByUUID", "DeviceHandleFromMigDeviceHandle"]
+    assert [name for name in names if not hasattr(nvml, f"nvmlDeviceGet{name}")] == []
+    assert issubclass(nvml.NVMLError, Exception)
+    assert (nvml.NVML_CLOCK_SM, nvml.NVML_CLOCK_MEM, nvml.NVML_TEMPERATURE_GPU) == (1, 2, 0)
+    assert (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC) == (1, 0)
+    throttling = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
+    bits = sum(getattr(nvml, f"nvmlClocksThrottleReason{name}") for name in throttling)
+    assert bits == sensors._THROTTLING
+    assert nvml.nvmlClocksThrottleReasonSwPowerCap == sensors._POWER_CAP
 
 
 def test_other_processes_on_a_gpu_are_told(boards: Any) -> None:
