@@ -1,19 +1,20 @@
 """torch's loader with processes of its own that load: how they begin, fail and end."""
 
+import multiprocessing.queues
 import multiprocessing.util
 import os
 import re
 import signal
 import tempfile
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from semask.base import signals
-from semask.base.errors import InputError, LostLoaderError
+from semask.base.errors import InputError, LostLoaderError, report
 
 _Item = TypeVar("_Item")
 
@@ -111,3 +112,16 @@ def _be_a_worker(worker: int) -> None:
     # every worker is a process of its own; OpenCV's thread pool would only oversubscribe the cores
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    # called in the thread that hands batches over: by default it only prints the fault, and whoever
+    # waits for the batch never hears of it
+    queues: Any = multiprocessing.queues.Queue
+    queues._on_queue_feeder_error = staticmethod(_leave)
+
+
+def _leave(fault: BaseException, batch: object) -> NoReturn:
+    what = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+    report(
+        f"error: a process that loads data cannot hand over a batch ({what}); if /dev/shm is full, "
+        "give it more (containers: --shm-size), or use fewer loader.workers\n"
+    )
+    os._exit(1)

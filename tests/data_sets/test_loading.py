@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from semask.base.errors import InputError
+from semask.base.errors import InputError, LostLoaderError
 from semask.base.files import sha256
 from semask.data.inputs import network_input
 from semask.data.loading import (
@@ -298,6 +298,24 @@ def test_a_long_name_of_the_folder_for_temporary_files(
     seen = loaded(samples, workers=1, ahead=1, batch_size=None, collate_fn=id_of, timeout=60)
     assert list(seen) == list(range(IMAGES))
     assert not settings["tempdir"].startswith(str(long))
+
+
+def test_a_batch_that_cannot_be_handed_over_ends_the_run(
+    data: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As where the memory that processes share is full; nobody waits for it until a limit."""
+    manifest, root = data
+    samples = EvaluationSet(manifest, root, root, (32, 16))
+    options: Any = {"batch_size": None, "collate_fn": unfit, "timeout": 10}
+    with pytest.raises(LostLoaderError):
+        list(loaded(samples, workers=1, ahead=1, **options))
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: a process that loads data cannot hand over a batch (")
+    assert "if /dev/shm is full" in line
+
+
+def unfit(example: Any) -> Any:
+    return lambda: example
 
 
 def id_of(example: Any) -> Any:
