@@ -144,7 +144,7 @@ def test_the_owner_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(os, "getuid", lambda: 4242)
     with pytest.raises(InputError) as fault:
-        check_folders({"results": "/nowhere/results"})
+        check_folders({"results": "/nobody has made this/results"})
     assert str(fault.value).startswith(
         "results: / belongs to user 0 (root), and user 4242, who runs this, may not write there"
     )
