@@ -28,7 +28,7 @@ def run(call: Call, setting: Setting) -> dict[str, Tensor]:
         setting: where, and with which numbers.
 
     Returns:
-        By name of a quantity, float64 on the CPU: outputs, gradients of inputs and of the module's
+        By name of a quantity, on the CPU: outputs, gradients of inputs and of the module's
         own parameters, its buffers afterwards, and what its parts are given.
 
     Raises:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semask.base import memory
 from semask.parity.calls import Call
 from semask.parity.isolated import run
 from semask.parity.operators import operator_error
@@ -107,6 +108,7 @@ def look(
     honest: list[nn.Module] = []
     given: dict[Call, list[Tensor | None]] = {}
     for call in calls:
+        memory.trim()
         there = Setting(device, given, kinds)
         truth = run(call, there.elsewhere(true))
         if only(call):
@@ -180,7 +182,7 @@ def _by_operators(
     outputs = [name for name, x in truth.items() if name.startswith("output") and x.numel()]
     if not outputs:
         return None
-    return all(operator_error(found[name], truth[name], kind).accepted for name in outputs)
+    return all(operator_error(found[name].double(), truth[name], kind).accepted for name in outputs)
 
 
 @cache

@@ -88,7 +88,7 @@ def moved_within(x: Tensor, kind: torch.dtype, by: np.random.Generator) -> Tenso
 
 def noted(x: Tensor) -> Tensor:
     """A copy on the CPU: the module may go on to work in place."""
-    return x.detach().to("cpu", torch.float64 if x.is_floating_point() else x.dtype, copy=True)
+    return x.detach().to("cpu", copy=True)
 
 
 def same_chance() -> SharedChance:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 
+from semask.base import memory
 from semask.devices import computing
 from semask.parity.calls import Call, buffers_kept, is_floating
 from semask.parity.places import Place, same_chance
@@ -53,6 +54,7 @@ def propagate(
         place: the model to compare, whose gradients and buffers are left as they were.
         run: calls the model on its device and returns the loss.
     """
+    memory.trim()
     known = {(call.path, call.number): call for call in calls}
     outputs: dict[str, float] = {}
     kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]] = {}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semask.base import memory
 from semask.config.recipe import Recipe
 from semask.data.inputs import network_input
 from semask.data.loading import Batch, shares
@@ -87,6 +88,7 @@ def take(
     Returns:
         loss, gradients by name (float64) and state afterwards.
     """
+    memory.trim()
     load(model, state, moved)
     model.zero_grad(set_to_none=True)
     batch, settings, cpu = step.batch, step.recipe.training, torch.device("cpu")
@@ -108,6 +110,7 @@ def take(
         name: torch.zeros_like(p, dtype=torch.float64) if p.grad is None else p.grad.double()
         for name, p in parameters.items()
     }
+    model.zero_grad(set_to_none=True)
     kind = next(iter(parameters.values())).dtype
     after = _adamw(state, gradients, step, kind)
     after["buffers"] = {name: b.detach().double().clone() for name, b in model.named_buffers()}

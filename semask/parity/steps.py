@@ -112,6 +112,8 @@ def look(
         truth = take(reference, state, step)
         steps.append(_quantities(found, truth, honest, state, step, floor_of))
         state = truth["state"]
+        # several times the model, that the next step has no use for
+        del found, truth
     if not steps:
         return None
     medians = {name: median_low(step[name].ratio for step in steps) for name in steps[0]}
@@ -134,6 +136,7 @@ def _quantities(
             there = take(honest, state, step, step.recipe.training.precision, moved)
         for name, error in _errors(there, truth, state).items():
             yardsticks[name] = max(yardsticks.get(name, 0.0), error)
+        del there
     quantities = {
         name: _judged(error, yardsticks[name], max(FLOORS[floor_of], _OWN_FLOORS.get(name, 0.0)))
         for name, error in _errors(found, truth, state).items()
