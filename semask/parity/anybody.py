@@ -3,13 +3,15 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.utils._pytree import tree_leaves
 
+from semask.base import compat  # noqa: F401  (before timm, which the model may be of)
 from semask.base.errors import InputError
 from semask.devices import computing
 from semask.parity import chance, looks, reference
@@ -18,44 +20,61 @@ from semask.parity.looks import Keep
 from semask.parity.places import Place
 
 
-def named(name: str, option: str) -> Any:
-    """What `package.module:function` names.
+def named(name: str, option: str) -> Callable[..., Any]:
+    """The function that `package.module:function` names.
 
     Raises:
-        InputError: there is no such thing.
+        InputError: there is no such thing, it is no function, or its module cannot be imported.
     """
     module, _, attribute = name.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        function = getattr(import_module(module), attribute)
     except ImportError as fault:
         raise InputError(
             f"{option} {name}: {fault}; give package.module:function, with the package's folder "
             "on PYTHONPATH"
         ) from fault
-    except (AttributeError, ValueError) as fault:
+    except (AttributeError, ValueError, TypeError) as fault:
         raise InputError(
-            f"{option} {name}: {module} has no {attribute or 'function given'}; give "
+            f"{option} {name}: {module or 'nothing'} has no {attribute or 'function given'}; give "
             "package.module:function"
         ) from fault
+    except (Exception, SystemExit) as fault:  # it is somebody's code
+        raise InputError(f"{option} {name}: {module} cannot be imported: {_said(fault)}") from fault
+    if not callable(function):
+        raise InputError(
+            f"{option} {name}: {type(function).__name__}, no function; give package.module:function"
+        )
+    return cast(Callable[..., Any], function)
 
 
 def made(factory: Callable[[], Any], name: str, seed: int) -> nn.Module:
     """A model in float64 on the CPU, in training mode.
 
     Raises:
-        InputError: the factory fails or returns something else.
+        InputError: the factory fails, or returns something else, or a model whose parameters have
+            no values yet or are complex.
     """
     torch.manual_seed(seed)
     try:
         model = factory()
-    except Exception as fault:  # it is somebody's code
-        raise InputError(f"--model {name}: {type(fault).__name__}: {fault}") from fault
+    except (Exception, SystemExit) as fault:  # it is somebody's code
+        raise InputError(f"--model {name}: {_said(fault)}") from fault
     if not isinstance(model, nn.Module):
         raise InputError(
             f"--model {name}: returned {type(model).__name__}, not a torch.nn.Module; give a "
             "function without arguments that returns the model"
         )
+    for path, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter) or parameter.is_complex():
+            kind = "complex" if parameter.is_complex() else "without values until a first call"
+            raise InputError(f"--model {name}: {path} is {kind}; give a model of real numbers")
     return model.cpu().double().train()
+
+
+def _said(fault: BaseException) -> str:
+    """A fault of somebody's code in a line."""
+    return f"{type(fault).__name__}: {str(fault).partition(chr(10))[0]}"
 
 
 def inner_product(seed: int) -> Callable[[Any], Tensor]:
@@ -117,7 +136,12 @@ def look_at_model(
 
         return run_on(torch.device("cpu")), run_on(device), given
 
-    _try(deepcopy(model), inputs_of(seed)[0], shapes)
+    try:
+        on_cpu = inputs_of(seed)[0]
+    except MemoryError:
+        given = " ".join("x".join(map(str, shape)) for shape in shapes)
+        raise InputError(f"--input {given}: more than this machine's memory") from None
+    _try(deepcopy(model), on_cpu, shapes, "--model" if loss is None else "--loss")
     place = Place(on_device, device, torch.float32, precision)
     looks.part(
         "modules",
@@ -134,22 +158,34 @@ def look_at_model(
 
 
 def _try(
-    model: nn.Module, run: Callable[[nn.Module], Tensor], shapes: Sequence[tuple[int, ...]]
+    model: nn.Module,
+    run: Callable[[nn.Module], Tensor],
+    shapes: Sequence[tuple[int, ...]],
+    option: str,
 ) -> None:
-    """Raises InputError where the model cannot be run on the CPU, so that no device is blamed."""
-    given = ", ".join("x".join(map(str, shape)) for shape in shapes)
+    """Raises InputError where the model cannot be run on the CPU, so that no device is blamed.
+
+    `option` is the one that the loss is of.
+    """
+    given = " ".join("x".join(map(str, shape)) for shape in shapes)
     try:
         found = run(model)
     except Exception as fault:  # it is somebody's code
-        reason = str(fault).splitlines()[0] if str(fault) else ""
         raise InputError(
-            f"--input {given}: the model cannot take it on the CPU ({type(fault).__name__}: "
-            f"{reason})"
+            f"--input {given}: the model{' or the loss' * (option == '--loss')} cannot take it, in "
+            f"float64 on the CPU ({_said(fault)})"
         ) from fault
     if not isinstance(found, Tensor) or found.numel() != 1:
         raise InputError(
-            "--model: it returned no tensor of floating numbers that a loss can be made of; give "
-            "one that does, or --loss package.module:function"
+            "--loss: it returned no single floating number; give one that does"
+            if option == "--loss"
+            else "--model: it returned no tensor of floating numbers that a loss can be made of; "
+            "give one that does, or --loss package.module:function"
+        )
+    if not found.isfinite().all():
+        raise InputError(
+            f"{option}: the loss is {float(found)}, which nothing can be compared with; give "
+            "a model and a loss that are finite at numbers in -2 … 2"
         )
     if not found.requires_grad:
         raise InputError(

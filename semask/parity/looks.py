@@ -148,7 +148,7 @@ def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
         found = look()
     except InputError:
         raise
-    except (RuntimeError, ValueError, NotImplementedError) as fault:
+    except (RuntimeError, ValueError, NotImplementedError, MemoryError) as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         keep(name, {"not_run": f"{type(fault).__name__}: {reason}"})
         return None

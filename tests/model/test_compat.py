@@ -43,6 +43,20 @@ def test_timm_imports_after_it(run):
     assert result.status == 0, result.stderr
 
 
+def test_a_model_of_timm_can_be_named_for_parity(run, tmp_path):
+    stand_in(tmp_path, "import torch\n@torch.library.register_fake('torchvision::nms')\ndef f(): 0")
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm/__init__.py").write_text("import torchvision", encoding="utf-8")
+    (tmp_path / "timm/nets.py").write_text("def net(): 0", encoding="utf-8")
+
+    result = run(
+        "import sys; from semask.parity import anybody\n"
+        "print(anybody.named('timm.nets:net', '--model').__name__)"
+    )
+
+    assert result.stdout == "net\n", result.stderr
+
+
 def test_operators_are_declared_where_torchvision_lacks_them(run, tmp_path):
     stand_in(tmp_path, "import torch\n@torch.library.register_fake('torchvision::nms')\ndef f(): 0")
 

@@ -39,6 +39,33 @@ def words():
 
 def number():
     return 3
+
+
+def leaves():
+    raise SystemExit(3)
+
+
+def unknown():
+    return nn.LazyLinear(5)
+
+
+class Waves(Net):
+    def __init__(self):
+        super().__init__()
+        self.phase = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+
+
+class Infinite(Net):
+    def forward(self, x):
+        return self.layer(x) / 0
+
+
+def no_loss(outputs):
+    return "none"
+
+
+def fails(outputs):
+    raise KeyError("out")
 """
 
 
@@ -48,6 +75,20 @@ def number():
         ("--model mynet:Net --input 2x8", 0, "mynet:Net on cpu: shown"),
         ("--model mynet:Chancy --input 2x8", 2, "draws at random by itself"),
         ("--model mynet:Net --input 2x9", 1, "error: --input 2x9: the model cannot take it"),
+        ("--model mynet:Net --input 99999999999999x8", 1, "more than this machine's memory"),
+        ("--model .mynet:Net --input 2x8", 1, ".mynet has no Net; give package.module:function"),
+        ("--model mynet:torch --input 2x8", 1, "--model mynet:torch: module, no function"),
+        ("--model broken:Net --input 2x8", 1, "broken cannot be imported: SyntaxError: "),
+        ("--model mynet:leaves --input 2x8", 1, "--model mynet:leaves: SystemExit: 3"),
+        ("--model mynet:unknown --input 2x8", 1, "weight is without values until a first call"),
+        ("--model mynet:Waves --input 2x8", 1, "phase is complex; give a model of real"),
+        ("--model mynet:Infinite --input 2x8", 1, "--model: the loss is "),
+        ("--model mynet:Net --input 2x8 --loss mynet:no_loss", 1, "--loss: it returned no single"),
+        (
+            "--model mynet:Net --input 2x8 --loss mynet:fails",
+            1,
+            "the model or the loss cannot take",
+        ),
         ("--model mynet:number --input 2x8", 1, "returned int, not a torch.nn.Module"),
         ("--model mynet:nothing --input 2x8", 1, "mynet has no nothing"),
         ("--model nowhere:Net --input 2x8", 1, "No module named 'nowhere'"),
@@ -60,6 +101,7 @@ def number():
 )
 def test_somebodys_model(tmp_path: Path, options: str, status: int, said: str) -> None:
     (tmp_path / "mynet.py").write_text(MODELS, encoding="utf-8")
+    (tmp_path / "broken.py").write_text("def", encoding="utf-8")
     done = run_script("parity", *options.split(), folder=tmp_path)
     printed = done.stdout + done.stderr
     assert said in printed
