@@ -257,8 +257,8 @@ def failing() -> nn.Module:
             "--model json:model: json has no model; give package.module:function",
         ),
         ("json", "--model json: json has no function given; give package.module:function"),
-        (":model", "--model :model:  has no model; give package.module:function"),
-        ("", "--model :  has no function given; give package.module:function"),
+        (":model", "--model :model: nothing has no model; give package.module:function"),
+        ("", "--model : nothing has no function given; give package.module:function"),
     ],
 )
 def test_names_of_nothing(name: str, message: str) -> None:
@@ -309,12 +309,12 @@ class Nothing(nn.Module):
         (
             nn.Linear(8, 2),
             [(4, 7)],
-            "--input 4x7: the model cannot take it on the CPU (RuntimeError: mat1 and mat2",
+            "--input 4x7: the model cannot take it, in float64 on the CPU (RuntimeError: mat1",
         ),
         (
             nn.Linear(8, 2),
             [(4, 8), (4, 8)],
-            "--input 4x8, 4x8: the model cannot take it on the CPU (TypeError: ",
+            "--input 4x8 4x8: the model cannot take it, in float64 on the CPU (TypeError: ",
         ),
         (
             nn.Linear(8, 2).requires_grad_(False),
