@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch.utils.data import Dataset
@@ -13,7 +13,7 @@ from semask.base.files import sha256
 from semask.data.inputs import network_input
 from semask.data.reading import read_image
 from semask.data.transforms import evaluation_view
-from semask.data.workers import loaded
+from semask.data.workers import loaded_singly
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -104,15 +104,4 @@ class FolderSet(Dataset[Picture]):
 
 def pictures(samples: FolderSet, *, workers: int, pin_memory: bool) -> Iterator[Picture]:
     """The images of a folder, one at a time."""
-    yield from loaded(
-        samples,
-        workers=workers,
-        ahead=2,
-        batch_size=None,
-        collate_fn=_as_it_is,
-        pin_memory=pin_memory,
-    )
-
-
-def _as_it_is(picture: Any) -> Any:
-    return picture
+    yield from loaded_singly(samples, workers=workers, ahead=2, pin_memory=pin_memory)

@@ -23,7 +23,7 @@ from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
-from semask.data.workers import loaded
+from semask.data.workers import loaded, loaded_singly
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
 # streams that have nothing in common
@@ -266,17 +266,9 @@ def evaluation_images(
     samples: EvaluationSet, *, rank: int, world_size: int, workers: int, pin_memory: bool
 ) -> Iterator[Example]:
     """One process's share of the images, one at a time; each image goes to one process only."""
-    yield from loaded(
-        samples,
-        workers=workers,
-        # some images ahead; those of many views are large
-        ahead=2 if len(samples.views) == 1 else 1,
-        batch_size=None,
-        sampler=range(rank, len(samples), world_size),
-        collate_fn=_as_it_is,
-        pin_memory=pin_memory,
+    # some images ahead; those of many views are large
+    ahead = 2 if len(samples.views) == 1 else 1
+    own = range(rank, len(samples), world_size)
+    yield from loaded_singly(
+        samples, workers=workers, ahead=ahead, sampler=own, pin_memory=pin_memory
     )
-
-
-def _as_it_is(example: Any) -> Any:
-    return example

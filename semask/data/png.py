@@ -35,7 +35,7 @@ def inflated_png(data: bytes, rows: int | None = None) -> bytes | None:
     if pixels is None:
         return None
     shape = struct.pack(">II", width, wanted)
-    return _file(shape + data[24:29], _stored(pixels))
+    return png_file(shape + data[24:29], stored(pixels))
 
 
 def whole_png_size(data: bytes) -> tuple[int, int] | None:
@@ -65,10 +65,12 @@ def grey_png(pixels: npt.NDArray[Any]) -> bytes:
     rows[:, 0] = _UP
     rows[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
-    return _file(struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), isal_zlib.compress(rows, 1))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return png_file(header, isal_zlib.compress(rows, 1))
 
 
-def _file(header: bytes, packed: bytes) -> bytes:
+def png_file(header: bytes, packed: bytes) -> bytes:
+    """A PNG of its IHDR's content and a zlib stream of its filtered rows."""
     chunks = [_chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")]
     return b"".join([_SIGNATURE, *chunks])
 
@@ -119,7 +121,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + body + struct.pack(">I", isal_zlib.crc32(body))
 
 
-def _stored(content: bytes) -> bytes:
+def stored(content: bytes) -> bytes:
     """A zlib stream of blocks that are not compressed."""
     view = memoryview(content)
     parts: list[bytes | memoryview] = [b"\x78\x01"]

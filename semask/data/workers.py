@@ -87,6 +87,15 @@ def _shorten_sockets() -> None:
         tempfile.tempdir = before
 
 
+def loaded_singly(samples: Dataset[_Item], **options: Any) -> Iterator[_Item]:
+    """What `loaded` yields, sample by sample and each as it is."""
+    return loaded(samples, batch_size=None, collate_fn=_as_it_is, **options)
+
+
+def _as_it_is(sample: _Item) -> _Item:
+    return sample
+
+
 def _begun(loader: DataLoader[_Item]) -> Iterator[_Item]:
     """Start the workers, and leave it to the next batch to find one gone.
 

@@ -253,27 +253,3 @@ def test_a_damaged_list_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "streets.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"streets\.json"):
         make(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"seed": -1}, "seed"),
-        ({"seed": 1.5}, "seed"),
-        ({"width": 63}, "width"),
-        ({"width": True}, "width"),
-        ({"height": 16}, "height"),
-        ({"height": 5000}, "height"),
-        ({"processes": 0}, "processes"),
-        ({"cities": {}}, "cities"),
-        ({"cities": {"train": {}}}, "cities.train"),
-        ({"cities": {"train": {"alder": 0}}}, "cities.train.alder"),
-        ({"cities": {"train": {"alder": "2"}}}, "cities.train.alder"),
-        ({"cities": {"train": {"al_der": 2}}}, "al_der"),
-        ({"cities": {"../train": {"alder": 2}}}, "../train"),
-    ],
-)
-def test_bad_arguments(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
-    with pytest.raises(InputError, match=named):
-        make(tmp_path / "data", **changes)
-    assert not (tmp_path / "data").exists()

@@ -24,7 +24,6 @@ def pole(canvas: Canvas, rng: Rng, x: float, z: float, height: float, reach: flo
 
 
 def lamp(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
-    """A street lamp."""
     height, reach = rng.uniform(4.5, 7), rng.uniform(0.8, 1.6) * (1 if x < 0 else -1)
     pole(canvas, rng, x, z, height, reach)
     head = board(x + reach, z).box(-0.4, height - 0.35, 0.4, height + 0.1)
@@ -89,7 +88,6 @@ def signal_mast(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
 
 
 def sign_post(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
-    """A pole with one or two signs."""
     height = rng.uniform(2.2, 2.9)
     pole(canvas, rng, x, z, height)
     traffic_sign(canvas, rng, x, z, height - 0.3)
@@ -98,7 +96,6 @@ def sign_post(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
 
 
 def bollards(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
-    """A row of bollards."""
     for i in (3, 2, 1, 0):  # from the far end
         pole(canvas, rng, x, z + 1.8 * i, 0.95)
 

@@ -94,7 +94,6 @@ def sidewalk(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None
 
 
 def parking(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None:
-    """A strip of parking bays."""
     colour = rng.near(rng.grey(75, 150), 10)
     canvas.fill(GROUND.box(x0, NEAR, x1, end), colour, PAVING, "parking")
     bays = [(x0, z, x1, z + 0.15) for z in np.arange(rng.uniform(1, 6), 40, 5.5)]

@@ -39,7 +39,6 @@ SKINS = ((225, 185, 160), (200, 150, 120), (150, 105, 80), (95, 65, 50))
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """A lighter or darker colour."""
     r, g, b = colour
     return min(int(r * factor), 255), min(int(g * factor), 255), min(int(b * factor), 255)
 
@@ -48,11 +47,9 @@ class Rng(Random):
     """Random choices and colours, from `random()` alone: Python promises to keep its sequence."""
 
     def pick(self, choices: Sequence[T]) -> T:
-        """One of the choices."""
         return choices[int(self.random() * len(choices))]
 
     def chance(self, probability: float) -> bool:
-        """True with the given probability."""
         return self.random() < probability
 
     def side(self) -> int:
@@ -64,7 +61,6 @@ class Rng(Random):
         return int(self.uniform(low, high))
 
     def near(self, colour: Colour, amount: float = 14) -> Colour:
-        """A colour near the given one."""
         light = self.uniform(-2, 2) * amount
         r, g, b = (min(max(int(c + light + self.uniform(-1, 1) * amount), 0), 255) for c in colour)
         return r, g, b

@@ -37,7 +37,6 @@ def limbs(
 
 
 def person(canvas: Canvas, rng: Rng, x: float, z: float, name: str = "person") -> None:
-    """Someone who stands or walks."""
     k = rng.uniform(0.92, 1.1) * (0.68 if rng.chance(0.1) else 1)
     plane = upright(x, z, x + k, z, k)
     skin, hair = rng.near(rng.pick(SKINS)), scaled(rng.pick(SKINS), 0.4)
@@ -107,7 +106,6 @@ def bicycle(
 
 
 def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
-    """A motorcycle or scooter from the side, or from behind."""
     colour = rng.usual(MOTORS)
     plane, end_on = stand(x, z, yaw)
     parts: tuple[Part, ...]
@@ -196,6 +194,5 @@ def cyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, group: str
 
 
 def motorcyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
-    """A rider on a motorcycle."""
     motorcycle(canvas, rng, x, z, yaw)
     rider(canvas, rng, x, z, yaw, True)

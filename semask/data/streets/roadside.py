@@ -220,7 +220,6 @@ def tree(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
 
 
 def hedge(canvas: Canvas, rng: Rng, face: Face) -> None:
-    """A clipped or overgrown hedge on a face."""
     length, _ = face.size
     colour = rng.near(rng.pick(LEAVES), 12)
     steps = max(round(length / 1.2), 4)
@@ -240,7 +239,6 @@ def bank(canvas: Canvas, rng: Rng, x: float, side: int, z0: float, z1: float) ->
 
 
 def bridge(canvas: Canvas, rng: Rng, z: float, x0: float, x1: float) -> None:
-    """A bridge across the street."""
     low = rng.uniform(4.6, 5.6)
     high = low + rng.uniform(1.2, 2.0)
     colour = rng.paint()

@@ -260,7 +260,6 @@ def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
 
 
 def caravan(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
-    """A caravan."""
     colour = rng.grey(190, 235)
     v = Vehicle(canvas, x, z, yaw, 4.5, 2.2)
     body = v.box((0.4, 2.5), (0.2, 0.5, 0.05))
@@ -274,7 +273,6 @@ def caravan(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
 
 
 def trailer(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
-    """A low open trailer."""
     v = Vehicle(canvas, x, z, yaw, 3, 1.7)
     ends, _ = v.paint(v.box((0.35, 1.1)), rng.paint())
     if "rear" in ends:

@@ -6,7 +6,6 @@ import multiprocessing
 import re
 import shutil
 import struct
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -18,13 +17,12 @@ import numpy.typing as npt
 
 from semask.base.errors import InputError
 from semask.base.files import read_json, sha256, write_atomically
+from semask.data.png import png_file, stored
 from semask.data.streets.scene import scene
 
 LIST = "streets.json"
 STAGING = ".streets-unfinished"
-WIDTHS, HEIGHTS = (64, 4096), (32, 4096)  # from, to
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _OURS = re.compile(r"(leftImg8bit|gtFine)/[A-Za-z0-9-]+/[A-Za-z0-9-]+/[A-Za-z0-9_-]+\.(png|json)")
 
 
@@ -49,21 +47,19 @@ def generate(
 
     Args:
         root: folder of the data set; made if need be.
-        seed: any integer from 0.
-        width: of the pictures in pixels, 64 to 4096.
-        height: 32 to 4096.
-        cities: number of scenes per split and city.
+        seed: from 0.
+        width: of the pictures in pixels; what it, the height and names of cities can be, the
+            config's schema says.
+        height: likewise.
+        cities: number of scenes, at most 999,999, per split and city.
         processes: how many to draw with; makes no difference to the files.
 
     Returns:
         The paths of the files, relative to `root`, sorted.
 
     Raises:
-        InputError: an argument is out of range, the list is damaged, or a file that this function
-            did not make is in the way.
+        InputError: the list is damaged, or a file that this function did not make is in the way.
     """
-    _check(seed, width, height, cities, processes)
-    root = Path(root)
     old = _read_list(root)
     staging = root / STAGING
     if staging.exists():
@@ -75,47 +71,18 @@ def generate(
         for city, count in counts.items()
         for index in range(count)
     ]
-    new: dict[str, str] = {}
     try:
         if processes == 1 or len(jobs) == 1:
-            for written in map(write, jobs):
-                new.update(written)
+            written = [write(job) for job in jobs]
         else:
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
-                for written in pool.map(write, jobs, chunksize=4):
-                    new.update(written)
+                written = list(pool.map(write, jobs, chunksize=4))
+        new = {name: digest for files in written for name, digest in files.items()}
         _move_in(root, old, new, {"seed": seed, "width": width, "height": height, "cities": cities})
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return sorted(new)
-
-
-def _check(
-    seed: int, width: int, height: int, cities: Mapping[str, Mapping[str, int]], processes: int
-) -> None:
-    def integer(name: str, value: object, low: int, high: int | None = None) -> None:
-        valid = isinstance(value, int) and not isinstance(value, bool)
-        if not valid or value < low or (high is not None and value > high):  # type: ignore[operator]
-            span = f"{low} or more" if high is None else f"{low} to {high}"
-            raise InputError(f"streets: {name} is {value!r}; give an integer, {span}")
-
-    integer("seed", seed, 0)
-    integer("width", width, *WIDTHS)
-    integer("height", height, *HEIGHTS)
-    integer("processes", processes, 1)
-    if not isinstance(cities, Mapping) or not cities:
-        raise InputError("streets: cities is empty; give {split: {city: number of scenes}}")
-    for split, counts in cities.items():
-        if not isinstance(counts, Mapping) or not counts:
-            raise InputError(f"streets: cities.{split} is empty; give {{city: number of scenes}}")
-        for name in (split, *counts):
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise InputError(
-                    f"streets: {name!r} cannot name a split or city; use letters, digits and '-'"
-                )
-        for city, count in counts.items():
-            integer(f"cities.{split}.{city}", count, 1, 999_999)
 
 
 def _write_scene(
@@ -145,20 +112,7 @@ def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
     height, width, _ = picture.shape
     rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row opens with its filter: none
     rows[:, 1:] = picture.reshape(height, -1)
-    raw = rows.tobytes()
-    parts = [b"\x78\x01"]
-    for start in range(0, len(raw), 65535):
-        block = raw[start : start + 65535]
-        last = start + 65535 >= len(raw)
-        parts += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
-    parts.append(struct.pack(">I", zlib.adler32(raw)))
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"".join(parts)) + chunk(b"IEND", b"")
+    return png_file(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), stored(rows.tobytes()))
 
 
 def _read_list(root: Path) -> dict[str, str]:
