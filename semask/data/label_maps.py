@@ -19,17 +19,12 @@ from semask.base.files import atomically, naming
 from semask.data.png import grey_png
 
 _REMEDY = "evaluate anew where it was made"
-# the same bytes from the same maps: the time of a member says nothing
-_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def save_label_map(folder: Path, number: int, train_ids: npt.NDArray[Any]) -> None:
-    """Write the label map of an image to where `pack_label_maps` will look for it.
+    """Write the label map, uint8 (h, w), of image `number` to where `pack_label_maps` looks for it.
 
-    Args:
-        folder: made if need be; processes may share it.
-        number: of the image in the split, from 0.
-        train_ids: uint8 (h, w).
+    The folder is made if need be; processes may share it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _name(number)
@@ -38,27 +33,17 @@ def save_label_map(folder: Path, number: int, train_ids: npt.NDArray[Any]) -> No
 
 
 def pack_label_maps(path: Path, folder: Path, images: int) -> None:
-    """Put the label maps of a folder into one file, and remove the folder.
-
-    Args:
-        path: zip archive to write.
-        folder: with the maps of the images 0 … `images` − 1.
-        images: how many there are.
-    """
+    """Put a folder's maps, of images 0 … `images` − 1, into one zip archive; remove the folder."""
     with atomically(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
         for number in range(images):
-            member = zipfile.ZipInfo(_name(number), _TIME)
+            member = zipfile.ZipInfo(_name(number))  # of no time: equal maps, equal bytes
             member.external_attr = 0o644 << 16
             archive.writestr(member, (folder / _name(number)).read_bytes())
     shutil.rmtree(folder)
 
 
 def label_maps(path: Path, images: int) -> Callable[[int], npt.NDArray[Any]]:
-    """Reader of a file of label maps: gives that of an image, uint8 (h, w), by its number.
-
-    Args:
-        path: as `pack_label_maps` wrote it.
-        images: how many there must be.
+    """Reader of a file of so many label maps: gives that of an image, uint8 (h, w), by its number.
 
     Raises:
         InputError: the file is missing, damaged, or has another number of maps; the reader: a map

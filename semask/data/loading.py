@@ -45,17 +45,11 @@ class Batch(NamedTuple):
 class TrainingSet(Dataset[Batch]):
     """Augmented samples of an endless run, indexed by their place n = 0, 1, 2, … in it.
 
-    The images are passed over again and again, each pass in an order of its own.
-
-    Args:
-        manifest: manifest of the training split.
-        root: folder that the manifest's image paths are relative to.
-        labels: folder that its label paths are relative to.
-        augmentation: settings of `augment`.
-        seed: seed of the run.
-        shuffle_labels: pair each image with the label of another one, the same one throughout.
-        prepared: folder that the stage `prepare` stored images and labels in, to be read in place
-            of their files; None for none.
+    The images are passed over again and again, each pass in an order of its own, by `seed`, the
+    run's. Image paths of the training split's manifest are relative to `root`, label paths to
+    `labels`. With `shuffle_labels` each image is paired with the label of another one, the same one
+    throughout. `prepared` is the folder that the stage `prepare` stored images and labels in, to be
+    read in place of their files.
     """
 
     def __init__(

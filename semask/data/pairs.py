@@ -102,10 +102,7 @@ def ends_with(name: str, suffix: str) -> bool:
 
 
 def pair_up(
-    images: Mapping[str, Path],
-    annotations: Mapping[str, Path],
-    image_of: Path,
-    annotation_of: Path,
+    images: Mapping[str, Path], annotations: Mapping[str, Path], image_of: Path, annotation_of: Path
 ) -> tuple[list[Pair], Unpaired]:
     """Pairs files by stem: pairs sorted by image, and the files that have no partner.
 

@@ -117,10 +117,7 @@ def crop_window(shape: tuple[int, ...], size: tuple[int, int], rng: np.random.Ge
     """Draws where to crop: rows and columns, fewer than `size` (h, w) where `shape` has fewer."""
     top = int(rng.integers(max(shape[0] - size[0], 0) + 1))
     left = int(rng.integers(max(shape[1] - size[1], 0) + 1))
-    return (
-        slice(top, min(top + size[0], shape[0])),
-        slice(left, min(left + size[1], shape[1])),
-    )
+    return (slice(top, min(top + size[0], shape[0])), slice(left, min(left + size[1], shape[1])))
 
 
 def random_window(

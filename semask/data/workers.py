@@ -26,11 +26,7 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any) -> Iterator[_Item]:
     """What a loader yields; a fault in a worker arrives as the one line that it was there.
 
-    Args:
-        samples: what is loaded.
-        workers: how many processes load it (0: this one).
-        ahead: items that each of them has ready.
-        options: of `torch.utils.data.DataLoader`.
+    `workers` processes load (0: this one), `ahead` items each; options are DataLoader's.
 
     Raises:
         LostLoaderError: a worker is gone.

@@ -214,12 +214,12 @@ class Canvas:
         pairs = zip(points, colours, strict=True)
         return [shape for p, colour in pairs for shape in self.fill(p, colour, material)]
 
-    def fill_parts(self, face: Face, parts: Iterable[Part], material: int = PLAIN) -> list[Pixels]:
+    def fill_parts(self, face: Face, parts: Iterable[Part]) -> list[Pixels]:
         """Fill parts of a face one after the other; return their pixels."""
         shapes = []
         for outline, colour in parts:
             points = face.boxes(outline) if np.ndim(outline) == 1 else face.at(outline)
-            shapes += self.fill(points, colour, material)
+            shapes += self.fill(points, colour)
         return shapes
 
     def shade(self, points: Points, strength: float) -> None:

@@ -15,14 +15,10 @@ from semask.data.streets.placement import Street, foreground, pavement, traffic
 def scene(
     key: str, index: int, width: int, height: int
 ) -> tuple[npt.NDArray[np.uint8], list[dict[str, object]]]:
-    """Draw one scene.
+    """Draw one scene, of a width and a height in pixels.
 
-    Args:
-        key: what the scene depends on besides its index: seed, split and city.
-        index: the scene's number in its city; neighbours differ in what they are bound to show,
-            so that few scenes show every class.
-        width: of the picture, in pixels.
-        height: of the picture, in pixels.
+    `key` is what the scene depends on besides its number in its city: seed, split and city.
+    Neighbours differ in what they are bound to show, so that few scenes show every class.
 
     Returns:
         The picture (height, width, 3) uint8 RGB and its objects, back to front.
