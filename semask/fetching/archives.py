@@ -35,18 +35,13 @@ def extract(
     only: Collection[str] = (),
     remedy: str = "fetch it again",
 ) -> int:
-    """Unpacks a zip archive below a folder.
+    """Unpacks a zip archive below a folder, which is made if need be.
 
     All members are looked at before the first one is written. A file appears whole or not at all.
     One that is there with the content of the archive is left alone, so that unpacking goes on
-    after an interruption. Permissions and owners in the archive count for nothing.
-
-    Args:
-        archive: zip file.
-        folder: where to; made if need be.
-        strip: leading folder to leave out; every member must be below it.
-        only: leading folders of what is wanted; empty for everything.
-        remedy: what to do about an archive that is damaged.
+    after an interruption. Permissions and owners in the archive count for nothing. `strip` is a
+    leading folder to leave out, which every member must be below; `only` has the leading folders of
+    what is wanted, all if empty; `remedy` is what to do about an archive that is damaged.
 
     Returns:
         Number of files of the archive that were wanted, all of which are then on the disk.

@@ -22,16 +22,12 @@ _ENTRY_KEYS = {"name", "url", "digest", "sha256", "size", "files"}
 def download(
     sources: Iterable[Source], root: Path, *, lock: Path, mirrors: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Fetches and unpacks archives below a folder, leaving out those that were unpacked before.
+    """Fetches and unpacks zip archives below `root`, leaving out those that were unpacked before.
 
     An archive is deleted when it is unpacked. A leading folder that has the archive's name is left
     out: ADEChallengeData2016.zip gives `root`/images, not `root`/ADEChallengeData2016/images.
-
-    Args:
-        sources: the archives, zip.
-        root: where to; made if need be. `root`/.download/unpacked.json says what was unpacked.
-        lock: lock file of pinned digests.
-        mirrors: starts of URLs → what to put in their place.
+    `root`/.download/unpacked.json says what was unpacked. For `lock` and `mirrors` see
+    `semask.fetching.fetch.fetch`.
 
     Returns:
         For each archive name, url, digest (as published, or None), sha256, size (bytes) and files.

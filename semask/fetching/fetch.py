@@ -20,22 +20,16 @@ from semask.fetching.pins import pin, read_pins
 class Source:
     """A file that can be fetched.
 
-    Attributes:
-        name: file name to keep it under.
-        url: where it is; `drive:ID` is a file on Google Drive, `cityscapes:PACKAGE` a package of
-            the Cityscapes site, which wants a login.
-        size: bytes, None where unknown.
-        digest: `algorithm:hexadecimal`, None where nobody published one: pinned on first use.
-        digest_from: who says so.
-        folders: of an archive, the leading folders that are wanted; empty for all of it.
+    The URL `drive:ID` is a file on Google Drive, `cityscapes:PACKAGE` a package of the Cityscapes
+    site, which wants a login.
     """
 
-    name: str
+    name: str  # to keep it under
     url: str
-    size: int | None = None
-    digest: str | None = None
-    digest_from: str | None = None
-    folders: tuple[str, ...] = ()
+    size: int | None = None  # bytes, None where unknown
+    digest: str | None = None  # `algorithm:hexadecimal`; one that nobody published is pinned
+    digest_from: str | None = None  # who says so
+    folders: tuple[str, ...] = ()  # of an archive, the leading ones that are wanted; empty for all
 
 
 ALGORITHMS = ("md5", "sha1", "sha256", "sha384")
@@ -57,8 +51,7 @@ def fetch(
     file, and said so on standard output. What the lock file has outranks what others published.
 
     Args:
-        source: the file. One of the Cityscapes site needs a login, see
-        `semask.fetching.cityscapes_site`.
+        source: the file. One of the Cityscapes site needs a login, see `cityscapes_site`.
         target: where to put it. A file that is there is checked, never replaced.
         lock: lock file of pinned digests (JSON), made if need be.
         mirrors: starts of URLs → what to put in their place.
