@@ -94,10 +94,7 @@ _RECIPE = object_of(
         shuffle_labels=_SWITCH,
         augmentation=object_of(crop=_SIZE),
     ),
-    numerics=object_of(
-        gelu=TEXT,
-        **dict.fromkeys(_NUMERICS, _SWITCH),
-    ),
+    numerics=object_of(gelu=TEXT, **dict.fromkeys(_NUMERICS, _SWITCH)),
     port_faults=object_of(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
     evaluation=object_of(scale=_SIZE, sliding_window=_or_null(object_of(size=_SIZE, stride=_SIZE))),
 )
@@ -155,11 +152,7 @@ _FIGURES = {
         last=object_of(iteration=_COUNT),
     ),
     "evaluate": object_of(
-        {
-            "best_multi_scale": _SCORES,
-            "cpu_fallbacks": _OPERATORS,
-            "label_maps_digest": DIGEST,
-        },
+        {"best_multi_scale": _SCORES, "cpu_fallbacks": _OPERATORS, "label_maps_digest": DIGEST},
         best=_SCORES,
         last=_SCORES,
         images=_COUNT,

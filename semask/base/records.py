@@ -36,11 +36,8 @@ _LONGEST = 200  # letters of a schema's complaint, which begins with the whole v
 def write_record(path: Path, kind: str, **content: Any) -> None:
     """Write a record whole or not at all.
 
-    Args:
-        path: file to write.
-        kind: train, evaluate, agreement, cross, released, parity, profile, baselines or facts.
-        content: the keys named at the top of this module, less schema, kind, recipe_digest and
-            digest, which are added here.
+    `content` has the keys named at the top of this module, less schema, kind, recipe_digest and
+    digest, which are added here; `kind` is one of `semask.base.record_schemas`.
     """
     record = {"schema": SCHEMA, "kind": kind, **content}
     if "recipe" in record:
@@ -93,15 +90,10 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
 
 
 def kept_weights(path: Path, record: Mapping[str, Any], which: str) -> str:
-    """SHA-256 of the weights that a training kept.
-
-    Args:
-        path: of the training's record, for the message.
-        record: what is in it.
-        which: best or last.
+    """SHA-256 of the weights, best or last, that a training's record says it kept.
 
     Raises:
-        InputError: the run kept none.
+        InputError: the run kept none; names `path`, the record's.
     """
     digests: Mapping[str, str] = record["weights_digest"]
     if which not in digests or record["figures"][which] is None:
@@ -113,11 +105,7 @@ def kept_weights(path: Path, record: Mapping[str, Any], which: str) -> str:
 
 
 def check_weights(path: Path, digest: str) -> None:
-    """Check that a weights file is the one that a record speaks of.
-
-    Args:
-        path: weights that training kept.
-        digest: their SHA-256 in the record.
+    """Check that a weights file is the one whose SHA-256 a record has.
 
     Raises:
         InputError: the file is missing or another one.
@@ -126,12 +114,7 @@ def check_weights(path: Path, digest: str) -> None:
 
 
 def check_label_maps(path: Path, record_path: Path, record: Mapping[str, Any]) -> None:
-    """Check that a file of label maps is the one that an evaluation's record speaks of.
-
-    Args:
-        path: label maps of its best weights.
-        record_path: of the record, for the message.
-        record: what is in it.
+    """Check that a file of label maps is the one of an evaluation's record, at `record_path`.
 
     Raises:
         InputError: the evaluation kept none; the file is missing or another one.

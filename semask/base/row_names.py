@@ -27,11 +27,7 @@ _KEYS = ("device", "processes", "threads", "planted_fault")
 
 
 def row_folder(row: Mapping[str, Any]) -> str:
-    """Folder of a row below that of the results: gpu-8p, cpu-2p-gelu_tanh.
-
-    Args:
-        row: device, processes; planted_fault, if it has one.
-    """
+    """Folder of a row below that of the results: gpu-8p, cpu-2p-gelu_tanh."""
     planted = row.get("planted_fault")
     return folder_of(row["device"], row["processes"], f"-{planted}" if planted else "")
 

@@ -1,5 +1,6 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
+import operator
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -66,8 +67,7 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
             "config: numerics.shared_chance: draws on the host what a compiled step would draw "
             "itself; set it to false, or execution.compile to []"
         )
-    _check_ratios(config["training"]["augmentation"])
-    _check_crop(config["training"]["augmentation"])
+    _check_augmentation(config["training"]["augmentation"])
     check_sizes(config)
     _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
@@ -113,10 +113,8 @@ def _check_paths(config: Mapping[str, Any]) -> None:
             raise InputError(f"config: {key}: {path!r} {fault}")
     # Snakemake looks for a file by the shortest form of its name
     for key in ("results", "dataset.labels", "dataset.prepared", "downloads.weights"):
-        if (
-            paths[key] is not None
-            and os.path.normpath(f"{paths[key]}/file") != f"{paths[key]}/file"
-        ):
+        file = f"{paths[key]}/file"
+        if paths[key] is not None and os.path.normpath(file) != file:
             shortest = os.path.normpath(paths[key])
             advice = "give a folder of its own" if shortest == "." else f"write it as {shortest!r}"
             raise InputError(f"config: {key}: {paths[key]!r}: {advice}")
@@ -241,7 +239,11 @@ def _check_performance(performance: Mapping[str, Any]) -> None:
         )
 
 
-def _check_ratios(augmentation: Mapping[str, Any]) -> None:
+def _check_augmentation(augmentation: Mapping[str, Any]) -> None:
+    """Among others, refuses a crop that no image can hold, before an earlier run is replaced.
+
+    Images are fitted into the scale, whatever their orientation; the trainer looks at their sizes.
+    """
     key = "config: training.augmentation"
     between = augmentation["ratio_range"]
     if (between is None) == (augmentation["ratios"] is None):
@@ -249,16 +251,10 @@ def _check_ratios(augmentation: Mapping[str, Any]) -> None:
     if between is not None and between[0] > between[1]:
         raise InputError(f"{key}.ratio_range: {between[0]} is above {between[1]}")
 
-
-def _check_crop(augmentation: Mapping[str, Any]) -> None:
-    """Refuses a crop that no image can hold, before anything of an earlier run is replaced.
-
-    Images are fitted into the scale, whatever their orientation; the trainer looks at their sizes.
-    """
     crop, scale = augmentation["crop"], augmentation["scale"]
     if min(crop) > min(scale) or max(crop) > max(scale):
         raise InputError(
-            f"config: training.augmentation.crop: {crop} (height, width) is larger than any image "
+            f"{key}.crop: {crop} (height, width) is larger than any image "
             f"that is fitted into training.augmentation.scale, {scale} (width, height); use a "
             "smaller crop or a larger scale"
         )
@@ -278,9 +274,7 @@ _CITYSCAPES_FORMAT = ("streets", "cityscapes")
 
 def _check_evaluation(evaluation: Mapping[str, Any], dataset: str) -> None:
     window = evaluation["sliding_window"]
-    if window is not None and any(
-        s > w for s, w in zip(window["stride"], window["size"], strict=True)
-    ):
+    if window is not None and any(map(operator.gt, window["stride"], window["size"])):
         raise InputError(
             f"config: evaluation.sliding_window.stride: {window['stride']} leaves gaps between "
             f"windows of size {window['size']}; use at most the size"
