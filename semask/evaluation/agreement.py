@@ -93,12 +93,7 @@ def _without_settings() -> Iterator[None]:
 def compare(
     mine: Sequence[float | None], official: Mapping[str, float | None], path: Path
 ) -> dict[str, Any]:
-    """Both IoU of every class, side by side.
-
-    Args:
-        mine: of the evaluation's record, in percent, in train-id order.
-        official: as `cityscapes_iou` gives them.
-        path: of the record, for the message.
+    """Both IoU of every class, side by side: of a record, at `path`, in percent, and official.
 
     Returns:
         classes (by name: semask_bench and cityscapesscripts, fractions or None) and

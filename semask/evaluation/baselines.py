@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from semask.base.errors import InputError
 from semask.data.classes import IGNORE
@@ -30,19 +31,12 @@ _BALANCES: Final = (0.0, 0.5, 1.0)  # votes of a class weigh (its number of pixe
 
 @dataclass(frozen=True)
 class NearestColour:
-    """Scores of classifiers that see one pixel's colour and nothing else.
+    """Scores of classifiers that see one pixel's colour and nothing else."""
 
-    Attributes:
-        class_means: the class whose mean training colour is nearest.
-        votes: the best of the votes among training pixels of similar colour.
-        voting: which vote that is: (radius in levels, balance).
-        bits: of each colour channel that the classifiers see.
-    """
-
-    class_means: Scores
-    votes: Scores
-    voting: tuple[int, float]
-    bits: int
+    class_means: Scores  # the class whose mean training colour is nearest
+    votes: Scores  # the best of the votes among training pixels of similar colour
+    voting: tuple[int, float]  # which vote that is: (radius in levels, balance)
+    bits: int  # of each colour channel that the classifiers see
 
     @property
     def best(self) -> Scores:
@@ -80,11 +74,6 @@ def nearest_colour(
     and a vote of the training pixels within a cube of 3 or 7 levels around the colour, by number or
     with rare classes weighing more (number ** -0.5, number ** -1), the nearest mean where nobody
     votes. The best vote is chosen by its score on the evaluation set, which favours the baseline.
-
-    Args:
-        training: pairs of image uint8 (H, W, 3) RGB and train ids uint8 (H, W).
-        evaluation: the same, of the set to score.
-        num_classes: number of classes.
 
     Raises:
         InputError: a set holds no labelled pixel, a pair does not fit together, or a label is
@@ -145,14 +134,9 @@ def _nearest_mean(counts: npt.NDArray[np.float64], bits: int) -> npt.NDArray[np.
 
 def _blur(counts: npt.NDArray[np.float64], radius: int, bits: int) -> npt.NDArray[np.float64]:
     """Sums over cubes of 2·radius + 1 levels around every colour."""
-    levels = 1 << bits
-    cube = counts.reshape(levels, levels, levels, -1)
-    for axis in range(3):
-        sums = np.cumsum(np.moveaxis(cube, axis, 0), 0)
-        sums = np.concatenate([np.zeros_like(sums[:1]), sums])
-        high = np.minimum(np.arange(levels) + radius + 1, levels)
-        low = np.maximum(np.arange(levels) - radius, 0)
-        cube = np.moveaxis(sums[high] - sums[low], 0, axis)
+    cube = counts.reshape(*(1 << bits,) * 3, -1)
+    for axis in range(3):  # whole numbers below 2^53: exact
+        cube = ndimage.convolve1d(cube, np.ones(2 * radius + 1), axis, mode="constant")
     return cube.reshape(counts.shape)
 
 

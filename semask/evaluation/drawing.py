@@ -26,18 +26,9 @@ _REACH = 100  # widths of the halo that a picture is wide
 
 
 def colour_of(train_ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Colours of train ids.
-
-    Args:
-        train_ids: uint8 (H, W); 255 is black.
-        palette: RGB of the classes, uint8 (K, 3).
-
-    Returns:
-        RGB uint8 (H, W, 3).
-    """
+    """RGB uint8 (H, W, 3) of train ids uint8 (H, W), by colours uint8 (K, 3); 255 is black."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette
-    table[IGNORE] = 0
     return table[train_ids]
 
 
@@ -58,16 +49,10 @@ def contact_sheet(
         palette: their RGB colours, uint8 (K, 3).
     """
     cells = [
-        [
-            image,
-            colour_of(label, palette),
-            overlay(image, prediction, palette),
-            errors(image, label, prediction),
-        ]
-        for image, label, prediction in rows
+        [image, colour_of(label, palette), overlay(image, of, palette), errors(image, label, of)]
+        for image, label, of in rows
     ]
-    shown = {int(i) for _, *ids in rows for of in ids for i in np.unique(of)}
-    _draw(path, _TITLES, cells, shown, classes, palette)
+    _draw(path, _TITLES, cells, [of for _, *ids in rows for of in ids], classes, palette)
 
 
 def prediction_sheet(
@@ -76,24 +61,15 @@ def prediction_sheet(
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> None:
-    """Draw images, what was predicted of them and that over them, one row each, and a legend.
+    """Draw images, what was predicted of them and that over them; arguments as `contact_sheet`'s.
 
-    Args:
-        rows: image RGB uint8 (H, W, 3) and prediction uint8 (H, W) of train ids.
-        path: PNG to write.
-        classes: names by train id.
-        palette: their RGB colours, uint8 (K, 3).
+    The rows have no labels.
     """
     cells = [
-        [
-            image,
-            colour_of(prediction, palette),
-            overlay(image, prediction, palette),
-        ]
+        [image, colour_of(prediction, palette), overlay(image, prediction, palette)]
         for image, prediction in rows
     ]
-    shown = {int(i) for _, prediction in rows for i in np.unique(prediction)}
-    _draw(path, _TITLES_WITHOUT_LABELS, cells, shown, classes, palette)
+    _draw(path, _TITLES_WITHOUT_LABELS, cells, [of for _, of in rows], classes, palette)
 
 
 def flip_sheet(
@@ -103,42 +79,25 @@ def flip_sheet(
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> None:
-    """Draw images, their labels, two predictions over them and where these differ, one row each.
+    """Draw images, their labels, two predictions over them and where these differ.
 
-    Args:
-        rows: image RGB uint8 (H, W, 3), label and both predictions uint8 (H, W) of train ids, and
-            where these differ, bool (H, W).
-        path: PNG to write.
-        names: of who made the predictions.
-        classes: names by train id.
-        palette: their RGB colours, uint8 (K, 3).
+    Rows have image, label, both predictions, and where these differ, bool (H, W); `names` are of
+    who made the predictions. The rest is as for `contact_sheet`.
     """
     cells = [
         [
-            image,
-            colour_of(label, palette),
-            overlay(image, there, palette),
-            overlay(image, here, palette),
+            *(image, colour_of(label, palette)),
+            *(overlay(image, of, palette) for of in (there, here)),
             flips(image, label, differ),
         ]
         for image, label, there, here, differ in rows
     ]
     titles = ("image", "label", *(f"{name} over image" for name in names), "flips")
-    shown = {int(i) for _, *ids, _ in rows for of in ids for i in np.unique(of)}
-    _draw(path, titles, cells, shown, classes, palette)
+    _draw(path, titles, cells, [of for _, *ids, _ in rows for of in ids], classes, palette)
 
 
 def overlay(image: np.ndarray, prediction: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """A prediction over its image.
-
-    Args:
-        image: RGB uint8 (H, W, 3).
-        prediction: uint8 (H, W) of train ids.
-        palette: RGB of the classes, uint8 (K, 3).
-
-    Returns:
-        RGB uint8 (H, W, 3).
-    """
+    """A prediction, uint8 (H, W) of train ids, over its image, RGB uint8 (H, W, 3)."""
     return (0.35 * image + 0.65 * colour_of(prediction, palette)).astype(np.uint8)
 
 
@@ -146,7 +105,7 @@ def _draw(
     path: Path,
     titles: Sequence[str],
     cells: Sequence[Sequence[np.ndarray]],
-    ids: set[int],
+    ids: Sequence[np.ndarray],
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> None:
@@ -161,7 +120,7 @@ def _draw(
         ]
         for row in cells
     ]
-    shown = sorted(ids - {IGNORE})
+    shown = sorted({int(i) for of in ids for i in np.unique(of)} - {IGNORE})
     columns = _LEGEND_COLUMNS * len(titles) // len(_TITLES)
     legend = _HEADING * math.ceil(len(shown) / columns)
     width = (_WIDTH + _GAP) * len(titles) + _GAP
@@ -182,15 +141,9 @@ def _draw(
 
 
 def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """A map of the pixels that are wrong.
+    """The image in grey, wrong pixels vermilion, ignored ones black.
 
-    Args:
-        image: RGB uint8 (H, W, 3).
-        label: uint8 (H, W) of train ids.
-        prediction: likewise.
-
-    Returns:
-        RGB uint8 (H, W, 3): the image in grey, wrong pixels vermilion, ignored ones black.
+    Image and map are RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids.
     """
     made = _grey(image)
     made[(label != prediction) & (label != IGNORE)] = _WRONG
@@ -199,16 +152,10 @@ def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.n
 
 
 def flips(image: np.ndarray, label: np.ndarray, differ: np.ndarray) -> np.ndarray:
-    """A map of the labelled pixels whose two predictions differ.
+    """The image in grey, pixels whose two predictions differ vermilion, ignored ones black.
 
-    Args:
-        image: RGB uint8 (H, W, 3).
-        label: uint8 (H, W) of train ids.
-        differ: such pixels, bool (H, W).
-
-    Returns:
-        RGB uint8 (H, W, 3): the image in grey, such pixels vermilion, what is around them light
-        blue (a single one would be lost where the picture is made smaller), ignored ones black.
+    Image and map are RGB uint8 (H, W, 3), the label uint8 (H, W), `differ` bool (H, W).
+    What is around such pixels is light blue: a single one would be lost in a smaller picture.
     """
     made = _grey(image)
     reach = 2 * math.ceil(image.shape[1] / _REACH) + 1

@@ -60,17 +60,10 @@ def predict_folder(
     the end `contact_sheet.png` with some of them. What an earlier call made of the same image in
     the same way is kept.
 
-    Args:
-        model: in evaluation mode, on the device.
-        images: the folder.
-        output: folder to write to, outside of `images`.
-        dataset: what the model was trained on.
-        evaluation: how images are shown to it.
-        device: where it is.
-        precision: fp32, bf16 or fp16.
-        made_of: JSON-like; labels that were made of anything else are made anew.
-        workers: processes that read images; 0 for none.
-        sheet_rows: images on the contact sheet, spread evenly over the folder; 0 for no sheet.
+    The model is in evaluation mode, on the device, and was trained on the data set; `evaluation` is
+    how images are shown to it, precision fp32, bf16 or fp16. Labels that were made of anything else
+    than `made_of`, JSON-like, are made anew. So many workers read images (0: this process). The
+    sheet has so many rows, spread evenly over the folder; 0 for no sheet.
 
     Raises:
         InputError: there are no images, `output` lies within their folder; or some images could
@@ -101,19 +94,16 @@ def predict_folder(
             else:
                 height, width, _ = picture.image.shape
                 with computing.autocast(device, precision):
-                    predicted = predict(
-                        model,
-                        picture.network_input(device),
-                        (height, width),
-                        evaluation.sliding_window,
-                    )[0]
+                    shown = picture.network_input(device)
+                    size = height, width
+                    predicted = predict(model, shown, size, evaluation.sliding_window)[0]
                 train_ids, rgb = predicted.cpu().numpy(), picture.image.numpy()[:, :, ::-1]
                 drawn = Image.fromarray(overlay(rgb, train_ids, dataset.PALETTE))
                 _save(drawn, _overlay(output, picture.name), quality=_QUALITY)
                 label = Image.fromarray(label_ids[train_ids])
                 label.putpalette(colours.tobytes())
                 text = PngInfo()
-                text.add_text(_KEY, _key(digest, picture.sha256))
+                text.add_text(_KEY, digest_of([digest, picture.sha256]))
                 # last, for it tells that nothing is left to be done
                 _save(label, _label(output, picture.name), pnginfo=text)
                 good.append(picture.name)
@@ -156,10 +146,6 @@ def _overlay(output: Path, name: str) -> Path:
     return output / _OVERLAYS / Path(name).with_suffix(".jpg")
 
 
-def _key(digest: str, image: str) -> str:
-    return digest_of([digest, image])
-
-
 def _is_done(output: Path, digest: str, name: str, image: str) -> bool:
     """Whether an earlier call made the label of an image.
 
@@ -176,7 +162,7 @@ def _is_done(output: Path, digest: str, name: str, image: str) -> bool:
         key = None
     if key is None:
         raise InputError(f"{path}: is there, and not a label made here; choose another --output")
-    return key == _key(digest, image) and _overlay(output, name).is_file()
+    return key == digest_of([digest, image]) and _overlay(output, name).is_file()
 
 
 def _save(image: Image.Image, path: Path, **options: Any) -> None:

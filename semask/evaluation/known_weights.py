@@ -42,13 +42,10 @@ def use_of(
     overlays: Sequence[Path] = (),
     variant: str | None = None,
 ) -> Use:
-    """How a file of weights is used.
+    """How a file of weights is used, by the record of the run that kept them, or by an experiment.
 
-    Args:
-        weights: as for `read_state_dict`.
-        record: of the run that kept them; None looks for train.json beside them.
-        overlays: of an experiment over config.yaml, which then says all.
-        variant: of that experiment.
+    Without a record train.json beside the weights is looked for. Overlays over config.yaml, and
+    their variant, say all where they are given.
 
     Raises:
         InputError: a file cannot be read, the record is of other weights, or nothing says what

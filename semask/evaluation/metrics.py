@@ -13,10 +13,7 @@ def confusion_matrix(
 ) -> torch.Tensor:
     """Pixel counts int64 (K, K), row the label, column the prediction; 255 is dropped.
 
-    Args:
-        prediction: integers (…), 0 … K − 1.
-        label: integers of the same shape, 0 … K − 1 or 255.
-        num_classes: K.
+    Both are integers of one shape, a prediction below K = `num_classes`, a label below K or 255.
     """
     # every label has its row, the ignored ones the last: no pixel is looked for, nothing is copied
     rows = IGNORE + 1

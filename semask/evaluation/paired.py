@@ -57,28 +57,14 @@ def joined(parts: Sequence[Matrices]) -> Matrices:
 
 
 def matrices_of(
-    number: int,
-    there: NDArray[Any],
-    here: NDArray[Any],
-    label: NDArray[Any],
-    num_classes: int,
+    number: int, there: NDArray[Any], here: NDArray[Any], label: NDArray[Any], num_classes: int
 ) -> Matrices:
-    """Confusion matrices of one image.
-
-    Args:
-        number: of the image.
-        there: the one prediction, uint8 (h, w), below K.
-        here: the other one.
-        label: uint8 (h, w), 255 where ignored.
-        num_classes: K.
-    """
+    """Confusion matrices of an image: predictions uint8 (h, w) below K, label 255 if ignored."""
     labels = torch.from_numpy(label)
-    both = np.stack(
-        [
-            confusion_matrix(torch.from_numpy(of), labels, num_classes).numpy().ravel()
-            for of in (there, here)
-        ]
-    )
+    both = np.stack([
+        confusion_matrix(torch.from_numpy(of), labels, num_classes).numpy().ravel()
+        for of in (there, here)
+    ])  # fmt: skip
     cells = np.flatnonzero(both.any(axis=0))
     return Matrices(np.full_like(cells, number), cells, *both[:, cells])
 
@@ -96,12 +82,7 @@ def total(matrices: Matrices, which: str, num_classes: int) -> NDArray[np.int64]
 
 
 def differences(matrices: Matrices, images: int, num_classes: int) -> dict[str, Any]:
-    """What the predictions score, and by how much that differs.
-
-    Args:
-        matrices: of all images.
-        images: how many there are, N.
-        num_classes: K.
+    """What the predictions of all N = `images` images score, and by how much that differs.
 
     Returns:
         there, here: miou and iou (of each class; None where there is nothing to be judged by), in
@@ -129,12 +110,8 @@ def interval(
 ) -> tuple[float, float]:
     """Interval (95 %) of the difference of both mIoU, here − there, in points.
 
-    Args:
-        matrices: of all images.
-        images: N, those without a labelled pixel included.
-        num_classes: K.
-        resamples: how often N of the N images are drawn with replacement.
-        seed: of the draws.
+    Of all N = `images`, those without a labelled pixel included, N are drawn with replacement, as
+    often as `resamples` says.
     """
     source = np.random.default_rng(seed)
     # how often each image is in each resample, (resamples, N)

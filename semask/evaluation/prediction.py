@@ -60,20 +60,12 @@ def predict_average(
     size: tuple[int, int],
     sliding_window: SlidingWindow | None = None,
 ) -> torch.Tensor:
-    """Class of the highest probability, averaged over views of one image.
+    """Class of the highest probability, averaged over views of one image, uint8 (1, h, w).
 
     Probabilities are the softmax of the logits at the prediction's size. Beside the average, one
-    (K, h, w) float32, only a few classes of one view are held at that size.
-
-    Args:
-        model: as for `predict`.
-        views: at least one; inputs as for `predict`, of any sizes, and whether each is mirrored
-            left to right. Taken one after the other.
-        size: (h, w) of the prediction.
-        sliding_window: as for `predict`.
-
-    Returns:
-        uint8 (1, h, w).
+    (K, h, w) float32, only a few classes of one view are held at that size. There is at least one
+    view, an input of any size and whether it is mirrored left to right; they are taken one after
+    the other. The other arguments are those of `predict`.
     """
     total = torch.empty(0)
     for image, mirrored in views:
@@ -171,7 +163,6 @@ def _resize(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """
     resized = logits.new_empty(1, logits.shape[1], *size)
     for k in range(logits.shape[1]):
-        resized[:, k : k + 1] = F.interpolate(
-            logits[:, k : k + 1], size=size, mode="bilinear", align_corners=False
-        )
+        of_one = logits[:, k : k + 1]
+        resized[:, k : k + 1] = F.interpolate(of_one, size, mode="bilinear", align_corners=False)
     return resized

@@ -45,13 +45,7 @@ def prediction_names(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def save_prediction(path: Path, train_ids: np.ndarray, label_ids: np.ndarray) -> None:
-    """Write one prediction.
-
-    Args:
-        path: PNG to write, greyscale, 8 bits.
-        train_ids: integers (h, w), 0 … 255.
-        label_ids: table as `label_ids_of` gives it.
-    """
+    """Write train ids (h, w) as an 8-bit grey PNG of label ids, by the table of `label_ids_of`."""
     with atomically(path) as temporary:
         Image.fromarray(label_ids[train_ids]).save(temporary)
 
@@ -87,11 +81,7 @@ def write_predictions(
 
 
 def read_predictions(path: Path, record: Mapping[str, Any]) -> dict[str, list[Path]]:
-    """Files of saved predictions by figure, checked against their manifest.
-
-    Args:
-        path: the manifest.
-        record: of the evaluation that made them.
+    """Files of an evaluation's saved predictions by figure, checked against their manifest.
 
     Raises:
         InputError: the manifest is damaged or of another evaluation, or a file is missing or

@@ -16,25 +16,14 @@ from semask.model import build
 from semask.model.weights import load_reference
 
 
-def score_released(
-    config: Mapping[str, Any],
-    *,
-    weights: Path,
-    val: Split,
-    record: Path,
-) -> None:
+def score_released(config: Mapping[str, Any], *, weights: Path, val: Split, record: Path) -> None:
     """Score a released checkpoint on the validation split, at one scale and at several.
 
-    With several processes every one of them calls this; the first one writes.
-
-    Args:
-        config: experiment; dataset (its name); row (device, processes, threads); model: settings
-            of `semask.model.build`; numerics; evaluation: scale, sliding_window and multi_scale of
-            the config; workers of each process; forbid_fallbacks: an operator that the NPU
-            lacks is an error.
-        weights: the checkpoint, with the original names.
-        val: the validation split.
-        record: file of the record.
+    With several processes every one of them calls this; the first one writes the record. The config
+    has experiment; dataset (its name); row (device, processes, threads); model: settings of
+    `semask.model.build`; numerics; evaluation: scale, sliding_window and multi_scale of the config;
+    workers of each process; forbid_fallbacks: an operator that the NPU lacks is an error. The
+    weights are a checkpoint with the original names.
 
     Raises:
         InputError: the checkpoint is damaged or does not fit the model; the labels are not those

@@ -65,20 +65,13 @@ def evaluate(
     device: torch.device,
     precision: str,
     sliding_window: SlidingWindow | None = None,
-    multi_scale: bool = False,
     keep: Keep | None = None,
 ) -> Counts:
-    """Confusion matrix of a model over a set of images, summed over all processes.
+    """Confusion matrix of a model on a device over a set of images, summed over all processes.
 
-    Args:
-        model: on `device`; left in the mode it was in.
-        images: this process's images, as `shared_images` gives them.
-        num_classes: K.
-        device: where the model is.
-        precision: fp32, bf16 or fp16.
-        sliding_window: average the logits of windows instead of those of whole images.
-        multi_scale: average the probabilities of each image's views; otherwise it has one.
-        keep: what is done with each prediction.
+    Of an image with several views their probabilities are averaged. Images are this process's, as
+    `shared_images` gives them; precision is fp32, bf16 or fp16; with a sliding window the logits of
+    windows are averaged; `keep` is given each prediction. The model is left in the mode it was in.
     """
     was_training = model.training
     model.eval()
@@ -90,7 +83,7 @@ def evaluate(
         size = (label.shape[-2], label.shape[-1])
         inputs = example.inputs(device)
         with computing.autocast(device, precision):
-            if multi_scale:
+            if len(example.views) > 1:
                 prediction = predict_average(model, inputs, size, sliding_window)
             else:
                 prediction = predict(model, next(inputs)[0], size, sliding_window)
@@ -128,15 +121,9 @@ def score_passes(
 ) -> Scored | None:
     """Score models on a split and leave the process group; every process calls this.
 
-    Args:
-        passes: in their order, each asked for when the one before is done.
-        split: the split.
-        recipe: how images are scored.
-        device: where the models are.
-        workers: data loading processes of each process.
-        num_classes: K.
-        precision: fp32, bf16 or fp16.
-        forbid_fallbacks: an operator that the NPU lacks is an error.
+    Passes are in their order, each asked for when the one before is done; `workers` are the data
+    loading processes of each process. With `forbid_fallbacks` an operator that the NPU lacks is an
+    error. For `num_classes` and `precision` see `evaluate`.
 
     Returns:
         What was found; None in every process but the first.
@@ -156,7 +143,6 @@ def score_passes(
                 device=device,
                 precision=precision,
                 sliding_window=recipe.sliding_window,
-                multi_scale=len(views) > 1,
                 keep=keep,
             )
     operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), forbid_fallbacks)
@@ -177,10 +163,7 @@ def score_passes(
 def check_counted(counts: Counts, manifest: Mapping[str, Any], split: str | Path) -> None:
     """Check that every image and every labelled pixel of a split was counted, and once.
 
-    Args:
-        counts: of an evaluation on the split.
-        manifest: the split's.
-        split: what messages call it.
+    `split` is what messages call it.
 
     Raises:
         InputError: the numbers differ from the manifest's.

@@ -60,16 +60,9 @@ def read_state_dict(path: Path) -> Mapping[str, Any]:
 
 
 def load_weights(
-    model: SeMaskFPN,
-    path: Path,
-    load: Callable[[SeMaskFPN, Mapping[str, Any]], LoadReport],
+    model: SeMaskFPN, path: Path, load: Callable[[SeMaskFPN, Mapping[str, Any]], LoadReport]
 ) -> LoadReport:
-    """Fill a model from a file.
-
-    Args:
-        model: from `build`.
-        path: as for `read_state_dict`.
-        load: `semask.model.weights.load_reference` or `load_pretrained_swin`.
+    """Fill a model from a file, by `load_reference` or `load_pretrained_swin`.
 
     Raises:
         InputError: the file cannot be read, or does not fit the model; it is named in every line.
@@ -87,12 +80,10 @@ def load_weights(
 def write_reference_checkpoint(
     path: Path, state_dict: Mapping[str, Tensor], meta: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint as the original tools do, and read it back.
+    """Write a checkpoint as the original tools do, whole or not at all, and read it back.
 
-    Args:
-        path: file to write, whole or not at all.
-        state_dict: tensors under the original names.
-        meta: plain values; the original tools look for `CLASSES` and `PALETTE`.
+    Tensors are under the original names; of `meta`, plain values, those tools read `CLASSES` and
+    `PALETTE`.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     with atomically(path) as temporary:

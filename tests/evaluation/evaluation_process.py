@@ -32,7 +32,7 @@ shown = {
 label = torch.randint(0, CLASSES, (HEIGHT, WIDTH), dtype=torch.uint8)
 counts = evaluate(
     model, [Example(0, shown, label, views)], num_classes=CLASSES, device=device,
-    precision="fp32", multi_scale=bool(ratios),
+    precision="fp32",
 )  # fmt: skip
 assert int(counts.confusion.sum()) == HEIGHT * WIDTH
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

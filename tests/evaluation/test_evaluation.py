@@ -12,6 +12,7 @@ from torch import nn
 
 from semask.base.errors import InputError
 from semask.config.recipe import SlidingWindow
+from semask.data.loading import SINGLE_SCALE
 from semask.evaluation.metrics import confusion_matrix, scores
 from semask.evaluation.prediction import predict, predict_average
 from semask.evaluation.split import check_counted, evaluate
@@ -82,6 +83,7 @@ class Shown(NamedTuple):
     number: int
     given: Any
     label: torch.Tensor
+    views: Any = SINGLE_SCALE
 
     def inputs(self, device: torch.device) -> Any:
         return self.given
@@ -249,8 +251,8 @@ def test_evaluate_averages_over_views() -> None:
     label = torch.arange(30 * 45).view(30, 45).remainder(6).to(torch.uint8)
     kept = {}
     evaluate(
-        model, [Shown(7, iter(views), label)], num_classes=6, device=torch.device("cpu"),
-        precision="fp32", multi_scale=True, keep=keeping(kept),
+        model, [Shown(7, iter(views), label, views)], num_classes=6,
+        device=torch.device("cpu"), precision="fp32", keep=keeping(kept),
     )  # fmt: skip
     with torch.inference_mode():
         assert_same_where_clear(kept[7][None], plain_average(model, views, (30, 45)))
