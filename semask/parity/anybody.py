@@ -106,15 +106,10 @@ def look_at_model(
 ) -> None:
     """Run the looks at modules, the whole and chance.
 
-    Args:
-        model: float64 on the CPU; in training mode, or whatever mode is to be shown.
-        shapes: of the inputs, which are numbers in -2 … 2.
-        device: what is looked at.
-        loss: of the model's outputs; None takes their product with seeded numbers.
-        precision: fp32, bf16 or fp16 (autocast).
-        seed: of inputs and moves.
-        keep: takes the name of a look and what it found.
-        sabotage: changes the device's model: for tests of what the looks find.
+    The model is float64 on the CPU, in training or whatever mode is to be shown; its inputs, of
+    some shapes, are numbers in -2 … 2. Without a loss it is the product of the outputs with seeded
+    numbers. Precision is fp32, bf16 or fp16 (autocast). `keep` takes the name of a look and what it
+    found; `sabotage` changes the device's model: for tests of what the looks find.
 
     Raises:
         InputError: the model cannot take such inputs, or returns no tensor.

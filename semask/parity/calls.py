@@ -7,8 +7,8 @@ outputs, the gradients of the loss by its outputs, and the calls that it made it
 import math
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,31 +23,19 @@ _LARGEST = 2.0**6
 
 @dataclass(eq=False)
 class Call:
-    """One call of a module.
+    """One call of a module; tensors are on the CPU, floating ones as float32."""
 
-    Attributes:
-        path: the module's name in the model; empty for the model itself.
-        number: of the module's calls, counted from 0.
-        parts: calls that this one made, in order of their beginning.
-        inputs: leaves of arguments and keywords; floating tensors as float32 on the CPU.
-        outputs: likewise of what was returned.
-        wants: which inputs a gradient flows to.
-        gradients: of the loss by each output, float32 on the CPU; None where none arrived.
-        form: of the inputs, to put them together again.
-        result_form: of the outputs.
-        in_place: the call changed an input; then its caller cannot do without it.
-    """
-
-    path: str
-    number: int
-    parts: list["Call"] = field(default_factory=list)
-    inputs: list[Any] = field(default_factory=list)
+    path: str  # the module's name in the model; empty for the model itself
+    number: int  # of the module's calls, counted from 0
+    parts: list["Call"] = field(default_factory=list)  # made by it, in order of their beginning
+    inputs: list[Any] = field(default_factory=list)  # leaves of arguments and keywords
     outputs: list[Any] = field(default_factory=list)
-    wants: list[bool] = field(default_factory=list)
+    wants: list[bool] = field(default_factory=list)  # which inputs a gradient flows to
+    # of the loss by each output; None where none arrived
     gradients: list[Tensor | None] = field(default_factory=list)
-    form: TreeSpec | None = None
+    form: TreeSpec | None = None  # of the inputs, to put them together again
     result_form: TreeSpec | None = None
-    in_place: bool = False
+    in_place: bool = False  # it changed an input: its caller cannot do without it
 
     @property
     def name(self) -> str:
@@ -71,15 +59,20 @@ def is_floating(leaf: Any) -> bool:
 
 
 @contextmanager
-def buffers_kept(module: nn.Module) -> Iterator[None]:
-    """Context after which a module's buffers are what they were before."""
-    before = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
+def kept(tensors: Callable[[], Iterable[tuple[str, Tensor]]]) -> Iterator[None]:
+    """Context after which tensors, told by their names, are what they were before."""
+    before = {name: x.detach().clone() for name, x in tensors()}
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                buffer.copy_(before[name])
+            for name, x in tensors():
+                x.copy_(before[name])
+
+
+def buffers_kept(module: nn.Module) -> AbstractContextManager[None]:
+    """Context after which a module's buffers are what they were before."""
+    return kept(module.named_buffers)
 
 
 def capture(
@@ -87,12 +80,10 @@ def capture(
     run: Callable[[nn.Module], Tensor],
     whole: Callable[[str], bool] = lambda path: False,
 ) -> tuple[list[Call], float, float]:
-    """Run a model forward and backward and note every call.
+    """Run a model, float64 on the CPU, forward and backward and note every call.
 
-    Args:
-        model: on the CPU, in float64; its parameters' gradients are left at them, scaled.
-        run: calls the model and returns the loss, a scalar.
-        whole: paths of modules that are taken as one: their parts are not noted.
+    `run` calls it and returns the loss, a scalar. The parts of modules whose paths are `whole` are
+    not noted. The parameters' gradients are left at them, scaled.
 
     Returns:
         The calls in the order in which they ended, hence a call after its parts; the loss; and

@@ -18,21 +18,13 @@ DRAWS = 8
 
 @dataclass(frozen=True)
 class Site:
-    """One use of a random function in the forward pass.
+    """One use of a random function in the forward pass."""
 
-    Attributes:
-        function: of torch.
-        kept: the probability to be kept that it is asked for.
-        seen: how often elements were kept.
-        drawn: how many there were.
-        fault: what is wrong; None where nothing is.
-    """
-
-    function: str
-    kept: float
-    seen: float
-    drawn: int
-    fault: str | None
+    function: str  # of torch
+    kept: float  # the probability to be kept that it is asked for
+    seen: float  # how often elements were kept
+    drawn: int  # how many there were
+    fault: str | None  # what is wrong
 
 
 Drawn = list[tuple[str, float, Tensor]]
@@ -40,12 +32,7 @@ Drawn = list[tuple[str, float, Tensor]]
 
 @torch.no_grad()
 def draw(model: nn.Module, run: Callable[[nn.Module], Any], times: int = DRAWS) -> list[Drawn]:
-    """What the sites of a model draw in some forward passes; buffers are left as they were.
-
-    Args:
-        model: in training mode.
-        run: calls it.
-        times: passes.
+    """What the sites of a model in training mode draw in passes; buffers are left as they were.
 
     Returns:
         By pass, then by site: the function, the probability to be kept, and what was kept: bool
@@ -62,12 +49,7 @@ def draw(model: nn.Module, run: Callable[[nn.Module], Any], times: int = DRAWS) 
 
 
 def look(expected: Drawn, passes: Sequence[Drawn]) -> list[Site]:
-    """Compare what a device drew with what the reference asks for.
-
-    Args:
-        expected: one pass of the reference, for its sites and their probabilities.
-        passes: of the device; several processes' one after the other.
-    """
+    """Compare passes of a device, of one process after the other, with one of the reference."""
     asked = [(name, round(kept, 9)) for name, kept, _ in expected]
     for found in passes:
         sites = [(name, round(kept, 9)) for name, kept, _ in found]

@@ -33,10 +33,7 @@ _TOLERANCE = 1.0  # of a channel, in 0 … 255
 def painted(augmentation: Augmentation, device: torch.device, seed: int) -> dict[str, Any]:
     """Load painted samples and compare what arrives on the device with their labels.
 
-    Args:
-        augmentation: the recipe's; what changes colours is left out.
-        device: where images are normalised.
-        seed: of the paintings and of the augmentation.
+    Of the recipe's augmentation what changes colours is left out. `seed` is of both.
 
     Returns:
         samples, pixels (that were compared: those that lie within a block), wrong (of them).
@@ -92,10 +89,7 @@ def _inside(label: np.ndarray) -> np.ndarray:
 def batches(samples: TrainingSet, size: int, count: int) -> list[str]:
     """SHA-256 of the first batches that a run trains on: images and labels, as they are loaded.
 
-    Args:
-        samples: of the run.
-        size: of a batch, of all processes.
-        count: of batches.
+    `size` is of a batch of all processes, `count` of batches.
     """
     digests = []
     for first in range(0, size * count, size):

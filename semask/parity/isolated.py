@@ -5,9 +5,9 @@ and in the backward pass what the reference's gradient is. So what is compared i
 arithmetic alone, on equal numbers, and no error of a part is taken for one of its caller.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,17 +15,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from semask.devices import computing
-from semask.parity.calls import Call, buffers_kept, is_floating
+from semask.parity.calls import Call, buffers_kept, is_floating, kept
 from semask.parity.places import NotTheSameCallsError, Setting, moved_within, noted, same_chance
 from semask.parity.stubs import given_parts
 
+_Tensor = TypeVar("_Tensor", bound=Tensor)
+
 
 def run(call: Call, setting: Setting) -> dict[str, Tensor]:
-    """Run a call by itself, forward and backward.
-
-    Args:
-        call: with inputs and gradients.
-        setting: where, and with which numbers.
+    """Run a call, which has inputs and gradients, by itself, forward and backward.
 
     Returns:
         By name of a quantity, on the CPU: outputs, gradients of inputs and of the module's
@@ -37,7 +35,7 @@ def run(call: Call, setting: Setting) -> dict[str, Tensor]:
     place = setting.place
     module = place.model.get_submodule(call.path)
     stubbed = [] if setting.as_one else [part for part in call.parts if not part.in_place]
-    parameters = own_parameters(module, call, stubbed)
+    parameters = _own(module.named_parameters(), call, stubbed)
     found: dict[str, Tensor] = {}
     into, _ = setting.kinds_of(call)
     leaves = [
@@ -47,11 +45,8 @@ def run(call: Call, setting: Setting) -> dict[str, Tensor]:
     ]  # fmt: skip
     # a module may work in place, which a leaf of the graph forbids
     args, kwargs = call.arguments([x.clone() if is_floating(x) else x for x in leaves])
-    with (
-        _moved(parameters, setting.moved),
-        buffers_kept(module),
-        given_parts(stubbed, setting, found),
-    ):
+    moved = nullcontext() if setting.moved is None else _moved(parameters, setting.moved)
+    with moved, buffers_kept(module), given_parts(stubbed, setting, found):
         with same_chance(), computing.autocast(place.device, place.precision):
             result = module(*args, **kwargs)
         outputs = tree_leaves(result)
@@ -65,29 +60,16 @@ def run(call: Call, setting: Setting) -> dict[str, Tensor]:
                     )
                 found[f"output {i}"] = noted(output)
         _backward(call, setting, leaves, outputs, parameters, found)
-        for name, buffer in own_buffers(module, call, stubbed):
+        for name, buffer in _own(module.named_buffers(), call, stubbed).items():
             found[f"buffer {name}"] = noted(buffer)
     return found
 
 
-def own_parameters(
-    module: nn.Module, call: Call, stubbed: Sequence[Call]
-) -> dict[str, nn.Parameter]:
-    """Parameters that a call computes with itself: those of no part that is given."""
-    return {
-        name: parameter
-        for name, parameter in module.named_parameters()
-        if not _is_of(name, call, stubbed)
-    }
-
-
-def own_buffers(
-    module: nn.Module, call: Call, stubbed: Sequence[Call]
-) -> Iterator[tuple[str, Tensor]]:
-    """Likewise buffers."""
-    for name, buffer in module.named_buffers():
-        if not _is_of(name, call, stubbed):
-            yield name, buffer
+def _own(
+    named: Iterable[tuple[str, _Tensor]], call: Call, stubbed: Sequence[Call]
+) -> dict[str, _Tensor]:
+    """Parameters or buffers that a call computes with itself: those of no part that is given."""
+    return {name: x for name, x in named if not _is_of(name, call, stubbed)}
 
 
 def _is_of(name: str, call: Call, stubbed: Sequence[Call]) -> bool:
@@ -103,9 +85,10 @@ def _backward(
     parameters: Mapping[str, nn.Parameter],
     found: dict[str, Tensor],
 ) -> None:
-    _, kinds = setting.kinds_of(call)
     roots, gradients = [], []
-    for output, gradient, kind in zip(outputs, call.gradients, kinds, strict=True):
+    for output, gradient, kind in zip(
+        outputs, call.gradients, setting.kinds_of(call)[1], strict=True
+    ):
         if gradient is not None:
             if not output.requires_grad:
                 raise NotTheSameCallsError("an output that no gradient flows back from")
@@ -125,20 +108,10 @@ def _backward(
 
 
 @contextmanager
-def _moved(
-    parameters: Mapping[str, nn.Parameter], moved: np.random.Generator | None
-) -> Iterator[None]:
-    if moved is None:
-        yield
-        return
-    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    with torch.no_grad():
-        for parameter in parameters.values():
-            if parameter.is_floating_point():
-                parameter.copy_(moved_within(parameter, torch.float32, moved))
-    try:
-        yield
-    finally:
+def _moved(parameters: Mapping[str, nn.Parameter], by: np.random.Generator) -> Iterator[None]:
+    with kept(parameters.items):
         with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(before[name])
+            for parameter in parameters.values():
+                if parameter.is_floating_point():
+                    parameter.copy_(moved_within(parameter, torch.float32, by))
+        yield

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -32,13 +33,10 @@ def modules_and_whole(
 ) -> dict[str, Any]:
     """Look at every module by itself, and at the whole.
 
-    Args:
-        model: the reference, float64 on the CPU; its buffers are left as they were.
-        device: what is looked at.
-        inputs_of: for a seed, what calls a model on the CPU in float64 and returns the loss,
-            likewise on the device, and what goes in, for the fingerprint.
-        floor_of: key of `semask.parity.modules.FLOORS`.
-        seed: of the inputs, and of the honest computations' moves.
+    The model is the reference, float64 on the CPU; its buffers are left as they were. `inputs_of`
+    a seed are what calls a model on the CPU in float64 and returns the loss, likewise on the
+    device, and what goes in, for the fingerprint. `floor_of` is a key of
+    `semask.parity.modules.FLOORS`; the seed is of the inputs and of the honest computations' moves.
 
     Returns:
         `reference` (its fingerprint), `modules` (in the order of their end), `whole` (the
@@ -57,16 +55,16 @@ def modules_and_whole(
         failed &= _failing_again(model, device, inputs_of(seed + other), floor_of, seed, failed)
     # a module that fails on one input and not on another is to be looked at, by people
     looks = [
-        each
-        if each.status != "failed" or each.name in failed
-        else modules.ModuleLook(**{**vars(each), "status": "looked at"})
+        replace(each, status="looked at")
+        if each.status == "failed" and each.name not in failed
+        else each
         for each in looks
     ]
     guilty = [name for name in order if name in failed and not failed & {*_below(name, parts)}]
     return {
         "reference": fingerprint,
         "modules": [asdict(each) for each in looks],
-        "whole": {name: _as_dict(pass_) for name, pass_ in whole.items()},
+        "whole": {name: pass_.as_dict() for name, pass_ in whole.items()},
         "failed": [name for name in order if name in failed],
         "guilty": guilty[0] if guilty else None,
     }
@@ -86,7 +84,7 @@ def _look_at_whole(
     # in a graph there are no calls to look at: what is compiled is taken as one, by itself
     with _eager(device.model):
         whole = {"device": propagate(calls, gradients, scale, device, on_device)}
-    honest = Place(modules.float32_copy(model), torch.device("cpu"), precision=device.precision)
+    honest = Place(deepcopy(model).float(), torch.device("cpu"), precision=device.precision)
     whole["honest"] = propagate(calls, gradients, scale, honest, on_cpu)
     return calls, fingerprint, whole
 
@@ -126,22 +124,10 @@ def _eager(model: nn.Module) -> Iterator[None]:
             module._compiled_call_impl = implementation
 
 
-def _as_dict(found: Propagated) -> dict[str, Any]:
-    return {
-        "loss": found.loss,
-        "gradient": found.gradient,
-        "outputs": found.outputs,
-        "gradients": found.gradients,
-    }
-
-
 def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
     """Run one look; one that fails half-way is kept with its reason, and the next is run.
 
-    Args:
-        name: under which `keep` gets what was found.
-        keep: takes the name and the finding.
-        look: runs it.
+    `keep` gets the finding under `name`.
     """
     begun = time.perf_counter()
     try:

@@ -57,28 +57,17 @@ class Quantity:
 
 @dataclass(frozen=True)
 class ModuleLook:
-    """What the look found of one call.
+    """What the look found of one call."""
 
-    Attributes:
-        name: path of the module and which call.
-        path: of the module.
-        source: its class, and where that is written: `GELU, torch/nn/modules/activation.py:785`.
-        status: passed, looked at or failed.
-        worst: the quantity of the largest ratio; None where nothing could be compared.
-        fault: how the module's calls differ from the reference's, or why they cannot be compared;
-            None where neither is so.
-        bitwise: two runs gave equal bits; None where it was run once.
-        operator: whether all outputs pass CANN's standard for operators; None where it has no
-            limit, or nothing was compared.
-    """
-
-    name: str
-    path: str
-    source: str
-    status: str
-    worst: Quantity | None
+    name: str  # path of the module and which call
+    path: str  # of the module
+    source: str  # see `source_of`
+    status: str  # passed, looked at or failed
+    worst: Quantity | None  # of the largest ratio; None where nothing could be compared
+    # how the module's calls differ from the reference's, or why they cannot be compared
     fault: str | None = None
-    bitwise: bool | None = None
+    bitwise: bool | None = None  # two runs gave equal bits; None where it was run once
+    # whether all outputs pass CANN's standard; None without a limit or anything compared
     operator: bool | None = None
 
 
@@ -94,15 +83,10 @@ def look(
 ) -> Iterator[ModuleLook]:
     """Compare every call, in the order in which they end; what is done with is let go.
 
-    Args:
-        calls: of the reference; a call's inputs and gradients are gone afterwards.
-        reference: float64 on the CPU.
-        device: what is looked at.
-        kinds: see `semask.parity.places.Setting`.
-        floor_of: key of `FLOORS`.
-        seed: of the honest computations' moves.
-        twice: run each call twice on the device and say whether bits are equal.
-        only: which calls are compared.
+    The calls are of the reference, float64 on the CPU; their inputs and gradients are gone
+    afterwards. For `kinds` see `semask.parity.places.Setting`; `floor_of` is a key of `FLOORS`, the
+    seed of the honest computations' moves. With `twice` each call is run twice on the device, to
+    say whether bits are equal; only those that `only` chooses are compared.
     """
     true = Place(reference, torch.device("cpu"), torch.float64)
     honest: list[nn.Module] = []
@@ -246,7 +230,7 @@ def _yardsticks(
 ) -> dict[str, float]:
     """The largest error of each quantity among honest computations of the call on the CPU."""
     if not honest:
-        honest.append(float32_copy(true.model))
+        honest.append(deepcopy(true.model).float())
     place = Place(honest[0], torch.device("cpu"), torch.float32, there.place.precision)
     largest: dict[str, float] = {}
     for surroundings, moved in honest_ways(seed):
@@ -256,11 +240,6 @@ def _yardsticks(
             if np.isfinite(error):
                 largest[name] = max(largest.get(name, 0.0), error)
     return largest
-
-
-def float32_copy(reference: nn.Module) -> nn.Module:
-    """A model with the reference's weights, rounded to float32, on the CPU."""
-    return deepcopy(reference).float()
 
 
 def honest_ways(

@@ -25,10 +25,8 @@ class OperatorError(NamedTuple):
 def operator_error(actual: ArrayLike, golden: ArrayLike, computed_in: str) -> OperatorError:
     """What CANN's ecosystem standard says of an operator's output.
 
-    Args:
-        actual: the device's output, of any shape.
-        golden: of the same shape, computed in a higher precision.
-        computed_in: fp32, hf32, fp16 or bf16.
+    `golden`, of the same shape, was computed in a higher precision than `computed_in`: fp32, hf32,
+    fp16 or bf16.
 
     Returns:
         Its errors; infinite, and not accepted, where a value of either is not finite.

@@ -20,40 +20,26 @@ Given = Mapping[Call, list[Tensor | None]]
 
 @dataclass(frozen=True)
 class Place:
-    """A model somewhere: the reference, the device, or an honest computation on the CPU.
+    """A model somewhere: the reference, the device, or an honest computation on the CPU."""
 
-    Attributes:
-        model: with the names of the reference's modules.
-        device: that it is on.
-        dtype: of its parameters.
-        precision: fp32, bf16 or fp16 (autocast).
-    """
-
-    model: nn.Module
+    model: nn.Module  # with the names of the reference's modules
     device: torch.device
-    dtype: torch.dtype = torch.float32
-    precision: str = "fp32"
+    dtype: torch.dtype = torch.float32  # of its parameters
+    precision: str = "fp32"  # or bf16, fp16 (autocast)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A place, and what a call is computed with there.
-
-    Attributes:
-        place: where.
-        given: gradients by the inputs of the call's parts.
-        kinds: dtypes that numbers are rounded to before they go in, everywhere the same; float32
-            for a call that is not in it.
-        moved: moves every number that goes in, and the weights, by up to half a unit in its last
-            place: the yardstick's honest computations. None leaves them as they are.
-        as_one: run a call's parts, too, in place of giving them: for a module that goes about it in
-            another way on the device, as fused attention does.
-    """
+    """A place, and what a call is computed with there."""
 
     place: Place
-    given: Given
-    kinds: Kinds
+    given: Given  # by the inputs of the call's parts
+    kinds: Kinds  # what numbers are rounded to before they go in; float32 where a call is not in it
+    # moves what goes in, and the weights, by up to half a unit in its last place: the yardstick's
+    # honest computations
     moved: np.random.Generator | None = None
+    # run a call's parts, too, in place of giving them: for a module that goes about it in another
+    # way on the device, as fused attention does
     as_one: bool = False
 
     def elsewhere(self, place: Place, moved: np.random.Generator | None = None) -> "Setting":

@@ -21,21 +21,18 @@ from semask.parity.places import Place, same_chance
 
 @dataclass(frozen=True)
 class Propagated:
-    """What one pass found.
+    """What one pass found: relative errors."""
 
-    Attributes:
-        loss: of the batch.
-        outputs: relative error of each call's outputs, by its name, in the order of their end.
-        gradients: relative error of the loss's gradient by each parameter, by its name.
-        gradient: of all of them together.
-        kinds: dtypes of inputs and outputs by path and number of a call.
-    """
-
-    loss: float
-    outputs: dict[str, float]
-    gradients: dict[str, float]
-    gradient: float
+    loss: float  # of the batch: no error
+    gradient: float  # of the loss's gradient, of all parameters together
+    outputs: dict[str, float]  # of each call, by its name, in the order of their end
+    gradients: dict[str, float]  # of the gradient by each parameter, by its name
+    # dtypes of inputs and outputs by path and number of a call
     kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values: all but the kinds."""
+        return {name: value for name, value in vars(self).items() if name != "kinds"}
 
 
 def propagate(
@@ -47,12 +44,8 @@ def propagate(
 ) -> Propagated:
     """Take a model forward and backward and compare it with the reference's pass.
 
-    Args:
-        calls: of the reference.
-        gradients: of the reference's parameters, float64, scaled.
-        scale: that they are scaled by.
-        place: the model to compare, whose gradients and buffers are left as they were.
-        run: calls the model on its device and returns the loss.
+    The reference's calls, and its parameters' gradients, float64, scaled by `scale`, are given.
+    `run` calls the model on its device and returns the loss; its buffers are left as they were.
     """
     memory.trim()
     known = {(call.path, call.number): call for call in calls}
@@ -91,9 +84,8 @@ def propagate(
             norm = float(expected.norm())
             errors[name] = off / norm if norm else off
             difference, size = difference + off**2, size + norm**2
-    return Propagated(
-        float(loss.detach()), outputs, errors, (difference / size) ** 0.5 if size else 0.0, kinds
-    )
+    together = (difference / size) ** 0.5 if size else 0.0
+    return Propagated(float(loss.detach()), together, outputs, errors, kinds)
 
 
 def _dtypes(leaves: Sequence[Any]) -> list[Any]:

@@ -43,14 +43,13 @@ def look_at_row(
         row: device, processes, threads; planted_fault, if it has one, in the device alone.
         device: of this process.
         seed: of weights, inputs and moves.
-        size: height and width of the synthetic images.
-        batch: how many of them.
+        size: height and width of the `batch` synthetic images.
+        batch: see there.
         count: of single steps.
         keep: takes the name of a look and what it found, as soon as it is there.
         only: `semantics` (modules and steps in float32), `precision` (modules and steps as the
             recipe has them), `data`, `chance`.
-        first_batches: gives digests of the experiment's first batches (see
-            `semask.parity.data.batches`), or of none.
+        first_batches: see `semask.parity.data.batches`.
     """
     kinds = {"semantics": subject.plain(recipe), "precision": recipe}
     for name, chosen in kinds.items():
@@ -97,9 +96,7 @@ def _modules(
     model = subject.device_training(recipe, execution, reference, device, fault)
     place = Place(model, device, torch.float32, recipe.training.precision)
 
-    def inputs_of(
-        number: int,
-    ) -> tuple[Callable[[nn.Module], Tensor], Callable[[nn.Module], Tensor], Sequence[Tensor]]:
+    def inputs_of(number: int) -> tuple[looks.Run, looks.Run, Sequence[Tensor]]:
         made = subject.batch(recipe, batch, size, number)
         images, labels = network_input(made.images), made.labels
         there = images.to(device), labels.to(device)
@@ -129,9 +126,8 @@ def _steps(
     count: int,
 ) -> dict[str, Any]:
     training = replace(recipe.training, global_batch=max(batch, row["processes"]), accumulation=1)
-    model, chosen, stepper = subject.stepper(
-        replace(recipe, training=training), execution, device, row, seed
-    )
+    recipe = replace(recipe, training=training)
+    model, chosen, stepper = subject.stepper(recipe, execution, device, row, seed)
     batches = [subject.batch(chosen, training.global_batch, size, seed + i) for i in range(count)]
     found = steps.look(model, stepper, chosen, batches, floor_of=floor_of, seed=seed)
     return {} if found is None else asdict(found)

@@ -30,23 +30,14 @@ State = dict[str, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Step:
-    """A step that is to be taken.
-
-    Attributes:
-        recipe: that asks for it.
-        batch: of all processes.
-        iteration: of the training, counted from 1: it decides the learning rate and what is drawn.
-        count: of the optimiser, whose moments were zero before the first.
-        seed: of shared chance.
-        processes: that share the batch.
-    """
+    """A step that is to be taken."""
 
     recipe: Recipe
-    batch: Batch
-    iteration: int
-    count: int
-    seed: int
-    processes: int
+    batch: Batch  # of all processes
+    iteration: int  # of the training, from 1: it decides the learning rate and what is drawn
+    count: int  # of the optimiser, whose moments were zero before the first
+    seed: int  # of shared chance
+    processes: int  # that share the batch
 
 
 def start(model: nn.Module) -> State:
@@ -78,12 +69,7 @@ def take(
 ) -> dict[str, Any]:
     """Take a step in the precision of the model's weights, by as many processes as one can be.
 
-    Args:
-        model: on the CPU, in training mode.
-        state: before the step.
-        step: which.
-        precision: fp32, bf16 or fp16 (autocast).
-        moved: see `load`.
+    The model is on the CPU, in training mode; `state` is before the step; for `moved` see `load`.
 
     Returns:
         loss, gradients by name (float64) and state afterwards.

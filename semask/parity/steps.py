@@ -31,11 +31,8 @@ FLOORS = {"fp32": 1e-6, "bf16": 1e-2, "fp16": 2e-3, "tf32": 2e-3}
 # 1 - beta2 in float32, as a GPU's fused kernel computes it, is off by so much: second moments by as
 # much (an H100: 1.31e-5 in a first step), and updates, with their root in the denominator, by half
 _BETA2 = float(abs((np.float32(1) - np.float32(BETAS[1])) / (1 - BETAS[1]) - 1))
-_OWN_FLOORS = {
-    "second moments": _BETA2,
-    "decayed weights": _BETA2 / 2,
-    "spared weights": _BETA2 / 2,
-}
+_OWN_FLOORS = {"second moments": _BETA2}
+_OWN_FLOORS |= dict.fromkeys(("decayed weights", "spared weights"), _BETA2 / 2)
 # of the largest gradient: smaller ones are zero by construction, and AdamW makes full steps of
 # their noise
 _ZERO = 1e-6
@@ -56,19 +53,16 @@ class StepError:
 class StepsLook:
     """What the look found.
 
-    Attributes:
-        status: passed, looked at or failed, by the medians over the steps.
-        rates: learning rates that are not exactly the reference's, by iteration: [is, ought].
-        quantities: of each step, by name: loss, gradients, first and second moments, update,
-            buffers; and, since AdamW makes full steps of the noise of small gradients, what the
-            device made of its own moments: decayed and spared weights.
-        medians: ratio of each quantity; of an even number of steps the lower one, since a rectifier
-            at zero to rounding puts an honest step's gradients off.
+    Of each step, by name: loss, gradients, first and second moments, update, buffers; and, since
+    AdamW makes full steps of the noise of small gradients, what the device made of its own moments:
+    decayed and spared weights.
     """
 
-    status: str
-    rates: dict[int, tuple[float, float]]
+    status: str  # passed, looked at or failed, by the medians
+    rates: dict[int, tuple[float, float]]  # that are not exactly the reference's: [is, ought]
     quantities: list[dict[str, StepError]]
+    # ratio of each quantity; of an even number of steps the lower one, since a rectifier at zero to
+    # rounding puts an honest step's gradients off
     medians: dict[str, float]
 
 
@@ -86,13 +80,10 @@ def look(
     Several processes begin each step with what the first one has, and it alone compares: the others
     get None.
 
-    Args:
-        model: with the first step's weights, on the CPU.
-        stepper: the device's, as training makes it; its recipe asks for shared chance.
-        recipe: what it trains.
-        batches: of all processes, one for each step.
-        floor_of: key of `FLOORS`.
-        seed: of shared chance, the run's, and of the honest steps' moves.
+    The model has the first step's weights, on the CPU; the stepper is the device's, as training
+    makes it, and its recipe asks for shared chance. There is a batch, of all processes, for each
+    step. `floor_of` is a key of `FLOORS`; the seed is of shared chance and of the honest steps'
+    moves.
     """
     reference = deepcopy(model).double().train()
     honest = deepcopy(model).float().train()
@@ -182,12 +173,8 @@ def _own_steps(
 def _device_step(stepper: Stepper, state: State, step: Step) -> dict[str, Any]:
     """One step by the product's own code, from the first process's state."""
     settings, batch = step.recipe.training, step.batch
-    own = shares(
-        settings.global_batch,
-        distributed.rank(),
-        distributed.world_size(),
-        settings.accumulation,
-    )
+    rank, world_size = distributed.rank(), distributed.world_size()
+    own = shares(settings.global_batch, rank, world_size, settings.accumulation)
     passes = [Batch(*(part[list(samples)] for part in batch)) for samples in own]
     for _ in range(_TRIES):
         load(stepper.model, state)
@@ -249,6 +236,10 @@ def _errors(found: Mapping[str, Any], truth: Mapping[str, Any], before: State) -
     sizes = {name: float(x.norm()) for name, x in truth["gradients"].items()}
     real = [name for name, size in sizes.items() if size > _ZERO * max(sizes.values())]
     start = before["weights"]
+    buffers = (
+        (after["buffers"][name] - x).norm() / x.norm().clamp_min(1e-30)
+        for name, x in expected["buffers"].items()
+    )
     return {
         "loss": abs(found["loss"] - truth["loss"]) / abs(truth["loss"]),
         "gradients": _error(found["gradients"], truth["gradients"], sizes),
@@ -259,13 +250,7 @@ def _errors(found: Mapping[str, Any], truth: Mapping[str, Any], before: State) -
             {name: expected["weights"][name] - start[name] for name in real},
             real,
         ),
-        "buffers": max(
-            (
-                float((after["buffers"][name] - x).norm() / x.norm().clamp_min(1e-30))
-                for name, x in expected["buffers"].items()
-            ),
-            default=0.0,
-        ),
+        "buffers": max(map(float, buffers), default=0.0),
     }
 
 

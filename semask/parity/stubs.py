@@ -23,10 +23,7 @@ def given_parts(
 ) -> Iterator[None]:
     """Context in which parts of a call return what the reference's did, in the same order.
 
-    Args:
-        stubbed: the parts.
-        setting: where the call is computed, and with which gradients of its parts.
-        found: gets what the parts are handed, and the gradients that come to them.
+    `found` gets what the parts are handed, and the gradients that come to them.
 
     Raises:
         NotTheSameCallsError: they are called in another way than the reference's.
@@ -62,12 +59,7 @@ def given_parts(
 
 
 def _give(
-    i: int,
-    part: Call,
-    args: Any,
-    kwargs: Any,
-    setting: Setting,
-    found: dict[str, Tensor],
+    i: int, part: Call, args: Any, kwargs: Any, setting: Setting, found: dict[str, Tensor]
 ) -> Any:
     leaves = tree_leaves((args, kwargs))
     if len(leaves) != len(part.inputs):
@@ -97,7 +89,9 @@ def _give(
             for k in taking
         ]
 
-    returning = [k for k, x in enumerate(outputs) if is_floating(x) and _got(part, k)]
+    returning = [
+        k for k, x in enumerate(outputs) if is_floating(x) and part.gradients[k] is not None
+    ]
     # the number of its own has a part return what gradients flow back from, whatever its inputs
     own = torch.ones((), device=device, requires_grad=torch.is_grad_enabled())
     if returning:
@@ -111,10 +105,6 @@ def _give(
         for k, x in zip(returning, made, strict=True):
             outputs[k] = x
     return part.result(outputs)
-
-
-def _got(part: Call, k: int) -> bool:
-    return part.gradients[k] is not None
 
 
 class _Part(torch.autograd.Function):

@@ -36,9 +36,7 @@ class Loss(nn.Module):
 class Training(nn.Module):
     """A model and its loss: what a training step differentiates.
 
-    Args:
-        network: the model.
-        hard_pixels: see `semask.model.segmentation_losses`.
+    For `hard_pixels` see `semask.model.segmentation_losses`.
     """
 
     def __init__(self, network: SeMaskFPN, hard_pixels: int | None) -> None:
@@ -66,14 +64,9 @@ def device_training(
     device: torch.device,
     planted_fault: str | None = None,
 ) -> Training:
-    """The same on a device, as training places and compiles it there.
+    """The same on a row's device, as training places and compiles it there.
 
-    Args:
-        recipe: of the row.
-        execution: of the row.
-        of: the reference.
-        device: where to.
-        planted_fault: what the row has, for a demonstration.
+    `planted_fault` is what the row has, for a demonstration.
     """
     settings = {**build_settings(recipe.as_dict()), **_ALONE, **execution.model_settings()}
     model = Training(build(**settings), recipe.training.hard_pixels)

@@ -30,11 +30,7 @@ def status_of(ratio: float) -> str:
 
 
 def answers(found: Mapping[str, Any]) -> dict[str, Answer]:
-    """The answer of each ground that was looked at, by name of the look.
-
-    Args:
-        found: findings by the names under which `semask.parity.looks.part` kept them.
-    """
+    """The answers of findings, by the names under which `semask.parity.looks.part` kept them."""
     return {name: answer(finding) for name, finding in found.items()}
 
 
@@ -66,26 +62,18 @@ def _of_modules(finding: Mapping[str, Any]) -> Answer:
     by_name = {each["name"]: each for each in finding["modules"]}
     if finding["failed"]:
         name = finding["guilty"] or finding["failed"][0]
-        more = len(finding["failed"]) - 1
-        return Answer(
-            REFUTED, f"{described(by_name[name])}" + (f", and {more} more" if more else "")
-        )
+        more = f", and {n} more" if (n := len(finding["failed"]) - 1) else ""
+        return Answer(REFUTED, f"{described(by_name[name])}{more}")
     looked_at = [each for each in by_name.values() if each["status"] == "looked at"]
     if looked_at:
-        first = max(looked_at, key=ratio_of)
-        return Answer(UNDECIDED, f"to be looked at: {described(first)}")
-    worst = max(
-        (each for each in by_name.values() if each["worst"]),
-        key=ratio_of,
-        default=None,
-    )
+        said = described(max(looked_at, key=ratio_of))
+        return Answer(UNDECIDED, f"to be looked at: {said}")
+    compared = (each for each in by_name.values() if each["worst"])
+    worst = max(compared, key=ratio_of, default=None)
     if worst is None:
         return Answer(NOT_RUN, "no module computes anything that can be compared")
-    return Answer(
-        SHOWN,
-        f"{len(by_name)} modules, the largest ratio is {worst['worst']['ratio']:.2f} "
-        f"({worst['name']})",
-    )
+    said = f"the largest ratio is {worst['worst']['ratio']:.2f} ({worst['name']})"
+    return Answer(SHOWN, f"{len(by_name)} modules, {said}")
 
 
 def ratio_of(module: Mapping[str, Any]) -> float:
@@ -112,11 +100,8 @@ def described(module: Mapping[str, Any]) -> str:
 
 def _of_data(finding: Mapping[str, Any]) -> Answer:
     said = f"{finding['painted']['samples']} painted samples arrive as their labels have them"
-    digests = finding["batches"]
-    if digests:
-        said += (
-            f"; of the first {len(digests)} batches, the first one's digest is {digests[0][:12]}"
-        )
+    if of := finding["batches"]:
+        said += f"; of the first {len(of)} batches, the first one's digest is {of[0][:12]}"
     return Answer(SHOWN, said)
 
 
