@@ -16,9 +16,7 @@ _EXPERIMENT = ("source", "dataset", "variant", "crop", "iterations", "batch")
 
 
 def beside_published(
-    line: Mapping[str, Any],
-    records: Mapping[str, Record],
-    published: Sequence[Mapping[str, Any]],
+    line: Mapping[str, Any], records: Mapping[str, Record], published: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What is published of a measured row's experiment, and how the row differs from it.
 

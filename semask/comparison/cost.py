@@ -40,9 +40,7 @@ _KEPT_IN_FULL = (F.layer_norm, F.softmax, torch.softmax, Tensor.softmax, F.inter
 class Autocast(TorchFunctionMode):
     """Casts as autocast does, on torch's meta device, which has none.
 
-    Args:
-        dtype: of the products, whose weights are cast once.
-        in_full: functions that are computed in fp32.
+    Products are computed in `dtype`, to which their weights are cast once, `in_full` in fp32.
     """
 
     def __init__(self, dtype: torch.dtype, in_full: Sequence[Any] = _KEPT_IN_FULL) -> None:
@@ -73,14 +71,9 @@ def saved_bytes(
 ) -> int:
     """Bytes that autograd keeps of the forward pass and the loss for the backward pass.
 
-    Every piece of memory counts once, however many operators keep it, and the model's parameters
-    and buffers do not count.
-
-    Args:
-        model: on any device, in training mode.
-        crop: height, width of the images.
-        batch: images.
-        casts: context of the forward pass: autocast, or one that does nothing.
+    Every piece of memory counts once, however many operators keep it; parameters and buffers of the
+    model, which is in training mode, do not count. `crop` is height and width; `casts` is the
+    context of the forward pass: autocast, or one that does nothing.
     """
     device = next(model.parameters()).device
     own = {x.untyped_storage()._cdata for x in [*model.parameters(), *model.buffers()]}
@@ -116,12 +109,8 @@ def training_memory(settings: Mapping[str, Any], crop: tuple[int, int], precisio
 
     Weights, gradients, moments of AdamW and what autograd keeps, the loss's part included. Not
     counted: gradients of activations on their way back, workspaces, fragmentation, what the
-    framework and its collectives hold.
-
-    Args:
-        settings: of `semask.model.build`.
-        crop: height, width of the training images.
-        precision: fp32, bf16 or fp16.
+    framework and its collectives hold. `settings` are of `semask.model.build`, `crop` is height and
+    width, `precision` fp32, bf16 or fp16.
 
     Raises:
         InputError: the settings are not those of a model.
@@ -177,12 +166,8 @@ def most_like(
     """Of some rates the one that is most like a row: its device and precision, or there is none."""
     kind = row["device"], config["training"]["precision"]
     like = [rate for rate in rates if (rate.device, rate.precision) in (kind, (None, None))]
-    variant = config["model"]["variant"]
-    return min(
-        like,
-        key=lambda r: (r.processes != row["processes"], r.variant != variant),
-        default=None,
-    )
+    wanted = row["processes"], config["model"]["variant"]
+    return min(like, key=lambda r: (r.processes != wanted[0], r.variant != wanted[1]), default=None)
 
 
 class Work(NamedTuple):

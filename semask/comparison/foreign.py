@@ -9,12 +9,7 @@ from PIL import Image
 
 from semask.base.errors import InputError
 from semask.comparison.crossed import check_cross, matrices_of
-from semask.comparison.recomputed import (
-    LOG,
-    check_evaluation,
-    check_parity,
-    check_training,
-)
+from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
 
 Record = Mapping[str, Any]
 
@@ -33,13 +28,9 @@ def check_contents(
     files: Iterable[str],
     evaluated: Collection[Record] = (),
 ) -> None:
-    """Look at what the files of a bundle hold.
+    """Look at what the files of a bundle hold, whose records are given by the names of their files.
 
-    Args:
-        folder: where they are.
-        records: theirs, by the names of their files.
-        files: names of all files.
-        evaluated: this machine's evaluations, whose weights may have been scored there.
+    `evaluated` are this machine's evaluations, whose weights may have been scored there.
 
     Raises:
         InputError: a text is longer than a name can be or holds control characters; a log or a

@@ -76,11 +76,7 @@ def read_imported(folder: Path, evaluated: Collection[Record] = ()) -> Imported:
 
 
 def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:
-    """Check that no measurement stands in the table twice, as if it had been repeated.
-
-    Args:
-        trained: this machine's training records by path.
-        imported: what bundles brought.
+    """Check that no measurement, of this machine or a bundle, stands twice, as if it were repeated.
 
     Raises:
         InputError: a record is in two bundles, or is this machine's own.

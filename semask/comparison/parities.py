@@ -15,11 +15,9 @@ _WORST = 10  # modules that are shown
 
 
 def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict[str, Any]:
-    """What the looks at a row's device show.
+    """What the looks at a row's device show, of the row's records of parity by path, one or none.
 
-    Args:
-        looked: the row's records of parity by path, one or none.
-        trained: its training records by path: what was looked at must be what trained.
+    What was looked at must be what trained, by the row's training records.
 
     Returns:
         from (paths); grounds: ground, answer (shown, refuted, undecided, not run) and why of each
@@ -45,9 +43,9 @@ def _ground(name: str, answer: str, why: str) -> dict[str, str]:
     return {"ground": name, "answer": answer, "why": why}
 
 
-def worst_modules(finding: Mapping[str, Any], count: int = _WORST) -> list[Mapping[str, Any]]:
+def worst_modules(finding: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The modules of the largest ratios that a look found, worst first."""
-    return sorted(finding["modules"], key=ratio_of, reverse=True)[:count]
+    return sorted(finding["modules"], key=ratio_of, reverse=True)[:_WORST]
 
 
 def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
@@ -100,12 +98,7 @@ def differing_batches(a: Record, b: Record) -> int | None:
 
 
 def differing_references(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What two fingerprints differ in; nothing where both are of one reference.
-
-    Args:
-        a: as `semask.parity.reference.fingerprint` gives it.
-        b: another.
-    """
+    """What two of `semask.parity.reference.fingerprint` differ in; nothing if of one reference."""
     found = [key for key in ("weights_sha256", "inputs_sha256") if a[key] != b[key]]
     if not _agree(a["loss"], b["loss"]):
         found.append("loss")

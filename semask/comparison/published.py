@@ -53,11 +53,6 @@ def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]
 def published_accuracy(path: Path, source: str, dataset: str) -> dict[str, dict[str, Any]]:
     """What a source reports of a data set, by variant (without the prefix `semask_`).
 
-    Args:
-        path: as for `read_published`.
-        source: whose figures.
-        dataset: name of the data set.
-
     Raises:
         InputError: the file is missing, lacks a column, or has a bad value.
     """
@@ -203,10 +198,7 @@ def scoring_differences(
 ) -> tuple[list[str], list[str]]:
     """What keeps two accuracies apart by how they were scored: at one scale, and at several.
 
-    Args:
-        row: a published row.
-        evaluation: scale, sliding_window and multi_scale, as in a record.
-        images: number of images scored.
+    `evaluation` has scale, sliding_window and multi_scale, as in a record; `images` were scored.
     """
     if row["val_images"] is None:  # no accuracy is published
         return [], []

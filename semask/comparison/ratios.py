@@ -7,7 +7,7 @@ from typing import Any
 from semask.base.row_names import PLANTED_SIGN
 from semask.comparison.beside_published import points, ratio
 from semask.comparison.parities import across
-from semask.comparison.rows import Record
+from semask.comparison.rows import Record, paths_of
 from semask.comparison.surroundings import differing_variables
 from semask.config.recipe import differing_keys
 
@@ -51,9 +51,7 @@ def _is_planted_beside_plain(port: _Line, original: _Line) -> bool:
 
 
 def _compared(
-    lines: Sequence[_Line],
-    records: Mapping[str, Record],
-    is_pair: Callable[[_Line, _Line], bool],
+    lines: Sequence[_Line], records: Mapping[str, Record], is_pair: Callable[[_Line, _Line], bool]
 ) -> list[dict[str, Any]]:
     found = []
     for (place, npu), (other, gpu) in product(enumerate(lines), repeat=2):
@@ -97,10 +95,7 @@ def _across(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> dict[str, 
 
 def _pairs(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> list[tuple[Record, Record]]:
     """Records of two rows, each two of the same kind and mode."""
-    of_both = (
-        [records[path] for path in (*line["pytorch"]["from"], *line["acc1"].get("from", ()))]
-        for line in (npu, gpu)
-    )
+    of_both = ([records[path] for path in paths_of(line)] for line in (npu, gpu))
     return [
         (a, b) for a, b in product(*of_both) if (a["kind"], a["mode"]) == (b["kind"], b["mode"])
     ]

@@ -32,12 +32,7 @@ REMEDY = "restore the file, or delete it and run snakemake again to make it anew
 
 
 def check_training(name: str | Path, record: Record, log: Path) -> None:
-    """Check a training's figures against its log.
-
-    Args:
-        name: of the record, for messages.
-        record: of the training.
-        log: its log, which must be there.
+    """Check a training's figures against its log, which must be there; `name` is the record's.
 
     Raises:
         InputError: the log is missing or garbled, or a figure does not follow from it.

@@ -96,11 +96,8 @@ def _warnings(record: Record) -> list[str]:
     run = f"{record['mode']} run, seed {record['seed']}"
     said = [f"{run}: {warning}" for warning in record["figures"].get("warnings", ())]
     tries = record["figures"].get("tries", ())
-    for key, word in (
-        ("code_digest", "code"),
-        ("device", "devices"),
-        ("torch", "versions of torch"),
-    ):
+    words = {"code_digest": "code", "device": "devices", "torch": "versions of torch"}
+    for key, word in words.items():
         if len({each[key] for each in tries}) > 1:
             starts = ", ".join(str(each["from"]) for each in tries)
             said.append(f"{run}: interrupted, and continued with other {word} (from {starts})")
@@ -126,13 +123,7 @@ def check_same_runs(
     baselines: Record,
     baselines_path: Path,
 ) -> None:
-    """Checks that records which make up one table belong together.
-
-    Args:
-        trained: training records by path.
-        evaluated: evaluation records by path.
-        baselines: the baselines' record.
-        baselines_path: its file, for the message.
+    """Checks that records of one table belong together; `baselines_path` is for messages.
 
     Raises:
         InputError: an evaluation's training is not among them, or the baselines are of other
@@ -151,6 +142,11 @@ def training_of(record: Record, trained: Mapping[str, Record]) -> Record:
     """The training among some that a record is of the same run as; there is one."""
     same = (of for of in trained.values() if all(of[key] == record[key] for key in SAME_RUN))
     return next(same)
+
+
+def paths_of(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """Paths of the records of training and evaluation that a measured row's figures are from."""
+    return (*line["pytorch"]["from"], *line["acc1"].get("from", ()))
 
 
 def of_kind(kind: str, records: Mapping[str, Record]) -> dict[str, Record]:

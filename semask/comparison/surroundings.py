@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semask.comparison.rows import Record
+from semask.comparison.rows import Record, paths_of
 from semask.devices.variables import changes_figures, concerns, differences, known
 
 
@@ -23,17 +23,13 @@ def warnings_of(
 ) -> list[list[str]]:
     """What is to be said of variables that not all rows of a table had set alike.
 
-    Args:
-        lines: of `semask.comparison.rows.measured_row`, and of rows that others published.
-        records: theirs, by path.
-
     Returns:
-        For each line sentences such as "ONEDNN_MAX_CPU_ISA=SSE41 was set (oneDNN: changes
-        numbers), and not in all runs of all rows".
+        For each line, measured or published, sentences such as "ONEDNN_MAX_CPU_ISA=SSE41 was set
+        (oneDNN: changes numbers), and not in all runs of all rows".
     """
     found: list[list[str]] = [[] for _ in lines]
     of_lines = [
-        [variables_of(records[path]) for path in (*line["pytorch"]["from"], *_evaluated(line))]
+        [variables_of(records[path]) for path in paths_of(line)]
         if line["kind"] == "measured"
         else []
         for line in lines
@@ -52,11 +48,6 @@ def warnings_of(
                     f"{name}={value} was set ({_what(name)}), and not in all runs of all rows"
                     for value in sorted(value for value in values if value is not None)
                 ]
-    return found
-
-
-def _evaluated(line: Mapping[str, Any]) -> Sequence[str]:
-    found: Sequence[str] = line["acc1"].get("from", ())
     return found
 
 
