@@ -1,5 +1,6 @@
 """Make the table and the report's page from the records and the published figures."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from semask.base.records import read_record
@@ -62,15 +63,9 @@ def main() -> None:
     arguments = parser.parse_args()
     copies = arguments.copies
     paths = {_name(path, copies): path for path in (*arguments.trained, *arguments.evaluated)}
-    trained: dict[str, Record] = {
-        _name(path, copies): read_record(path, "train") for path in arguments.trained
-    }
-    evaluated: dict[str, Record] = {
-        _name(path, copies): read_record(path, "evaluate") for path in arguments.evaluated
-    }
-    looked: dict[str, Record] = {
-        _name(path, copies): read_record(path, "parity") for path in arguments.looked
-    }
+    trained = _read(arguments.trained, "train", copies)
+    evaluated = _read(arguments.evaluated, "evaluate", copies)
+    looked = _read(arguments.looked, "parity", copies)
     baselines = read_record(arguments.baselines, "baselines")
     check_same_runs(trained, evaluated, baselines, arguments.baselines)
     for name, record in trained.items():
@@ -116,8 +111,12 @@ def main() -> None:
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
             looked,
-            {_name(path, copies): read_record(path, "profile") for path in arguments.profiled},
+            _read(arguments.profiled, "profile", copies),
         )
+
+
+def _read(paths: Iterable[Path], kind: str, copies: Path) -> dict[str, Record]:
+    return {_name(path, copies): read_record(path, kind) for path in paths}
 
 
 def _name(path: Path, copies: Path) -> str:

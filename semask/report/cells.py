@@ -76,9 +76,7 @@ def cells_of(row: Line) -> dict[str, Cell]:
         "What the figures are": Cell(_source(row)),
         "Last mIoU": figure("last_miou", 2),
         "mIoU ms+flip": figure("multi_scale_miou", 2),
-        "FPS p10 to p90": cell(
-            "fps_p10", lambda low: f"{low:.2f} to {row['fps_p90']['value']:.2f}"
-        ),
+        "FPS p10 to p90": cell("fps_p10", lambda x: f"{x:.2f} to {row['fps_p90']['value']:.2f}"),
         "FPS, log window": figure("fps_log_window", speed_digits),
         "Waiting for data": cell("data_wait_share", lambda share: f"{100 * share:.1f} %"),
         "Published Acc@1 (difference)": _beside(row, "acc1", "acc1"),
@@ -239,12 +237,9 @@ def notes(rows: Sequence[Line]) -> Iterator[tuple[str, str, bool]]:
         Name of the row, a sentence without its full stop, and whether it is a warning.
     """
     for row in rows:
-        if row["skipped_steps"]:
-            yield (
-                row["name"],
-                f"{row['skipped_steps']} steps were skipped because fp16 gradients overflowed",
-                False,
-            )
+        if skipped := row["skipped_steps"]:
+            said = f"{skipped} steps were skipped because fp16 gradients overflowed"
+            yield row["name"], said, False
         if row["cpu_fallbacks"]:
             operators = ", ".join(row["cpu_fallbacks"])
             yield row["name"], f"the NPU lacks {operators}, which ran on the host's CPU", False

@@ -61,9 +61,7 @@ def measured(
 
 
 def curves(
-    rows: Rows,
-    trained: Mapping[str, Record],
-    logs: Callable[[str], Sequence[Mapping[str, Any]]],
+    rows: Rows, trained: Mapping[str, Record], logs: Callable[[str], Sequence[Mapping[str, Any]]]
 ) -> Drawn:
     """Loss and mIoU of every full run over the images that it has seen."""
     runs, said = [], []
@@ -218,11 +216,8 @@ def time(rows: Rows, trained: Mapping[str, Record]) -> Drawn:
     if not found:
         return None, "No performance run is in this table."
     unknown = [each.row.name for each in found if each.communication is None]
-    said = (
-        f"Communication was not measured for {', '.join(unknown)}: it is in the rest there."
-        if unknown
-        else ""
-    )
+    names = ", ".join(unknown)
+    said = f"Communication was not measured for {names}: it is in the rest there." if names else ""
     return plots.time_shares(found), said
 
 

@@ -31,12 +31,7 @@ def escaped(text: str) -> str:
 
 
 def to_markdown(table: Mapping[str, Any], folder: Path) -> str:
-    """What `semask.report.table.build_table` gave, as Markdown.
-
-    Args:
-        table: the table.
-        folder: that the text will be in, for its links.
-    """
+    """What `semask.report.table.build_table` gave, as Markdown, with links from a folder."""
     rows = table["rows"]
     together, apart = cells.together_and_apart(rows)
     parts = [f"# {escaped(table['experiment'])}"]

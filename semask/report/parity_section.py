@@ -10,15 +10,8 @@ from semask.report import plots
 from semask.report.cells import Line
 from semask.report.drawing import Row
 
-WORST = (
-    "Module",
-    "Class, where it is written",
-    "Quantity",
-    "Error",
-    "Honest error",
-    "Ratio",
-    "Status",
-)
+WORST = ("Module", "Class, where it is written", "Quantity", "Error", "Honest error", "Ratio",
+         "Status")  # fmt: skip
 ACROSS = ("Module", "NPU's ratio", "GPU's ratio", "NPU's over GPU's")
 
 
@@ -26,8 +19,8 @@ def depth(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> tuple[str |
     """How far off each module's output is in a pass through the model: a plot, and a sentence."""
     curves: dict[str, list[plots.Depth]] = {}
     said = []
-    for row, record in _looked_at(rows, looked):
-        for look, finding in record["figures"]["looks"].items():
+    for row, path in _looked_at(rows):
+        for look, finding in looked[path]["figures"]["looks"].items():
             if "whole" not in finding:
                 continue
             device, honest = (_curve(finding["whole"][of]) for of in ("device", "honest"))
@@ -45,33 +38,20 @@ def _curve(whole: Line) -> list[float]:
     return [number(error) for error in whole["outputs"].values()]
 
 
-def _looked_at(
-    rows: Mapping[Row, Line], looked: Mapping[str, Record]
-) -> Iterator[tuple[Row, Record]]:
+def _looked_at(rows: Mapping[Row, Line]) -> Iterator[tuple[Row, str]]:
     for row, line in rows.items():
         if line["kind"] == "measured":
-            for path in line["parity"]["from"]:
-                yield row, looked[path]
+            yield from ((row, path) for path in line["parity"]["from"])
 
 
 def tables(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> list[dict[str, Any]]:
-    """What is told of each look at each row: name, path, and lines of what was found.
-
-    Returns:
-        For each look: title; path (of its record); said (sentences); head and lines of a table, or
-        none.
-    """
+    """Title, path (of its record), said, and head and lines of a table of each look at each row."""
     found = []
-    for row, line in rows.items():
-        if line["kind"] != "measured":
-            continue
-        for path in line["parity"]["from"]:
-            for look, finding in looked[path]["figures"]["looks"].items():
-                said, head, lines = _told(finding)
-                title = f"{row.name}, {look}"
-                found.append(
-                    {"title": title, "path": path, "said": said, "head": head, "lines": lines}
-                )
+    for row, path in _looked_at(rows):
+        for look, finding in looked[path]["figures"]["looks"].items():
+            said, head, lines = _told(finding)
+            title = f"{row.name}, {look}"
+            found.append({"title": title, "path": path, "said": said, "head": head, "lines": lines})
     return found
 
 
@@ -86,11 +66,7 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
     if "medians" in finding:
         head = ("Quantity", "Median ratio", *map(str, range(1, len(finding["quantities"]) + 1)))
         lines = [
-            [
-                name,
-                _figure(ratio),
-                *(_error(step[name]["error"]) for step in finding["quantities"]),
-            ]
+            [name, _figure(ratio), *(_error(step[name]["error"]) for step in finding["quantities"])]
             for name, ratio in finding["medians"].items()
         ]
         return f"Errors of each step; the median of their ratios is judged.{seconds}", head, lines
@@ -116,15 +92,9 @@ def _module(module: Mapping[str, Any]) -> list[str]:
     begin = [module["name"], module["source"]]
     if worst is None:
         return [*begin, module["fault"] or "", "", "", "", module["status"]]
-    yardstick = worst["yardstick"]
-    return [
-        *begin,
-        worst["name"],
-        _error(worst["error"]),
-        "not needed" if yardstick is None else _error(yardstick),
-        _figure(worst["ratio"]),
-        module["status"],
-    ]
+    honest = "not needed" if worst["yardstick"] is None else _error(worst["yardstick"])
+    found = worst["name"], _error(worst["error"]), honest, _figure(worst["ratio"])
+    return [*begin, *found, module["status"]]
 
 
 def across(pairs: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -14,13 +14,7 @@ _HEIGHT = 16383  # most that WebP has
 
 
 def embedded(path: Path) -> dict[str, Any]:
-    """A picture as a page holds it.
-
-    Args:
-        path: of an image file.
-
-    Returns:
-        data (a data URI of WebP), width and height (pixels).
+    """A picture as a page holds it: data (a data URI of WebP), width and height (pixels).
 
     Raises:
         InputError: the file is not an image that can be read.
@@ -37,8 +31,4 @@ def embedded(path: Path) -> dict[str, Any]:
     shown.thumbnail((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
     shown.save(made, "WEBP", quality=85)
     data = base64.b64encode(made.getvalue()).decode()
-    return {
-        "data": f"data:image/webp;base64,{data}",
-        "width": shown.width,
-        "height": shown.height,
-    }
+    return {"data": f"data:image/webp;base64,{data}", "width": shown.width, "height": shown.height}

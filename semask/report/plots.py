@@ -6,17 +6,8 @@ from typing import Any, NamedTuple
 import matplotlib.ticker
 import numpy as np
 
-from semask.report.drawing import (
-    COLOURS,
-    INK,
-    WIDTH,
-    Row,
-    bars_at,
-    figure_of,
-    legend,
-    lines_of,
-    svg,
-)
+from semask.report import drawing
+from semask.report.drawing import COLOURS, INK, Row, bars_at, figure_of, legend, lines_of, svg
 
 
 class Curve(NamedTuple):
@@ -54,10 +45,9 @@ class Depth(NamedTuple):
 
 
 def depth(curves: Mapping[str, Sequence[Depth]]) -> str:
-    """Relative errors over the depth of a model, a panel for each look.
+    """Relative errors over the depth of a model, a panel for each look, by its name.
 
-    Args:
-        curves: by the name of a look; those of one look begin with the honest pass.
+    Those of one look begin with the honest pass.
     """
     figure, panels = figure_of(0.9 + 1.9 * len(curves), rows=len(curves))
     for axes, (look, lines) in zip(panels, curves.items(), strict=True):
@@ -84,11 +74,7 @@ def curves(runs: Sequence[Curve]) -> str:
     figure, (above, below) = figure_of(4.6, rows=2, sharex=True)
     unit = 1000 if max(run.images[-1] for run in runs) > 5000 else 1
     for run in runs:
-        style: Any = {
-            "color": run.row.colour,
-            "linestyle": run.row.dashes,
-            "linewidth": 1.3,
-        }
+        style: Any = {"color": run.row.colour, "linestyle": run.row.dashes, "linewidth": 1.3}
         above.plot([images / unit for images in run.images], run.loss, **style)
         evaluated = [images / unit for images in run.evaluated]
         below.plot(evaluated, run.miou, marker="o", markersize=3, **style)
@@ -113,11 +99,8 @@ def class_bars(
 ) -> str:
     """A bar for each class and row, the classes with the colour that pictures show them in.
 
-    Args:
-        values: K figures for each row; NaN where there is none.
-        classes: K names.
-        palette: RGB of the classes, uint8 (K, 3).
-        label: of the axis.
+    `values` are K figures for each row, NaN where there is none; the palette is RGB, uint8 (K, 3);
+    `label` is the axis's.
     """
     count, thick = len(classes), 0.8 / max(1, len(values))
     figure, (axes,) = figure_of(0.8 + count * max(0.22, 0.11 * len(values)))
@@ -139,15 +122,15 @@ def class_bars(
 def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str:
     """Which class is taken for which, for each row: percent of the label's pixels.
 
-    Args:
-        matrices: pixel counts (K, K) for each row, a line the label, a column the prediction.
-        classes: K names.
+    Matrices are pixel counts (K, K), a line the label, a column the prediction.
     """
     columns = min(2, len(matrices))
     lines = -(-len(matrices) // columns)
     # names are left out where there is no room for them
     names = len(classes) <= 40
-    figure, grid = figure_of(0.7 + lines * (0.8 * WIDTH / columns), rows=lines, columns=columns)
+    figure, grid = figure_of(
+        0.7 + lines * (0.8 * drawing.WIDTH / columns), rows=lines, columns=columns
+    )
     size = 5 if columns == 2 else 7
     for axes in grid[len(matrices) :]:
         axes.remove()
@@ -194,13 +177,7 @@ def time_shares(shares: Sequence[Shares]) -> str:
 
 
 def bars(figures: Sequence[Bar], label: str, ideal: float | None = None) -> str:
-    """One figure of each row.
-
-    Args:
-        figures: of the rows.
-        label: of the axis.
-        ideal: where a line marks what would be perfect.
-    """
+    """One figure of each row; at `ideal` a line marks what would be perfect."""
     figure, (axes,) = figure_of(0.9 + 0.32 * len(figures))
     for place, each in enumerate(figures):
         bars_at(axes, place, each.row, each.value)

@@ -11,14 +11,9 @@ _LARGEST = 15
 def tables(
     profiled: Mapping[str, Record], pairs: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Lists for the page: a port beside its original where both were profiled, then each row.
+    """Lists for the page, from records of profiles by path and `ratios.npu_over_gpu`'s pairs.
 
-    Args:
-        profiled: records of profiles by path.
-        pairs: as `semask.comparison.ratios.npu_over_gpu` gives them.
-
-    Returns:
-        For each: title, said, head and lines.
+    A port beside its original where both were profiled, then each row: title, said, head and lines.
     """
     by_name = {row_name(record["row"]): record["figures"] for record in profiled.values()}
     found = []
@@ -26,21 +21,15 @@ def tables(
         if pair["npu"] in by_name and pair["gpu"] in by_name and pair["kind"] == "measured":
             port, original = by_name[pair["npu"]], by_name[pair["gpu"]]
             head = ("", f"{pair['gpu']}, ms", f"{pair['npu']}, ms", "difference, ms")
+            said = "What costs the port most stands first."
             for kind, name in (("parts", "by part"), ("kinds", "by kind of operator")):
-                found.append(
-                    {
-                        "title": f"{pair['npu']} beside {pair['gpu']}, {name}",
-                        "said": "What costs the port most stands first.",
-                        "head": head,
-                        "lines": [
-                            [part, f"{theirs:.2f}", f"{mine:.2f}", f"{mine - theirs:+.2f}"]
-                            for part, mine, theirs in side_by_side(port[kind], original[kind])
-                        ],
-                    }
-                )
-    for name, figures in by_name.items():
-        found.append(_of_row(name, figures))
-    return found
+                title = f"{pair['npu']} beside {pair['gpu']}, {name}"
+                lines = [
+                    [part, f"{theirs:.2f}", f"{mine:.2f}", f"{mine - theirs:+.2f}"]
+                    for part, mine, theirs in side_by_side(port[kind], original[kind])
+                ]
+                found.append({"title": title, "said": said, "head": head, "lines": lines})
+    return found + [_of_row(name, figures) for name, figures in by_name.items()]
 
 
 def side_by_side(

@@ -13,17 +13,9 @@ from semask.comparison.published import scoring_differences
 from semask.report.markdown import escaped, markdown_table
 
 Record = Mapping[str, Any]
-_COLUMNS = (
-    "Variant",
-    "Crop",
-    "mIoU",
-    "Published mIoU (difference)",
-    "mIoU ms+flip",
-    "Published ms+flip (difference)",
-    "Parameters, M",
-    "Published, M",
-    "Weights",
-)
+_COLUMNS = ("Variant", "Crop", "mIoU", "Published mIoU (difference)", "mIoU ms+flip",
+            "Published ms+flip (difference)", "Parameters, M", "Published, M",
+            "Weights")  # fmt: skip
 _PUBLISHED = ("miou_single_scale", "miou_multi_scale_flip")
 
 
@@ -32,9 +24,7 @@ def build_released_table(
 ) -> dict[str, Any]:
     """Measured beside published accuracy, by variant.
 
-    Args:
-        records: of `score_released`, by path, in the order of the table.
-        published: rows of published/published.csv for the same data set, by variant.
+    Records are by path, in the table's order; published rows, of the same data set, by variant.
 
     Returns:
         experiment, rows: variant, crop, and miou, miou_multi_scale (percent), parameters_m, each
@@ -102,20 +92,16 @@ def write_released_table(
 def _markdown(table: Mapping[str, Any]) -> str:
     lines, origins = [], []
     for row in table["rows"]:
-        published_parameters = row["published_parameters_m"]
-        lines.append(
-            [
-                row["variant"],
-                row["crop"] or "not published",
-                _percent(row["miou"]),
-                _beside(row, "miou"),
-                _percent(row["miou_multi_scale"]),
-                _beside(row, "miou_multi_scale"),
-                f"{row['parameters_m']:.2f}",
-                "not published" if published_parameters is None else f"{published_parameters:g}",
-                row["weights"]["file"],
-            ]
+        said = row["published_parameters_m"]
+        figures = (
+            of
+            for key in ("miou", "miou_multi_scale")
+            for of in (_percent(row[key]), _beside(row, key))
         )
+        lines.append([
+            row["variant"], row["crop"] or "not published", *figures, f"{row['parameters_m']:.2f}",
+            "not published" if said is None else f"{said:g}", row["weights"]["file"],
+        ])  # fmt: skip
         record = row["record"]
         origins.append(
             f"- {row['variant']}: `{record['path']}`: {escaped(record['device'])} on "

@@ -102,15 +102,10 @@ def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, flo
 
 def _origin(record: Record) -> dict[str, Any]:
     of_record = ("recipe_digest", "data_fingerprint", "weights_digest")
-    images = {
-        "train": "training",
-        "evaluate": "validation",
-        "cross": "validation",
-        "parity": "made-up",
-    }
+    split = {"train": "training", "parity": "made-up"}.get(record["kind"], "validation")
     return {
         "digest": record["digest"],
-        "split": images[record["kind"]],
+        "split": split,
         **{key: record.get(key) for key in of_record},
         **{key: record["run"][key] for key in ("code_version", "host")},
         "device": record["device"]["name"],
