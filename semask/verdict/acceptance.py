@@ -24,11 +24,7 @@ def of_pair(
 ) -> list[dict[str, Any]]:
     """What others accept a port by, as far as it was measured.
 
-    Args:
-        port: a row of the table.
-        original: the row that it is held against.
-        records: by path.
-        logs: gives the lines of a run's log, by the path of its training's record.
+    `records` are by path; `logs` gives the lines of a run's log by that of its training's record.
 
     Returns:
         figure (a key of SEES), said, limit, accepted, from (paths of records).

@@ -22,35 +22,18 @@ _MUST_BE_SHOWN = ("semantics", "same weights")
 
 
 class Verdict(NamedTuple):
-    """What is to be read of a pair of rows.
+    """What is to be read of a pair of rows."""
 
-    Attributes:
-        port: its row.
-        original: the row that it is held against.
-        accurate: shown, refuted, undecided or not run.
-        fast: likewise.
-        sentence: without the full stop.
-        grounds: answers by the names in GROUNDS.
-    """
-
-    port: str
-    original: str
-    accurate: str
-    fast: str
-    sentence: str
-    grounds: Mapping[str, Answer]
+    accurate: str  # shown, refuted, undecided or not run
+    fast: str  # likewise
+    sentence: str  # without the full stop
 
 
 def judge(port: str, original: str, grounds: Mapping[str, Answer]) -> Verdict:
-    """The verdict on a pair.
+    """The verdict on a port beside its original, by an answer for each of GROUNDS.
 
     "As accurate" is claimed only where semantics and same weights are shown, and every other ground
     of accuracy was run and is not refuted.
-
-    Args:
-        port: name of a row.
-        original: name of the row that it is held against.
-        grounds: an answer for each of GROUNDS.
     """
     accurate, fast = _accurate(grounds), grounds["speed"].answer
     beginning = {
@@ -70,7 +53,7 @@ def judge(port: str, original: str, grounds: Mapping[str, Answer]) -> Verdict:
     }[fast]
     both = accurate == fast == SHOWN
     sentence = f"{beginning}, and as fast" if both else f"{beginning}; {end}"
-    return Verdict(port, original, accurate, fast, sentence[0].upper() + sentence[1:], grounds)
+    return Verdict(accurate, fast, sentence[0].upper() + sentence[1:])
 
 
 def _accurate(grounds: Mapping[str, Answer]) -> str:
@@ -102,12 +85,7 @@ def _brief(answer: Answer) -> str:
 
 
 def of_looks(looks: Sequence[Mapping[str, str]], kind: str) -> Answer:
-    """The answer of a row's looks of one kind: the worst of them, with its reason.
-
-    Args:
-        looks: as `semask.comparison.parities.grounds` gives them.
-        kind: semantics, precision or chance.
-    """
+    """The answer of a row's looks of a kind (semantics, …): the worst of them, with its reason."""
     of_kind = {
         look["ground"]: Answer(look["answer"], look["why"])
         for look in looks

@@ -34,9 +34,8 @@ def loss_difference(
 ) -> LossDifference:
     """How far two loss curves are apart, over the iterations that both logs have.
 
-    Args:
-        mine: log lines of a run, as `semask.training.log_file.read_log` gives them.
-        theirs: of the run that it is held against, by whose loss differences are divided.
+    Logs are lines as `semask.training.log_file.read_log` gives them; differences are divided by the
+    loss of `theirs`.
 
     Raises:
         InputError: they have no iteration in common.

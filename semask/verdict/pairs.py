@@ -14,17 +14,11 @@ Line = Mapping[str, Any]
 
 
 class Judging(NamedTuple):
-    """What rows are judged by, beside their records.
+    """What rows are judged by, beside their records."""
 
-    Attributes:
-        logs: gives the lines of a run's log, by the path of its training's record.
-        margin: points of mIoU that make no difference.
-        speed: part of the original's FPS by which a port may be slower.
-    """
-
-    logs: Callable[[str], Sequence[Mapping[str, Any]]]
-    margin: float
-    speed: float
+    logs: Callable[[str], Sequence[Mapping[str, Any]]]  # lines, by the path of a training's record
+    margin: float  # points of mIoU that make no difference
+    speed: float  # part of the original's FPS by which a port may be slower
 
 
 _KINDS = ("semantics", "precision", "chance")
@@ -33,18 +27,11 @@ _PLAIN = "the recipe is in plain float32: see semantics"
 
 
 def verdicts(
-    lines: Sequence[Line],
-    pairs: Sequence[Line],
-    records: Mapping[str, Record],
-    judging: Judging,
+    lines: Sequence[Line], pairs: Sequence[Line], records: Mapping[str, Record], judging: Judging
 ) -> list[dict[str, Any]]:
     """A verdict for each pair that may be compared, and what is said of the others.
 
-    Args:
-        lines: the table's rows.
-        pairs: as `semask.comparison.ratios.npu_over_gpu` gives them.
-        records: by path.
-        judging: logs and margins.
+    `pairs` are as `semask.comparison.ratios.npu_over_gpu` gives them, `records` by path.
 
     Returns:
         For each pair: port, original, sentence; accurate, fast (None where it is not judged) and
@@ -92,13 +79,11 @@ def _alone(line: Line, records: Mapping[str, Record]) -> str:
     """What is said of a row that nothing is held against."""
     worst = worst_of(_of_device(line, records))
     name, why = line["name"], worst.why.partition(";")[0]
-    if worst.answer == SHOWN:
-        return f"{name} computes what the model defines, as float64 on the CPU has it"
-    if worst.answer == UNDECIDED:
-        return f"Whether {name} computes what the model defines is undecided: {why}"
-    if worst.answer == NOT_RUN:
-        return f"Whether {name} computes what the model defines was not looked at whole: {why}"
-    return f"{name} does not compute what the model defines: {why}"
+    return {
+        SHOWN: f"{name} computes what the model defines, as float64 on the CPU has it",
+        UNDECIDED: f"Whether {name} computes what the model defines is undecided: {why}",
+        NOT_RUN: f"Whether {name} computes what the model defines was not looked at whole: {why}",
+    }.get(worst.answer, f"{name} does not compute what the model defines: {why}")
 
 
 def _scored_elsewhere(record: Record, margin: float) -> str:
@@ -208,10 +193,8 @@ def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
     if differing is None:
         return Answer(UNDECIDED, f"{files}; whether both load them alike was not looked at")
     if differing:
-        return Answer(
-            REFUTED,
-            f"batch {differing} differs, though {files}: they are decoded or resized otherwise",
-        )
+        why = f"batch {differing} differs, though {files}: they are decoded or resized otherwise"
+        return Answer(REFUTED, why)
     return Answer(SHOWN, f"{files}, and their first batches are equal to the byte")
 
 

@@ -27,10 +27,7 @@ class Spread(NamedTuple):
 
 
 def spreads_of(evaluated: Iterable[Mapping[str, Any]]) -> list[Spread]:
-    """The spread of best and last mIoU over seeds, from the rows that have several.
-
-    Args:
-        evaluated: records of evaluations, of any rows and experiments.
+    """The spread of best and last mIoU over seeds, from records of rows that have several.
 
     Returns:
         One for each figure, the largest first; empty if no row has several seeds or all seeds
@@ -81,11 +78,8 @@ def plan(
 ) -> tuple[list[list[str]], int | None]:
     """How probable equivalence of two rows without a difference is shown, by seeds a row.
 
-    Args:
-        spread: standard deviation over seeds, points.
-        margin: points.
-        power: probability that is asked for.
-        hours: device-hours of a seed, by name of the row; None where they are not known.
+    Spread (standard deviation over seeds) and margin are in points; `hours` has a seed's
+    device-hours by name of the row, None where they are not known.
 
     Returns:
         Rows of a table with its head, up to the number of seeds that is asked for, and this number;
@@ -94,17 +88,10 @@ def plan(
     both = (spread, spread)
     needed = seeds_needed(both, margin, power=power)
     hours = hours or {}
-    table = [
-        [
-            "seeds a row",
-            "shown, if the rows do not differ",
-            *(f"device-hours, {name}" for name in hours),
-        ]
-    ]
-    for seeds in [
-        *(n for n in _SHOWN if needed is None or n < needed),
-        *([needed] if needed else []),
-    ]:
+    of_hours = (f"device-hours, {name}" for name in hours)
+    table = [["seeds a row", "shown, if the rows do not differ", *of_hours]]
+    fewer = [n for n in _SHOWN if needed is None or n < needed]
+    for seeds in [*fewer, *([needed] if needed else [])]:
         shown = chances(seeds, both, margin).shown
         cells = ["not known" if each is None else _rounded(seeds * each) for each in hours.values()]
         table.append([str(seeds), f"{100 * shown:.0f} %", *cells])

@@ -30,26 +30,17 @@ Floats = NDArray[np.float64]
 
 
 class Equivalence(NamedTuple):
-    """Whether two rows are as accurate as each other.
+    """Whether two rows are as accurate as each other; figures in points."""
 
-    Attributes:
-        answer: shown (equivalent), refuted (different), undecided or not run, and why.
-        difference: of the means, first row − second, in points; None without a seed.
-        interval: of the difference, 90 %, in points; None where one seed, or no spread, gives none.
-        seeds: of each row.
-        spread: sample standard deviation of each row in points; None of one seed.
-        needed: seeds a row that would show equivalence with a probability of 80 %, if the rows
-            do not differ and the spread is as seen; None where that is not known, or above 1000.
-        needed_if_so: seeds a row that would decide, in either sense, with a probability of 80 %,
-            if the difference is the one that was seen; None as above.
-    """
-
-    answer: Answer
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    seeds: tuple[int, int] = (0, 0)
-    spread: tuple[float | None, float | None] = (None, None)
+    answer: Answer  # shown (equivalent), refuted (different), undecided or not run, and why
+    difference: float | None = None  # of the means, first row − second; None without a seed
+    interval: tuple[float, float] | None = None  # 90 %; None where one seed, or no spread, has none
+    seeds: tuple[int, int] = (0, 0)  # of each row
+    spread: tuple[float | None, float | None] = (None, None)  # sample standard deviation of each
+    # seeds a row that would show equivalence with a probability of 80 %, if the rows do not differ
+    # and the spread is as seen; None where that is not known, or above 1000
     needed: int | None = None
+    # likewise that would decide, in either sense, if the difference is the one that was seen
     needed_if_so: int | None = None
 
 
@@ -58,10 +49,7 @@ def of_rows(
 ) -> dict[str, Equivalence]:
     """Whether two rows are as accurate, by the mIoU of their best and of their last weights.
 
-    Args:
-        mine: records of the first row's evaluations, one for each seed.
-        theirs: those of the row that it is held against.
-        margin: points of mIoU.
+    A row is given by the records of its evaluations, one for each seed; the margin is in points.
 
     Returns:
         best, last: the comparison of each. Rows are as accurate if both are shown.
@@ -79,13 +67,9 @@ def of_rows(
 def equivalence(
     mine: Sequence[float], theirs: Sequence[float], margin: float, name: str = "mIoU"
 ) -> Equivalence:
-    """Two one-sided tests of a figure of two rows, at 5 % each.
+    """Two one-sided tests of a figure of two rows, one for each seed, in percent, at 5 % each.
 
-    Args:
-        mine: the first row's figure, one for each seed, in percent.
-        theirs: the other row's.
-        margin: points, above 0; rows that differ by less are as good as each other.
-        name: of the figure, for the sentence.
+    Rows that differ by less than the margin, points above 0, are as good as each other.
     """
     seeds = (len(mine), len(theirs))
     if not all(seeds):

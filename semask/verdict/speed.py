@@ -51,34 +51,22 @@ class Run(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Whether a row is as fast as another one.
+    """Whether a row is as fast as another one."""
 
-    Attributes:
-        answer: shown, refuted (slower by more than the margin), undecided (also where a run was
-            disturbed) or not run, and why.
-        ratio: FPS of the row / that of the other one; of several runs their geometric means.
-        interval: of the ratio, 95 %; None where there are too few iterations.
-        runs: of each row.
-        of_runs: whether variation between runs is in the interval.
-        needed: undecided: runs a row (if `of_runs`), or how many times the iterations, that would
-            decide if ratio and spread are as they were seen; None where that is above 100.
-    """
-
+    # shown, refuted (slower by more than the margin), undecided (also where a run was disturbed) or
+    # not run, and why
     answer: Answer
-    ratio: float | None = None
-    interval: tuple[float, float] | None = None
-    runs: tuple[int, int] = (0, 0)
-    of_runs: bool = False
+    ratio: float | None = None  # FPS of the row / the other's; of several runs geometric means
+    interval: tuple[float, float] | None = None  # 95 %; None of too few iterations
+    runs: tuple[int, int] = (0, 0)  # of each row
+    of_runs: bool = False  # whether variation between runs is in the interval
+    # undecided: runs a row (if `of_runs`), or how many times the iterations, that would decide if
+    # ratio and spread are as they were seen; None where that is above 100
     needed: int | None = None
 
 
 def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]], name: str) -> Run:
-    """The steady window of a performance run.
-
-    Args:
-        record: of the training.
-        log: its lines, as `semask.training.log_file.read_log` gives them.
-        name: of the log, for the message.
+    """The steady window of a performance run, from its record and the lines of its log, `name`.
 
     Raises:
         InputError: the log is not of that run.
@@ -101,12 +89,9 @@ def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]], name: st
 
 
 def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
-    """Whether a row is as fast as the one that it is held against, but for a margin.
+    """Whether a row is as fast as the other, by their performance runs, but for a margin.
 
-    Args:
-        mine: the row's performance runs.
-        theirs: the other row's.
-        margin: part of the other row's FPS by which it may be slower, 0 … 1.
+    That is the part of the other row's FPS by which it may be slower, 0 … 1.
     """
     runs = (len(mine), len(theirs))
     if not all(runs):
@@ -135,10 +120,8 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
         if found.of_runs:
             needed, what = _runs_needed(rows, abs(lacking)), "runs a row"
         else:
-            needed, what = (
-                _times_more(low if lacking < 0 else high, lacking),
-                "times the iterations",
-            )
+            end = low if lacking < 0 else high
+            needed, what = _times_more(end, lacking), "times the iterations"
         found = found._replace(needed=needed)
         if needed is None:
             said += "; too close to call at"
