@@ -12,6 +12,7 @@ from semask.base.processes import side_by_side
 from semask.data import sets, streets
 from semask.data.labels import convert_part
 from semask.data.manifest import merge
+from semask.data.transforms import Augmentation
 
 SIZE = (2048, 1024)
 FOLDER = Path("data/benchmarks")
@@ -37,6 +38,12 @@ def scenes(count: int, size: tuple[int, int] = SIZE) -> dict[str, Any]:
         part = convert_part(sets.load("streets"), root, "train", "alder", labels, processes=cores)
         kept.write_text(json.dumps(merge([part])), encoding="utf-8")
     return {**json.loads(kept.read_text(encoding="utf-8")), "root": root, "labels": labels}
+
+
+def augmentation(split: dict[str, Any], crop: int) -> Augmentation:
+    """The training recipe's, of Cityscapes, for scenes and a square crop."""
+    size = split["files"][0]["width"], split["files"][0]["height"]
+    return Augmentation(size, (0.5, 2.0), None, (crop, crop), 0.75)
 
 
 def _add_noise(path: Path) -> None:

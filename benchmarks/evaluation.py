@@ -47,13 +47,9 @@ def size_of(quick: bool) -> tuple[str, tuple[int, int]]:
 def ways(
     variant: str, size: tuple[int, int], device: torch.device, images: int = 1
 ) -> dict[str, Callable[[], Callable[[], Any]]]:
-    """What makes each way to evaluate an image some times, the original's first.
+    """What makes each way to evaluate an image so many times in a run, the original's first.
 
-    Args:
-        variant: of the model.
-        size: width and height of the image.
-        device: where the models are; the image comes from the host every time.
-        images: how many times a run evaluates it.
+    The models are on the device; the image, of a width and a height, comes from the host.
     """
     image = torch.from_numpy(data.camera_image(size))
     example = Example(0, {1.0: image}, _label(size), SINGLE_SCALE)

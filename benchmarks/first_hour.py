@@ -143,17 +143,15 @@ def _part(arguments: argparse.Namespace, path: Path) -> None:
     end_with_parent()
     measure, _ = PARTS[arguments.part]
     try:
-        measure(arguments, partial(_keep, path, arguments.part), partial(_left, arguments.until))
+        measure(
+            arguments, partial(_keep, path, arguments.part), lambda: arguments.until - time.time()
+        )
     except NotRunError as why:
         print(why, flush=True)
         raise SystemExit(_NOTHING) from None
     except InputError as fault:
         print(one_line(fault), flush=True)
         raise SystemExit(_FAILED) from None
-
-
-def _left(until: float) -> float:
-    return until - time.time()
 
 
 def _keep(path: Path, part: str, name: str, finding: Any) -> None:

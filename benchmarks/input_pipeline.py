@@ -1,7 +1,6 @@
 """CPU time of one 768x768 training image from files of Cityscapes' size."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -26,8 +25,8 @@ def main() -> None:
     cv2.setNumThreads(0)
     size = (256, 128) if arguments.quick else data.SIZE
     crop = size[0] * 3 // 8
-    settings = Augmentation(size, (0.5, 2.0), None, (crop, crop), 0.75)
     split = data.scenes(16, size)
+    settings = data.augmentation(split, crop)
     root, labels = split["root"], split["labels"]
     prepared = root.parent / "prepared"
     prepare(split, root, labels, prepared)
@@ -51,7 +50,7 @@ def main() -> None:
 
 def original(split: Any, settings: Augmentation) -> Callable[[], None]:
     """What takes `IMAGES` samples the original's way, other ones every time."""
-    rngs = _rngs()
+    rngs = map(np.random.default_rng, count())
     pairs = [(split["root"] / f["image"], split["labels"] / f["label"]) for f in split["files"]]
 
     def run() -> None:
@@ -71,10 +70,6 @@ def ours(samples: TrainingSet) -> Callable[[], None]:
             samples[next(places)]
 
     return run
-
-
-def _rngs() -> Iterator[np.random.Generator]:
-    return map(partial(np.random.default_rng), count())
 
 
 if __name__ == "__main__":

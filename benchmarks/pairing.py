@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import torch
-from prettytable import PrettyTable, TableStyle
 
 from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.devices import description
+from semask.report.markdown import markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -52,11 +52,7 @@ def compare(
     that what slows down the machine for a while slows down both. A case that fails is left out from
     then on; without the rival there is nothing to compare.
 
-    Args:
-        title: of the table, which is printed.
-        cases: the rival first.
-        rounds: how many.
-        device: where the work is done; None for the CPU.
+    The table is printed under its title. The work is done on the device; None is the CPU.
 
     Returns:
         By case: name, milliseconds (median, p10, p90), ratio (median, p10, p90), peak_bytes
@@ -141,25 +137,17 @@ def _peak(run: Callable[[], Any], device: torch.device) -> int:
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints a Markdown table; the first row is the rival."""
-    grid = PrettyTable([title, "ms", "ms p10 to p90", "ratio", "ratio p10 to p90", "peak MB"])
-    grid.set_style(TableStyle.MARKDOWN)
-    grid.align = "l"
+    head = title, "ms", "ms p10 to p90", "ratio", "ratio p10 to p90", "peak MB"
+    lines = []
     for row in rows:
         if "fault" in row:
-            grid.add_row([row["name"], row["fault"], "", "", "", ""])
+            lines.append((row["name"], row["fault"], "", "", "", ""))
             continue
-        time_of, ratio = row["milliseconds"], row["ratio"]
-        grid.add_row(
-            [
-                row["name"],
-                f"{time_of['median']:.4g}",
-                f"{time_of['p10']:.4g} to {time_of['p90']:.4g}",
-                f"{ratio['median']:.2f}",
-                f"{ratio['p10']:.2f} to {ratio['p90']:.2f}",
-                f"{row['peak_bytes'] / 1e6:.0f}",
-            ]
-        )
-    print(f"{grid.get_string()}\n", flush=True)
+        of, ratio = row["milliseconds"], row["ratio"]
+        times = f"{of['median']:.4g}", f"{of['p10']:.4g} to {of['p90']:.4g}"
+        ratios = f"{ratio['median']:.2f}", f"{ratio['p10']:.2f} to {ratio['p90']:.2f}"
+        lines.append((row["name"], *times, *ratios, f"{row['peak_bytes'] / 1e6:.0f}"))
+    print(f"{markdown_table(head, lines)}\n", flush=True)
 
 
 def keep(

@@ -102,10 +102,7 @@ def take(
 
 
 def step(
-    variant: str,
-    data: tuple[torch.Tensor, torch.Tensor],
-    precision: str = "fp32",
-    **settings: Any,
+    variant: str, data: tuple[torch.Tensor, torch.Tensor], precision: str = "fp32", **settings: Any
 ) -> Callable[[], Any]:
     """What takes our step; `settings` are those of `in_training`."""
     trained = in_training(variant, data[0].device, **settings)

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import data, pairing
 from benchmarks.original import OriginalModel, original_losses, original_sample
 from semask.base.records import read_record
-from semask.config.layers import assemble
+from semask.config.layers import assemble, read_layer
+from semask.config.recipe import model_of
 from semask.data.manifest import fingerprint, write_manifest
 from semask.data.preparing import prepare
 from semask.data.transforms import Augmentation
@@ -111,7 +112,8 @@ def _plain(split: Any, arguments: argparse.Namespace) -> dict[str, float]:
     # without drop-path, which the plain spelling leaves out
     model = OriginalModel(build(arguments.variant, 19, drop_path=0.0).to(device))
     optimizer = build_optimizer(model.model, learning_rate=1e-4, weight_decay=0.05)
-    samples = _PlainSet(split, _augmentation(split, arguments), _images(arguments))
+    count = arguments.batch * arguments.iterations
+    samples = _PlainSet(split, data.augmentation(split, arguments.crop), count)
     loader: Iterator[Any] = iter(
         DataLoader(
             samples,
@@ -153,12 +155,8 @@ def our_run(
 ) -> dict[str, float]:
     """Speed of a performance run: fps and data_wait_share.
 
-    Args:
-        split: as `benchmarks.data.scenes` gives it.
-        arguments: device, variant, crop, batch, iterations, workers, threads.
-        precision: of the training.
-        prepared: folder of the prepared images; None to read files.
-        compile: whether it is compiled.
+    Of the arguments device, variant, crop, batch, iterations, workers and threads are read. Without
+    a folder of prepared images files are.
 
     Raises:
         CalledProcessError: the run failed.
@@ -196,10 +194,8 @@ def our_run(
 def _config(
     split: Any, arguments: argparse.Namespace, precision: str, compile: bool
 ) -> dict[str, Any]:
-    import yaml
-
-    config = assemble([yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))])
-    settings = _augmentation(split, arguments)
+    config = assemble([read_layer(REPOSITORY / "config.yaml")])
+    settings = data.augmentation(split, arguments.crop)
     augmentation = {
         "scale": list(settings.scale),
         "ratio_range": list(settings.ratio_range or ()),
@@ -209,11 +205,7 @@ def _config(
     config["training"]["augmentation"].update(augmentation)
     config["training"].update(precision=precision)
     config["training"]["batch"]["size"] = arguments.batch
-    config["model"] = {
-        **{key: value for key, value in config["model"].items() if key != "pretrained"},
-        "variant": arguments.variant,
-        "norm": "bn",
-    }
+    config["model"] = {**model_of(config), "variant": arguments.variant, "norm": "bn"}
     config["loader"]["workers"] = arguments.workers
     config["performance"] = {
         "iterations": arguments.iterations,
@@ -225,17 +217,8 @@ def _config(
     return config
 
 
-def _augmentation(split: Any, arguments: argparse.Namespace) -> Augmentation:
-    size = split["files"][0]["width"], split["files"][0]["height"]
-    return Augmentation(size, (0.5, 2.0), None, (arguments.crop, arguments.crop), 0.75)
-
-
 def _warmup(arguments: argparse.Namespace) -> int:
     return max(2, arguments.iterations // 4)
-
-
-def _images(arguments: argparse.Namespace) -> int:
-    return int(arguments.batch * arguments.iterations)
 
 
 if __name__ == "__main__":

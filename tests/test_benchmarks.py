@@ -171,7 +171,7 @@ def test_the_first_hour_keeps_all_parts_within_its_budget(tmp_path):
     rows = {row["name"]: row for row in parts["train"]["found"]["batch_2"]}
     assert rows["ours, bf16"]["ratio"]["median"] > 0
     assert rows["ours, bf16, compiled"]["not_run"]
-    assert parts["profile"]["found"]["ours, bf16"]["forward"]["decoder"] > 0
+    assert parts["profile"]["found"]["ours, bf16"]["parts"]["decoder"] > 0
     assert parts["input"]["found"]["whole_run"]["fps"] > 0
     assert parts["smoke"]["found"]["table"].startswith("# ")
     assert parts["smoke"]["found"]["killed"] == {"killed": True, "tries": 2, "equal": True}

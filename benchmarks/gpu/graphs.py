@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.train import Data, Table, ceilings, original, ours
+from benchmarks.gpu.train import Data, Table, ceilings, ours
 from benchmarks.gpu.ways import COMPILED, RIVAL, WAYS, Keep, Left, NotRunError, Way, device_of, wait
-from benchmarks.train_step import batch, in_training, take
+from benchmarks.train_step import batch, in_training, original_step, take
 
 _LEAST = 30  # seconds under which nothing is compiled any more
 
@@ -38,7 +38,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
             continue
         made = partial(_captured_step, arguments.variant, way)
         table.add(
-            {RIVAL: original(arguments.variant), **ours({name: way}, arguments)}
+            {RIVAL: partial(original_step, arguments.variant), **ours({name: way}, arguments)}
             | {f"{name}, CUDA graph": made}
         )
 

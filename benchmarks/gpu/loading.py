@@ -15,7 +15,6 @@ from benchmarks.train_step import InTraining, in_training, take
 from semask.data.inputs import network_input
 from semask.data.loading import Batch, TrainingSet, training_batches
 from semask.data.preparing import prepare
-from semask.data.transforms import Augmentation
 from semask.devices import computing
 
 _IMAGES = 16
@@ -31,11 +30,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left, speed: Any = 
     (loop) and the share of its time that it waits (data_wait_share). Then `whole_run`, the same
     figures of a run of `workflow_scripts.train`. The files are in the system's cache.
 
-    Args:
-        arguments: of the command.
-        keep: keeps a finding.
-        left: seconds.
-        speed: what the part `train` kept of the first batch; None without it.
+    `speed` is what the part `train` kept of the first batch; None without it.
 
     Raises:
         InputError: the device is not there.
@@ -47,8 +42,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left, speed: Any = 
     split = data.scenes(_IMAGES, (256, 128) if arguments.quick else data.SIZE)
     prepared = split["root"].parent / "prepared"
     prepare(split, split["root"], split["labels"], prepared, arguments.threads)
-    size = split["files"][0]["width"], split["files"][0]["height"]
-    settings = Augmentation(size, (0.5, 2.0), None, (arguments.crop, arguments.crop), 0.75)
+    settings = data.augmentation(split, arguments.crop)
     samples = TrainingSet(split, split["root"], split["labels"], settings, 0, False, prepared)
     way = WAYS[name]
     trained = in_training(arguments.variant, device, **way.settings())

@@ -13,6 +13,7 @@ from benchmarks.gpu.smoke import REPOSITORY
 from benchmarks.gpu.ways import Keep, Left
 from semask.base.signals import end_with_parent
 from semask.config.layers import assemble, read_layer
+from semask.config.recipe import model_of
 from semask.parity import verdict
 
 _READ = ("experiment", "training", "numerics", "execution", "port_faults", "performance")
@@ -78,11 +79,7 @@ def _brief(found: dict[str, Any]) -> dict[str, Any]:
     answers = {name: verdict.answer(finding) for name, finding in found.items()}
     for finding in found.values():
         if "modules" in finding:
-            by_ratio = sorted(
-                finding["modules"],
-                key=lambda m: verdict.number(m["worst"]["ratio"]) if m["worst"] else 1e30,
-                reverse=True,
-            )
+            by_ratio = sorted(finding["modules"], key=verdict.ratio_of, reverse=True)
             finding["count"] = len(by_ratio)
             finding["bitwise"] = sum(bool(module["bitwise"]) for module in by_ratio)
             finding["modules"] = by_ratio[:40]
@@ -96,12 +93,11 @@ def _command(
     arguments: argparse.Namespace, record: Path, changes: dict[str, Any], options: Sequence[str]
 ) -> list[str]:
     config = assemble([read_layer(REPOSITORY / "config.yaml"), changes])
-    model = {key: value for key, value in config["model"].items() if key != "pretrained"}
     scoring = {key: config["evaluation"][key] for key in ("scale", "sliding_window")}
     told = {
         **{key: config[key] for key in _READ},
         "dataset": config["dataset"]["name"],
-        "model": {**model, "variant": arguments.variant, "drop_path": 0.3},
+        "model": {**model_of(config), "variant": arguments.variant, "drop_path": 0.3},
         "evaluation": scoring,
     }
     row = {"device": arguments.device, "processes": 1, "threads": arguments.threads}

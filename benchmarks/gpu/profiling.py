@@ -1,21 +1,20 @@
-"""Where the time of a bf16 training step goes: by module, and by operator and kernel."""
+"""Where the time of a bf16 training step goes: by part, and by operator and kernel."""
 
 import argparse
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, seconds_of, several
 from benchmarks.pairing import one_line
-from benchmarks.train_step import InTraining, batch, in_training, take
-from semask.devices import computing
+from benchmarks.train_step import batch, in_training, take
+from semask.training.part_times import Watch
 from semask.training.profiling import kind_of
 
 _STEPS = 5
@@ -27,8 +26,6 @@ _PROFILED = (
     "ours, bf16, fused attention",
     "ours, bf16, compiled, fused attention",
 )
-_Mark = Any  # a CUDA event, or seconds
-_Spans = dict[str, list[tuple[_Mark, _Mark]]]
 
 
 def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
@@ -65,8 +62,7 @@ def _of(
         by_kernel, by_operator: the largest, each with its share of all kernels' time, milliseconds
         and number a step.
         by_kind: share of kernels' time, by what their names tell.
-        phases: milliseconds of forward pass, loss, backward pass and update.
-        forward, backward: milliseconds of modules, those of one kind in a stage taken together.
+        parts: milliseconds of each, see `semask.training.part_times`.
     """
     device = data[0].device
     trained = in_training(variant, device, **way.settings())
@@ -82,7 +78,12 @@ def _of(
         whole()
     found |= _operators(recorded.key_averages(), device, step)
     so_far(found)
-    return {**found, **_modules(trained, data, way.precision)}
+    # what `take` needs of a stepper is what is watched of one
+    watched: Any = SimpleNamespace(**trained._asdict(), _losses_of=trained.losses_of)
+    with Watch(watched, device) as watch:
+        for _ in range(_STEPS):
+            take(trained._replace(losses_of=watched._losses_of), *data, way.precision)
+    return {**found, "parts": watch.milliseconds(_STEPS)}
 
 
 def _operators(events: Iterable[Any], device: torch.device, step: float) -> dict[str, Any]:
@@ -123,95 +124,3 @@ def _largest(spent: dict[str, tuple[float, int]], total: float) -> list[dict[str
         }
         for name, (microseconds, number) in ordered
     ]
-
-
-def _modules(
-    trained: InTraining, data: tuple[torch.Tensor, torch.Tensor], precision: str
-) -> dict[str, Any]:
-    images, labels = data
-    mark = partial(_mark, images.device)
-    forward: _Spans = defaultdict(list)
-    backward: _Spans = defaultdict(list)
-    phases: _Spans = defaultdict(list)
-    _watch(trained.model, mark, forward, backward)
-    for _ in range(_STEPS):
-        trained.optimizer.zero_grad(set_to_none=True)
-        marks = [mark()]
-        with computing.autocast(images.device, precision):
-            main, semantic = trained.model(images)
-        marks.append(mark())
-        loss = trained.losses_of(main, semantic, labels).total
-        marks.append(mark())
-        loss.backward()
-        marks.append(mark())
-        trained.optimizer.step()
-        marks.append(mark())
-        for name, begun, ended in zip(
-            ("forward", "loss", "backward", "update"), marks[:-1], marks[1:], strict=True
-        ):
-            phases[name].append((begun, ended))
-    if images.device.type != "cpu":
-        torch.accelerator.synchronize(images.device)
-    found = {"phases": phases, "forward": forward, "backward": backward}
-    return {name: {key: _sum(spans) for key, spans in of.items()} for name, of in found.items()}
-
-
-def _mark(device: torch.device) -> _Mark:
-    if device.type != "cuda":
-        return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
-
-
-def _sum(spans: list[tuple[_Mark, _Mark]]) -> float:
-    """Milliseconds a step."""
-    if spans and isinstance(spans[0][0], float):
-        return sum(1000 * (ended - begun) for begun, ended in spans) / _STEPS
-    return float(sum(begun.elapsed_time(ended) for begun, ended in spans)) / _STEPS
-
-
-def _watch(model: Any, mark: Callable[[], _Mark], forward: _Spans, backward: _Spans) -> None:
-    """Notes when modules begin and end; of compiled ones the whole, and nothing inside."""
-    backbone = model.backbone
-    _time(backbone.patch_embed, "patch embedding", mark, forward)
-    _time(model.decode_head, "decoder", mark, forward)
-    for i, stage in enumerate(backbone.layers):
-        name = f"stage {i + 1}"
-        _time(stage, name, mark, forward)
-        _time_backward(stage, name, mark, backward)
-        _time(getattr(backbone, f"norm{i}"), "norms of the features", mark, forward)
-        _time(stage.semantic_layer, f"{name}, semantic layer", mark, forward)
-        if stage.downsample is not None:
-            _time(stage.downsample, f"{name}, way down", mark, forward)
-        for block in stage.blocks:
-            _time(block, f"{name}, blocks", mark, forward)
-            if block._compiled_call_impl is None:
-                _time(block.attn, f"{name}, blocks' attention", mark, forward)
-                _time(block.mlp, f"{name}, blocks' MLP", mark, forward)
-                for norm in (block.norm1, block.norm2):
-                    _time(norm, f"{name}, blocks' norms", mark, forward)
-
-
-def _time(module: nn.Module, name: str, mark: Callable[[], _Mark], spans: _Spans) -> None:
-    compiled = module._compiled_call_impl
-    if compiled is not None:  # a hook would be compiled, too
-
-        def timed(*arguments: Any, **options: Any) -> Any:
-            begun = mark()
-            result = compiled(*arguments, **options)
-            spans[name].append((begun, mark()))
-            return result
-
-        module._compiled_call_impl = timed
-        return
-    begun: list[_Mark] = []
-    module.register_forward_pre_hook(lambda *_: begun.append(mark()))
-    module.register_forward_hook(lambda *_: spans[name].append((begun.pop(), mark())))
-
-
-def _time_backward(module: nn.Module, name: str, mark: Callable[[], _Mark], spans: _Spans) -> None:
-    """From when the gradients of a module's results are there to when those of its input are."""
-    begun: list[_Mark] = []
-    module.register_full_backward_pre_hook(lambda *_: begun.append(mark()))
-    module.register_full_backward_hook(lambda *_: spans[name].append((begun.pop(), mark())))

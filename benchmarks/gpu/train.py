@@ -49,10 +49,11 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     found = ceilings(device, arguments.quick)
     keep("ceilings", found)
     first, *others = arguments.batches
+    rival = partial(original_step, arguments.variant)
     tables = {size: Table(size, device, found, arguments, keep) for size in arguments.batches}
     for sizes in ([first], others):
         for size in sizes:
-            tables[size].add({RIVAL: original(arguments.variant), **ours(PLAIN, arguments)})
+            tables[size].add({RIVAL: rival, **ours(PLAIN, arguments)})
         for size in sizes:
             for name, make in ours(COMPILED, arguments).items():
                 if arguments.quick:
@@ -61,7 +62,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
                     tables[size].leave_out(name, f"{left():.0f} seconds were left")
                 else:
                     # the rival beside it each time, so that ratios are of the same minute
-                    tables[size].add({RIVAL: original(arguments.variant), name: make})
+                    tables[size].add({RIVAL: rival, name: make})
 
 
 def ceilings(device: torch.device, quick: bool = False) -> dict[str, float]:
@@ -88,11 +89,6 @@ def ceilings(device: torch.device, quick: bool = False) -> dict[str, float]:
     return found
 
 
-def original(variant: str) -> Make:
-    """What makes the original's step."""
-    return partial(original_step, variant)
-
-
 def ours(ways: Mapping[str, Way], arguments: argparse.Namespace) -> dict[str, Make]:
     """What makes steps of ours."""
     return {name: partial(_our_step, arguments.variant, way) for name, way in ways.items()}
@@ -109,15 +105,7 @@ def _our_step(variant: str, way: Way, data: Data) -> Callable[[], None]:
 
 
 class Table:
-    """Rows of one batch, kept after each addition.
-
-    Args:
-        size: of the batch.
-        device: where it is.
-        limits: as `ceilings` gives them.
-        arguments: of the command.
-        keep: keeps the rows.
-    """
+    """Rows of one batch, kept after each addition; limits are as `ceilings` gives them."""
 
     def __init__(
         self,
@@ -191,9 +179,7 @@ class Table:
         if "fault" in row:
             self.rows[name] = row
             return
-        row["milliseconds"] = {
-            key: value / self.steps for key, value in row["milliseconds"].items()
-        }
+        row["milliseconds"] = {key: of / self.steps for key, of in row["milliseconds"].items()}
         del row["peak_bytes"]  # of a replay it is nothing: training_bytes says more
         seconds = row["milliseconds"]["median"] / 1000
         products = WAYS.get(name.removesuffix(", CUDA graph"), Way()).products
