@@ -57,6 +57,9 @@ def score(content: dict[str, Any]) -> None:
         "confusion": confusion.tolist(),
     }
     figures.update(best=scored, last=dict(scored), labelled_pixels=int(confusion.sum()))
+    for each in content["ran"]["processes"]:  # the first one has those that do not go up
+        share, more = divmod(figures["images"], content["row"]["processes"])
+        each["images"] = share + (more if each["rank"] == 0 else 0)
 
 
 def write_cross(

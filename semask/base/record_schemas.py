@@ -228,6 +228,11 @@ _OF_A_ROW = {
     "device": object_of(name=TEXT, torch=TEXT),
 }
 _PROCESS = object_of(
+    {
+        **dict.fromkeys(("images", "workers"), NATURAL),
+        "attention": _list_of(TEXT),
+        "dtypes": map_of(TEXT),
+    },
     **dict.fromkeys(("rank", "pid"), NATURAL),
     **dict.fromkeys(("host", "device"), TEXT),
     id=_or_null(TEXT),

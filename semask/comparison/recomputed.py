@@ -157,6 +157,8 @@ def check_evaluation(name: str | Path, record: Record, trained: Record) -> None:
     check_processes(name, record)
     check_scores(name, record)
     figures, kept = record["figures"], trained["figures"]
+    shared = {"images": sum(each.get("images", 0) for each in record["ran"]["processes"])}
+    compare(name, "figures", figures, shared, "ran.processes")
     for figure in _PASSES:
         if figures.get(figure) is not None:
             iteration = kept["last" if figure == "last" else "best"]["iteration"]

@@ -23,7 +23,7 @@ from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
 from semask.data.transforms import Augmentation, augment, evaluation_view
-from semask.data.workers import loaded, loaded_singly
+from semask.data.workers import loaded, loaded_singly, started
 
 # first words of the seed sequences, so that order, augmentation and shuffled labels draw from
 # streams that have nothing in common
@@ -162,6 +162,17 @@ def training_batches(
     return loaded(
         samples, workers=workers, ahead=AHEAD, batch_sampler=places, pin_memory=pin_memory
     )
+
+
+def check_workers(asked: int) -> int:
+    """How many processes load for this one, of the loader that it has begun last.
+
+    Raises:
+        InputError: they are not as many as were asked for.
+    """
+    if started() != asked:
+        raise InputError(f"loader.workers: {asked} were asked for, and {started()} were started")
+    return asked
 
 
 def shares(global_batch: int, rank: int, world_size: int, passes: int) -> list[range]:

@@ -22,6 +22,13 @@ _LONGEST_SOCKET = 107  # bytes of a name, on Linux
 _SOCKET = len("/pymp-12345678/listener-12345678")  # how multiprocessing calls them
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 
+_started = 0
+
+
+def started() -> int:
+    """How many processes the loader that was begun last has started."""
+    return _started
+
 
 def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any) -> Iterator[_Item]:
     """What a loader yields; a fault in a worker arrives as the one line that it was there.
@@ -98,9 +105,11 @@ def _begun(loader: DataLoader[_Item]) -> Iterator[_Item]:
     torch sets a handler that raises for each lost worker at once, wherever the program is: while a
     checkpoint is written, or a second time while the first loss is told.
     """
-    before = signal.getsignal(signal.SIGCHLD)
+    global _started
+    before, others = signal.getsignal(signal.SIGCHLD), {*multiprocessing.active_children()}
     batches = iter(loader)
     signal.signal(signal.SIGCHLD, before)
+    _started = len({*multiprocessing.active_children()} - others)
     return batches
 
 

@@ -38,6 +38,16 @@ def meet(row: Mapping[str, Any]) -> None:
         )
 
 
+def tell(own: Mapping[str, Any]) -> None:
+    """Have all processes tell each other what else each has seen of itself; every process calls it.
+
+    `seen` then has that, too.
+    """
+    global _met
+    told = gather_objects(dict(own))
+    _met = [{**met, **more} for met, more in zip(_met, told, strict=True)]
+
+
 def seen() -> list[dict[str, Any]]:
     """The processes that have met, by rank: rank, host, pid, device, id, threads.
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from semask.base.errors import InputError
 from semask.config.recipe import Numerics
 from semask.devices.backends import BACKENDS, visible_devices
 from semask.devices.distributed import gather_objects, local_rank, rank
@@ -20,6 +21,12 @@ from semask.devices.presence import require
 _nodes: list[dict[str, Any]] | None = None
 # Longer than any limit of `semask.devices.progress`, which knows better who is waited for.
 _PROCESS_GROUP_TIMEOUT = timedelta(hours=2)
+# names of products of matrices, and of convolutions, in float32: exact, and with reduced inputs
+_REDUCED: Mapping[str, tuple[tuple[str, str], tuple[str | None, str | None]]] = {
+    "cpu": (("highest", "highest"), (None, None)),
+    "gpu": (("highest", "high"), ("ieee", "tf32")),
+    "npu": (("ieee", "hf32"), ("ieee", "hf32")),
+}
 
 
 def set_up(
@@ -78,12 +85,13 @@ def _host() -> str:
 def apply_numerics(numerics: Numerics, device: str) -> None:
     """Set how this process computes from now on."""
     torch.use_deterministic_algorithms(numerics.deterministic)
+    asked = _asked(numerics, device)
     if device == "gpu":
         cudnn: Any = torch.backends.cudnn
         # not by backends.cuda.matmul.fp32_precision: what reads the setting by its old name, as
         # compiling does, is then refused an answer
-        torch.set_float32_matmul_precision("high" if numerics.reduced_matmul else "highest")
-        cudnn.conv.fp32_precision = "tf32" if numerics.reduced_convolution else "ieee"
+        torch.set_float32_matmul_precision(asked["matmul"])
+        cudnn.conv.fp32_precision = asked["convolution"]
     elif device == "npu":
         npu: Any = torch.get_device_module("npu")
         npu.matmul.allow_hf32 = numerics.reduced_matmul
@@ -94,19 +102,43 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
         npu.config.allow_internal_format = False
 
 
-def precision_now() -> dict[str, Any]:
+def precision_kept(numerics: Numerics, device: str) -> dict[str, Any]:
     """How this process computes products of float32 as things stand, whoever has set it.
 
-    Keys: matmul (highest, high or medium), deterministic, and on a GPU convolution (ieee, tf32, …).
+    Keys: matmul, convolution (None on a CPU, which has no setting), by torch's names or, on an NPU,
+    ieee or hf32; deterministic.
+
+    Raises:
+        InputError: it is not what `apply_numerics` set.
     """
-    found: dict[str, Any] = {
+    found = {
         "matmul": torch.get_float32_matmul_precision(),
+        "convolution": None,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
-    if torch.cuda.is_initialized():
+    if device == "gpu":
         cudnn: Any = torch.backends.cudnn
         found["convolution"] = cudnn.conv.fp32_precision
+    elif device == "npu":
+        npu: Any = torch.get_device_module("npu")
+        for key, of in (("matmul", npu.matmul), ("convolution", npu.conv)):
+            found[key] = _REDUCED["npu"][0][of.allow_hf32]
+    asked = _asked(numerics, device)
+    if found != asked:
+        raise InputError(
+            f"numerics: {asked} was set, and at the end of the run it was {found}: something that "
+            "this process has imported changes it; take that out"
+        )
     return found
+
+
+def _asked(numerics: Numerics, device: str) -> dict[str, Any]:
+    matmul, convolution = _REDUCED[device]
+    return {
+        "matmul": matmul[numerics.reduced_matmul],
+        "convolution": convolution[numerics.reduced_convolution],
+        "deterministic": numerics.deterministic,
+    }
 
 
 def seed_everything(seed: int) -> None:

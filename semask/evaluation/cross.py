@@ -23,7 +23,7 @@ from semask.config.recipe import Execution, Numerics, evaluation_recipe
 from semask.data import sets
 from semask.data.label_maps import label_maps
 from semask.data.reading import read_image, read_label
-from semask.devices import description, distributed, setup
+from semask.devices import description, distributed, processes, setup
 from semask.evaluation import paired
 from semask.evaluation.drawing import flip_sheet
 from semask.evaluation.scoring import load_kept, suited
@@ -89,10 +89,10 @@ def score_elsewhere(
     recipe, manifest = evaluated["recipe"], val.manifest
     num_classes, images = recipe["model"]["num_classes"], len(manifest["files"])
     there_of = label_maps(predicted, images)
-    device = setup.set_up(
-        row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
-    )
+    numerics = Numerics(**recipe["numerics"])
+    device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)
     distributed.check_processes(row["processes"], device)
+    processes.meet(row)
     settings, execution = evaluation_recipe(recipe["evaluation"]), suited(execution, manifest)
     own, gathered = _Found(num_classes), list[_Found]()
 
@@ -119,6 +119,7 @@ def score_elsewhere(
         num_classes=num_classes,
         precision=recipe["training"]["precision"],
         forbid_fallbacks=forbid_fallbacks,
+        fused=execution.fused_attention,
     )
     if scored is None:
         return
@@ -150,6 +151,10 @@ def score_elsewhere(
         data_fingerprint=manifest["fingerprint"],
         device=description.describe(row["device"]),
         execution=asdict(execution),
+        ran={
+            "processes": processes.seen(),
+            "precision": setup.precision_kept(numerics, row["device"]),
+        },
         run=provenance.describe_run("workflow_scripts.cross", started),
         figures={
             "images": images,

@@ -65,7 +65,10 @@ def score_released(config: Mapping[str, Any], *, weights: Path, val: Split, reco
         data_fingerprint=val.manifest["fingerprint"],
         weights_digest={weights.name: sha256(weights)},
         device=description.describe(row["device"]),
-        ran={"processes": processes.seen(), "precision": setup.precision_now()},
+        ran={
+            "processes": processes.seen(),
+            "precision": setup.precision_kept(numerics, row["device"]),
+        },
         run=provenance.describe_run("workflow_scripts.released", started),
         figures={
             "multi_scale": None,

@@ -79,9 +79,8 @@ def score_run(
     """
     started = provenance.now()
     row, recipe = trained["row"], trained["recipe"]
-    device = setup.set_up(
-        row["device"], row["threads"], Numerics(**recipe["numerics"]), forbid_fallbacks
-    )
+    numerics = Numerics(**recipe["numerics"])
+    device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)
     distributed.check_processes(row["processes"], device)
     processes.meet(row)
     before = graphs()
@@ -130,6 +129,7 @@ def score_run(
         num_classes=recipe["model"]["num_classes"],
         precision=precision,
         forbid_fallbacks=forbid_fallbacks,
+        fused=execution.fused_attention,
     )
     if scored is None:
         return
@@ -162,7 +162,7 @@ def score_run(
         ran={
             "processes": processes.seen(),
             "graphs": compiled_since(before, execution.compile),
-            "precision": setup.precision_now(),
+            "precision": setup.precision_kept(numerics, row["device"]),
         },
         run=provenance.describe_run("workflow_scripts.evaluate", started),
         evaluation={**recipe["evaluation"], "multi_scale": multi_scale},

@@ -9,8 +9,15 @@ from torch import nn
 
 from semask.base.errors import InputError
 from semask.config.recipe import EvaluationRecipe, SlidingWindow
-from semask.data.loading import SINGLE_SCALE, EvaluationSet, Example, View, evaluation_images
-from semask.devices import computing, cpu_fallbacks, distributed, progress
+from semask.data.loading import (
+    SINGLE_SCALE,
+    EvaluationSet,
+    Example,
+    View,
+    check_workers,
+    evaluation_images,
+)
+from semask.devices import computing, cpu_fallbacks, distributed, observed, processes, progress
 from semask.evaluation.metrics import confusion_matrix, scores
 from semask.evaluation.prediction import predict, predict_average
 from semask.model import SeMaskFPN
@@ -21,6 +28,8 @@ class Counts(NamedTuple):
 
     confusion: torch.Tensor  # int64 (K, K), as `confusion_matrix` makes it, on the host
     images: int
+    own: int  # of them, those of this process
+    attention: list[str]  # of its first images, as `noted_attention` gives it
 
 
 Keep = Callable[[int, torch.Tensor, torch.Tensor], None]
@@ -76,17 +85,19 @@ def evaluate(
     was_training = model.training
     model.eval()
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    seen = 0
+    seen, attention = 0, list[str]()
     for example in images:
         progress.mark("evaluating", part=seen + 1)
         label = example.label
         size = (label.shape[-2], label.shape[-1])
         inputs = example.inputs(device)
-        with computing.autocast(device, precision):
+        # not of the first image alone: compiling calls operators that are not the model's
+        with computing.autocast(device, precision), observed.noted_attention(seen < 2) as found:
             if len(example.views) > 1:
                 prediction = predict_average(model, inputs, size, sliding_window)
             else:
                 prediction = predict(model, next(inputs)[0], size, sliding_window)
+        attention = found or attention
         total += confusion_matrix(prediction, label.to(device)[None], num_classes)
         seen += 1
         if keep is not None:
@@ -94,7 +105,8 @@ def evaluate(
     model.train(was_training)
     counted = torch.cat([total.flatten(), total.new_tensor([seen])])
     *_, images_counted = counts = distributed.all_reduce_counts(counted, device)
-    return Counts(counts[:-1].view(num_classes, num_classes), int(images_counted))
+    confusion = counts[:-1].view(num_classes, num_classes)
+    return Counts(confusion, int(images_counted), seen, attention)
 
 
 def shared_images(samples: EvaluationSet, workers: int, device: torch.device) -> Iterator[Example]:
@@ -118,19 +130,22 @@ def score_passes(
     num_classes: int,
     precision: str,
     forbid_fallbacks: bool,
+    fused: bool = False,
 ) -> Scored | None:
     """Score models on a split and leave the process group; every process calls this.
 
     Passes are in their order, each asked for when the one before is done; `workers` are the data
     loading processes of each process. With `forbid_fallbacks` an operator that the NPU lacks is an
-    error. For `num_classes` and `precision` see `evaluate`.
+    error, with `fused` attention that is not computed in one operator. For `num_classes` and
+    `precision` see `evaluate`. What `semask.devices.processes.seen` gives then has the images,
+    loading processes and attention of each process.
 
     Returns:
         What was found; None in every process but the first.
 
     Raises:
         InputError: the labels are not those that the manifest counts; an operator fell back where
-            that is forbidden.
+            that is forbidden; attention was not fused, or other than `workers` loaded.
     """
     counted: dict[str, Counts] = {}
     with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
@@ -145,6 +160,14 @@ def score_passes(
                 sliding_window=recipe.sliding_window,
                 keep=keep,
             )
+            observed.check_attention(counted[figure].attention, fused)
+            processes.tell(
+                {
+                    "images": counted[figure].own,
+                    "workers": check_workers(workers),
+                    "attention": counted[figure].attention,
+                }
+            )
     operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), forbid_fallbacks)
     first_process = distributed.rank() == 0
     # before the first one goes on alone, for which the others need not wait
@@ -154,8 +177,8 @@ def score_passes(
     for counts in counted.values():
         check_counted(counts, split.manifest, split.file)
     figures = {
-        figure: {**vars(scores(confusion)), "confusion": confusion.tolist()}
-        for figure, (confusion, _) in counted.items()
+        figure: {**vars(scores(counts.confusion)), "confusion": counts.confusion.tolist()}
+        for figure, counts in counted.items()
     }
     return Scored(figures, operators if device.type == "npu" else None, model)
 

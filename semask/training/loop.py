@@ -79,10 +79,13 @@ def _train_and_write(run: Run, device: torch.device) -> None:
     found = [*keeper.fallbacks, *fallbacks()]
     operators = cpu_fallbacks.allowed_fallbacks(found, run.forbid_fallbacks)
     distributed.check_processes(run.processes, device)
+    precision = setup.precision_kept(run.recipe.numerics, run.device)
+    processes.tell(stepper.ran())
     if distributed.rank() == 0:
         for said in disturbances(machines, run.device):
             print(f"{run.name}: {said}, so its FPS says little", flush=True)
-        write_run_record(run, stepper, keeper, operators, computing.peak_memory(device), machines)
+        memory = computing.peak_memory(device)
+        write_run_record(run, stepper, keeper, operators, precision, memory, machines)
         workdir.complete(run, keeper.files())
 
 
@@ -128,6 +131,7 @@ def _train(
                 for message in watch.see(lines):
                     keeper.warnings.append(message)
                     log.say(f"{run.name}: {message}")
+            stepper.ran()
             paused = time.perf_counter()
             pace = (paused - looked) / len(pending)
             leaving, late, pace = _agreed(device, keeper.is_late(), pace)

@@ -7,7 +7,7 @@ from typing import Any
 from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
-from semask.devices import description, processes, setup
+from semask.devices import description, processes
 from semask.training import workdir
 from semask.training.keeping import Keeper
 from semask.training.log_file import read_log
@@ -21,6 +21,7 @@ def write_run_record(
     stepper: Stepper,
     keeper: Keeper,
     fallbacks: Sequence[str],
+    precision: Mapping[str, Any],
     peak_memory: int,
     machines: Sequence[Mapping[str, Any]],
 ) -> None:
@@ -31,6 +32,7 @@ def write_run_record(
         stepper: what took its steps.
         keeper: what it kept.
         fallbacks: operators that fell back.
+        precision: as `semask.devices.setup.precision_kept` gives it at the end.
         peak_memory: most bytes that the first process held since it was started.
         machines: conditions of each (`semask.devices.conditions`); empty if not watched.
     """
@@ -52,7 +54,7 @@ def write_run_record(
         ran={
             "processes": processes.seen(),
             "graphs": stepper.compiled(),
-            "precision": setup.precision_now(),
+            "precision": precision,
         },
         run=provenance.describe_run("workflow_scripts.train", keeper.tries[0]["started"]),
         figures={

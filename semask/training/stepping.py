@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from semask.base.errors import InputError
 from semask.config.recipe import build_settings
 from semask.data.inputs import network_input
-from semask.data.loading import Batch, shares
-from semask.devices import computing, distributed, planted, progress
+from semask.data.loading import Batch, check_workers, shares
+from semask.devices import computing, distributed, observed, planted, progress
 from semask.devices.shared_chance import SharedChance
 from semask.evaluation.weight_files import load_weights
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
@@ -77,6 +78,8 @@ class Stepper:
                 self._ddp._set_ddp_runtime_logging_sample_rate(_TIMED)
         # after the model, whose first weights are the seed's on every device
         planted.plant_in_training(run.planted_fault, self.optimizer, self._ddp)
+        self._attention: list[str] = []
+        self._dtypes: dict[str, str] = {}
         self.communication: dict[int, float] = {}
         self._timed = 0
         self._stepped = Counter[str]()
@@ -95,6 +98,34 @@ class Stepper:
             InputError: nothing, though it was asked for.
         """
         return compiled_since(self._graphs, self._run.execution.compile and self._steps > 0)
+
+    def ran(self) -> dict[str, Any]:
+        """What this process's first two steps ran; empty before there was one.
+
+        Returns:
+            attention: as `semask.devices.observed.noted_attention` gives it; dtypes: of the class
+            scores as the backbone computes them, of the logits that the loss is given, and of the
+            gradients; workers: processes that load for this one.
+
+        Raises:
+            InputError: it is not what was asked for.
+        """
+        if not self._steps:
+            return {}
+        observed.check_attention(self._attention, self._run.execution.fused_attention)
+        precision = self._run.recipe.training.precision
+        asked = computing.REDUCED.get(precision, torch.float32), torch.float32, torch.float32
+        wanted = dict(zip(("class_scores", "logits", "gradients"), map(_name, asked), strict=True))
+        if self._dtypes != wanted:
+            raise InputError(
+                f"training.precision: {precision} is {wanted}, and {self._dtypes} ran; leave "
+                "autocast and torch's default dtype to this program"
+            )
+        return {
+            "attention": self._attention,
+            "dtypes": self._dtypes,
+            "workers": check_workers(self._run.workers),
+        }
 
     def step(self, iteration: int, batches: Iterator[Batch]) -> Step:
         """Take an iteration's batch, or this process's share of it, and update the weights.
@@ -151,17 +182,38 @@ class Stepper:
                 with (
                     self._chance(iteration, samples),
                     computing.autocast(device, settings.precision),
+                    self._noted_pass(),
                 ):
                     main, semantic = replica(images)
+                self._dtypes["logits"] = _name(main.dtype)
                 losses = self._losses_of(main, semantic, labels, settings.hard_pixels)
                 loss = losses.total * (weight * (self._fixed_scale or 1.0))
                 self.scaler.scale(loss).backward()
             figures += weight * torch.stack(losses).detach()
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self._dtypes["gradients"] = ", ".join(sorted({_name(grad.dtype) for grad in gradients}))
         if self._fixed_scale is not None:
-            for parameter in self.model.parameters():
-                if parameter.grad is not None:
-                    parameter.grad /= self._fixed_scale
+            for gradient in gradients:
+                gradient /= self._fixed_scale
         return waited, figures
+
+    @contextmanager
+    def _noted_pass(self) -> Iterator[None]:
+        """Context of a forward pass, of which it is noted what ran, in the first two steps.
+
+        Not in the first alone: there, compiling calls operators that are not the model's.
+        """
+        if self._steps > 1:
+            yield
+            return
+
+        def note(_: nn.Module, __: Any, output: Any) -> None:
+            self._dtypes["class_scores"] = _name(output[1][0].dtype)
+
+        hook = self.model.backbone.register_forward_hook(note)
+        with observed.noted_attention() as self._attention:
+            yield
+        hook.remove()
 
     def _chance(self, iteration: int, samples: Sequence[int]) -> AbstractContextManager[Any]:
         """Context of a pass: what it draws at random comes from the device, or from everywhere."""
@@ -180,6 +232,10 @@ class Stepper:
             self._timed = told["iteration"]
             hidden = told["backward_compute_comm_overlap_time"]
             self.communication[iteration - 1] = (told["backward_comm_time"] - hidden) / 1e9
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _build(run: Run) -> tuple[SeMaskFPN, dict[str, Any] | None]:

@@ -268,6 +268,8 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
         (reseal("train", lambda r: r["ran"]["processes"].pop()), "7 processes take part"),
         (reseal("train", lambda r: r["ran"]["processes"][3].update(device="another")),
          "devices of several kinds: a processor, another"),
+        (reseal("evaluate", lambda r: r["ran"]["processes"][3].update(images=0)),
+         "follows from its ran.processes"),
         (reseal("evaluate", lambda r: r["ran"]["processes"][3].update(pid=100)),
          "two of its processes are the same one"),
         (reseal("evaluate", lambda r: r["device"].update(name="another")),

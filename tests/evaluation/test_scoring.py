@@ -111,6 +111,9 @@ def test_processes_count_every_image_once(scorer: Scorer, files_of: Any) -> None
     assert one["best"] != one["best_multi_scale"] != one["last"]
     assert one["best"]["iteration"] == one["best_multi_scale"]["iteration"] == 200
     assert one["images"] == two["images"] == IMAGES
+    ran = scorer.read("2/evaluate.json")["ran"]["processes"]
+    assert [(each["images"], each["workers"]) for each in ran] == [(2, 1), (1, 1)]
+    assert all("flash_attention" in each["attention"][0] for each in ran)
     assert one["labelled_pixels"] == labelled
     assert scorer.read("2/evaluate.json")["evaluation"] == {
         "scale": [96, 48], "sliding_window": None, "multi_scale": multi_scale

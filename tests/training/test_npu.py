@@ -134,6 +134,10 @@ def test_numerics_reach_the_device(
     environment = simulated_npu(SIMULATED_NPU_SETTINGS=str(path))
     made = trainer("run")
     made.run(device="npu", environment=environment, parts={"numerics": numerics}, **SHORT)
+    way = "hf32" if reduced else "ieee"
+    assert made.record()["ran"]["precision"] == {
+        "matmul": way, "convolution": way, "deterministic": False
+    }  # fmt: skip
     assert settings_made(path) == {
         "matmul.allow_hf32": reduced,
         "conv.allow_hf32": reduced,

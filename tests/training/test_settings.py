@@ -48,6 +48,13 @@ def test_a_run_that_compiles_nothing_does_not_say_that_it_did(trainer: Make, nam
     assert run.lines(run.folder / "work/log.jsonl") == []
 
 
+def test_attention_that_is_not_fused_ends_the_run(trainer: Make) -> None:
+    run = trainer("a")
+    said = run.run(ok=False, parts={"execution": {"fused_attention": ["cpu"]}}, **FOUR)
+    assert said.startswith("error: execution.fused_attention: torch has no fused operator"), said
+    assert len(said.splitlines()) == 1
+
+
 def losses(run: Trainer) -> list[float]:
     return [line["loss"] for line in run.curve() if "loss" in line]
 
@@ -187,6 +194,11 @@ def test_lower_precisions_follow_fp32(trainer: Make, plain: Trainer, precision: 
     assert low[0] == pytest.approx(full[0], rel=0.01)
     # a step or more is skipped while the loss scale is found
     assert low[-1] == pytest.approx(full[-1], rel=0.2)
+    [process] = run.record()["ran"]["processes"]
+    lower = {"bf16": "bfloat16", "fp16": "float16"}[precision]
+    assert process["dtypes"] == {
+        "class_scores": lower, "logits": "float32", "gradients": "float32"
+    }  # fmt: skip
     figures = run.record()["figures"]["precision"]
     if precision == "bf16":
         assert figures == {"skipped_steps": 0, "loss_scale": None}

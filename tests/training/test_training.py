@@ -43,6 +43,8 @@ def test_a_full_run(full: Trainer) -> None:
     assert record["ran"]["graphs"] == {"compiled": 0, "recompiled": 0, "breaks": 0}
     assert record["ran"]["precision"]["matmul"] == "highest"
     assert record["figures"]["speed"]["conditions"] == []
+    assert (process["attention"], process["workers"]) == (["explicit"], 1)
+    assert {*process["dtypes"].values()} == {"float32"}
     check_training("train.json", record, run.folder / "log.jsonl")
     assert not (run.folder / "work").exists()
     assert {path.name for path in run.folder.iterdir()} == {
