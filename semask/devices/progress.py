@@ -103,6 +103,13 @@ def _read(folder: Path, processes: int) -> dict[int, tuple[Point, float]]:
     return found
 
 
+def are_starting(processes: int) -> bool:
+    """Whether no process of this machine has got beyond its start, as far as they have said."""
+    given = os.environ.get(FOLDER)
+    places = {} if given is None else _read(Path(given), processes)
+    return all(PHASES[point.phase] == "starting" for point, _ in places.values())
+
+
 def _heard(places: Mapping[int, tuple[Point, float]]) -> list[int]:
     latest = max(heard for _, heard in places.values())
     return [rank for rank, (_, heard) in places.items() if latest - heard < _SILENT]

@@ -21,9 +21,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from types import FrameType
 
 import psutil
 
@@ -39,7 +39,11 @@ with startup.imports():
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+# seconds after a signal to leave: those that have not met yet are killed; without any, this ends
+_IDLE, _ALONE = 30, 3
+
 _asked: list[int] = []
+_own_folders: list[str] = []
 
 
 def main() -> None:
@@ -54,8 +58,7 @@ def main() -> None:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     # as torchrun does; each process then sets its own number of threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for number in LEAVE:
-        signal.signal(number, _pass_on)
+    _heed_signals(here * nodes)
     # the processes know by it that they are this run's
     os.environ[MARK] = str(os.getpid())
     try:
@@ -70,6 +73,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="semask-agent-") as logs,
     ):
         os.environ[progress.FOLDER] = folder
+        _own_folders.extend([folder, logs] if node == 0 else [logs])
         config = LaunchConfig(
             min_nodes=nodes,
             max_nodes=nodes,
@@ -111,20 +115,39 @@ def _progress_folder(node: int) -> Iterator[str]:
             shutil.rmtree(shared, ignore_errors=True)
 
 
-def _pass_on(number: int, frame: FrameType | None) -> None:
-    """Pass a signal to leave on until all are gone: some may not have been started yet."""
+def _heed_signals(processes: int) -> None:
+    """Pass signals to leave on, from a thread: this one may wait in torch for other nodes' agents.
+
+    There, Python's handlers do not run; but it is told at once that there was a signal.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    for number in LEAVE:
+        signal.signal(number, lambda number, _: _asked.append(number))
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_pass_on, args=(heard, processes), daemon=True).start()
+
+
+def _pass_on(heard: int, processes: int) -> None:
+    """Pass the first signal to leave on until all are gone: some may not have been started yet.
+
+    They keep what they have first, unless they have only waited for each other so far.
+    """
+    while (number := os.read(heard, 1)[0]) not in LEAVE:
+        pass
     _asked.append(number)
-    if len(_asked) == 1:
-        threading.Thread(target=_keep_passing_on, args=(number,), daemon=True).start()
-
-
-def _keep_passing_on(number: int) -> None:
-    while True:
+    known = False
+    for seconds in count():
         for child in psutil.Process().children():
-            try:
-                child.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
+            known = True
+            idle = seconds >= _IDLE and progress.are_starting(processes)
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(signal.SIGKILL if idle else number)
+        if seconds >= _ALONE and not known:
+            report("interrupted: while waiting for the other nodes; run again\n")
+            for folder in _own_folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            os._exit(INTERRUPTED)
         time.sleep(1)
 
 

@@ -2,12 +2,17 @@
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from semask.base.errors import INTERRUPTED
 from semask.base.files import sha256
 
 from .conftest import Trainer
@@ -39,8 +44,16 @@ LAUNCHERS: dict[str, Mapping[str, str]] = {
         "RANK_ID": "1",
         "RANK_SIZE": "8",
         "DEVICE_ID": "5",
+        "RANK_START": "8",
+        "DEVICE_NUM": "8",
+        "ASCEND_DEVICE_ID": "5",
         "VC_WORKER_NUM": "2",
         "VC_TASK_INDEX": "1",
+        "VC_WORKER_HOSTS": "job-worker-0.job,job-worker-1.job",
+        "VC_WORKER_NAME": "worker",
+        "MA_CURRENT_IP": "10.255.255.1",
+        "MA_NUM_HOSTS": "2",
+        "MA_NUM_GPUS": "8",
     },
     "a task of mpirun": {
         "OMPI_COMM_WORLD_RANK": "1",
@@ -49,6 +62,21 @@ LAUNCHERS: dict[str, Mapping[str, str]] = {
         "PMI_RANK": "1",
         "PMI_SIZE": "2",
         "LOCAL_RANK": "1",
+    },
+    "a step of an interactive Slurm job": {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_STEP_ID": "4294967290",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_NTASKS": "4",
+        "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_STEP_NODELIST": "no-such-node[1-2]",
+        "SLURM_LAUNCH_NODE_IPADDR": "10.255.255.1",
+        "SLURM_SRUN_COMM_PORT": "40000",
+        "PMI_JOBID": "7.0",
+        "PMIX_RANK": "1",
     },
     "a process of DeepSpeed": {
         "RANK": "3",
@@ -62,6 +90,20 @@ LAUNCHERS: dict[str, Mapping[str, str]] = {
     },
     "a run of ours": {"SEMASK_LAUNCHER": "1", "RANK": "1", "WORLD_SIZE": "2"},
 }
+ODD = """
+import os, pathlib, signal, time
+from semask.base import signals
+from semask.config.recipe import Numerics
+from semask.devices import progress, setup
+rank = int(os.environ["RANK"])
+progress.watch(rank, 2, 30)
+signals.listen()
+if rank == 1:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(300)
+pathlib.Path("waits").touch()
+setup.set_up("cpu", 1, Numerics("exact", False, False, False, False))
+"""
 SHORT = {"iterations": 2, "evaluate_every": 2}
 
 
@@ -128,3 +170,49 @@ def test_a_machine_whose_name_nobody_knows(trainer: Callable[[str], Trainer]) ->
     printed = run.run(processes=2, wrapper=named, mode="performance")
     assert run.record()["run"]["host"] == "no-such-host"
     assert "resolve" not in printed
+
+
+def ended(process: subprocess.Popen[str], within: float) -> str:
+    """What a run that was just asked to leave printed; it must have left by itself."""
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=within)
+    assert process.returncode == INTERRUPTED, printed
+    return printed
+
+
+@pytest.mark.parametrize("node", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_agent_whose_other_node_never_comes_leaves_when_asked(tmp_path: Path, node: int) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = ["-m", "semask.workflow.supervise", "1", str(node), "2", meeting, "nobody"]
+    process = subprocess.Popen(
+        [sys.executable, *command], encoding="utf-8", stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path), "SLURM_JOB_ID": "1"},
+    )  # fmt: skip
+    # the last thing before it waits
+    deadline = time.monotonic() + 60
+    while not [*tmp_path.glob("semask-agent-*")]:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    assert "interrupted: while waiting for the other nodes" in ended(process, within=30)
+    assert not [*tmp_path.glob("semask-agent-*")]
+
+
+@pytest.mark.slow
+def test_processes_that_have_not_met_leave_when_asked(tmp_path: Path) -> None:
+    """One waits in torch for one that does something else, and neither heeds a signal."""
+    (tmp_path / "odd.py").write_text(ODD, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "semask.workflow.supervise", "2", "0", "1", "-", "odd"],
+        cwd=tmp_path, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "waits").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(2)
+    ended(process, within=60)
