@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import tempfile
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -21,6 +22,9 @@ _Item = TypeVar("_Item")
 _LONGEST_SOCKET = 107  # bytes of a name, on Linux
 _SOCKET = len("/pymp-12345678/listener-12345678")  # how multiprocessing calls them
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+
+# three lines from each loader of each process; training says it once, in a line
+warnings.filterwarnings("ignore", message="This DataLoader will create")
 
 _started = 0
 

@@ -1,6 +1,7 @@
 """What a training or evaluation step asks of its device: precision, memory, placement."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,6 +56,24 @@ def place(model: nn.Module, device: torch.device) -> None:
     if device.type != "npu":  # which refuses channels_last
         to: Any = model.to  # whose annotations lack memory_format in some versions of torch
         to(memory_format=torch.channels_last)
+
+
+def align_gradients(model: nn.Module) -> None:
+    """Have gradients come with their parameters' strides where only dimensions of size 1 differ.
+
+    Kernels for convolutions of 1x1 give them any; DDP copies such a gradient into another layout,
+    and says so. The numbers stay where they are in memory.
+    """
+    for parameter in model.parameters():
+        if parameter.dim() == 4 and 1 in parameter.shape:
+            parameter.register_hook(partial(_restrided, strides=parameter.stride()))
+
+
+def _restrided(gradient: torch.Tensor, strides: tuple[int, ...]) -> torch.Tensor:
+    layouts = zip(gradient.shape, gradient.stride(), strides, strict=True)
+    if any(is_ != ought for size, is_, ought in layouts if size > 1):
+        return gradient
+    return gradient.as_strided(gradient.shape, strides)
 
 
 def peak_memory(device: torch.device) -> int:

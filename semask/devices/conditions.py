@@ -61,7 +61,7 @@ class Watch:
     def __init__(self, device: str, count: int, host: str):
         self._device, self._count, self._host = device, count, host
         # now: libraries may later bind the thread that asks to fewer
-        self._usable = _usable()
+        self._usable = usable_cores()
         self._root = os.getppid() if launched.is_one_of_several() else os.getpid()
         self._cores: list[_Cores] = []
         self._readings: list[list[Reading]] = []
@@ -155,7 +155,7 @@ class Watch:
         }
 
 
-def _usable() -> Sequence[int]:
+def usable_cores() -> Sequence[int]:
     """The cores that this process, and so those that it starts, may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))

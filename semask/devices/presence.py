@@ -5,12 +5,17 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import warnings
 
 import torch
 
 from semask.base.errors import InputError
 from semask.devices import locks, slurm
 from semask.devices.backends import BACKENDS, Backend
+
+# torch_npu's warnings of what is meant to be so: CANN (ASCEND_HOME_PATH) is root's, as in images,
+# and tensors are not made in the private layouts that `setup` has switched off
+_HARMLESS = (".* owner does not match the current", "Cannot create tensor with internal format")
 
 
 class AbsentError(Exception):
@@ -99,6 +104,8 @@ def _load_torch_npu() -> None:
     if importlib.util.find_spec("torch_npu") is None:
         raise AbsentError("torch_npu is not installed; see docs/npu.md")
     os.environ["TORCH_NPU_USE_COMPATIBLE_IMPL"] = "1"
+    for said in _HARMLESS:
+        warnings.filterwarnings("ignore", message=said)
     try:
         importlib.import_module("torch_npu")
     except Exception as fault:

@@ -12,7 +12,7 @@ from semask.base import signals
 from semask.base.errors import Interrupted
 from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
 from semask.devices import computing, cpu_fallbacks, distributed, processes, setup
-from semask.devices.conditions import Watch
+from semask.devices.conditions import Watch, usable_cores
 from semask.devices.disturbances import disturbances
 from semask.devices.timeline import Timeline
 from semask.evaluation.metrics import scores
@@ -58,6 +58,7 @@ def train(run: Run) -> None:
     computing.check_precision(device, run.recipe.training.precision)
     with ExitStack() as held:
         if distributed.rank() == 0:
+            _tell_of_crowded_cores(run)
             held.callback(workdir.open_workdir(run.work, run.identity).release)
             if held.enter_context(workdir.running(run.work)):
                 print(
@@ -67,6 +68,13 @@ def train(run: Run) -> None:
                 )
         _train_and_write(run, device)
     distributed.tear_down()
+
+
+def _tell_of_crowded_cores(run: Run) -> None:
+    loading, cores = run.workers * distributed.local_world_size(), len(usable_cores())
+    if loading > cores:
+        share = f"{loading} processes load here, and the cores are {cores}"
+        print(f"{run.name}: loader.workers: {share}", flush=True)
 
 
 def _train_and_write(run: Run, device: torch.device) -> None:

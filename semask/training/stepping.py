@@ -70,6 +70,7 @@ class Stepper:
             self._losses_of = compile_for_training(self.model, several_processes=several)
         self._ddp: DistributedDataParallel | None = None
         if several:
+            computing.align_gradients(self.model)
             self._ddp = DistributedDataParallel(self.model)
             # batch statistics are shared by the recipe's norm, or not at all: never copied each
             # step (an argument of another name in torch 2.12 and 2.13)

@@ -44,6 +44,9 @@ def let_errors_through(log: logging.Logger) -> None:
         usual.filters = list(handler.filters)
 
         def shown(record: logging.LogRecord, usual: logging.Filterer = usual) -> bool:
-            return record.levelno >= logging.ERROR or bool(usual.filter(record))
+            if record.levelno >= logging.ERROR:
+                return True
+            # which it says under any but `--quiet all`
+            return bool(usual.filter(record)) and "Select jobs to" not in record.getMessage()
 
         handler.filters[:] = [shown]

@@ -1,6 +1,8 @@
 """Training through its command line: runs, records, resuming, seeds."""
 
 import json
+import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +52,18 @@ def test_a_full_run(full: Trainer) -> None:
     assert {path.name for path in run.folder.iterdir()} == {
         "best.safetensors", "last.safetensors", "log.jsonl", "tensorboard", "train.json"
     }  # fmt: skip
+
+
+def test_more_loaders_than_cores_are_told_in_one_line(trainer: Callable[[str], Trainer]) -> None:
+    if shutil.which("taskset") is None:
+        pytest.skip("needs util-linux's taskset, which takes cores from a process")
+    one = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))]
+    printed = trainer("a").run(
+        wrapper=one, mode="performance", parts={"loader": {"workers": 2}}, iterations=2
+    )
+    said = "loader.workers: 2 processes load here, and the cores are 1"
+    assert printed.splitlines().count(f"CPU-1P performance seed 0: {said}") == 1
+    assert "DataLoader" not in printed
 
 
 def test_a_performance_run(trainer: Callable[[str], Trainer]) -> None:

@@ -149,7 +149,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             return Checkout.in_folder(folder / ODD)
         made = Checkout(folder / ODD)
         made.umask = 0o027
-        made.snakemake()
+        printed = made.snakemake()
+        (folder / "printed.txt").write_text(printed, encoding="utf-8")
         done.touch()
         return made
 

@@ -45,6 +45,13 @@ def test_table_in_three_forms(finished: Checkout) -> None:
     assert ratios["NPU-8P"] == pytest.approx(62.126 / 63.15)
 
 
+def test_no_library_warns_of_a_default_run(finished: Checkout) -> None:
+    printed = (finished.folder.parent / "printed.txt").read_text(encoding="utf-8")
+    assert "Elapsed time" in printed
+    for word in ("arning", "[W", "deprecat"):
+        assert [line for line in printed.splitlines() if word in line] == []
+
+
 def test_cells_are_what_the_records_say(finished: Checkout) -> None:
     results = finished.folder / "results"
     rows = json.loads((results / "table.json").read_text(encoding="utf-8"))["rows"]

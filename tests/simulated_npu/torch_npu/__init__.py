@@ -19,12 +19,18 @@ import importlib.util
 import os
 import sys
 import time
+import warnings
 
 if os.environ.get("SIMULATED_NPU_NO_CANN"):
     raise ImportError("libhccl.so: cannot open shared object file: No such file or directory")
 
 import torch
 import torch.distributed as dist
+
+# as where CANN is not the user's own
+warnings.warn(
+    "Warning: The /usr/local/Ascend owner does not match the current owner.", stacklevel=1
+)
 
 __version__ = f"{str(torch.__version__).partition('+')[0]}+simulated"
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 
 import torch
 
@@ -92,6 +93,8 @@ class _Settings:
 
     def __setattr__(self, key, value):
         object.__setattr__(self, key, value)
+        if key == "allow_internal_format":
+            warnings.warn("Cannot create tensor with internal format while ...", stacklevel=1)
         _told(f"{self.name}.{key}", value)
 
 
