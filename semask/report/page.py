@@ -84,7 +84,12 @@ def write_report(
         apart=apart,
         pairs=[_side_by_side(pair, table["rows"]) for pair in table["npu_over_gpu"]],
         verdicts=[
-            {"sentence": of["sentence"], "lines": cells.verdict(of), "field": cells.field(of)}
+            {
+                "sentence": of["sentence"],
+                "pair": f"{of['port']} against {of['original']}",
+                "lines": cells.verdict(of),
+                "field": cells.field(of),
+            }
             for of in table["verdicts"]
         ],
         left_out=table["left_out"],

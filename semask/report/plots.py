@@ -139,7 +139,7 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
         # nothing is drawn of a class that is labelled nowhere
         shares = 100 * counts / np.where(totals == 0, np.nan, totals)
         image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
-        axes.set_title(row.name, fontsize=9)
+        axes.set_title(row.name, fontsize=9 if len(row.name) < 25 else 7)
         axes.set_xlabel("prediction")
         if place % columns == 0:
             axes.set_ylabel("label")
@@ -172,7 +172,8 @@ def time_shares(shares: Sequence[Shares]) -> str:
     lines_of(axes, [each.row.name for each in shares])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of an iteration's time")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
+    # beside long names of rows the axes have no room for it
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8)
     return svg(figure, "time")
 
 
