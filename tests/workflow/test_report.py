@@ -114,6 +114,18 @@ def test_it_prints_without_the_menu(chromium: Browser, report: Path) -> None:
     assert chromium.run(sources) > 50
     ink = "return getComputedStyle(document.querySelector('.semask')).color"
     assert chromium.run(ink) == "rgb(0, 0, 0)"
+    # tables in type no larger than the text's, and nothing that only scrolling would show
+    text, table = (
+        float(
+            chromium.run(f"return getComputedStyle(document.querySelector('{of}')).fontSize")[:-2]
+        )
+        for of in (".semask", "#table table")
+    )
+    assert table <= text
+    shown = (
+        "return [...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).overflow)"
+    )
+    assert {*chromium.run(shown)} == {"visible"}
     chromium.printed(SCREENSHOTS / "report.pdf")
     pages = (SCREENSHOTS / "report.pdf").read_bytes().count(b"/Type /Page\n")
     assert pages > 3
@@ -125,6 +137,13 @@ def test_the_page_opens_on_its_own(chromium: Browser, finished: Checkout) -> Non
     assert chromium.errors() == []
     _, unreadable = chromium.run(UNREADABLE)
     assert unreadable == []
+    # long names of rows, and paths, make it no wider
+    name = "CPU-2P (planted: gradients_not_averaged)"
+    chromium.run(
+        "document.querySelectorAll('.semask :is(th, p, summary)').forEach("
+        f"e => e.textContent = e.textContent.replace('CPU-2P', '{name}').replace(/ is | of /, '.'))"
+    )
+    assert chromium.run("return document.documentElement.scrollWidth") == NARROW
 
 
 def test_a_finished_run_tells_of_the_table_and_the_report(
