@@ -25,7 +25,7 @@ from semask.data.manifest import read_manifest
 from semask.data.transforms import scaled_size
 from semask.devices.computing import REDUCED
 from semask.evaluation.prediction import window_places
-from semask.model import SeMaskFPN, segmentation_losses
+from semask.model import SeMaskFPN
 from semask.model.facts import gmac, on_meta
 
 # the weight, its gradient and AdamW's two moments, in fp32 whatever the precision
@@ -84,12 +84,11 @@ def saved_bytes(
         return x
 
     images = torch.zeros(batch, 3, *crop, device=device)
-    labels = torch.zeros(batch, *crop, dtype=torch.int64, device=device)
-    with saved_tensors_hooks(keep, lambda x: x):
-        with casts:
-            main, semantic = model(images)
-        segmentation_losses(main, semantic, labels)
-    return sum(x.untyped_storage().nbytes() for key, x in kept.items() if key not in own)
+    with saved_tensors_hooks(keep, lambda x: x), casts:
+        logits = model(images)
+    # the loss keeps their gradients
+    of_loss = sum(x.nbytes for x in logits)
+    return of_loss + sum(x.untyped_storage().nbytes() for key, x in kept.items() if key not in own)
 
 
 class Memory(NamedTuple):

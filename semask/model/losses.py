@@ -1,15 +1,20 @@
 """The training loss and the training log's accuracy."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from semask.model.decoder import at_least_float32, resize
 
 IGNORED = 255
 SEMANTIC_WEIGHT = 0.4
+# logits at full size that are there at a time: what fits a CPU's cache, elsewhere what keeps a
+# device busy
+_TILE_ON_CPU, _TILE = 2**20, 2**26
 
 
 class SegmentationLosses(NamedTuple):
@@ -44,17 +49,107 @@ def segmentation_losses(
         Scalars of the batch.
     """
     labels = labels.long()
-    size = labels.shape[-2:]
-    main = resize(at_least_float32(main), size)
-    per_pixel = _cross_entropy(main, labels)
+    main, semantic = at_least_float32(main), at_least_float32(semantic)
+    # compiled, it is a few passes as it is, and a graph has no place for a gradient on the way
+    loss_of = _whole if torch.compiler.is_compiling() else _InTiles.apply
+    ce, right = loss_of(main, labels, 1.0, hard_pixels, True)
+    ce_semantic, _ = loss_of(semantic, labels, SEMANTIC_WEIGHT, None, False)
+    return SegmentationLosses(ce + ce_semantic, ce, ce_semantic, right.float().mean() * 100)
+
+
+def _whole(
+    logits: Tensor, labels: Tensor, weight: float, hard_pixels: int | None, judge: bool
+) -> tuple[Tensor, Tensor]:
+    """What `_InTiles` computes, in one piece and differentiated by autograd."""
+    logits = resize(logits, labels.shape[-2:])
+    per_pixel = _cross_entropy(logits, labels)
     if hard_pixels is not None:
         per_pixel = per_pixel * _hardest(per_pixel, labels, hard_pixels * len(labels))
-    ce = per_pixel.mean()
-    semantic = resize(at_least_float32(semantic), size)
-    ce_semantic = SEMANTIC_WEIGHT * _cross_entropy(semantic, labels).mean()
-    with torch.no_grad():
-        acc_seg = (main.argmax(1) == labels).float().mean() * 100
-    return SegmentationLosses(ce + ce_semantic, ce, ce_semantic, acc_seg)
+    right = logits.detach().argmax(1) == labels if judge else labels
+    return weight * per_pixel.mean(), right
+
+
+class _InTiles(torch.autograd.Function):
+    """The weighted mean loss () of a decoder, and which pixels are right, bool (B, H, W).
+
+    Logits at full size are made in tiles, never whole. Their gradient is computed on the way and
+    kept at the decoder's size: the backward pass only scales it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        labels: Tensor,
+        weight: float,
+        hard_pixels: int | None,
+        judge: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Takes logits (B, K, h, w), labels (B, H, W) and whether to judge which are right."""
+        share = torch.full_like(labels, weight, dtype=logits.dtype) / labels.numel()
+        losses, right = torch.empty_like(share), torch.empty_like(labels, dtype=torch.bool)
+        gradient, kept = torch.empty_like(logits), None
+        tiles = list(_tiles(logits, labels))
+        if hard_pixels is not None:
+            for images, _, around, seen in tiles:
+                full = _rows(logits[images], labels, around, seen)
+                losses[images, seen] = _cross_entropy(full, labels[images, seen])
+            kept = _hardest(losses, labels, hard_pixels * len(labels))
+            share *= kept
+        for images, own, around, seen in tiles:
+            with torch.enable_grad():
+                part = logits[images].detach().requires_grad_()
+                full = _rows(part, labels, around, seen)
+                per_pixel = _cross_entropy(full, labels[images, seen])
+            [found] = torch.autograd.grad(per_pixel, part, share[images, seen])
+            gradient[images, :, own] = found[:, :, own]
+            losses[images, seen] = per_pixel.detach()
+            if judge:
+                right[images, seen] = full.detach().argmax(1) == labels[images, seen]
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(right)
+        return weight * (losses if kept is None else losses * kept).mean(), right
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        """Scales the gradient of the logits."""
+        return ctx.saved_tensors[0] * grad_loss, None, None, None, None
+
+
+class _Tile(NamedTuple):
+    images: slice
+    own: slice  # rows of the logits whose gradient it gives
+    around: slice  # rows of the logits that are resized for it
+    seen: slice  # rows of the labels, all those that its own rows take part in
+
+
+def _tiles(logits: Tensor, labels: Tensor) -> Iterator[_Tile]:
+    """Cuts a batch into images, and these into rows if their heights are multiples."""
+    batch, classes, height, _ = logits.shape
+    most = _TILE_ON_CPU if logits.device.type == "cpu" else _TILE
+    image = classes * labels[0].numel()
+    rows = height if labels.shape[1] % height else max(1, most * height // image)
+    images = max(1, most // image)
+    for first in range(0, batch, images):
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            # A row of logits takes part in those of labels nearer than one row to it. What is
+            # resized ends a row further out, where edges are treated otherwise.
+            part, around = [slice(max(top - n, 0), min(bottom + n, height)) for n in (1, 2)]
+            seen = _scaled(part, height, labels)
+            yield _Tile(slice(first, first + images), slice(top, bottom), around, seen)
+
+
+def _rows(logits: Tensor, labels: Tensor, around: slice, seen: slice) -> Tensor:
+    """Rows `seen` of logits at the size of labels, made of the rows `around`."""
+    made = _scaled(around, logits.shape[2], labels)
+    full = resize(logits[:, :, around], (made.stop - made.start, labels.shape[2]))
+    return full[:, :, seen.start - made.start : seen.stop - made.start]
+
+
+def _scaled(rows: slice, height: int, labels: Tensor) -> slice:
+    return slice(*[row * labels.shape[1] // height for row in (rows.start, rows.stop)])
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
