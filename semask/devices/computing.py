@@ -45,6 +45,14 @@ def has_fused_optimizer(device: torch.device) -> bool:
     return device.type in ("cpu", "cuda")
 
 
+def has_mixed_norm(device: torch.device) -> bool:
+    """Whether batch norm here takes 16-bit features with float32 weights and computes in float32.
+
+    The results are those of casting its input and output, bit for bit.
+    """
+    return device.type in ("cpu", "cuda")
+
+
 def wants_pinned_memory(device: torch.device) -> bool:
     """Whether batches for this device are copied faster from page-locked memory."""
     return device.type != "cpu"

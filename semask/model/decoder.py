@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask.devices import computing
+
 CHANNELS = 256
 
 
@@ -31,8 +33,8 @@ def upsample(x: Tensor) -> Tensor:
 class ConvBlock(nn.Module):
     """3x3 convolution without bias, batch norm, ReLU.
 
-    The norm is computed in the precision of its weights, float32 under autocast: not every device
-    has one for bfloat16.
+    The norm computes in the precision of its weights, float32 under autocast. Not every device has
+    one that reads and writes lower precisions by itself, which takes fewer copies.
     """
 
     def __init__(self, inputs: int, norm: Callable[[int], nn.Module]) -> None:
@@ -43,7 +45,8 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, inputs, H, W) to (B, 256, H, W)."""
         x = self.conv(x)
-        full = x.to(torch.promote_types(x.dtype, self.bn.weight.dtype))
+        mixed = computing.has_mixed_norm(x.device)
+        full = x if mixed else x.to(torch.promote_types(x.dtype, self.bn.weight.dtype))
         return F.relu(self.bn(full), inplace=True).to(x.dtype)
 
 

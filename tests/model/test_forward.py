@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.parallel import DistributedDataParallel
 
+from semask.devices import computing
 from semask.model import build, segmentation_losses, semantic
 
 
@@ -167,18 +168,23 @@ def test_float64_stays_float64_and_bfloat16_gives_float32():
         assert half(x.bfloat16()).dtype == torch.float32
 
 
-def test_the_decoder_s_norms_are_computed_in_float32_under_autocast():
-    model = build("nano", 4)
-    seen = []
+def test_mixed_norms_give_what_norms_in_float32_give_under_autocast(monkeypatch):
+    torch.manual_seed(0)
+    model = build("nano", 4, dropout=0, drop_path=0, semantic_dropout=0)
+    seen, logits = [], {}
     for name, module in model.named_modules():
         if name.rpartition(".")[2] == "bn":
             module.register_forward_hook(
                 lambda _, inputs, output: seen.append((inputs[0].dtype, output.dtype))
             )
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        model(images(2, 3, 72, 56))
-    assert len(seen) > 4
-    assert set(seen) == {(torch.float32, torch.float32)}
+    for mixed, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(computing, "has_mixed_norm", lambda device, mixed=mixed: mixed)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits[mixed], _ = model(images(2, 3, 72, 56))
+        assert len(seen) > 4
+        assert set(seen) == {(dtype, dtype)}
+        seen.clear()
+    assert torch.equal(logits[True], logits[False])
 
 
 @pytest.mark.parametrize("fused", [False, True])

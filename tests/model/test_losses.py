@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask.model import segmentation_losses
+from semask.model import losses, segmentation_losses
 
 
 def example(batch=2, classes=5, height=6, width=7):
@@ -82,6 +82,29 @@ def test_low_precision_logits_are_computed_in_float32():
 
     assert losses.total.dtype == torch.float32
     assert torch.equal(losses.total, expected.total)
+
+
+@pytest.mark.parametrize("hard_pixels", [None, 700])
+@pytest.mark.parametrize("size", [(96, 64), (95, 61), (24, 16)])  # of the labels; logits: 24x16
+def test_tiles_change_no_bit(monkeypatch, hard_pixels, size):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 19, 24, 16, generator=generator)
+    logits = [each.contiguous(memory_format=torch.channels_last) for each in logits]
+    labels = torch.randint(0, 19, (3, *size), generator=generator)
+    labels[0, :20] = 255
+    found = []
+    # a few rows, a few images and everything at a time
+    for most in (2**13, 2**18, 2**30):
+        monkeypatch.setattr(losses, "_TILE_ON_CPU", most)
+        own = [each.clone().requires_grad_() for each in logits]
+        computed = segmentation_losses(*own, labels, hard_pixels)
+        found.append([*computed, *torch.autograd.grad(computed.total, own)])
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    own = [each.clone().requires_grad_() for each in logits]
+    whole = segmentation_losses(*own, labels, hard_pixels)
+    found.append([*whole, *torch.autograd.grad(whole.total, own)])
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
 
 
 def test_hard_pixels_are_the_worst_labelled_ones_of_the_batch():
