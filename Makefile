@@ -37,6 +37,7 @@ export USER
 ifndef XDG_CACHE_HOME
 ifneq (yes,$(shell mkdir -p "$$HOME/.cache" 2> /dev/null && test -w "$$HOME/.cache" && echo yes))
 export XDG_CACHE_HOME = $(CURDIR)/.snakemake/cache
+export MPLCONFIGDIR = $(XDG_CACHE_HOME)
 endif
 endif
 

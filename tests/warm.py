@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import locale
 import os
 import shlex
 import signal
@@ -63,7 +64,7 @@ class Started:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         self.wait(timeout)
-        return self.stdout.read_text("utf-8"), None
+        return self.stdout.read_text(locale.getencoding()), None
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -82,7 +83,8 @@ class Warm:
     def __init__(
         self, imports: Sequence[str], environment: Mapping[str, str], python: Path | None = None
     ):
-        self.folder = tempfile.TemporaryDirectory(prefix="warm-")
+        # not where TMPDIR says: the path of a socket has to be short
+        self.folder = tempfile.TemporaryDirectory(prefix="warm-", dir="/tmp")
         atexit.register(self.close)
         self.socket = Path(self.folder.name, "socket")
         self.python = python or self._make_python()
@@ -165,7 +167,7 @@ class Warm:
         started = self._ask(
             module, arguments, folder, streams["stdout"], stderr, environment, umask, timeout
         )
-        return Ended(started.wait(), *(path.read_text("utf-8") for path in streams.values()))
+        return Ended(started.wait(), *(path.read_text(locale.getencoding()) for path in streams.values()))
 
     def start(
         self,

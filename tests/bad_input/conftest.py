@@ -117,7 +117,8 @@ class Place:
         self.write(name, text.replace(old, new, 1))
 
     def files(self) -> dict[str, str]:
-        """Digest of every file (of a large one when it was written), target of every link.
+        """Digest of every file (of one that is large, or can't be read, when it was written),
+        target of every link.
 
         Left out is what starts with a dot: state that the next run goes on from.
         """
@@ -128,7 +129,7 @@ class Place:
                 continue
             if path.is_symlink():
                 found[str(name)] = str(path.readlink())
-            elif path.is_file() and path.stat().st_size > _LARGE:
+            elif path.is_file() and (path.stat().st_size > _LARGE or not os.access(path, os.R_OK)):
                 found[str(name)] = str(
                     (path.stat().st_ino, path.stat().st_size, path.stat().st_mtime_ns)
                 )

@@ -1,5 +1,6 @@
 """What is read of Slurm, with an scontrol that says what real ones have said."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     program.write_text(
         "#!/bin/sh\n"
         f'case "$*" in\n'
-        f'"--details --oneliner show job 12") cat {tmp_path}/job;;\n'
+        f'"--details --oneliner show job 12") cat {shlex.quote(str(tmp_path))}/job;;\n'
         '"show hostnames n[1-2]") printf "n1\\nn2\\n";;\n'
         '"show hostnames n3") echo n3;;\n'
         '*) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1;;\n'

@@ -17,7 +17,7 @@ def peak_memory(*arguments: str) -> float:
 
 def test_memory_of_a_large_image_with_many_classes() -> None:
     # all classes at the image's size are 1.2 GiB, which plain argmax would hold on top
-    assert peak_memory("nano", "windowed") < 2
+    assert peak_memory("nano", "windowed") < 2.4
 
 
 @pytest.mark.slow

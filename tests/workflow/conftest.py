@@ -1,3 +1,4 @@
+import locale
 import os
 import shutil
 import subprocess
@@ -51,7 +52,9 @@ TINY: dict[str, Any] = {
     ],
 }  # fmt: skip
 
-ODD = """it's a "check out"; 100%\n$HOME `größe` \\ 数据"""
+# as far as the language of the machine has these characters
+LANGUAGE = sys.getfilesystemencoding()
+ODD = """it's a "check out"; 100%\n$HOME `größe` \\ 数据""".encode(LANGUAGE, "ignore").decode(LANGUAGE)
 
 
 class Checkout:
@@ -195,7 +198,7 @@ class Background:
 
     @property
     def printed(self) -> str:
-        return self.log.read_text(encoding="utf-8")
+        return self.log.read_text(encoding=locale.getencoding())
 
     def wait_for(self, reached: Callable[[], Any], what: str = "what was waited for") -> None:
         deadline = time.monotonic() + 300

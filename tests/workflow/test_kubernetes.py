@@ -131,7 +131,9 @@ def endpoint() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NO_PROXY", host)  # no bucket is behind the proxy of the tests' machine
+        yield f"http://{host}:{port}"
     server.stop()
 
 

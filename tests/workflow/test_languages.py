@@ -55,7 +55,7 @@ def snakemake(
 
 
 def test_a_whole_workflow(speaking: Surroundings, tmp_path: Path) -> None:
-    checkout = Checkout(tmp_path / "检出")
+    checkout = Checkout(tmp_path / "a checkout")
     checkout.configure({"rows": [ROW], "training": {"iterations": 2}, "results": "结果"})
     overlay = checkout.folder / "tiny.yaml"
     known = yaml.safe_load(overlay.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def test_a_name_that_the_language_lacks(
 
 
 def test_a_folder_whose_name_is_no_text(speaking: Surroundings, tmp_path: Path) -> None:
-    checkout = Checkout(tmp_path / "größe")
+    checkout = Checkout(tmp_path / os.fsdecode("größe".encode()))
     status, printed = snakemake(checkout, speaking("C"), tmp_path / "printed", "--dry-run")
     assert status == 1
     assert printed.splitlines()[-1].startswith(f"error: {tmp_path}/gr\\udcc3".encode())

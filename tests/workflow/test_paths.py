@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Checkout
+from .conftest import LANGUAGE, Checkout
 
 pytestmark = pytest.mark.workflow
 
-ODD = 'it\'s a "{}"; 100%\n$HOME `größe` \\ 数据'
+ODD = 'it\'s a "{}"; 100%\n$HOME `größe` \\ 数据'.encode(LANGUAGE, "ignore").decode(LANGUAGE)
 ROW = {"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0]}
 
 
