@@ -4,6 +4,8 @@
 # make gpu     on a machine with a GPU: is it right, how fast is it, where does time go (8 minutes;
 #              results/first_hour.json)
 # make audit   ask for known vulnerabilities of the packages in .venv
+# make compat  the tests that torch has a part in, with the oldest and the newest Python and torch
+#              that are supported and that this machine has (in build/compat, gigabytes)
 # make docs    README.md and docs/ as a site, build/docs/index.html; make docs-linkcheck asks the
 #              network for every external link
 # make check   format, lint, types and the fast tests: the inner loop
@@ -41,7 +43,7 @@ export MPLCONFIGDIR = $(XDG_CACHE_HOME)
 endif
 endif
 
-.PHONY: table test slow-test slurm-test bench gpu audit docs docs-linkcheck check lint
+.PHONY: table test slow-test slurm-test bench gpu audit compat docs docs-linkcheck check lint
 
 table: $(VENV)/installed
 	$(RUN) snakemake --cores all results/table.md
@@ -64,6 +66,9 @@ gpu: $(VENV)/installed
 
 audit: $(VENV)/installed-dev
 	$(BIN)/python .ci/audit.py $(RUN) pip_audit
+
+compat:
+	TORCH_INDEX="$(TORCH_INDEX)" .ci/compat
 
 # Every page is read anew: one that did not change would not repeat its warnings. Of the images,
 # Sphinx misses those in HTML tags.

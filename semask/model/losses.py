@@ -88,7 +88,9 @@ class _InTiles(torch.autograd.Function):
         """Takes logits (B, K, h, w), labels (B, H, W) and whether to judge which are right."""
         share = torch.full_like(labels, weight, dtype=logits.dtype) / labels.numel()
         losses, right = torch.empty_like(share), torch.empty_like(labels, dtype=torch.bool)
-        gradient, kept = torch.empty_like(logits), None
+        kept = None
+        # in the order that autograd gives it, on which the rounding of what follows depends
+        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
         tiles = list(_tiles(logits, labels))
         if hard_pixels is not None:
             for images, _, around, seen in tiles:

@@ -105,6 +105,8 @@ def test_tiles_change_no_bit(monkeypatch, hard_pixels, size):
     found.append([*whole, *torch.autograd.grad(whole.total, own)])
     for other in found[1:]:
         assert all(map(torch.equal, found[0], other))
+        # the order in memory decides how the decoder's gradients are summed
+        assert [each.stride() for each in found[0]] == [each.stride() for each in other]
 
 
 def test_hard_pixels_are_the_worst_labelled_ones_of_the_batch():
