@@ -167,7 +167,8 @@ class Warm:
         started = self._ask(
             module, arguments, folder, streams["stdout"], stderr, environment, umask, timeout
         )
-        return Ended(started.wait(), *(path.read_text(locale.getencoding()) for path in streams.values()))
+        encoding = locale.getencoding()
+        return Ended(started.wait(), *(path.read_text(encoding) for path in streams.values()))
 
     def start(
         self,

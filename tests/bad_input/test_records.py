@@ -202,7 +202,7 @@ EVALUATION_CASES = [
           ("multi_scale", {"flip": True}, ["ratios"]),
           ("multi_scale", {"flip": True, "ratios": [0]}, ["ratios.0", "0"]),
       )),
-    Case("image of another size", other_size, ["bonn_000000", "8x8", "32x16"]),
+    Case("image of another size", other_size, ["bonn_000000", "not what it was", "--forcerun"]),
     Case("record a folder", nothing, ["labels", "folder"], {"--record": "labels"}),
 ]  # fmt: skip
 

@@ -54,7 +54,8 @@ TINY: dict[str, Any] = {
 
 # as far as the language of the machine has these characters
 LANGUAGE = sys.getfilesystemencoding()
-ODD = """it's a "check out"; 100%\n$HOME `größe` \\ 数据""".encode(LANGUAGE, "ignore").decode(LANGUAGE)
+ODD = """it's a "check out"; 100%\n$HOME `größe` \\ 数据"""
+ODD = ODD.encode(LANGUAGE, "ignore").decode(LANGUAGE)
 
 
 class Checkout:
