@@ -73,6 +73,8 @@ rule table:
         copies=lambda wildcards, input: words(
             "--copies", str(input.facts).removesuffix(f"{RESULTS}/facts.json")
         ),
+        # what failed to be unpacked is gone, and would not be missed where the bundle is an old one
+        bundles=told(lambda wildcards: [PLAN.bundle_outline(x) for x in PLAN.imports]),
         code=get_code_of("table"),
     shell:
         "exec python -m workflow_scripts.table --rows {params.rows:q} --trained {input.trained:q}"
