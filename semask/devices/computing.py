@@ -42,15 +42,16 @@ def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
 
 def has_fused_optimizer(device: torch.device) -> bool:
     """Whether torch's AdamW has a kernel here that updates all parameters in one pass."""
-    return device.type in ("cpu", "cuda")
+    return device.type in ("cpu", "cuda", "meta")
 
 
 def has_mixed_norm(device: torch.device) -> bool:
     """Whether batch norm here takes 16-bit features with float32 weights and computes in float32.
 
-    The results are those of casting its input and output, bit for bit.
+    The results are those of casting its input and output, bit for bit. On the meta device, where
+    memory is counted, it is as on these two.
     """
-    return device.type in ("cpu", "cuda")
+    return device.type in ("cpu", "cuda", "meta")
 
 
 def wants_pinned_memory(device: torch.device) -> bool:
