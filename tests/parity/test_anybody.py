@@ -336,7 +336,7 @@ def test_inputs_that_the_model_cannot_take(
 
 
 def test_a_loss_that_is_no_scalar() -> None:
-    with pytest.raises(InputError, match=r"^--model: it returned no tensor of floating numbers"):
+    with pytest.raises(InputError, match=r"^--loss: it returned no single floating number"):
         look_at_model(
             nn.Linear(8, 2).double(), [(4, 8)], CPU, loss=lambda out: out, keep=lambda *_: None
         )
