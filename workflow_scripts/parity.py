@@ -24,7 +24,7 @@ from semask.config.recipe import Numerics, Recipe, build_settings, execution_on,
 from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
-from semask.workflow.launching import launch_row
+from semask.workflow.launching import enter, launch_row
 from semask.workflow.options import new_file, whole_number
 
 _PARTS = ("training", "numerics", "execution", "port_faults", "performance")
@@ -138,6 +138,7 @@ def _first_batches(arguments: argparse.Namespace, recipe: Recipe) -> list[str]:
 
 
 def _look_at_model(arguments: argparse.Namespace) -> int:
+    enter()
     with startup.imports():
         from semask.devices import description, setup
         from semask.parity import anybody

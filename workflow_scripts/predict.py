@@ -11,6 +11,7 @@ from pathlib import Path
 from semask.base import startup
 from semask.base.errors import InputError
 from semask.workflow import guard
+from semask.workflow.launching import enter
 from semask.workflow.options import new_folder, whole_number
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     if arguments.variant is not None and not arguments.configfile:
         raise InputError("--variant: give --configfile, too: the experiment that has it")
 
+    enter()
     with startup.imports():
         from semask.base.files import sha256
         from semask.devices import computing, setup

@@ -123,6 +123,7 @@ def describe_run(module: str, started: str) -> dict[str, Any]:
     Keys: code_version, code_digest, host, platform, python, versions (of packages), command,
     started, ended.
     """
+    command = shlex.join([Path(sys.executable).name, "-m", module, *sys.argv[1:]])
     return {
         "code_version": code_version(),
         "code_digest": source_digest(module),
@@ -130,7 +131,8 @@ def describe_run(module: str, started: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
-        "command": shlex.join([Path(sys.executable).name, "-m", module, *sys.argv[1:]]),
+        # of a folder with a line end in its name, say: records hold nothing that is not printed
+        "command": "".join(x if x.isprintable() else ascii(x)[1:-1] for x in command),
         "started": started,
         "ended": now(),
     }

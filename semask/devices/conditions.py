@@ -5,6 +5,7 @@ the time on it. What cannot be seen here is said to be so, never taken for nothi
 """
 
 import os
+import resource
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -101,8 +102,8 @@ class Watch:
         self._look(None)  # devices that stand still again say nothing of the run
 
     def _look(self, look: sensors.Look | None) -> float:
-        """Seconds of this process's time that it took."""
-        begun = time.thread_time()
+        """Seconds of processor time that it took, of the programs that it asked, too."""
+        begun = _spent()
         try:
             own = [psutil.Process(self._root)]
             own += own[0].children(recursive=True)
@@ -111,7 +112,7 @@ class Watch:
                 self._readings.append(look(frozenset(each.pid for each in own)))
         except Exception as why:  # whatever this machine lacks, the run goes on
             self._note(why)
-        took = time.thread_time() - begun
+        took = _spent() - begun
         self._spent += took
         return took
 
@@ -160,6 +161,11 @@ def usable_cores() -> Sequence[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return range(os.cpu_count() or 1)
+
+
+def _spent() -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + ended.ru_utime + ended.ru_stime
 
 
 def _cores_now(own: Sequence[psutil.Process], usable: Sequence[int]) -> _Cores:

@@ -55,6 +55,7 @@ TABLE: tuple[Variable, ...] = (
     *_all("torch", SPEED, "TORCHDYNAMO_DISABLE TORCH_COMPILE_DISABLE TORCHDYNAMO_SUPPRESS_ERRORS"
           " TORCH_COMPILE_OVERRIDE_*", "execution.compile"),
     *_all("torch", DEBUGGING, "CUDA_LAUNCH_BLOCKING PYTORCH_NO_CUDA_MEMORY_CACHING"
+          " PYTORCH_NO_NPU_MEMORY_CACHING"
           " TORCH_COMPILE_DEBUG TORCH_COMPILE_CPROFILE TORCHDYNAMO_VERBOSE TORCHDYNAMO_REPRO_*"
           " TORCH_LOGS TORCH_TRACE TORCH_DISTRIBUTED_DEBUG TORCH_SHOW_DISPATCH_TRACE"
           " TORCH_CUDNN_V8_API_DEBUG TORCHINDUCTOR_NAN_ASSERTS TORCHINDUCTOR_PROFILE"
@@ -80,7 +81,7 @@ TABLE: tuple[Variable, ...] = (
           " TORCHINDUCTOR_CACHE_DIR TORCH_EXTENSIONS_DIR TORCH_NCCL_ASYNC_ERROR_HANDLING"
           " GLOO_SOCKET_IFNAME"),
     *_all("CUDA", PLACE, "CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_HOME CUDA_PATH CUDA_VERSION"
-          " CUDA_CACHE_PATH CUDA_MPS_*"),
+          " CUDA_CACHE_PATH CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY"),
     *_all("NCCL", PLACE, "NCCL_SOCKET_IFNAME NCCL_IB_HCA NCCL_VERSION NCCL_DEBUG_FILE"),
     *_all("Ascend", PLACE, "HCCL_IF_IP HCCL_IF_BASE_PORT HCCL_SOCKET_IFNAME HCCL_WHITELIST_FILE"
           " HCCL_WHITELIST_DISABLE HCCL_CONNECT_TIMEOUT HCCL_EXEC_TIMEOUT"),
@@ -88,14 +89,14 @@ TABLE: tuple[Variable, ...] = (
           " TORCHINDUCTOR_EMULATE_PRECISION_CASTS* TORCHINDUCTOR_CPP_ENABLE_UNSAFE_MATH_OPT_FLAG"
           " TORCHINDUCTOR_CPP_ENABLE_FLOATING_POINT_CONTRACT_FLAG"),
     *_all("CUDA", NUMBERS, "CUBLAS_WORKSPACE_CONFIG TORCH_BLAS_PREFER_* TORCH_LINALG_PREFER_*"
-          " TORCH_CUDNN_*"),
+          " TORCH_CUDNN_* DISABLE_ADDMM_CUDA_LT"),
     *_all("oneDNN", NUMBERS, "ONEDNN_MAX_CPU_ISA DNNL_MAX_CPU_ISA ONEDNN_CPU_ISA_HINTS"
           " DNNL_CPU_ISA_HINTS"),
     *_all("MKL", NUMBERS, "MKL_CBWR MKL_ENABLE_INSTRUCTIONS MKL_DEBUG_CPU_TYPE"
           " MKL_DISABLE_FAST_MM"),
     *_all("OpenBLAS", NUMBERS, "OPENBLAS_CORETYPE"),
     *_all("OpenCV", NUMBERS, "OPENCV_CPU_DISABLE OPENCV_IPP"),
-    *_all("NCCL", NUMBERS, "NCCL_ALGO NCCL_PROTO"),
+    *_all("NCCL", NUMBERS, "NCCL_ALGO NCCL_PROTO NCCL_TOPO_FILE NCCL_GRAPH_FILE NCCL_CONF_FILE"),
     *_all("Ascend", NUMBERS, "HCCL_DETERMINISTIC LCCL_DETERMINISTIC HCCL_ALGO INF_NAN_MODE_ENABLE"
           " INF_NAN_MODE_FORCE_DISABLE CLOSE_MATMUL_K_SHIFT ATB_MATMUL_SHUFFLE_K_ENABLE"),
     *_all("Ascend", SPEED, "TASK_QUEUE_ENABLE COMBINED_ENABLE CPU_AFFINITY_CONF"
@@ -111,16 +112,19 @@ TABLE: tuple[Variable, ...] = (
     *_all("OpenMP", SPEED, "OMP_* GOMP_* KMP_*"),
     *_all("MKL", SPEED, "MKL_*"),
     *_all("OpenBLAS", SPEED, "OPENBLAS_* BLIS_NUM_THREADS"),
-    *_all("OpenCV", SPEED, "OPENCV_FOR_THREADS_NUM OPENCV_CPU_* OPENCV_OPENCL_* OPENCV_IO_*"),
+    *_all("OpenCV", SPEED, "OPENCV_FOR_THREADS_NUM OPENCV_THREAD_POOL_*"
+          " OPENCV_CPU_* OPENCV_OPENCL_* OPENCV_IO_*"),
     *_all("NumPy", NUMBERS, "NPY_DISABLE_CPU_FEATURES NPY_ENABLE_CPU_FEATURES"),
     *_all("NCCL", SPEED, "NCCL_*"),
     *_all("Ascend", PLACE, "ASCEND_*"),
-    *_all("allocators", SPEED, "LD_PRELOAD MALLOC_* GLIBC_TUNABLES JE_MALLOC_CONF"
-          " TCMALLOC_* MIMALLOC_* PYTHONMALLOC"),
+    *_all("allocators", SPEED, "LD_PRELOAD LD_AUDIT MALLOC_* GLIBC_TUNABLES JE_MALLOC_CONF"
+          " _RJEM_MALLOC_CONF TCMALLOC_* MIMALLOC_* PYTHONMALLOC"),
 )  # fmt: skip
 
 # of no variable, whatever a prefix says
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY\b|_URL\b|REDIS|AUTH", re.IGNORECASE)
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|PWD|CRED|COOKIE|_PAT\b|_KEY\b|_URL\b|REDIS|AUTH", re.IGNORECASE
+)
 # of what builds, containers and modules set beside the variables that libraries read
 _NO_SETTING = re.compile(r"_(VERSION|HOME|PATH|DIR|FILE|LIST)$")
 _LONGEST = 1000  # letters of a value in a record
@@ -139,13 +143,13 @@ def known(name: str) -> Variable | None:
 def told(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of the table that are set, by name.
 
-    Libraries of LD_PRELOAD are told without their folders.
+    Libraries of LD_PRELOAD and LD_AUDIT are told without their folders.
     """
     found = {}
     for name, value in sorted(environment.items()):
         if known(name) is None:
             continue
-        if name == "LD_PRELOAD":
+        if name in ("LD_PRELOAD", "LD_AUDIT"):
             value = " ".join(PurePath(path).name for path in re.split(r"[ :]+", value))
         found[name] = "".join(x if x.isprintable() else "?" for x in value)[:_LONGEST]
     return found
@@ -208,4 +212,6 @@ def concerns(name: str, device: str) -> bool:
 def changes_figures(name: str) -> bool:
     """Whether a variable may change numbers or speed."""
     of = known(name)
-    return of is not None and of.changes != PLACE and not _NO_SETTING.search(name)
+    if of is None or of.changes == PLACE:
+        return False
+    return of.name == name or not _NO_SETTING.search(name)

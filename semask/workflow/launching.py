@@ -39,6 +39,18 @@ def launch_row(
     )
 
 
+def enter() -> None:
+    """Begin a command that computes on a device: free of what stands around it.
+
+    Raises:
+        InputError: a variable is set that would have figures say something else than the config.
+    """
+    if not is_launched():
+        # of another launcher, in whose process this command was typed
+        shed(os.environ)
+        variables.check()
+
+
 def launch(
     module: str,
     device: str,
@@ -70,12 +82,9 @@ def launch(
         InputError: the devices are not there, or the nodes, or a variable is set that would have
             figures say something else than the config.
     """
-    if not is_launched():
-        # of another launcher, in whose process this command was typed
-        shed(os.environ)
-        variables.check()
-        if alone:
-            conditions.be_alone()
+    enter()
+    if alone and not is_launched():
+        conditions.be_alone()
     if is_launched() or (device == "cpu" and processes == 1):
         progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
         return

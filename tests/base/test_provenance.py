@@ -66,10 +66,13 @@ def test_the_digest_is_that_of_the_source() -> None:
     assert len(source_digest("workflow_scripts.table")) == 64
 
 
-def test_a_run_is_described() -> None:
+def test_a_run_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "--root", "a\nplace 数据"])
     started = now()
     found = describe_run("workflow_scripts.train", started)
     assert found["started"] == started <= found["ended"]
     assert found["command"].startswith("python")
+    # in one line, as bundles take it
+    assert found["command"].endswith(r"-m workflow_scripts.train --root 'a\nplace 数据'")
     assert found["code_version"] == code_version()
     assert found["versions"]["timm"]

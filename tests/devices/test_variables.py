@@ -15,6 +15,7 @@ from semask.devices.variables import ACCEPTED, TABLE, check, differences, known,
         ({"TORCH_COMPILE_DISABLE": "1"}, "overrides execution.compile"),
         ({"CUDA_LAUNCH_BLOCKING": "1"}, "is for debugging and changes speed"),
         ({"ASCEND_LAUNCH_BLOCKING": "1"}, "is for debugging"),
+        ({"PYTORCH_NO_NPU_MEMORY_CACHING": "1"}, "is for debugging"),
         ({"ONEDNN_VERBOSE": "2", "NCCL_DEBUG": "INFO"},
          "accept it by surroundings: {accept: [NCCL_DEBUG, ONEDNN_VERBOSE]}"),
     ],
@@ -55,6 +56,7 @@ def test_records_have_what_changes_figures_and_no_secret() -> None:
         "AWS_SECRET_ACCESS_KEY": "x",
         "TORCHINDUCTOR_REDIS_URL": "redis://me:word@host",
         "NCCL_AUTH_TOKEN": "x",
+        "TORCH_HUB_PAT": "x",
         "PATH": "/bin",
         "HOME": "/root",
     }
@@ -70,7 +72,10 @@ def test_records_have_what_changes_figures_and_no_secret() -> None:
 def test_only_what_changes_figures_sets_two_runs_apart() -> None:
     a = {"ONEDNN_MAX_CPU_ISA": "SSE41", "CUDA_VISIBLE_DEVICES": "0", "CUDA_HOME": "/usr"}
     b = {"CUDA_VISIBLE_DEVICES": "1", "TASK_QUEUE_ENABLE": "2", "CUDA_HOME": "/opt"}
+    b |= {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "50", "NCCL_TOPO_FILE": "of.xml"}
     assert differences(a, b) == [
+        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE (unset and 50)",
+        "NCCL_TOPO_FILE (unset and of.xml)",
         "ONEDNN_MAX_CPU_ISA (SSE41 and unset)",
         "TASK_QUEUE_ENABLE (unset and 2)",
     ]

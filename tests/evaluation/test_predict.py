@@ -93,6 +93,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     def run(*words: object, workers: int = 0) -> None:
         more = ["--threads", "1", "--workers", str(workers)]
         monkeypatch.setattr(sys, "argv", ["predict", *map(str, words), *more])
+        # of a pod in which another launcher's second process would wait for the first
+        for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+            monkeypatch.setenv(name, value)
         predict.main()
 
     return run
