@@ -19,9 +19,10 @@ from .conftest import REPOSITORY, Background, Checkout
 CONTAINERFILE = (REPOSITORY / "envs/Containerfile.gpu").read_text(encoding="utf-8")
 # a user without a name, who is the owner of what the tests' user owns and can do nothing more
 NAMELESS = ("unshare", "--user", "--map-user=4242", "--map-group=4242")
-# without any network, and with 1 MiB of memory that processes share
+# without any network, with 1 MiB of memory that processes share, and with a disk to read alone
 POOR = ("unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c",
-        'mount -t tmpfs -o size=1m shm /dev/shm && exec "$@"', "sh")  # fmt: skip
+        'mount -t tmpfs -o size=1m shm /dev/shm && mount -t tmpfs -o ro none /mnt && exec "$@"',
+        "sh")  # fmt: skip
 
 CHECK = """
 import json, sys
@@ -67,12 +68,14 @@ def test_a_poor_place(config: dict[str, Any]) -> None:
         # 2 workers with 4 batches of 8 images each
         ("check_rows", *with_rows(config, 1, workers=2)),
         ("check_folders", {"results": "/dev/shm/results"}),
+        ("check_folders", {"results": "/mnt/results"}),
     )
     assert lines[0] == "nothing"
     assert lines[1].startswith("this machine has no loopback network")
     assert lines[2].startswith("loader.workers: 2 for each process of cpu-1p keep batches of 2.0 M")
     assert "/dev/shm, where 1.0 MiB are free" in lines[2]
     assert lines[3] == "nothing"
+    assert lines[4] == "results: /mnt is on a disk that is read-only; give another folder"
 
 
 def test_passes_and_processes_decide_what_is_shared(
