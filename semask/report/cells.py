@@ -174,6 +174,7 @@ def verdict(of: Line) -> list[tuple[Cell, ...]]:
 
 
 FIELD = ("Figure", "Value", "Others accept", "By it", "What it sees")
+BY_IT = {True: "accepted", False: "refused", None: "not judged"}
 
 
 def field(of: Line) -> list[tuple[Cell, ...]]:
@@ -183,7 +184,7 @@ def field(of: Line) -> list[tuple[Cell, ...]]:
             Cell(x["figure"]),
             Cell(x["said"], _origins(x)),
             Cell(x["limit"]),
-            Cell("accepted" if x["accepted"] else "refused"),
+            Cell(BY_IT[x["accepted"]]),
             Cell(SEES[x["figure"]]),
         )
         for x in of["field"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from semask.comparison.rows import Record
+from semask.comparison.rows import Record, of_kind
 from semask.verdict.field import LOSS_LIMIT, MFU_LIMIT, loss_difference, utilisation
 
 Line = Mapping[str, Any]
@@ -27,7 +27,8 @@ def of_pair(
     `records` are by path; `logs` gives the lines of a run's log by that of its training's record.
 
     Returns:
-        figure (a key of SEES), said, limit, accepted, from (paths of records).
+        figure (a key of SEES), said, limit, accepted (None where it is not judged), from (paths of
+        records).
     """
     found = [*_losses(port, original, records, logs), *_operators(port, records)]
     return [*found, *_utilisation(port, original, records)]
@@ -80,16 +81,45 @@ def _utilisation(port: Line, original: Line, records: Mapping[str, Record]) -> l
     for line in (port, original):
         for path in line["parity"]["from"]:
             if line["fps"]["value"] is not None:
-                record = records[path]
-                work, processes = record["figures"]["work"], record["row"]["processes"]
-                fps = line["fps"]["value"] / processes
-                shares.append((line["name"], utilisation(work["gmac"], fps, work["peak"])))
-                origins += [*line["fps"]["from"], path]
+                record, best = records[path], _best_peak(records[path], records)
+                fps = line["fps"]["value"] / record["row"]["processes"]
+                work, peak = record["figures"]["work"], records[best]["figures"]["work"]["peak"]
+                shares.append((line["name"], utilisation(work["gmac"], fps, peak)))
+                origins += [*line["fps"]["from"], *dict.fromkeys((path, best))]
     if not shares or shares[0][0] != port["name"]:
         return []
     said = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares)
+    said += " of what its matrix products reach"
+    accepted: bool | None = shares[0][1] >= MFU_LIMIT
+    if max(share for _, share in shares) > 1:
+        accepted = None
+        said += "; nothing does more than that, so the peak was measured beside other work"
     return [
-        {"figure": "MFU", "said": f"{said} of what its matrix products reach",
-         "limit": f"at least {100 * MFU_LIMIT:g} %", "accepted": shares[0][1] >= MFU_LIMIT,
-         "from": origins}
+        {"figure": "MFU", "said": said, "limit": f"at least {100 * MFU_LIMIT:g} %",
+         "accepted": accepted, "from": origins}
     ]  # fmt: skip
+
+
+def _best_peak(record: Record, records: Mapping[str, Record]) -> str:
+    """Path of the look that measured the highest peak on a device as this look's.
+
+    Other work can only lower a peak, so that the highest one is nearest to what the device can do.
+    """
+    peaks = {
+        path: of["figures"]["work"]["peak"]
+        for path, of in of_kind("parity", records).items()
+        if _peak_of(of) == _peak_of(record)
+    }
+    return max(peaks, key=peaks.__getitem__)
+
+
+def _peak_of(record: Record) -> tuple[Any, ...]:
+    """What a peak is the peak of: a device, and how it multiplies."""
+    row, recipe = record["row"], record["recipe"]
+    return (
+        row["device"],
+        record["device"]["name"],
+        row["threads"],
+        recipe["training"]["precision"],
+        recipe["numerics"]["reduced_matmul"],
+    )

@@ -209,6 +209,38 @@ def test_what_others_accept_by_stands_beside(rows: Rows) -> None:
     assert field["MFU"]["from"][-1] == "gpu/parity"
 
 
+def utilised(rows: Rows) -> dict[str, Any]:
+    (verdict,) = rows.judged()
+    (found,) = [of for of in verdict["field"] if of["figure"] == "MFU"]
+    return found
+
+
+def test_the_peak_is_the_best_of_equal_devices(rows: Rows) -> None:
+    work = rows.looked["npu/parity"]["figures"]["work"]
+    disturbed = work | {"peak": work["peak"] / 5}
+    rows.looked["npu/parity"]["figures"]["work"] = disturbed
+    # by itself: 150 %, which nothing can reach
+    assert utilised(rows)["accepted"] is None
+    assert utilised(rows)["said"].startswith("NPU-1P 150.0 %, GPU-1P 30.0 % of ")
+    assert "measured beside other work" in utilised(rows)["said"]
+
+    other = rows.made("parity", row={"device": "npu", "processes": 8, "threads": 1})
+    rows.looked["npu/another"] = other
+    assert utilised(rows)["said"].startswith("NPU-1P 30.0 %, GPU-1P 30.0 % of ")
+    assert utilised(rows)["accepted"]
+    assert "npu/another" in utilised(rows)["from"]
+    # another device, or another product, is no peak of this one
+    device, recipe_of = other["device"], other["recipe"]
+    for change in (
+        {"device": device | {"name": "another NPU"}},
+        {"row": other["row"] | {"threads": 7}},
+        {"recipe": recipe_of | {"training": recipe_of["training"] | {"precision": "bf16"}}},
+        {"recipe": recipe_of | {"numerics": recipe_of["numerics"] | {"reduced_matmul": True}}},
+    ):
+        rows.looked["npu/another"] = {**other, **change}
+        assert utilised(rows)["accepted"] is None, change
+
+
 def test_the_originals_weights_on_the_ports_device_complete_the_claim(rows: Rows) -> None:
     scores = rows.evaluated["gpu/scores/0"]
     made = rows.made("cross", row={"device": "npu", "processes": 1, "threads": 1})
