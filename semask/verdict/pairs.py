@@ -22,7 +22,6 @@ class Judging(NamedTuple):
 
 
 _KINDS = ("semantics", "precision", "chance")
-# a recipe in plain float32 has no precision of its own to look at
 _PLAIN = "the recipe is in plain float32: see semantics"
 
 
@@ -101,7 +100,9 @@ def _of_device(line: Line, records: Mapping[str, Record]) -> dict[str, Answer]:
     answers = {kind: of_looks(looks["grounds"], kind) for kind in _KINDS}
     recipes = (records[path]["recipe"] for path in looks["from"])
     if any(same_weights.computed_with(recipe) == "fp32" for recipe in recipes):
-        answers["precision"] = Answer(answers["semantics"].answer, _PLAIN)
+        # there is no look of its own, and one fault is refuted once
+        of_it = answers["semantics"].answer
+        answers["precision"] = Answer(UNDECIDED if of_it == REFUTED else of_it, _PLAIN)
     return answers
 
 

@@ -132,6 +132,18 @@ def test_a_guilty_module_is_in_the_sentence(rows: Rows) -> None:
     assert verdict["sentence"].startswith(begin)
 
 
+def test_in_plain_float32_a_fault_is_refuted_once(rows: Rows) -> None:
+    faulty = {"status": "failed", "medians": {"gradients": 5000.0}}
+    rows.look("npu", **{"semantics: steps": {**STEPS, **faulty}})
+    found = answers(rows.judged()[0])
+    assert [name for name, answer in found.items() if answer == "refuted"] == ["semantics"]
+    assert found["precision"] == "undecided"
+    assert rows.judged()[0]["accurate"] == "refuted"
+    # what nobody looked at is no more known of the precision
+    rows.look("npu", **{"semantics: steps": {"not_run": "no compiler"}})
+    assert answers(rows.judged()[0])["precision"] == "not run"
+
+
 def test_a_faulty_original_is_no_measure(rows: Rows) -> None:
     rows.look("gpu", **{"semantics: modules": looked_at({"act": 2000.0})})
     (verdict,) = rows.judged()
