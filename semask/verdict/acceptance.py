@@ -11,9 +11,11 @@ Line = Mapping[str, Any]
 Logs = Callable[[str], Sequence[Mapping[str, Any]]]
 
 SEES = {
-    "loss curves": "chaos and chance more than faults: it acquits faulty ports and accuses healthy "
-    "ones; over the first ten iterations, with shared chance, it is sharp",
-    "operators": "single elements beside zeros, which honest rounding puts off; no gradients",
+    "loss curves": "faults, and chaos and chance, which can outweigh them: a faulty port may be "
+    "accepted, a healthy one refused; the first ten iterations have little of chaos in them, and "
+    "none of chance where both rows draw the same",
+    "operators": "single elements, most of all those beside zeros, which honest rounding puts off; "
+    "no gradients",
     "MFU": "how well the device is used; nothing of what is computed",
 }
 """The figures, and what each one sees."""
