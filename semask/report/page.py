@@ -9,7 +9,7 @@ import jinja2
 
 from semask.base.files import write_atomically
 from semask.comparison.rows import NO_RECORDS, Record
-from semask.report import cells, findings, parity_section, profile_section
+from semask.report import cells, findings, parity_section, profile_section, rules
 from semask.report.cells import Cell, Line
 from semask.report.drawing import sentence
 from semask.report.pictures import embedded
@@ -92,6 +92,8 @@ def write_report(
             }
             for of in table["verdicts"]
         ],
+        rules=rules,
+        by_rule=rules.lines(table["verdicts"]),
         left_out=table["left_out"],
         notes=list(cells.notes(table["rows"])),
         grounds=list(cells.grounds(table["rows"])),

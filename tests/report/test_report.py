@@ -1,5 +1,6 @@
 """The report's page and its plots, from made-up runs on GPUs and NPUs."""
 
+import copy
 import html
 import itertools
 import json
@@ -19,6 +20,7 @@ from semask.base.files import digest_of
 from semask.comparison.imported import Imported
 from semask.comparison.published import read_published
 from semask.data.classes import CITYSCAPES_CLASSES
+from semask.report import rules
 from semask.report.page import write_report
 from semask.report.sections import PLOTS, TITLES
 from semask.report.table import build_table
@@ -255,6 +257,44 @@ def test_the_answer_comes_first(text: str) -> None:
     assert plain.index(said) < plain.index("All rows")
     assert "seeds undecided best mIoU: +0.00 points" in plain
     assert "speed shown 1.033 of the other row's FPS" in plain
+
+
+def test_which_rule_accepts_which_port_stands_in_one_table() -> None:
+    figures = [("loss curves", False), ("operators", True), ("operators", False), ("MFU", None)]
+    pair = {
+        "port": "NPU-1P",
+        "original": "GPU-1P",
+        "grounds": [
+            {"ground": name, "answer": "shown", "why": "", "from": ["parity.json"]}
+            for name in ("semantics", "precision", "chance")
+        ] + [{"ground": "speed", "answer": "refuted", "why": "", "from": []}],
+        "field": [
+            {"figure": name, "accepted": accepted, "from": ["log.json"]}
+            for name, accepted in figures
+        ],
+    }  # fmt: skip
+    faulty = copy.deepcopy(pair) | {"port": "NPU-8P", "field": pair["field"][1:2]}
+    faulty["grounds"][2]["answer"] = "refuted"
+    undecided = copy.deepcopy(pair)
+    undecided["grounds"][0]["answer"] = "undecided"
+
+    told = rules.lines([pair, faulty, undecided, {**pair, "field": []}])
+
+    assert [[cell.text for cell in line] for line in told] == [
+        ["NPU-1P against GPU-1P", "accepted", "refused", "refused", "not judged"],
+        ["NPU-8P against GPU-1P", "refused", "not measured", "accepted", "not measured"],
+        ["NPU-1P against GPU-1P", "undecided", "refused", "refused", "not judged"],
+    ]
+    assert told[0][1].origins == ("parity.json",)
+    assert told[0][2].origins == ("log.json",)
+
+
+def test_the_rules_stand_below_the_sentences(text: str) -> None:
+    assert text.count(rules.CAPTION) == 1
+    line = re.sub(r"<sup>.*?</sup>|<[^>]+>", " ", text.partition(rules.CAPTION)[2])
+    plain = " ".join(line.split())
+    assert "NPU-8P against GPU-8P refused accepted refused" in plain
+    assert plain.index("NPU-8P against GPU-8P refused") < plain.index("What others accept")
 
 
 def test_what_the_looks_found(text: str) -> None:
