@@ -21,6 +21,12 @@ rule table:
         matrices=told(
             lambda wildcards: map(crossed.matrices_of, crossed.cross_records(PLAN))
         ),
+        flips=told(
+            lambda wildcards: [
+                str(Path(record).with_suffix(".png"))
+                for record in crossed.cross_records(PLAN)
+            ]
+        ),
         # runs look at their data themselves, so that a look alone runs none of them again
         verified=local(f"{LABELS}/verified.json"),
         baselines=f"{RESULTS}/baselines.json",

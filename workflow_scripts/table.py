@@ -101,17 +101,22 @@ def main() -> None:
             trained.update(bundle.trained)
             evaluated.update(bundle.evaluated)
             looked.update(bundle.looked)
+            crossed.update(bundle.crossed)
         beside = {name: paths.get(name, Path(name)).parent for name in (*trained, *evaluated)}
         write_report(
             table,
             trained,
             evaluated,
             lambda name: read_log(beside[name] / LOG),
-            {name: beside[name] / "predictions.png" for name in evaluated},
+            {
+                **{name: beside[name] / "predictions.png" for name in evaluated},
+                **{_name(path, copies): path.with_suffix(".png") for path in arguments.crossed},
+            },
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
             looked,
             _read(arguments.profiled, "profile", copies),
+            crossed,
         )
 
 

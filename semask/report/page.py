@@ -9,7 +9,7 @@ import jinja2
 
 from semask.base.files import write_atomically
 from semask.comparison.rows import NO_RECORDS, Record
-from semask.report import cells, findings, parity_section, profile_section, rules
+from semask.report import cells, cross_section, findings, parity_section, profile_section, rules
 from semask.report.cells import Cell, Line
 from semask.report.drawing import sentence
 from semask.report.pictures import embedded
@@ -26,6 +26,7 @@ def write_report(
     folder: Path,
     looked: Mapping[str, Record] = NO_RECORDS,
     profiled: Mapping[str, Record] = NO_RECORDS,
+    crossed: Mapping[str, Record] = NO_RECORDS,
 ) -> None:
     """Draw the plots and write the page.
 
@@ -35,12 +36,14 @@ def write_report(
         evaluated: likewise of the evaluations.
         logs: gives the lines of a run's log, by the name of its training record; long ones need not
             be in memory together.
-        pictures: pictures of predictions, by the names of the evaluation records.
+        pictures: pictures of predictions and of flips, by the names of the records of evaluations
+            and of weights scored elsewhere.
         texts: what is in `page.html.jinja`, `page.css` and NAME.rst, the caption of each section
             and of the environments, by the names of these files.
         folder: gets `page.html` and an SVG for each of PLOTS.
         looked: the table's records of parity, likewise.
         profiled: likewise of profiles.
+        crossed: likewise of weights that another row's device scored.
     """
     rows = findings.rows_of(table["rows"])
     shown_pictures = _pictures(rows, pictures)
@@ -108,6 +111,7 @@ def write_report(
         pictures=shown_pictures,
         facts=_facts(table["facts"]),
         looks=parity_section.tables(rows, looked),
+        crossings=cross_section.tables(crossed, pictures),
         profiles=profile_section.tables(profiled, table["npu_over_gpu"]),
         across=parity_section.across(table["npu_over_gpu"]),
         environment=_environments(rows, trained),

@@ -2,6 +2,7 @@
 
 TITLES = {
     "parity": "Parity: what the devices compute",
+    "cross": "Same weights, two devices",
     "curves": "Loss and mIoU",
     "classes": "IoU per class",
     "difference": "NPU − GPU per class",
@@ -16,7 +17,7 @@ TITLES = {
 }
 """The sections after the table, by the name of their caption and of their plot's file."""
 
-PLOTS = tuple(name for name in TITLES if name not in ("predictions", "profile", "facts"))
+PLOTS = tuple(name for name in TITLES if name not in ("cross", "predictions", "profile", "facts"))
 
 CAPTIONS = (*TITLES, "environment")
 """What has a text in `report/`."""

@@ -20,7 +20,7 @@ from semask.base.files import digest_of
 from semask.comparison.imported import Imported
 from semask.comparison.published import read_published
 from semask.data.classes import CITYSCAPES_CLASSES
-from semask.report import rules
+from semask.report import cross_section, rules
 from semask.report.page import write_report
 from semask.report.sections import PLOTS, TITLES
 from semask.report.table import build_table
@@ -47,6 +47,7 @@ class Site:
         self.trained: dict[str, Any] = {}
         self.evaluated: dict[str, Any] = {}
         self.looked: dict[str, Any] = {}
+        self.crossed: dict[str, Any] = {}
         self.logs: dict[str, Any] = {}
         self.pictures: dict[str, Path] = {}
         self.picture = folder / "predictions.png"
@@ -134,7 +135,7 @@ class Site:
             self.table(experiment), self.all("trained"), self.all("evaluated"),
             self.all("logs").__getitem__, self.all("pictures"),
             {path.name: path.read_text("utf-8") for path in TEXTS.iterdir()},
-            self.folder / "report", self.looked,
+            self.folder / "report", self.looked, {}, self.crossed,
         )  # fmt: skip
         return (self.folder / "report/page.html").read_text(encoding="utf-8")
 
@@ -165,6 +166,8 @@ def small_site(tmp_path: Path, make_record: Any) -> Site:
 def finished(tmp_path_factory: pytest.TempPathFactory, make_record: Any) -> Site:
     """Four rows whose report is drawn."""
     made = four_rows(tmp_path_factory.mktemp("finished"), make_record)
+    made.crossed["cross.json"] = make_record("cross")
+    made.pictures["cross.json"] = made.picture
     made.report()
     return made
 
@@ -257,6 +260,39 @@ def test_the_answer_comes_first(text: str) -> None:
     assert plain.index(said) < plain.index("All rows")
     assert "seeds undecided best mIoU: +0.00 points" in plain
     assert "speed shown 1.033 of the other row's FPS" in plain
+
+
+def test_flips_stand_by_class_with_their_picture(small_site: Site, tmp_path: Path) -> None:
+    made = small_site.make("cross", row={"device": "npu", "processes": 1, "threads": 1})
+    flips = {"of_class": [3, 0, 50], "share_of_class": [3e-4, 0.0, 0.02]}
+    made["figures"]["flips"] |= {"pixels": 53, **flips}
+    made["figures"]["difference"]["iou"] = [-0.25, 0.0, None]
+    same = copy.deepcopy(made)
+    same["figures"]["flips"] |= {"pixels": 0, "of_class": [0, 0, 0]}
+
+    told, none = cross_section.tables(
+        {"a": made, "b": same}, {"a": small_site.picture, "b": small_site.picture}
+    )
+
+    assert told["title"] == "NPU-1P with the weights of CPU-1P, seed 0"
+    assert told["said"].startswith("53 of 1,000,000 labelled pixels get another class; ")
+    assert told["lines"] == [
+        ["building", "50", "2.0e-02", "none"],
+        ["road", "3", "3.0e-04", "-0.250"],
+    ]
+    assert told["picture"]["width"] == 1400
+    assert (none["lines"], none["picture"]) == ([], None)
+    assert none["said"] == "0 of 1,000,000 labelled pixels get another class."
+    # a bundle brings no picture
+    (alone,) = cross_section.tables({"a": made}, {"a": tmp_path / "none.png"})
+    assert alone["picture"] is None
+
+
+def test_the_page_shows_where_labels_flip(text: str) -> None:
+    section = text.partition('<section id="cross">')[2].partition("</section>")[0]
+    assert "CPU-1P with the weights of CPU-1P, seed 0" in section
+    assert "<td>1</td>" in section
+    assert 'alt="Where labels flip: CPU-1P' in section
 
 
 def test_which_rule_accepts_which_port_stands_in_one_table() -> None:
