@@ -1,9 +1,10 @@
 """The look at chance: does a device's own generator drop what it is asked to, as often as asked?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +21,25 @@ DRAWS = 8
 class Site:
     """One use of a random function in the forward pass."""
 
+    number: int  # in the order of the pass, from 1
     function: str  # of torch
+    module: str  # path of the innermost one that was running
     kept: float  # the probability to be kept that it is asked for
     seen: float  # how often elements were kept
     drawn: int  # how many there were
     fault: str | None  # what is wrong
 
 
-Drawn = list[tuple[str, float, Tensor]]
+class Draw(NamedTuple):
+    """What one site drew in one pass."""
+
+    function: str  # of torch
+    kept: float  # the probability to be kept that it is asked for
+    seen: Tensor  # what was kept: bool (samples, elements)
+    module: str  # path of the innermost one that was running
+
+
+Drawn = list[Draw]
 
 
 @torch.no_grad()
@@ -35,24 +47,46 @@ def draw(model: nn.Module, run: Callable[[nn.Module], Any], times: int = DRAWS) 
     """What the sites of a model in training mode draw in passes; buffers are left as they were.
 
     Returns:
-        By pass, then by site: the function, the probability to be kept, and what was kept: bool
-        (samples, elements).
+        By pass, then by site.
     """
     passes: list[Drawn] = []
     with buffers_kept(model):
         for _ in range(times):
-            found: Drawn = []
-            with Counted(found):
+            found: list[tuple[str, float, Tensor]] = []
+            with _placed(model, found) as places, Counted(found):
                 run(model)
-            passes.append(found)
+            passes.append([Draw(*of, places.get(i, "(whole)")) for i, of in enumerate(found)])
     return passes
+
+
+@contextmanager
+def _placed(model: nn.Module, found: Sequence[Any]) -> Iterator[dict[int, str]]:
+    """Notes by number of what is appended to `found` which module was running."""
+    places: dict[int, str] = {}
+    begun: list[int] = []
+
+    def end(name: str) -> None:
+        for i in range(begun.pop(), len(found)):
+            # the innermost module ends first
+            places.setdefault(i, name)
+
+    hooks = []
+    for name, module in model.named_modules():
+        begin = module.register_forward_pre_hook(lambda *_: begun.append(len(found)))
+        ended = module.register_forward_hook(lambda *_, of=name: end(of or "(whole)"))
+        hooks += [begin, ended]
+    try:
+        yield places
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def look(expected: Drawn, passes: Sequence[Drawn]) -> list[Site]:
     """Compare passes of a device, of one process after the other, with one of the reference."""
-    asked = [(name, round(kept, 9)) for name, kept, _ in expected]
+    asked = [(site.function, round(site.kept, 9)) for site in expected]
     for found in passes:
-        sites = [(name, round(kept, 9)) for name, kept, _ in found]
+        sites = [(site.function, round(site.kept, 9)) for site in found]
         if sites != asked:
             first = next(
                 (i for i, (a, b) in enumerate(zip(sites, asked, strict=False)) if a != b),
@@ -62,15 +96,18 @@ def look(expected: Drawn, passes: Sequence[Drawn]) -> list[Site]:
                 f"{x[first][0]} that keeps {x[first][1]:g}" if first < len(x) else "nothing"
                 for x in (sites, asked)
             )
-            return [Site(ought.split()[0], 0.0, 0.0, 0, f"site {first + 1}: {is_}, not {ought}")]
+            where = next((x[first].module for x in (expected, found) if first < len(x)), "")
+            fault = f"is {is_}, not {ought}"
+            return [Site(first + 1, ought.split()[0], where, 0.0, 0.0, 0, fault)]
     return [
-        _site(name, kept, torch.stack([found[i][2] for found in passes]), len(asked))
-        for i, (name, kept, _) in enumerate(expected)
+        _site(i + 1, site, torch.stack([found[i].seen for found in passes]), len(asked))
+        for i, site in enumerate(expected)
     ]
 
 
-def _site(name: str, kept: float, seen: Tensor, sites: int) -> Site:
+def _site(number: int, asked: Draw, seen: Tensor, sites: int) -> Site:
     """Judges draws (passes, samples, elements) of one site."""
+    kept = asked.kept
     # of as many as are kept, rightly or not
     often = float(seen.float().mean())
     differing = 2 * often * (1 - often)
@@ -80,7 +117,7 @@ def _site(name: str, kept: float, seen: Tensor, sites: int) -> Site:
         "is not independent between samples": (samples[:, ::2] != samples[:, 1::2], differing),
         "is not independent between passes": (passes[::2] != passes[1::2], differing),
         # last: draws that are alike are not as many as they seem
-        "is dropped more or less often": (seen, kept),
+        f"keeps {often:.2%}, where {kept:.2%} are asked for": (seen, kept),
     }
     fault = None
     for complaint, (outcome, probability) in questions.items():
@@ -88,7 +125,7 @@ def _site(name: str, kept: float, seen: Tensor, sites: int) -> Site:
             int(outcome.sum()), outcome.numel(), probability, sites * len(questions)
         ):
             fault = fault or complaint
-    return Site(name, kept, often, seen.numel(), fault)
+    return Site(number, asked.function, asked.module, kept, often, seen.numel(), fault)
 
 
 def _usual(hits: int, trials: int, probability: float, questions: int) -> bool:

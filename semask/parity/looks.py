@@ -144,5 +144,9 @@ def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
 
 def chance_found(sites: Sequence[chance.Site]) -> dict[str, Any]:
     """A look at chance as plain values."""
-    faults = [f"site {i}: {s.function} {s.fault}" for i, s in enumerate(sites, 1) if s.fault]
+    faults = [
+        f"site {site.number} ({site.module}): {site.function} {site.fault}"
+        for site in sites
+        if site.fault
+    ]
     return {"sites": [asdict(site) for site in sites], "faults": faults}

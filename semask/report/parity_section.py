@@ -80,7 +80,13 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
         return said, ("Batch", "Digest") if lines else (), lines
     sites = finding["sites"]
     lines = [
-        [s["function"], f"{s['kept']:g}", f"{s['seen']:.4f}", f"{s['drawn']}", s["fault"] or ""]
+        [
+            f"{s['function']} {s.get('module', '')}".strip(),
+            f"{s['kept']:g}",
+            f"{s['seen']:.4f}",
+            f"{s['drawn']}",
+            s["fault"] or "",
+        ]
         for s in sites
     ]
     head = ("Site", "Asked to keep", "Kept", "Drawn", "Fault") if sites else ()

@@ -18,7 +18,7 @@ ACTIVATION = "network.backbone.layers.0.blocks.0.mlp.act (GELU"
 REFUTED_OF: dict[str, dict[str, str]] = {
     "none": {},
     "gelu_tanh": {MODULES: ACTIVATION, STEPS: ""},
-    "drop_path_never_fires": {CHANCE: "bernoulli_ is dropped more or less often"},
+    "drop_path_never_fires": {CHANCE: "layers.1): bernoulli_ keeps 100.00%, where "},
     "decay_everything": {STEPS: "(spared weights)"},
     # with one process there is nothing to average: see test_two_processes.py
     "gradients_not_averaged": {},

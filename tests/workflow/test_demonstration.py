@@ -17,7 +17,7 @@ MODULES, STEPS, CHANCE = "semantics: modules", "semantics: steps", "chance"
 REFUTED: dict[str, tuple[set[str], str]] = {
     "none": (set(), ""),
     "gelu_tanh": ({MODULES, STEPS}, "layers.0.blocks.0.mlp.act (GELU"),
-    "drop_path_never_fires": ({CHANCE}, "bernoulli_ is dropped more or less often"),
+    "drop_path_never_fires": ({CHANCE}, "layers.0): bernoulli_ keeps 100.00%, where "),
     "decay_everything": ({STEPS}, "(spared weights)"),
     "gradients_not_averaged": ({STEPS}, "moments)"),
 }
