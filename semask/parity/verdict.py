@@ -7,6 +7,11 @@ SHOWN, REFUTED, UNDECIDED, NOT_RUN = "shown", "refuted", "undecided", "not run"
 PASSED, LOOKED_AT = 4.0, 10.0
 """Ratios: up to the first a quantity passes, up to the second it is to be looked at."""
 
+# of a step's quantities: what is off in one is off in most that come after it, and often by more
+_AS_COMPUTED = (
+    "loss", "gradients", "first moments", "second moments", "decayed weights", "spared weights",
+    "update", "buffers",
+)  # fmt: skip
 _WORST_FIRST = (REFUTED, NOT_RUN, UNDECIDED, SHOWN)
 
 
@@ -112,4 +117,8 @@ def _of_steps(finding: Mapping[str, Any]) -> Answer:
     ratios = {name: number(ratio) for name, ratio in finding["medians"].items()}
     name, ratio = max(ratios.items(), key=lambda item: item[1])
     said = f"{len(finding['quantities'])} steps, the largest median ratio is {ratio:.3g} ({name})"
+    failed = (of for of in _AS_COMPUTED if status_of(ratios.get(of, 0.0)) == "failed")
+    first = next(failed, name)
+    if first != name:
+        said = f"{first} by a median ratio of {ratios[first]:.3g}, the first to fail of {said}"
     return Answer({"passed": SHOWN, "looked at": UNDECIDED}.get(finding["status"], REFUTED), said)

@@ -9,6 +9,7 @@ from torch import nn
 
 from semask.data.inputs import network_input
 from semask.model import losses, segmentation_losses
+from semask.parity.verdict import answer
 from semask.training import stepping
 from semask.training.optimization import scheduled_rate
 from semask.training.stepping import Stepper
@@ -71,7 +72,7 @@ def over_labelled_pixels(stepper: Stepper) -> None:
 # by what is wrong: the quantity that shows it, and how the stepper gets it
 FAULTS: dict[str, tuple[str, Callable[[Stepper], None]]] = {
     "norms decay": ("spared weights", groups_with(weight_decay=0.05)),
-    "eps of 1e-6": ("spared weights", groups_with(eps=1e-6)),
+    "eps of 1e-6": ("decayed weights", groups_with(eps=1e-6)),
     "beta2 of 0.99": ("second moments", groups_with(betas=(0.9, 0.99))),
     "decay in the gradient": ("first moments", groups_with(decoupled_weight_decay=False)),
     "rate of the step before": ("decayed weights", rate_of_the_step_before),
@@ -93,6 +94,10 @@ def test_the_quantity_shows_it(look: Look, fault: str) -> None:
     found = stepped(look, plant)
     assert found["status"] == "failed"
     assert found["medians"][quantity] > 10
+    # the first to fail, which is told before the largest ratio where that is another's
+    why = answer(found).why
+    named = why.partition(" by ")[0] if " by " in why else why.rpartition("(")[2].rstrip(")")
+    assert named == quantity
 
 
 def test_a_schedule_that_is_a_step_ahead(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from semask.parity.verdict import answer
+
 from ..training.conftest import CONFIG
 from ..warm import warm_scripts
 
@@ -43,3 +45,5 @@ def test_clean_ones_pass(found: dict[str, Any], clean: str) -> None:
 def test_the_quantity_shows_it(found: dict[str, Any], fault: str, quantity: str) -> None:
     assert found[fault]["status"] == "failed"
     assert found[fault]["medians"][quantity] > 10
+    if fault == "not averaged":
+        assert answer(found[fault]).why.startswith("gradients by a median ratio of ")

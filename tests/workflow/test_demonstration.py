@@ -19,7 +19,7 @@ REFUTED: dict[str, tuple[set[str], str]] = {
     "gelu_tanh": ({MODULES, STEPS}, "layers.0.blocks.0.mlp.act (GELU"),
     "drop_path_never_fires": ({CHANCE}, "layers.0): bernoulli_ keeps 100.00%, where "),
     "decay_everything": ({STEPS}, "(spared weights)"),
-    "gradients_not_averaged": ({STEPS}, "moments)"),
+    "gradients_not_averaged": ({STEPS}, "gradients by a median ratio of "),
 }
 
 
