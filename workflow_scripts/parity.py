@@ -86,7 +86,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
     crop = recipe.training.augmentation.crop
     work = {
         "gmac": gmac(on_meta(settings), *crop)["total"],
-        "peak": matmul_peak(device, recipe.training.precision),
+        "peak": _peak(lambda: matmul_peak(device, recipe.training.precision)),
     }
     asked = {name: getattr(arguments, name) for name in ("seed", "size", "batch", "steps")}
     of = {
@@ -116,6 +116,15 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
         first_batches=lambda: _first_batches(arguments, recipe),
     )
     distributed.tear_down()
+
+
+def _peak(measure: Callable[[], float]) -> float | None:
+    """None where the device fails at it, which the looks are to tell of."""
+    try:
+        return measure()
+    except (RuntimeError, NotImplementedError, MemoryError) as fault:
+        print(f"warning: the peak for MFU was not measured: {fault}", file=sys.stderr, flush=True)
+        return None
 
 
 def _first_batches(arguments: argparse.Namespace, recipe: Recipe) -> list[str]:

@@ -178,8 +178,8 @@ _FIGURES = {
     ),
     "parity": object_of(
         asked=object_of(seed=NATURAL, size=_SIZE, batch=_COUNT, steps=NATURAL),
-        work=object_of(gmac=_POSITIVE, peak=_POSITIVE),
-        looks=map_of({"anyOf": [object_of(**of) for of in _LOOKS]}),
+        work=object_of(gmac=_POSITIVE, peak=_or_null(_POSITIVE)),
+        looks=map_of({"anyOf": [object_of({"stopped": TEXT}, **of) for of in _LOOKS]}),
     ),
     "cross": object_of(
         {"cpu_fallbacks": _OPERATORS},

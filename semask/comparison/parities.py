@@ -71,7 +71,11 @@ def _over(
     npu: Sequence[Mapping[str, Any]], gpu: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     theirs = {module["name"]: ratio_of(module) for module in gpu}
-    both = [(module["name"], ratio_of(module), theirs[module["name"]]) for module in npu]
+    both = [  # one of the looks may have been ended half-way
+        (name, ratio_of(module), theirs[name])
+        for module in npu
+        if (name := module["name"]) in theirs
+    ]
     over = [
         {"name": name, "npu": _finite(a), "gpu": _finite(b), "over": _finite(max(a, 1) / max(b, 1))}
         for name, a, b in both

@@ -21,6 +21,8 @@ Run = Callable[[nn.Module], Tensor]
 
 _INPUTS = 3
 """A failure counts where it is there on so many inputs: a rectifier may lie at zero on one."""
+_FAULTS = (RuntimeError, ValueError, NotImplementedError, MemoryError)
+"""Of a device, or of a library on it: the looks go on."""
 
 
 def modules_and_whole(
@@ -40,19 +42,32 @@ def modules_and_whole(
 
     Returns:
         `reference` (its fingerprint), `modules` (in the order of their end), `whole` (the
-        device's and an honest pass's), `failed` and `guilty` (names; None where none is).
+        device's and an honest pass's), `failed` and `guilty` (names; None where none is); and where
+        the device ended the look half-way `stopped`, which says why and after how many modules.
     """
     calls, fingerprint, whole = _look_at_whole(model, device, inputs_of(seed))
     order = [call.name for call in calls]
     parts = {call.name: [part.name for part in call.parts] for call in calls}
-    looks = list(
-        modules.look(calls, model, device, whole["device"].kinds, floor_of, seed, twice=True)
-    )
+    looks: list[modules.ModuleLook] = []
+    stopped: dict[str, str] = {}
+    kinds = whole["device"].kinds
+    try:
+        for each in modules.look(calls, model, device, kinds, floor_of, seed, twice=True):
+            looks.append(each)  # one by one: of those before a fault the rest is known
+    except _FAULTS as fault:
+        done = f"{len(looks)} of {len(order)} modules were looked at"
+        stopped = {"stopped": f"{_said(fault)}; {done}"}
     failed = {each.name for each in looks if each.status == "failed"}
     for other in range(1, _INPUTS):
         if not failed:
             break
-        failed &= _failing_again(model, device, inputs_of(seed + other), floor_of, seed, failed)
+        given = inputs_of(seed + other)
+        try:
+            failed &= _failing_again(model, device, given, floor_of, seed, failed)
+        except _FAULTS as fault:
+            again = f"{len(failed)} that failed were not looked at on other inputs"
+            stopped.setdefault("stopped", f"{_said(fault)}; {again}")
+            failed = set()
     # a module that fails on one input and not on another is to be looked at, by people
     looks = [
         replace(each, status="looked at")
@@ -67,6 +82,7 @@ def modules_and_whole(
         "whole": {name: pass_.as_dict() for name, pass_ in whole.items()},
         "failed": [name for name in order if name in failed],
         "guilty": guilty[0] if guilty else None,
+        **stopped,
     }
 
 
@@ -134,12 +150,16 @@ def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
         found = look()
     except InputError:
         raise
-    except (RuntimeError, ValueError, NotImplementedError, MemoryError) as fault:
-        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        keep(name, {"not_run": f"{type(fault).__name__}: {reason}"})
+    except _FAULTS as fault:
+        keep(name, {"not_run": _said(fault)})
         return None
     keep(name, {**found, "seconds": time.perf_counter() - begun})
     return found
+
+
+def _said(fault: BaseException) -> str:
+    reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+    return f"{type(fault).__name__}: {reason}"
 
 
 def chance_found(sites: Sequence[chance.Site]) -> dict[str, Any]:

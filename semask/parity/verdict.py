@@ -69,6 +69,8 @@ def _of_modules(finding: Mapping[str, Any]) -> Answer:
         name = finding["guilty"] or finding["failed"][0]
         more = f", and {n} more" if (n := len(finding["failed"]) - 1) else ""
         return Answer(REFUTED, f"{described(by_name[name])}{more}")
+    if "stopped" in finding:
+        return Answer(NOT_RUN, finding["stopped"])
     looked_at = [each for each in by_name.values() if each["status"] == "looked at"]
     if looked_at:
         said = described(max(looked_at, key=ratio_of))

@@ -62,6 +62,8 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
     if "modules" in finding:
         runs = [module["bitwise"] for module in finding["modules"] if module["bitwise"] is not None]
         same = f"{sum(runs)} of {len(runs)} modules gave equal bits in two runs.{seconds}"
+        if "stopped" in finding:
+            same += f" Not run to its end: {finding['stopped']}."
         return same, WORST, [_module(module) for module in worst_modules(finding)]
     if "medians" in finding:
         head = ("Quantity", "Median ratio", *map(str, range(1, len(finding["quantities"]) + 1)))

@@ -84,6 +84,8 @@ def _utilisation(port: Line, original: Line, records: Mapping[str, Record]) -> l
         for path in line["parity"]["from"]:
             if line["fps"]["value"] is not None:
                 record, best = records[path], _best_peak(records[path], records)
+                if best is None:
+                    continue
                 fps = line["fps"]["value"] / record["row"]["processes"]
                 work, peak = record["figures"]["work"], records[best]["figures"]["work"]["peak"]
                 shares.append((line["name"], utilisation(work["gmac"], fps, peak)))
@@ -102,17 +104,17 @@ def _utilisation(port: Line, original: Line, records: Mapping[str, Record]) -> l
     ]  # fmt: skip
 
 
-def _best_peak(record: Record, records: Mapping[str, Record]) -> str:
-    """Path of the look that measured the highest peak on a device as this look's.
+def _best_peak(record: Record, records: Mapping[str, Record]) -> str | None:
+    """Path of the look that measured the highest peak on a device as this look's; None if none did.
 
     Other work can only lower a peak, so that the highest one is nearest to what the device can do.
     """
     peaks = {
         path: of["figures"]["work"]["peak"]
         for path, of in of_kind("parity", records).items()
-        if _peak_of(of) == _peak_of(record)
+        if _peak_of(of) == _peak_of(record) and of["figures"]["work"]["peak"] is not None
     }
-    return max(peaks, key=peaks.__getitem__)
+    return max(peaks, key=peaks.__getitem__, default=None)
 
 
 def _peak_of(record: Record) -> tuple[Any, ...]:

@@ -47,6 +47,15 @@ def test_what_was_looked_at_is_what_trained(make_record: Any) -> None:
         assert said in ground["why"]
 
 
+def test_a_look_that_was_ended_half_way_is_compared_as_far_as_it_went(make_record: Any) -> None:
+    npu = of({"x": looked_at({"a": 6.0, "b": 6.0})}, make_record)
+    gpu = of({"x": {**looked_at({"a": 2.0}), "stopped": "OutOfMemoryError: …"}}, make_record)
+    npu["figures"]["looks"]["x"]["reference"] = gpu["figures"]["looks"]["x"]["reference"]
+    for a, b in ((npu, gpu), (gpu, npu)):
+        assert [each["name"] for each in across(a, b)["x"]["modules"]] == ["a"]
+    assert [each["answer"] for each in grounds({"p": gpu}, TRAINED)["grounds"]] == ["not run"]
+
+
 def test_ratios_are_held_against_each_other_worst_first(make_record: Any) -> None:
     npu = of({"x": looked_at({"a": 0.9, "b": 6.0, "c": None})}, make_record)
     gpu = of({"x": looked_at({"a": 0.1, "b": 2.0, "c": 1.0})}, make_record)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from semask.base import compat  # noqa: F401  (before timm)
 from semask.base.errors import InputError
 from semask.parity.anybody import look_at_model, made, named
-from semask.parity.verdict import UNDECIDED, answers
+from semask.parity.verdict import NOT_RUN, UNDECIDED, Answer, answers
 
 from .conftest import CPU, Found, ratios, statuses, untouched
 from .test_planted_faults import Scaled, overridden, setting
@@ -340,3 +340,30 @@ def test_a_loss_that_is_no_scalar() -> None:
         look_at_model(
             nn.Linear(8, 2).double(), [(4, 8)], CPU, loss=lambda out: out, keep=lambda *_: None
         )
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_what_was_found_before_the_device_failed_is_kept(faulty: bool) -> None:
+    ran: list[Tensor] = []
+
+    def fail_by_itself(_: Any, usual: Callable[..., Tensor], x: Tensor) -> Tensor:
+        ran.append(x)
+        if len(ran) > 1:  # not within the whole model
+            raise torch.OutOfMemoryError("out of memory\nmore of it")
+        return usual(x)
+
+    def plant(model: nn.Module) -> None:
+        overridden(forward=fail_by_itself)(model.get_submodule("2"))
+        if faulty:
+            setting("approximate", "tanh")(model.get_submodule("1"))
+
+    parts = nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 5)
+    found = looked_at(lambda: nn.Sequential(*parts), (2, 8), fault=plant)
+    looked = found["modules"]
+    assert [each["name"] for each in looked["modules"]] == ["0", "1"]
+    assert looked["stopped"] == "OutOfMemoryError: out of memory; 2 of 4 modules were looked at"
+    # a failure is one on several inputs, and the device's whole pass fails on the others
+    assert statuses(looked) == ({"1": "looked at"} if faulty else {})
+    given = answers(found)
+    assert given["modules"] == Answer(NOT_RUN, looked["stopped"])
+    assert given["chance"].answer == NOT_RUN
