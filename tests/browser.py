@@ -2,11 +2,13 @@
 
 import base64
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
@@ -73,8 +75,11 @@ def browser(profile: Path) -> Iterator[Browser]:
     for flag in (*_FLAGS, f"user-data-dir={profile}"):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(DRIVER))
-    try:
-        yield Browser(driver)
-    finally:
-        driver.quit()
+    # it does not start without a home, nor with a long TMPDIR; its driver is behind no proxy
+    kind = {"HOME": str(profile), "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8", "NO_PROXY": "localhost"}
+    with patch.dict(os.environ, kind):
+        driver = Chrome(options=options, service=ChromeService(DRIVER))
+        try:
+            yield Browser(driver)
+        finally:
+            driver.quit()
