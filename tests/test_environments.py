@@ -128,9 +128,9 @@ def test_make_takes_the_first_python_that_will_do(tmp_path: Path) -> None:
         path = tmp_path / f"python-{name}"
         path.write_text(f"#!/bin/sh\n{what}\n", encoding="utf-8")
         path.chmod(0o755)
-    old, new = f"{tmp_path}/python-old", f"{tmp_path}/python-new"
+    old, new = "./python-old", "./python-new"
     home = {"HOME": str(tmp_path), "USER": "somebody"}
-    done = make(tmp_path, f"PYTHON={tmp_path}/no-python {old} {new} {old}", **home)
+    done = make(tmp_path, f"PYTHON=./no-python {old} {new} {old}", **home)
     assert done.stdout.splitlines() == ["new: -m venv .venv", "somebody"]
     assert (tmp_path / ".cache").is_dir()
     done = make(tmp_path, f"PYTHON={old}", **home)
@@ -143,9 +143,9 @@ def test_make_gives_a_name_and_a_cache_to_a_user_without(tmp_path: Path) -> None
     nobody = tmp_path / "python"
     nobody.write_text("#!/bin/sh\n", encoding="utf-8")
     nobody.chmod(0o755)
-    done = make(tmp_path, f"PYTHON={nobody}", HOME="/proc")
+    done = make(tmp_path, "PYTHON=./python", HOME="/proc")
     user, cache = done.stdout.splitlines()
     assert user
     assert cache == f"{tmp_path}/.snakemake/cache"
-    done = make(tmp_path, f"PYTHON={nobody}", HOME="/proc", USER="x", XDG_CACHE_HOME="/y")
+    done = make(tmp_path, "PYTHON=./python", HOME="/proc", USER="x", XDG_CACHE_HOME="/y")
     assert done.stdout.splitlines() == ["x", "/y"]

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import subprocess
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from semask.comparison.imported import read_imported
 
 from ..conftest import recipe
 from ..runs import write_run
+from ..ssh import new_key
 
 RUN = "npu-8p/full/seed0"
 NAMES = (
@@ -322,7 +322,7 @@ def test_only_a_signed_bundle_is_unpacked_where_signers_are_given(
     results: Path, tmp_path: Path
 ) -> None:
     key, bundle, folder = tmp_path / "key", tmp_path / "npu.bundle", tmp_path / "imported"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    new_key(key)
     signers = tmp_path / "signers"
     signers.write_text(f"npu@site {(tmp_path / 'key.pub').read_text(encoding='utf-8')}")
     pack(bundle, "streets", results, FILES, key)

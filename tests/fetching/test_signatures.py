@@ -12,6 +12,8 @@ from semask.base.errors import InputError
 from semask.fetching import signatures
 from semask.fetching.signatures import NAMESPACE, sign, signature_of, verify
 
+from ..ssh import new_key
+
 
 class Folder:
     """A file, keys, and a list of signers."""
@@ -24,8 +26,7 @@ class Folder:
 
     def key(self, name: str, passphrase: str = "") -> Path:
         made = self.path / name
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", name, "-f", made]
-        subprocess.run(command, check=True)
+        new_key(made, passphrase=passphrase, comment=name)
         return made
 
     def allow(self, options: str = "", **keys: Path) -> None:

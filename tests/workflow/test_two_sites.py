@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ..ssh import new_key
 from .conftest import Checkout
 from .test_bad_input import error_lines
 
@@ -85,7 +85,7 @@ def sites(
     """The CPU site, with all bundles of the NPU site in its config; and the NPU site."""
     here, there = copy_of_finished(), npu_site.copy(tmp_path / "there")
     key = there.folder / "a key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    new_key(key)
     signers = f"npu@site {Path(f'{key}.pub').read_text(encoding='utf-8')}"
     (here.folder / "those who sign").write_text(signers, encoding="utf-8")
     there.configure({"bundle": {"sign": key.name}})
