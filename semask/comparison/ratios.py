@@ -9,6 +9,7 @@ from semask.comparison.beside_published import points, ratio
 from semask.comparison.parities import across
 from semask.comparison.rows import Record, paths_of
 from semask.comparison.surroundings import differing_variables
+from semask.comparison.what_ran import differing_observations
 from semask.config.recipe import differing_keys
 
 _Line = Mapping[str, Any]
@@ -23,9 +24,10 @@ def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[
 
     Returns:
         npu, gpu (names), rows (their places in `lines`), kind, sources (of both), fps_ratio,
-        acc1_difference (points), differing, executed_differently (settings of `execution` and
-        variables of the environment, which make no other recipe and are yet worth a word), parity
-        (see `semask.comparison.parities.across`; empty where not both were looked at).
+        acc1_difference (points), differing, executed_differently (settings of `execution`,
+        variables of the environment and what was observed, which make no other recipe and are yet
+        worth a word), parity (see `semask.comparison.parities.across`; empty where not both were
+        looked at).
     """
     return _compared(lines, records, _is_npu_beside_gpu)
 
@@ -68,7 +70,11 @@ def _compared(
             pairs, differing = [], differing_keys(npu["experiment"], gpu["experiment"])
         speeds, accuracies = ([row[key]["value"] for row in (npu, gpu)] for key in ("fps", "acc1"))
         executed = [
-            [*differing_keys(a["execution"], b["execution"]), *differing_variables(a, b)]
+            [
+                *differing_keys(a["execution"], b["execution"]),
+                *differing_variables(a, b),
+                *differing_observations(a, b),
+            ]
             for a, b in pairs
         ]
         found.append(

@@ -9,6 +9,7 @@ import jinja2
 
 from semask.base.files import write_atomically
 from semask.comparison.rows import NO_RECORDS, Record
+from semask.comparison.what_ran import observed
 from semask.report import cells, cross_section, findings, parity_section, profile_section, rules
 from semask.report.cells import Cell, Line
 from semask.report.drawing import sentence
@@ -200,6 +201,7 @@ def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[li
         "host": lambda r: r["run"]["host"],
         "code": lambda r: r["run"]["code_version"],
         "run as": lambda r: r["execution"],
+        "observed": lambda r: {name: seen.value for name, seen in observed(r).items()},
         "variables": lambda r: r["device"].get("environment"),
         "from": lambda r: r["run"]["started"],
         "to": lambda r: r["run"]["ended"],

@@ -444,6 +444,53 @@ def test_variables_that_not_all_rows_had_are_told(records: Records) -> None:
     assert f"- **NPU-1P**: {said}" in text
 
 
+def test_what_was_observed_otherwise_is_told(records: Records) -> None:
+    rows = [("gpu", 1), ("gpu", 8), ("npu", 1)]
+    for row in rows:
+        records.add(*row, "performance")
+    for name, record in records.trained.items():
+        kept = "ieee" if "npu" in name else "highest"
+        record["ran"]["precision"] = {"matmul": kept, "convolution": "ieee"}
+        [process] = record["ran"]["processes"]
+        process["attention"] = ["npu_fusion_attention" if "npu" in name else "flash_attention"]
+    table = records.table(rows)
+    # exact products have two names, and each kind of device has its own operators
+    assert not any(row["warnings"] for row in table["rows"])
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    both = "attention operator (npu_fusion_attention and flash_attention)"
+    assert pair["executed_differently"] == [both]
+    ran = records.trained["gpu-8p-performance-0"]["ran"]
+    ran["processes"][0]["attention"] = ["explicit"]
+    ran["precision"]["convolution"] = "tf32"
+    records.trained["npu-1p-performance-0"]["ran"]["graphs"]["breaks"] = 3
+    records.trained["npu-1p-performance-0"]["ran"]["precision"]["matmul"] = "hf32"
+    table = records.table(rows)
+    told = rows_by_name({"rows": [row for row in table["rows"] if row["kind"] == "measured"]})
+    others = "and not in all runs of all GPU rows"
+    assert told["GPU-1P"]["warnings"] == [
+        f"attention operator: flash_attention, {others}", f"convolution precision: ieee, {others}"
+    ]  # fmt: skip
+    assert told["GPU-8P"]["warnings"] == [
+        f"attention operator: explicit, {others}", f"convolution precision: tf32, {others}"
+    ]  # fmt: skip
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert pair["executed_differently"] == [
+        both, "graph breaks (3 and 0)", "matmul precision (hf32 and highest)"
+    ]  # fmt: skip
+    text = to_markdown(table, records.folder)
+    assert f"run differently: {both}, graph breaks (3 and 0)" in text
+    assert f"- **GPU-8P**: attention operator: explicit, {others}" in text
+    # asked for: told as that alone
+    for name, record in records.trained.items():
+        record["execution"]["fused_attention"] = "8p" not in name and "npu" not in name
+        record["recipe"]["numerics"]["reduced_matmul"] = "npu" in name
+    table = records.table(rows)
+    assert not any("attention" in said for row in table["rows"] for said in row["warnings"])
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert pair["executed_differently"] == ["fused_attention"]
+    assert pair["differing"] == ["numerics.reduced_matmul"]
+
+
 ODD_NAMES = (
     '<img src=x onerror="alert(1)">',
     "[click](javascript:alert(1))",
