@@ -126,7 +126,7 @@ def make_record() -> Any:
             weights_digest={"best": digest, "last": digest},
             device={"name": "a processor", "torch": "2.13.0"},
         )
-        if kind in ("train", "evaluate"):
+        if kind in ("train", "evaluate", "cross"):
             graphs = dict.fromkeys(("compiled", "recompiled", "breaks"), 0)
             content["ran"] = {"processes": [process()], "graphs": graphs}
         if kind in ("train", "evaluate", "parity", "cross"):

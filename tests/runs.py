@@ -62,6 +62,12 @@ def score(content: dict[str, Any]) -> None:
         each["images"] = share + (more if each["rank"] == 0 else 0)
 
 
+def name_processes(content: dict[str, Any]) -> None:
+    """Have a record's processes be its row's."""
+    name, ranks = content["device"]["name"], range(content["row"]["processes"])
+    content["ran"]["processes"] = [process(rank, device=name) for rank in ranks]
+
+
 def write_cross(
     path: Path, content: dict[str, Any], confusion: Any, flips: Sequence[tuple[int, int, int]] = ()
 ) -> None:
@@ -82,6 +88,7 @@ def write_cross(
         by_class[label] += 1
     cells = np.flatnonzero((there + here).ravel())
     kept = Matrices(np.zeros_like(cells), cells, there.ravel()[cells], here.ravel()[cells])
+    name_processes(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept.save(path.with_suffix(".npz"))
     labelled = there.sum(axis=1).tolist()
@@ -103,9 +110,7 @@ def write_cross(
 
 def write_run(folder: Path, content: dict[str, Any], kind: str) -> None:
     """Write a training's record and its log, or an evaluation's and its picture."""
-    name = content["device"]["name"]
-    ranks = range(content["row"]["processes"])
-    content["ran"]["processes"] = [process(rank, device=name) for rank in ranks]
+    name_processes(content)
     if kind == "train":
         lines = lines_of(content)
         folder.mkdir(parents=True, exist_ok=True)

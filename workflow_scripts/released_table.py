@@ -4,7 +4,7 @@ from pathlib import Path
 
 from semask.base.records import read_record
 from semask.comparison.published import published_accuracy
-from semask.comparison.recomputed import check_scores
+from semask.comparison.recomputed import check_processes, check_scores
 from semask.report.released_table import build_released_table, write_released_table
 from semask.workflow import guard
 from semask.workflow.options import new_file
@@ -21,6 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     records = {str(path): read_record(path, "released") for path in arguments.records}
     for name, record in records.items():
+        check_processes(name, record)
         check_scores(name, record)
     table = build_released_table(
         records, published_accuracy(arguments.published, "semask_repo", arguments.dataset)

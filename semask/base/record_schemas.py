@@ -239,10 +239,13 @@ _PROCESS = object_of(
     threads=_COUNT,
 )
 _RAN = object_of(
-    {"precision": {"type": "object"}},
+    {
+        "precision": {"type": "object"},
+        "graphs": object_of(**dict.fromkeys(("compiled", "recompiled", "breaks"), NATURAL)),
+    },
     processes=_list_of(_PROCESS, minItems=1),
-    graphs=object_of(**dict.fromkeys(("compiled", "recompiled", "breaks"), NATURAL)),
 )
+_RAN_WITH_GRAPHS = {**_RAN, "required": ["processes", "graphs"]}
 _EXECUTED = {
     **_OF_A_ROW,
     "execution": object_of(
@@ -262,15 +265,17 @@ _OF_KIND = {
         **{key: _OF_A_ROW[key] for key in ("row", "weights_digest", "device")},
         "model": object_of(variant=TEXT),
         "evaluation": {"type": "object"},
+        "ran": _RAN,
     },
     "agreement": _OF_A_ROW,
     "parity": _LOOKED,
     "profile": _LOOKED,
-    "train": {**_EXECUTED, "ran": _RAN},
-    "evaluate": {**_EXECUTED, "ran": _RAN},
+    "train": {**_EXECUTED, "ran": _RAN_WITH_GRAPHS},
+    "evaluate": {**_EXECUTED, "ran": _RAN_WITH_GRAPHS},
 }
 _OF_KIND["cross"] = {
     **_OF_KIND["parity"],
+    "ran": _RAN,
     "data_fingerprint": DIGEST,
     "weights_of": object_of(
         **{key: _OF_A_ROW[key] for key in ("row", "seed", "device")},

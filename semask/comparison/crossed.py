@@ -9,7 +9,7 @@ import numpy as np
 
 from semask.base.errors import InputError
 from semask.base.files import sha256
-from semask.comparison.recomputed import REMEDY, compare
+from semask.comparison.recomputed import REMEDY, check_processes, compare
 from semask.evaluation import paired
 
 Record = Mapping[str, Any]
@@ -39,6 +39,7 @@ def check_cross(
     Raises:
         InputError: the file is missing or garbled, or a figure does not follow from it.
     """
+    check_processes(name, record)
     figures, classes = record["figures"], record["recipe"]["model"]["num_classes"]
     images, source = figures["images"], matrices.name
     found = _read(name, matrices, images, classes)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from semask.base.errors import InputError
-from semask.devices.rows import fault_of
+from semask.devices.rows import fault_of, precision_of
 from semask.evaluation.figures import scores_of
 from semask.parity.verdict import number, status_of
 from semask.training.log_file import read_log
@@ -70,10 +70,10 @@ def check_training(name: str | Path, record: Record, log: Path) -> None:
 
 
 def check_processes(name: str | Path, record: Record) -> None:
-    """Check that the processes that a record names are its row's.
+    """Check that what a record says of what ran is its row's and its recipe's.
 
     Raises:
-        InputError: they are not.
+        InputError: it is not.
     """
     ran = record["ran"]
     fault = fault_of(ran["processes"], record["row"])
@@ -82,6 +82,10 @@ def check_processes(name: str | Path, record: Record) -> None:
         fault = f"they ran on {names.pop()}, not on {record['device']['name']}"
     if fault is not None:
         raise InputError(f"{name}: ran.processes are not those of its row: {fault}; {REMEDY}")
+    if "recipe" in record and "precision" in ran:
+        # names that are a kind of device's own, too
+        asked = precision_of(record["row"]["device"], record["recipe"]["numerics"])
+        compare(name, "ran.precision", ran["precision"], asked, "row and recipe")
 
 
 def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]:

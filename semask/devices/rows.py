@@ -1,7 +1,14 @@
-"""Whether some processes are those of a row; needs no torch, so that any reader can ask."""
+"""What a row's processes must be and compute by; needs no torch, so that any reader can ask."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+REDUCED: Mapping[str, tuple[tuple[str, str], tuple[str | None, str | None]]] = {
+    "cpu": (("highest", "highest"), (None, None)),
+    "gpu": (("highest", "high"), ("ieee", "tf32")),
+    "npu": (("ieee", "hf32"), ("ieee", "hf32")),
+}
+"""Names of products of matrices, and of convolutions, in float32: exact, with reduced inputs."""
 
 
 def fault_of(processes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> str | None:
@@ -28,3 +35,18 @@ def fault_of(processes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> 
     if threads:
         return f"its processes had {threads.pop()} threads, not {row['threads']}"
     return None
+
+
+def precision_of(device: str, numerics: Mapping[str, Any]) -> dict[str, Any]:
+    """How a kind of device computes under some `numerics`.
+
+    Returns:
+        matmul, convolution (None on a CPU, which has no setting), by torch's names or, on an NPU,
+        ieee or hf32; deterministic.
+    """
+    matmul, convolution = REDUCED[device]
+    return {
+        "matmul": matmul[numerics["reduced_matmul"]],
+        "convolution": convolution[numerics["reduced_convolution"]],
+        "deterministic": numerics["deterministic"],
+    }

@@ -16,17 +16,12 @@ from semask.config.recipe import Numerics
 from semask.devices.backends import BACKENDS, visible_devices
 from semask.devices.distributed import gather_objects, local_rank, rank
 from semask.devices.presence import require
+from semask.devices.rows import REDUCED, precision_of
 
 # where the processes of a run on several machines are, known once they have met
 _nodes: list[dict[str, Any]] | None = None
 # Longer than any limit of `semask.devices.progress`, which knows better who is waited for.
 _PROCESS_GROUP_TIMEOUT = timedelta(hours=2)
-# names of products of matrices, and of convolutions, in float32: exact, and with reduced inputs
-_REDUCED: Mapping[str, tuple[tuple[str, str], tuple[str | None, str | None]]] = {
-    "cpu": (("highest", "highest"), (None, None)),
-    "gpu": (("highest", "high"), ("ieee", "tf32")),
-    "npu": (("ieee", "hf32"), ("ieee", "hf32")),
-}
 
 
 def set_up(
@@ -85,7 +80,7 @@ def _host() -> str:
 def apply_numerics(numerics: Numerics, device: str) -> None:
     """Set how this process computes from now on."""
     torch.use_deterministic_algorithms(numerics.deterministic)
-    asked = _asked(numerics, device)
+    asked = precision_of(device, vars(numerics))
     if device == "gpu":
         cudnn: Any = torch.backends.cudnn
         # not by backends.cuda.matmul.fp32_precision: what reads the setting by its old name, as
@@ -105,8 +100,7 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
 def precision_kept(numerics: Numerics, device: str) -> dict[str, Any]:
     """How this process computes products of float32 as things stand, whoever has set it.
 
-    Keys: matmul, convolution (None on a CPU, which has no setting), by torch's names or, on an NPU,
-    ieee or hf32; deterministic.
+    Keys and names as `semask.devices.rows.precision_of` gives them.
 
     Raises:
         InputError: it is not what `apply_numerics` set.
@@ -122,23 +116,14 @@ def precision_kept(numerics: Numerics, device: str) -> dict[str, Any]:
     elif device == "npu":
         npu: Any = torch.get_device_module("npu")
         for key, of in (("matmul", npu.matmul), ("convolution", npu.conv)):
-            found[key] = _REDUCED["npu"][0][of.allow_hf32]
-    asked = _asked(numerics, device)
+            found[key] = REDUCED["npu"][0][of.allow_hf32]
+    asked = precision_of(device, vars(numerics))
     if found != asked:
         raise InputError(
             f"numerics: {asked} was set, and at the end of the run it was {found}: something that "
             "this process has imported changes it; take that out"
         )
     return found
-
-
-def _asked(numerics: Numerics, device: str) -> dict[str, Any]:
-    matmul, convolution = _REDUCED[device]
-    return {
-        "matmul": matmul[numerics.reduced_matmul],
-        "convolution": convolution[numerics.reduced_convolution],
-        "deterministic": numerics.deterministic,
-    }
 
 
 def seed_everything(seed: int) -> None:

@@ -16,12 +16,15 @@ from semask.base.errors import InputError
 from semask.base.files import digest_of
 from semask.comparison.bundle import MANIFEST, members, outline, pack, unpack
 from semask.comparison.imported import read_imported
+from semask.devices.rows import precision_of
 
 from ..conftest import recipe
 from ..runs import write_run
 from ..ssh import new_key
 
 RUN = "npu-8p/full/seed0"
+EXACT = recipe()["numerics"]
+REDUCED = {**EXACT, "reduced_matmul": True}
 NAMES = (
     "train.json", "evaluate.json", "log.jsonl", "best.safetensors", "predictions.png",
     "label_maps.zip",
@@ -274,6 +277,11 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
          "two of its processes are the same one"),
         (reseal("evaluate", lambda r: r["device"].update(name="another")),
          "they ran on a processor, not on another"),
+        # of another kind of device, and of another recipe
+        (reseal("train", lambda r: r["ran"].update(precision=precision_of("gpu", EXACT))),
+         "ran.precision.matmul is 'highest' but 'ieee' follows from its row and recipe"),
+        (reseal("evaluate", lambda r: r["ran"].update(precision=precision_of("npu", REDUCED))),
+         "ran.precision.matmul is 'hf32' but 'ieee'"),
         (replaced("log.jsonl", b'"iteration": 3', b'"iteration": 4'), "log.jsonl: line 3 is none"),
         (replaced("log.jsonl", b'"seconds": 3.2', b'"seconds": NaN'), "log.jsonl: line 1 is none"),
         (replaced("log.jsonl", b"{", b"[" * 100_000), "log.jsonl: line 1 is damaged"),

@@ -87,6 +87,7 @@ def of_class(*flips: int) -> Change:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (lambda _, record: record["ran"]["processes"].pop(), "7 processes take part"),
         (garbled, "holds no confusion matrices"),
         (rewritten(image=np.full(22, 2)), "not of its images and classes"),
         (rewritten(cell=np.full(22, 361)), "not of its images and classes"),
