@@ -10,3 +10,6 @@ was predicted for a split, in one file), `folders` (images of no data set). Its 
 
 AHEAD = 4
 """Passes of training whose images each process that loads has ready."""
+
+IMAGES_AHEAD = 2
+"""Whole images that each has ready where they are scored; of several views, one."""

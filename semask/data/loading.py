@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from semask.base.errors import InputError
-from semask.data import AHEAD
+from semask.data import AHEAD, IMAGES_AHEAD
 from semask.data.inputs import network_input
 from semask.data.preparing import stored
 from semask.data.reading import RowsOf, read_image, read_known_label, read_prepared
@@ -271,8 +271,8 @@ def evaluation_images(
     samples: EvaluationSet, *, rank: int, world_size: int, workers: int, pin_memory: bool
 ) -> Iterator[Example]:
     """One process's share of the images, one at a time; each image goes to one process only."""
-    # some images ahead; those of many views are large
-    ahead = 2 if len(samples.views) == 1 else 1
+    # those of many views are large
+    ahead = IMAGES_AHEAD if len(samples.views) == 1 else 1
     own = range(rank, len(samples), world_size)
     yield from loaded_singly(
         samples, workers=workers, ahead=ahead, sampler=own, pin_memory=pin_memory

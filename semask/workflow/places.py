@@ -5,6 +5,7 @@ Snakemake itself stumbles over before it reads the Snakefile (a home that nobody
 user without a name) is up to `make` and the images, which set HOME or XDG_CACHE_HOME and USER.
 """
 
+import json
 import os
 import pwd
 import re
@@ -19,8 +20,10 @@ from typing import Any
 from semask.base.errors import InputError
 from semask.base.row_names import folder_of, row_folder
 from semask.config.recipe import accumulation_of, global_batch_of
-from semask.data import AHEAD
+from semask.data import AHEAD, IMAGES_AHEAD
 from semask.devices.addresses import loopback
+from semask.workflow import released_plan
+from semask.workflow.plan import Plan
 
 _SHARED = "/dev/shm"  # noqa: S108  # where Linux keeps memory that processes share
 _MIB = 2**20
@@ -28,25 +31,29 @@ _MIB = 2**20
 _ODD = re.compile(r"""[\s'"\\]""")
 
 
-def check(workflow: Any, config: Mapping[str, Any], results: str) -> None:
+def check(workflow: Any, plan: Plan) -> None:
     """Look at this machine, on which Snakemake is about to run jobs.
 
     Args:
         workflow: Snakemake's, planned.
-        config: merged and checked.
-        results: folder of the rows.
+        plan: what the rules ask.
 
     Raises:
         InputError: a folder cannot be written, or a row that is to be run lacks something.
     """
-    check_folders({"results": results, "dataset.labels": config["dataset"]["labels"]})
-    wanted = [job.wildcards_dict for job in workflow.dag.needrun_jobs()]
-    folders = {
-        folder_of(one["device"], one["processes"], one.get("planted", ""))
-        for one in wanted
-        if "processes" in one
-    }
-    check_rows(config, [row for row in config["rows"] if row_folder(row) in folders])
+    config, rows = plan.config, {row_folder(row): row for row in plan.config["rows"]}
+    check_folders({"results": plan.results, "dataset.labels": config["dataset"]["labels"]})
+    jobs = {}
+    for job in workflow.dag.needrun_jobs():
+        rule, one = job.rule.name, job.wildcards_dict
+        if "processes" in one:
+            folder = folder_of(one["device"], one["processes"], one.get("planted", ""))
+            jobs[folder, rule] = rule, rows[folder]
+        elif rule == "released":
+            chosen = json.loads(released_plan.config(plan, one["variant"]))
+            # what it takes of the experiment's config is the variant's own
+            check_rows({**config, "evaluation": chosen["evaluation"]}, [(rule, chosen["row"])])
+    check_rows(config, [*jobs.values()])
 
 
 def check_folders(folders: Mapping[str, str]) -> None:
@@ -83,42 +90,65 @@ def _named(user: int) -> str:
     return f"{user}"
 
 
-def check_rows(config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+def check_rows(config: Mapping[str, Any], jobs: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Check that rows find here what they need beside their devices.
 
     Args:
         config: merged and checked.
-        rows: of it, those that are to be run.
+        jobs: that are to be run: the rule and its row.
 
     Raises:
         InputError: memory that processes share, a loopback or a compiler is missing.
     """
-    for row in rows:
-        _check_shared_memory(config, row)
+    for rule, row in jobs:
+        _check_shared_memory(config, rule, row)
         if row["processes"] > 1:
             loopback()
-    _check_compilers({row["device"] for row in rows} & {*config["execution"]["compile"]})
+    compiled = {row["device"] for rule, row in jobs if rule != "released"}
+    _check_compilers(compiled & {*config["execution"]["compile"]})
 
 
-def _check_shared_memory(config: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-    """Processes that load leave whole batches there, each as many as it has ready."""
-    training, workers, processes = config["training"], config["loader"]["workers"], row["processes"]
-    passes = processes * accumulation_of(training["batch"], processes)
-    images = -(-global_batch_of(training["batch"], processes) // passes)
-    height, width = training["augmentation"]["crop"]
-    # of a pixel three bytes of the image and one of the label
-    needed = processes * workers * AHEAD * images * height * width * 4
+def _check_shared_memory(config: Mapping[str, Any], rule: str, row: Mapping[str, Any]) -> None:
+    """Processes that load leave there what they have ready: batches of crops, or whole images.
+
+    Each job is looked at by itself: what others that run at the same time keep there is not
+    counted, nor labels that are larger than the scale of the evaluation.
+    """
+    workers, processes = config["loader"]["workers"], row["processes"]
+    ready = _ready_for(rule, config, processes)
+    needed = processes * workers * sum(ready.values())
     free = 0
     with suppress(OSError):
         found = os.statvfs(_SHARED)
         free = found.f_bavail * found.f_frsize
     if needed > free:
+        fewer = ", or a training.batch.micro_batch" * ("batches" in ready)
         raise InputError(
-            f"loader.workers: {workers} for each process of {row_folder(row)} keep batches of "
-            f"{needed / _MIB:.1f} MiB in {_SHARED}, where {free / _MIB:.1f} MiB are free; give it "
-            "more (containers: --shm-size 16g), or use fewer workers, or a training.batch."
-            "micro_batch"
+            f"loader.workers: {workers} for each process of {row_folder(row)} keep "
+            f"{' and '.join(ready)} of {needed / _MIB:.1f} MiB in {_SHARED}, where "
+            f"{free / _MIB:.1f} MiB are free; give it more (containers: --shm-size 16g), or use "
+            f"fewer workers{fewer}"
         )
+
+
+def _ready_for(rule: str, config: Mapping[str, Any], processes: int) -> dict[str, int]:
+    """Bytes that one process that loads has ready, by what it is."""
+    ready = {}
+    if rule in ("train", "measure"):
+        batch = config["training"]["batch"]
+        passes = processes * accumulation_of(batch, processes)
+        images = -(-global_batch_of(batch, processes) // passes)
+        height, width = config["training"]["augmentation"]["crop"]
+        # of a pixel three bytes of the image and one of the label
+        ready["batches"] = AHEAD * images * height * width * 4
+    if rule in ("train", "evaluate", "cross", "released"):
+        width, height = config["evaluation"]["scale"]
+        ready["images"] = IMAGES_AHEAD * height * width * 4
+        views = config["evaluation"]["multi_scale"]
+        if views is not None and rule in ("evaluate", "released"):
+            shown = sum(round(width * r) * round(height * r) for r in {*views["ratios"]})
+            ready["images"] = max(ready["images"], 3 * shown + width * height)
+    return ready
 
 
 def _check_compilers(devices: set[str]) -> None:

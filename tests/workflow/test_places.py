@@ -54,9 +54,11 @@ def said_in(place: tuple[str, ...], *calls: tuple[Any, ...]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def with_rows(config: dict[str, Any], *processes: int, workers: int = 0) -> tuple[Any, list[Any]]:
+def with_rows(
+    config: dict[str, Any], *processes: int, workers: int = 0, rule: str = "measure"
+) -> tuple[Any, list[Any]]:
     rows = [{"device": "cpu", "processes": count, "threads": 1} for count in processes]
-    return {**config, "loader": {"workers": workers}}, rows
+    return {**config, "loader": {"workers": workers}}, [(rule, row) for row in rows]
 
 
 def test_a_poor_place(config: dict[str, Any]) -> None:
@@ -96,6 +98,34 @@ def test_passes_and_processes_decide_what_is_shared(
         check_rows(*with_rows(config, 1, 2, workers=16))
 
 
+def test_whole_images_are_counted(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fits(rule: str, free: int, processes: int = 1) -> bool:
+        room = os.statvfs_result((1, 1, free, free, free, 0, 0, 0, 0, 255))
+        monkeypatch.setattr(os, "statvfs", lambda _: room)
+        try:
+            check_rows(*with_rows(config, processes, workers=2, rule=rule))
+        except InputError:
+            return False
+        return True
+
+    config["evaluation"].update(scale=[2048, 1024], multi_scale=None)
+    # two images ahead in each of two processes that load, four bytes of a pixel
+    single = 2 * 2 * 2048 * 1024 * 4
+    for rule in ("evaluate", "cross", "released"):
+        assert (fits(rule, single), fits(rule, single - 1)) == (True, False)
+    assert not fits("cross", single, processes=2)
+    # while a full run scores, the crops of training wait
+    assert not fits("train", single)
+    assert fits("train", single + 2 * 4 * 8 * 112 * 112 * 4)
+    config["evaluation"]["multi_scale"] = {"ratios": [1.0, 2.0, 2.0], "flip": True}
+    several = 2 * 2048 * 1024 * (3 * (1 + 4) + 1)
+    for rule in ("evaluate", "released"):
+        assert (fits(rule, several), fits(rule, several - 1)) == (True, False)
+    assert fits("cross", single)
+    with pytest.raises(InputError, match=r"cpu-1p keep batches and images of 35\.1 MiB"):
+        check_rows(*with_rows(config, 1, workers=2, rule="train"))
+
+
 def test_folders_that_somebody_else_owns(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
@@ -120,7 +150,7 @@ def test_compiling_needs_a_compiler(
     def check(device: str, compiled: list[str]) -> None:
         config["execution"]["compile"] = compiled
         made, rows = with_rows(config, 1)
-        check_rows(made, [{**rows[0], "device": device}])
+        check_rows(made, [(rule, {**row, "device": device}) for rule, row in rows])
 
     compiler = tmp_path / "bin" / "g++"
     compiler.parent.mkdir()
