@@ -49,7 +49,7 @@ rule all:
 
 onstart:
     if workflow.is_main_process and workflow.local_exec:
-        told(places.check)(workflow, PLAN)
+        told(places.check)(workflow, PLAN, logger.warning)
     if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
         head.wait_for_jobs_left()
     if workflow.is_main_process and not QUIET & {"progress", "all"}:

@@ -1,4 +1,4 @@
-"""What the place lacks where jobs are about to run: who may write, shared memory, a compiler.
+"""What the place lacks where jobs are about to run: who may write, memory, cores, a compiler.
 
 Each would otherwise be noticed in the middle of a run, in a library's words, or by waiting. What
 Snakemake itself stumbles over before it reads the Snakefile (a home that nobody may write to, a
@@ -11,7 +11,7 @@ import pwd
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from semask.base.row_names import folder_of, row_folder
 from semask.config.recipe import accumulation_of, global_batch_of
 from semask.data import AHEAD, IMAGES_AHEAD
 from semask.devices.addresses import loopback
+from semask.devices.conditions import usable_cores
 from semask.workflow import released_plan
 from semask.workflow.plan import Plan
 
@@ -31,19 +32,20 @@ _MIB = 2**20
 _ODD = re.compile(r"""[\s'"\\]""")
 
 
-def check(workflow: Any, plan: Plan) -> None:
+def check(workflow: Any, plan: Plan, warn: Callable[[str], object]) -> None:
     """Look at this machine, on which Snakemake is about to run jobs.
 
     Args:
         workflow: Snakemake's, planned.
         plan: what the rules ask.
+        warn: is told, in a line, of what runs all the same.
 
     Raises:
         InputError: a folder cannot be written, or a row that is to be run lacks something.
     """
     config, rows = plan.config, {row_folder(row): row for row in plan.config["rows"]}
     check_folders({"results": plan.results, "dataset.labels": config["dataset"]["labels"]})
-    jobs = {}
+    jobs: dict[Any, tuple[str, Mapping[str, Any]]] = {}
     for job in workflow.dag.needrun_jobs():
         rule, one = job.rule.name, job.wildcards_dict
         if "processes" in one:
@@ -53,6 +55,8 @@ def check(workflow: Any, plan: Plan) -> None:
             chosen = json.loads(released_plan.config(plan, one["variant"]))
             # what it takes of the experiment's config is the variant's own
             check_rows({**config, "evaluation": chosen["evaluation"]}, [(rule, chosen["row"])])
+    for line in crowded([row for _, row in jobs.values()], len(usable_cores())):
+        warn(line)
     check_rows(config, [*jobs.values()])
 
 
@@ -106,6 +110,20 @@ def check_rows(config: Mapping[str, Any], jobs: Sequence[tuple[str, Mapping[str,
             loopback()
     compiled = {row["device"] for rule, row in jobs if rule != "released"}
     _check_compilers(compiled & {*config["execution"]["compile"]})
+
+
+def crowded(rows: Iterable[Mapping[str, Any]], cores: int) -> list[str]:
+    """What is to be said of rows of a CPU with more than twice as many processes as it has cores.
+
+    They run, as small ones are meant to on any machine; of so many nobody may have thought.
+    """
+    names = {row_folder(row): row["processes"] for row in rows if row["device"] == "cpu"}
+    return [
+        f"rows: {name}: {processes} processes share {cores} core{'s' * (cores > 1)}, are slow, and "
+        f"their FPS says nothing of {processes}; use fewer, or run this on a larger machine"
+        for name, processes in names.items()
+        if processes > 2 * cores
+    ]
 
 
 def _check_shared_memory(config: Mapping[str, Any], rule: str, row: Mapping[str, Any]) -> None:

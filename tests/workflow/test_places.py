@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from semask.base.errors import InputError
-from semask.workflow.places import check_folders, check_rows
+from semask.workflow.places import check_folders, check_rows, crowded
 
-from .conftest import REPOSITORY, Background, Checkout
+from .conftest import REPOSITORY, TINY, Background, Checkout
 
 CONTAINERFILE = (REPOSITORY / "envs/Containerfile.gpu").read_text(encoding="utf-8")
 # a user without a name, who is the owner of what the tests' user owns and can do nothing more
@@ -126,6 +126,13 @@ def test_whole_images_are_counted(config: dict[str, Any], monkeypatch: pytest.Mo
         check_rows(*with_rows(config, 1, workers=2, rule="train"))
 
 
+def test_many_processes_on_few_cores() -> None:
+    rows = [{"device": device, "processes": 64, "threads": 1} for device in ("cpu", "gpu")]
+    [line] = crowded([*rows, {"device": "cpu", "processes": 4, "threads": 1}, rows[0]], 2)
+    assert line.startswith("rows: cpu-64p: 64 processes share 2 cores, are slow, and their FPS")
+    assert crowded(rows, 32) == []
+
+
 def test_folders_that_somebody_else_owns(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
@@ -192,10 +199,15 @@ def test_before_anything_runs_and_only_then(
 ) -> None:
     monkeypatch.delenv("PATH")
     large = {"scale": [13000, 13000], "crop": [13000, 13000]}  # 5 TB of batches
-    checkout.configure({"loader": {"workers": 1024}, "training": {"augmentation": large}})
+    many = {"device": "cpu", "processes": 4096, "threads": 1, "modes": ["performance"],
+            "seeds": [0]}  # fmt: skip
+    training = {"augmentation": large, "batch": {"per": "device", "size": 2}}
+    rows = [*TINY["rows"], many]
+    checkout.configure({"loader": {"workers": 1024}, "training": training, "rows": rows})
     assert checkout.planned()
     printed = checkout.snakemake(ok=False)
     assert printed.splitlines()[-1].startswith("error: loader.workers: 1024 for each process of cp")
+    assert "\nrows: cpu-4096p: 4096 processes share " in printed
     assert not (checkout.folder / "data").exists()
     # what is to be made needs no row
     checkout.snakemake("--", "data/streets-labels/dataset.json")
