@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from semask.config.layers import assemble
+from semask.devices import locks
 from semask.parity.verdict import number, status_of
 
 from .server import Server, serving
@@ -46,6 +47,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     # its name is short: sockets have names of at most a hundred characters
     with tempfile.TemporaryDirectory(prefix="t-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
+        patch.setenv(locks.LOCKS, folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
 

@@ -25,16 +25,21 @@ _SHORTEST = 2.0  # seconds: what the kernel counts by hundredths of one says not
 
 
 def be_alone() -> None:
-    """Wait until no other run of this user measures a speed on this machine, or in this Slurm job.
+    """Wait until no other run, of any user, measures a speed on this machine, or in this Slurm job.
 
     From then on others wait, until this process, or the program that it becomes, has ended.
 
     Raises:
-        InputError: somebody else made the folder of the locks.
+        InputError: all users have no folder in common, and somebody else made that of this user's
+            locks.
     """
-    said = "waiting for another run that measures speed here"
+    said, folder = "waiting for another run that measures speed here", locks.everybodys()
+    if folder is None:
+        print("runs that measure speed here with another TMPDIR are not waited for, nor those of "
+              f"other users: all have no folder in common; {locks.LOCKS} names one",
+              flush=True)  # fmt: skip
     try:
-        locks.take("cpu", ["measuring"], 1, waiting=lambda: print(said, flush=True))
+        locks.take("cpu", ["measuring"], 1, lambda: print(said, flush=True), folder)
     except OSError as fault:  # it is seen by what it takes
         print(f"whether another run measures speed here is not known: {fault}", flush=True)
 

@@ -1,7 +1,7 @@
 """One lock per device, so that runs on one machine never share one.
 
-A lock is a file in a folder of this user and, under a scheduler, of its job: each job counts its
-devices from 0, so the same number means another device in another job.
+A lock is a file in a folder of this user, or in one of all users, and, under a scheduler, of its
+job: each job counts its devices from 0, so the same number means another device in another job.
 """
 
 import fcntl
@@ -11,16 +11,36 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from semask.base.errors import InputError
 
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 _PAUSE = 1.0  # seconds between two looks for free devices
+# in this order everywhere: who looks elsewhere sees nobody
+_EVERYBODYS = ("/tmp", "/run/lock")  # noqa: S108
+LOCKS = "SEMASK_LOCKS"
+"""Environment variable: the folder of all users' locks, say one that containers share."""
+
+
+def everybodys() -> Path | None:
+    """The folder in which all users of this machine may make locks; None if it has none."""
+    named = os.environ.get(LOCKS)
+    for place in [named] if named else _EVERYBODYS:
+        with suppress(OSError):
+            mode = os.stat(place).st_mode
+            if (named or mode & stat.S_IWOTH) and os.access(place, os.W_OK | os.X_OK):
+                return Path(place)
+    return None
 
 
 def take(
-    device: str, ids: Sequence[str], count: int, waiting: Callable[[], None] = lambda: None
+    device: str,
+    ids: Sequence[str],
+    count: int,
+    waiting: Callable[[], None] = lambda: None,
+    everybody: Path | None = None,
 ) -> list[str]:
     """Take `count` of the devices `ids`, waiting until so many are free at once.
 
@@ -32,20 +52,26 @@ def take(
         ids: by which the devices are known, in the order of preference.
         count: how many, at most as many as there are ids.
         waiting: called once if there is something to wait for.
+        everybody: folder of all users' locks; None for those of this user alone.
 
     Returns:
         The devices taken, in the order of `ids`.
 
     Raises:
-        InputError: somebody else made the folder of the locks.
+        InputError: somebody else made the folder of this user's locks.
+        OSError: a lock cannot be looked at.
     """
-    folder = _folder()
+    if everybody is None:
+        folder, prefix = _own() / _job(), device
+        folder.mkdir(exist_ok=True)
+    else:
+        folder, prefix = everybody, f"semask-{_job()}-{device}"
     told = False
     while True:
         held: dict[str, int] = {}
         for name in ids:
             if len(held) < count:
-                file = _lock(folder / f"{device}-{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock")
+                file = _lock(folder / f"{prefix}-{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock")
                 if file is not None:
                     held[name] = file
         if len(held) == count:
@@ -61,11 +87,14 @@ def take(
         time.sleep(_PAUSE)
 
 
-def _folder() -> Path:
+def _job() -> str:
     job = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), "machine")
     # a machine may be several of Slurm's nodes
     node = os.environ.get("SLURMD_NODENAME", "")
-    safe = re.sub(r"[^A-Za-z0-9-]", "_", f"{job}-{node}" if node else job)
+    return re.sub(r"[^A-Za-z0-9-]", "_", f"{job}-{node}" if node else job)
+
+
+def _own() -> Path:
     own = Path(tempfile.gettempdir()) / f"semask-devices-{os.getuid()}"
     own.mkdir(mode=0o700, exist_ok=True)
     found = own.lstat()
@@ -74,15 +103,19 @@ def _folder() -> Path:
             f"{own}: is not a folder of this user, whose locks of devices are kept there; remove "
             "it, or set TMPDIR to a folder of your own"
         )
-    folder = own / safe
-    folder.mkdir(exist_ok=True)
-    return folder
+    return own
 
 
 def _lock(path: Path) -> int | None:
     """The locked file's descriptor; None where another process holds the lock."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except PermissionError:
+        # another user's, which is enough to read; in a folder for all it may not be "created" again
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if os.fstat(file).st_uid == os.getuid():
+            os.fchmod(file, 0o644)  # whatever the umask is
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)

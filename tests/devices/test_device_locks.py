@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from semask.base.errors import InputError
-from semask.devices import locks
+from semask.devices import conditions, locks
 
 HOLD = """
 import sys, time
@@ -95,24 +95,53 @@ def test_jobs_of_a_scheduler_count_their_own_devices(hold: Holder) -> None:
     assert said(hold(1, "0", SLURM_JOB_ID="18")) == "waiting"
 
 
-def test_speeds_are_measured_one_after_the_other(hold: Holder) -> None:
+def test_speeds_are_measured_one_after_the_other(hold: Holder, tmp_path: Path) -> None:
     """Whatever the device: they share the machine's cores."""
     alone = """
+import os, sys
 from semask.devices import conditions, locks
 locks._PAUSE = 0.05
+os.umask(0o077)
+if os.getuid() == 0 and sys.argv[2]:
+    os.setuid(4242)
 conditions.be_alone()
 print("alone", flush=True)
 input()
 """
-    first = hold(0, "", alone)
-    assert said(first) == "alone"
-    second = hold(0, "", alone)
-    assert said(second) == "waiting for another run that measures speed here"
-    # another job of a scheduler has cores of its own
-    assert said(hold(0, "", alone, SLURM_JOB_ID="17")) == "alone"
-    assert second.poll() is None
-    first.kill()
-    assert said(second) == "alone"
+    # as /tmp is, where the kernel lets nobody create what is another user's
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o1777)
+        first = hold(0, "", alone, SEMASK_LOCKS=folder)
+        assert said(first) == "alone"
+        # another TMPDIR, and another user where the tests are root's
+        elsewhere = {"TMPDIR": str(tmp_path / "elsewhere"), "SEMASK_LOCKS": folder}
+        second = hold(0, "another", alone, **elsewhere)
+        assert said(second) == "waiting for another run that measures speed here"
+        # another job of a scheduler has cores of its own
+        assert said(hold(0, "", alone, SEMASK_LOCKS=folder, SLURM_JOB_ID="17")) == "alone"
+        assert second.poll() is None
+        first.kill()
+        assert said(second) == "alone"
+
+
+def test_where_no_folder_is_everybodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+    monkeypatch.setattr(locks, "_EVERYBODYS", (str(tmp_path / "none"), str(tmp_path / "a")))
+    monkeypatch.delenv(locks.LOCKS)
+    taken = []
+    monkeypatch.setattr(locks, "take", lambda *of: taken.append(of[-1]))
+    conditions.be_alone()
+    assert capsys.readouterr().out.startswith("runs that measure speed here with another TMPDIR")
+    (tmp_path / "a").chmod(0o1777)
+    conditions.be_alone()
+    monkeypatch.setenv(locks.LOCKS, str(tmp_path / "b"))
+    conditions.be_alone()
+    assert capsys.readouterr().out == ""
+    assert taken == [None, tmp_path / "a", tmp_path / "b"]
 
 
 def test_names_that_are_no_numbers(hold: Holder) -> None:
