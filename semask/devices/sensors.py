@@ -168,7 +168,12 @@ def _npus(count: int) -> Look:
         processes = _processes(_smi())
         cards = {card: _common(_smi("-t", "common", "-i", card)) for card, _ in chips}
         return [
-            _npu(cards[card].get(chip, {}), processes.get((card, chip), []), own)
+            _npu(
+                cards[card].get(chip, {}),
+                _uncorrected(card, chip),
+                processes.get((card, chip), []),
+                own,
+            )
             for card, chip in chips
         ]
 
@@ -221,7 +226,22 @@ def _common(printed: str) -> dict[str, dict[str, float]]:
     return chips
 
 
-def _npu(common: Mapping[str, float], processes: Sequence[int], own: frozenset[int]) -> Reading:
+def _uncorrected(card: str, chip: str) -> int | None:
+    """Uncorrected errors of a chip's memories; None where npu-smi does not count them."""
+    try:
+        printed = _smi("-t", "ecc", "-i", card, "-c", chip)
+    except UnobservedError:
+        return None
+    found = re.findall(r"Double Bit Error Count\s*:\s*(\d+)", printed)
+    return sum(map(int, found)) if found else None
+
+
+def _npu(
+    common: Mapping[str, float],
+    uncorrected: int | None,
+    processes: Sequence[int],
+    own: frozenset[int],
+) -> Reading:
     clock, rated = common.get("Aicore curFreq(MHZ)"), common.get("Aicore Freq(MHZ)")
     busy = common.get("Aicore Usage Rate(%)")
     figures = {
@@ -233,5 +253,6 @@ def _npu(common: Mapping[str, float], processes: Sequence[int], own: frozenset[i
     if clock is not None and rated and busy is not None:
         throttled = busy >= _BUSY and clock < _RATED * rated
         reasons = [_BELOW] if throttled else []
+    settings = {"rated_clock_mhz": rated, "ecc_uncorrected": uncorrected}
     others = _other_processes(processes, own)
-    return Reading(_known(figures), _known({"rated_clock_mhz": rated}), reasons, throttled, others)
+    return Reading(_known(figures), _known(settings), reasons, throttled, others)

@@ -173,7 +173,8 @@ def test_other_processes_on_a_gpu_are_told(boards: Any) -> None:
     assert look(own)[0].others is None
     divided = Board(mig=1)
     boards(divided)
-    assert sensors.opened("gpu", 1)(own)[0].others is None
+    part = sensors.opened("gpu", 1)(own)[0]
+    assert (part.others, part.settings["mig"]) == (None, True)
     boards(Board())
     [of] = watched("gpu")["devices"]
     assert of["others"] == 0.0
@@ -222,6 +223,17 @@ COMMON = """\
         Chip Name                      : mcu
         Temperature(C)                 : 40
 """
+ECC = """\
+        NPU ID                                   : 1
+        Chip Count                               : 1
+
+        DDR Single Bit Error Count               : 7
+        DDR Double Bit Error Count               : 1
+        DDR Double Bit Aggregate Total Err Cnt   : 40
+        HBM Double Bit Error Count               : 2
+        HBM Double Bit Isolated Pages Count      : 50
+        Chip ID                                  : 0
+"""
 TABLE = """\
 +------------------------------------------------------------------------------------------------+
 | npu-smi 24.1.rc2                 Version: 24.1.rc2                                             |
@@ -248,14 +260,15 @@ TABLE = """\
 
 def test_npus_are_seen_by_npu_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     common = {str(card): COMMON.format(card=card, clock=1800 - 450 * card) for card in range(2)}
-    printed = {"mapping": MAPPING, "table": TABLE, **common}
+    printed = {"mapping": MAPPING, "table": TABLE, "ecc-1": ECC, **common}
     for name, text in printed.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     program = tmp_path / "npu-smi"
     program.write_text(
         f'#!/bin/sh\ncd "{tmp_path}"\n'
         'case "$*" in "info -m") exec cat mapping;; info) exec cat table;; '
-        '"info -t common -i "?) exec cat "$5";; esac\necho "Unknown command"; exit 1\n',
+        '"info -t common -i "?) exec cat "$5";; "info -t ecc -i 1 -c 0") exec cat ecc-1;; esac\n'
+        'echo "Unknown command"; exit 1\n',
         encoding="utf-8",
     )
     program.chmod(0o755)
@@ -263,7 +276,8 @@ def test_npus_are_seen_by_npu_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "1,0")
     slow, well = sensors.opened("npu", 2)(frozenset({4242}))
     assert slow.figures == {"clock_mhz": 1350, "temperature_c": 66, "power_w": 331.1}
-    assert slow.settings == {"rated_clock_mhz": 1800}
+    assert slow.settings == {"rated_clock_mhz": 1800, "ecc_uncorrected": 3}
+    assert well.settings == {"rated_clock_mhz": 1800}  # that one does not count them
     assert (slow.throttled, slow.others) == (True, 1)
     # nobody is listed there, not even the run: what is seen is not the whole
     assert (well.throttled, well.reasons, well.others) == (False, [], None)
