@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from semask.devices import sensors
+from semask.devices import conditions, sensors
 from semask.devices.conditions import Watch
 from semask.devices.disturbances import disturbances
 
@@ -55,7 +55,8 @@ def test_a_busy_process_on_the_same_cores_is_told() -> None:
     assert 0.1 < mean < 1.03 - took / seen["seconds"]
     assert mean <= seen["others"]["most"] <= 1
     assert (seen["cores"], seen["host"], seen["devices"]) == (1, "here", [])
-    assert seen["cost"] < 0.05
+    # processor time of one look, of the time until the next: whatever else runs meanwhile
+    assert seen["cost"] * seen["seconds"] / seen["samples"] / conditions._PAUSE < 0.005
     assert disturbances([seen], "cpu")[0] == (
         f"other programs took {100 * mean:.0f} % of its cores' time"
     )
