@@ -21,6 +21,8 @@ def test_odd_folders(checkout: Checkout) -> None:
             "results": ODD.format("results"),
             "training": {"iterations": 2},
             "evaluation": {"save_predictions": True, "agreement": True},
+            # whose sockets lie in TMPDIR, whatever the surroundings have made of it
+            "loader": {"workers": 1},
             "rows": [ROW],
         }
     )
@@ -31,6 +33,10 @@ def test_odd_folders(checkout: Checkout) -> None:
         is not None
     )
     assert (results / "cpu-1p/full/seed0/agreement.json").exists()
+    for name in ("train", "evaluate"):
+        record = results / f"cpu-1p/full/seed0/{name}.json"
+        [process] = json.loads(record.read_text(encoding="utf-8"))["ran"]["processes"]
+        assert process["workers"] == 1
     assert checkout.planned() == {}
     made = {path.name for path in checkout.folder.iterdir() if path.is_dir()}
     assert made >= {*folders.values(), results.name}
