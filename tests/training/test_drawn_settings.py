@@ -49,6 +49,40 @@ TRAINING = st.fixed_dictionaries(
         ),
     }
 )
+WINDOW = {"size": [32, 32], "stride": [24, 16]}
+PARTS = st.fixed_dictionaries(
+    {
+        "model": st.fixed_dictionaries(
+            {
+                "drop_path": st.sampled_from([0.0, 1e-300, 0.3, 0.999]),
+                "norm": st.sampled_from(["bn", "syncbn"]),
+            }
+        ),
+        "numerics": st.fixed_dictionaries(
+            {
+                "gelu": st.sampled_from(["exact", "tanh"]),
+                "reduced_matmul": st.booleans(),
+                "reduced_convolution": st.booleans(),
+                "deterministic": st.booleans(),
+                "shared_chance": st.booleans(),
+            }
+        ),
+        # compiling takes minutes; training on a CPU has no fused attention, which ends it
+        "execution": st.fixed_dictionaries(
+            {
+                "fused_attention": st.sampled_from([[], [], [], [], ["cpu"]]),
+                "checkpointing": st.sampled_from([[], ["cpu"]]),
+            }
+        ),
+        "loader": st.fixed_dictionaries({"workers": st.sampled_from([0, 0, 1, 3])}),
+        "evaluation": st.fixed_dictionaries(
+            {
+                "scale": st.sampled_from([[64, 32], [96, 48], [33, 17], [1, 1]]),
+                "sliding_window": st.sampled_from([None, WINDOW, {**WINDOW, "stride": [64, 64]}]),
+            }
+        ),
+    }
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,12 +94,13 @@ def enough_of_them_train() -> Iterator[None]:
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[*HealthCheck], print_blob=True)
-@given(TRAINING, st.sampled_from([0, 7, 9 * 10**15]))
+@given(TRAINING, st.just({}) | PARTS, st.sampled_from([1, 1, 1, 2]),
+       st.sampled_from([0, 7, 9 * 10**15]))  # fmt: skip
 def test_what_passes_the_check_trains_or_says_in_one_line_why_not(
-    data: Path, training: dict[str, Any], seed: int
+    data: Path, training: dict[str, Any], parts: dict[str, Any], processes: int, seed: int
 ) -> None:
-    rows = [{"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [seed]}]
-    overlay = {"training": training, "rows": rows}
+    row = {"device": "cpu", "processes": processes, "threads": 1, "modes": ["full"]}
+    overlay = {**parts, "training": training, "rows": [{**row, "seeds": [seed]}]}
     try:
         check_config(
             assemble([read_layer(ROOT / "config.yaml"), overlay]),
@@ -76,7 +111,7 @@ def test_what_passes_the_check_trains_or_says_in_one_line_why_not(
     with tempfile.TemporaryDirectory() as folder:
         run = Trainer(data, Path(folder) / "run")
         process = run.start(
-            seed=seed, iterations=2, evaluate_every=2,
+            seed=seed, processes=processes, iterations=2, evaluate_every=2, parts=parts,
             fault_tolerance={"checkpoint_iterations": None}, **training,
         )  # fmt: skip
         said, _ = process.communicate(timeout=300)
