@@ -7,12 +7,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from semask.base.errors import InputError
-from semask.workflow.places import check_folders, check_rows, crowded
+from semask.config.layers import read_layer
+from semask.workflow.places import check, check_folders, check_rows, crowded
+from semask.workflow.plan import Plan
 
 from .conftest import REPOSITORY, TINY, Background, Checkout
 
@@ -124,6 +127,18 @@ def test_whole_images_are_counted(config: dict[str, Any], monkeypatch: pytest.Mo
     assert fits("cross", single)
     with pytest.raises(InputError, match=r"cpu-1p keep batches and images of 35\.1 MiB"):
         check_rows(*with_rows(config, 1, workers=2, rule="train"))
+
+
+def test_released_checkpoints_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ("config.yaml", "experiments/cityscapes.yaml")
+    small = {"variant": "tiny", "released": {"device": "cpu", "processes": 8}}
+    plan = Plan.read([*(read_layer(REPOSITORY / name) for name in files), small], REPOSITORY)
+    job = SimpleNamespace(rule=SimpleNamespace(name="released"), wildcards_dict={"variant": "base"})
+    workflow = SimpleNamespace(dag=SimpleNamespace(needrun_jobs=lambda: [job]))
+    room = os.statvfs_result((1, 1, 2**20, 2**20, 2**20, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: room)
+    with pytest.raises(InputError, match="for each process of cpu-8p keep images of"):
+        check(workflow, plan, warn=print)
 
 
 def test_many_processes_on_few_cores() -> None:
