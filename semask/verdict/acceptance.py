@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from semask.comparison.rows import Record, of_kind
+from semask.devices.data_sheets import peaks_of
 from semask.verdict.field import LOSS_LIMIT, MFU_LIMIT, loss_difference, utilisation
 
 Line = Mapping[str, Any]
@@ -79,51 +80,74 @@ def _operators(port: Line, records: Mapping[str, Record]) -> list[dict[str, Any]
 
 
 def _utilisation(port: Line, original: Line, records: Mapping[str, Record]) -> list[dict[str, Any]]:
-    shares, origins = [], []
-    for line in (port, original):
-        for path in line["parity"]["from"]:
-            if line["fps"]["value"] is not None:
-                record, best = records[path], _best_peak(records[path], records)
-                if best is None:
+    """MFU by the peak that was measured, and by the data sheet's."""
+    found = []
+    for peak_of, by, above in (
+        (_best_peak, "what its matrix products reach", "the peak was measured beside other work"),
+        (_data_sheets_peak, "its data sheet's peak", "the device is not the data sheet's"),
+    ):
+        shares, origins = [], []
+        for line in (port, original):
+            for path in line["parity"]["from"]:
+                record = records[path]
+                peak = peak_of(record, records)
+                if peak is None or line["fps"]["value"] is None:
                     continue
                 fps = line["fps"]["value"] / record["row"]["processes"]
-                work, peak = record["figures"]["work"], records[best]["figures"]["work"]["peak"]
-                shares.append((line["name"], utilisation(work["gmac"], fps, peak)))
-                origins += [*line["fps"]["from"], *dict.fromkeys((path, best))]
-    if not shares or shares[0][0] != port["name"]:
-        return []
-    said = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares)
-    said += " of what its matrix products reach"
-    accepted: bool | None = shares[0][1] >= MFU_LIMIT
-    if max(share for _, share in shares) > 1:
-        accepted = None
-        said += "; nothing does more than that, so the peak was measured beside other work"
-    return [
-        {"figure": "MFU", "said": said, "limit": f"at least {100 * MFU_LIMIT:g} %",
-         "accepted": accepted, "from": origins}
-    ]  # fmt: skip
+                share = utilisation(record["figures"]["work"]["gmac"], fps, peak.flops)
+                shares.append((line["name"], share, peak.source))
+                origins += [*line["fps"]["from"], *dict.fromkeys((path, *peak.origins))]
+        if not shares or shares[0][0] != port["name"]:
+            continue
+        said = ", ".join(f"{name} {100 * share:.1f} %" for name, share, _ in shares) + f" of {by}"
+        sources = dict.fromkeys(source for *_, source in shares if source)
+        said += f" ({'; '.join(sources)})" if sources else ""
+        accepted: bool | None = shares[0][1] >= MFU_LIMIT
+        if max(share for _, share, _ in shares) > 1:
+            accepted = None
+            said += f"; nothing does more than that, so {above}"
+        found.append(
+            {"figure": "MFU", "said": said, "limit": f"at least {100 * MFU_LIMIT:g} %",
+             "accepted": accepted, "from": origins}
+        )  # fmt: skip
+    return found
 
 
-def _best_peak(record: Record, records: Mapping[str, Record]) -> str | None:
-    """Path of the look that measured the highest peak on a device as this look's; None if none did.
+class _Peak(NamedTuple):
+    flops: float  # per second
+    origins: Sequence[str] = ()  # paths of records
+    source: str = ""
+
+
+def _best_peak(record: Record, records: Mapping[str, Record]) -> _Peak | None:
+    """The highest peak that was measured on a device as this look's; None if none was.
 
     Other work can only lower a peak, so that the highest one is nearest to what the device can do.
     """
     peaks = {
         path: of["figures"]["work"]["peak"]
         for path, of in of_kind("parity", records).items()
-        if _peak_of(of) == _peak_of(record) and of["figures"]["work"]["peak"] is not None
+        if _measured_on(of) == _measured_on(record) and of["figures"]["work"]["peak"] is not None
     }
-    return max(peaks, key=peaks.__getitem__, default=None)
+    best = max(peaks, key=peaks.__getitem__, default=None)
+    return None if best is None else _Peak(peaks[best], [best])
 
 
-def _peak_of(record: Record) -> tuple[Any, ...]:
+def _measured_on(record: Record) -> tuple[Any, ...]:
     """What a peak is the peak of: a device, and how it multiplies."""
-    row, recipe = record["row"], record["recipe"]
-    return (
-        row["device"],
-        record["device"]["name"],
-        row["threads"],
-        recipe["training"]["precision"],
-        recipe["numerics"]["reduced_matmul"],
-    )
+    row, device = record["row"], record["device"]["name"]
+    return row["device"], device, row["threads"], _multiplied_in(record)
+
+
+def _multiplied_in(record: Record) -> str:
+    recipe = record["recipe"]
+    precision = str(recipe["training"]["precision"])
+    reduced = precision == "fp32" and recipe["numerics"]["reduced_matmul"]
+    return "reduced" if reduced else precision
+
+
+def _data_sheets_peak(record: Record, records: Mapping[str, Record]) -> _Peak | None:
+    known = peaks_of(record["device"]["name"])
+    if known is None or _multiplied_in(record) not in known.tflops:
+        return None
+    return _Peak(1e12 * known.tflops[_multiplied_in(record)], (), known.source)

@@ -8,6 +8,7 @@ import pytest
 from semask.base.errors import InputError
 from semask.base.files import digest_of
 from semask.comparison.published import read_published
+from semask.devices.data_sheets import peaks_of
 from semask.report.table import build_table
 from semask.verdict.pairs import Judging
 
@@ -251,6 +252,55 @@ def test_the_peak_is_the_best_of_equal_devices(rows: Rows) -> None:
     ):
         rows.looked["npu/another"] = {**other, **change}
         assert utilised(rows)["accepted"] is None, change
+
+
+def test_the_data_sheets_peak_stands_beside(rows: Rows) -> None:
+    def found() -> list[tuple[str, bool | None]]:
+        (verdict,) = rows.judged()
+        return [(of["said"], of["accepted"]) for of in verdict["field"] if of["figure"] == "MFU"]
+
+    def name(device: str, as_: str) -> None:
+        for records in (rows.trained, rows.evaluated, rows.looked):
+            for path, record in records.items():
+                if path.startswith(device):
+                    record["device"] = {**record["device"], "name": as_}
+
+    name("gpu", "Tesla V100-SXM2-32GB")
+    assert len(found()) == 1  # of the port it is not known
+    name("npu", "NVIDIA A100-SXM4-80GB")
+    (_, by_measured), (said, accepted) = found()
+    # 6 TFLOP/s of 19.5 and of 15.7
+    assert said.startswith("NPU-1P 30.8 %, GPU-1P 38.2 % of its data sheet's peak (NVIDIA A100 ")
+    assert "; NVIDIA V100 Tensor Core GPU data sheet, https://" in said
+    assert by_measured
+    assert accepted
+    # another precision, another peak: of 156, and of none, for a V100 has no TF32
+    for of in (rows.looked, rows.trained, rows.evaluated):
+        for record in of.values():
+            numerics = record["recipe"]["numerics"]
+            record["recipe"] = {**record["recipe"], "numerics": numerics | {"reduced_matmul": True}}
+    said, accepted = found()[1]
+    assert said.startswith("NPU-1P 3.8 % of its")
+    assert accepted is False
+    name("npu", "NVIDIA A100-SXM4-40GB MIG 1g.5gb")
+    assert len(found()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tflops"),
+    [
+        ("NVIDIA H100 80GB HBM3", {"fp32": 66.9, "reduced": 494.7, "fp16": 989.4, "bf16": 989.4}),
+        ("A100-PCIE-40GB", {"fp32": 19.5, "reduced": 156, "fp16": 312, "bf16": 312}),
+        ("Tesla V100-PCIE-16GB", {"fp32": 14, "fp16": 112}),
+        ("Ascend910A", {"fp16": 256}),
+        ("Ascend910B3", None),  # its maker's data sheets are of servers
+        ("AMD EPYC", None),
+    ],
+)
+def test_data_sheets(name: str, tflops: dict[str, float] | None) -> None:
+    found = peaks_of(name)
+    assert (found and found.tflops) == tflops
+    assert found is None or ", https://" in found.source
 
 
 def test_the_originals_weights_on_the_ports_device_complete_the_claim(rows: Rows) -> None:
