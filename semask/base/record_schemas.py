@@ -106,14 +106,17 @@ _TRY = object_of(
 )
 # what each kind of look at a device found; null is a number that was not finite
 _COMPARED = object_of(name=TEXT, error=_NUMBER_OR_NULL, ratio=_NUMBER_OR_NULL)
+_OPERATOR_ERROR = object_of(
+    computed_in=TEXT, mean=_NUMBER_OR_NULL, largest=_NUMBER_OR_NULL, limit=_POSITIVE
+)
 _MODULE = object_of(
+    {"operator_error": _or_null(_OPERATOR_ERROR)},
     name=TEXT,
     source=TEXT,
     status={"enum": ["passed", "looked at", "failed"]},
     worst={"anyOf": [_COMPARED, {"type": "null"}]},
     fault=_or_null(TEXT),
     bitwise=_or_null(_SWITCH),
-    operator=_or_null(_SWITCH),
 )
 _PASS = object_of(loss=_NUMBER_OR_NULL, outputs=map_of(_NUMBER_OR_NULL))
 _LOOKS: tuple[dict[str, Any], ...] = (

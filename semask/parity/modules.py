@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from semask.base import memory
 from semask.parity.calls import Call
 from semask.parity.isolated import run
-from semask.parity.operators import operator_error
+from semask.parity.operators import OperatorError, operator_error
 from semask.parity.places import Kinds, NotTheSameCallsError, Place, Setting
 from semask.parity.verdict import status_of
 
@@ -67,8 +67,8 @@ class ModuleLook:
     # how the module's calls differ from the reference's, or why they cannot be compared
     fault: str | None = None
     bitwise: bool | None = None  # two runs gave equal bits; None where it was run once
-    # whether all outputs pass CANN's standard; None without a limit or anything compared
-    operator: bool | None = None
+    # of the output that is worst by CANN's standard; None without one or anything compared
+    operator_error: OperatorError | None = None
 
 
 def look(
@@ -161,12 +161,11 @@ def _compare(
 
 def _by_operators(
     found: Mapping[str, Tensor], truth: Mapping[str, Tensor], floor_of: str
-) -> bool | None:
+) -> OperatorError | None:
     kind = _OF_STANDARD.get(floor_of, floor_of)
     outputs = [name for name, x in truth.items() if name.startswith("output") and x.numel()]
-    if not outputs:
-        return None
-    return all(operator_error(found[name].double(), truth[name], kind).accepted for name in outputs)
+    errors = [operator_error(found[name].double(), truth[name], kind) for name in outputs]
+    return max(errors, key=lambda error: error.of_allowed, default=None)
 
 
 @cache

@@ -1,11 +1,14 @@
 """CANN's ecosystem standard for operators: shown beside our own ratios, and in no place of them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from semask.base.errors import InputError
+from semask.parity.verdict import number
 
 OPERATOR_LIMITS = {"fp32": 2.0**-13, "hf32": 2.0**-11, "fp16": 2.0**-10, "bf16": 2.0**-7}
 """T of CANN's ecosystem standard, by the type that was computed in."""
@@ -13,13 +16,31 @@ OPERATOR_LIMITS = {"fp32": 2.0**-13, "hf32": 2.0**-11, "fp16": 2.0**-10, "bf16":
 _NEVER_ZERO = 1e-7
 
 
-class OperatorError(NamedTuple):
-    """Relative errors of an operator's output, by CANN's ecosystem standard."""
+@dataclass(frozen=True)
+class OperatorError:
+    """Relative errors of an operator's output, by CANN's ecosystem standard.
 
-    mean: float  # of r = |a − g| / (|g| + 1e-7) over the elements
+    Attributes:
+        computed_in: a key of `OPERATOR_LIMITS`.
+        mean: of r = |a − g| / (|g| + 1e-7) over the elements; infinite where a value is not finite.
+        largest: likewise.
+        limit: T.
+    """
+
+    computed_in: str
+    mean: float
     largest: float
-    limit: float  # T
-    accepted: bool  # mean r < T and largest r < 10 T
+    limit: float
+
+    @property
+    def of_allowed(self) -> float:
+        """The worse of mean r in T and largest r in 10 T."""
+        return max(self.mean / self.limit, self.largest / (10 * self.limit))
+
+    @property
+    def accepted(self) -> bool:
+        """Whether mean r < T and largest r < 10 T."""
+        return self.of_allowed < 1
 
 
 def operator_error(actual: ArrayLike, golden: ArrayLike, computed_in: str) -> OperatorError:
@@ -27,9 +48,6 @@ def operator_error(actual: ArrayLike, golden: ArrayLike, computed_in: str) -> Op
 
     `golden`, of the same shape, was computed in a higher precision than `computed_in`: fp32, hf32,
     fp16 or bf16.
-
-    Returns:
-        Its errors; infinite, and not accepted, where a value of either is not finite.
 
     Raises:
         InputError: the shapes differ or are empty, or the standard has no limit for the type.
@@ -44,9 +62,34 @@ def operator_error(actual: ArrayLike, golden: ArrayLike, computed_in: str) -> Op
             f"operator standard: shapes {a.shape} and {g.shape}; give two arrays of one shape that "
             "is not empty"
         )
-    limit = OPERATOR_LIMITS[computed_in]
-    if not (np.isfinite(a).all() and np.isfinite(g).all()):
-        return OperatorError(float("inf"), float("inf"), limit, False)
-    errors = np.abs(a - g) / (np.abs(g) + _NEVER_ZERO)
-    mean, largest = float(errors.mean()), float(errors.max())
-    return OperatorError(mean, largest, limit, mean < limit and largest < 10 * limit)
+    mean = largest = float("inf")
+    if np.isfinite(a).all() and np.isfinite(g).all():
+        errors = np.abs(a - g) / (np.abs(g) + _NEVER_ZERO)
+        mean, largest = float(errors.mean()), float(errors.max())
+    return OperatorError(computed_in, mean, largest, OPERATOR_LIMITS[computed_in])
+
+
+def by_operators(finding: Mapping[str, Any]) -> dict[str, OperatorError]:
+    """What the standard says of the modules of a look, as a record has it, by their names.
+
+    Without those of which it says nothing; empty where the record is older than these figures.
+    """
+    found = {each["name"]: each.get("operator_error") for each in finding["modules"]}
+    return {
+        name: OperatorError(
+            of["computed_in"], number(of["mean"]), number(of["largest"]), of["limit"]
+        )
+        for name, of in found.items()
+        if of is not None
+    }
+
+
+def described(found: Mapping[str, OperatorError]) -> str:
+    """How many of some modules, at least one, have an output that fails, and the worst one."""
+    failed = sum(not of.accepted for of in found.values())
+    name, worst = max(found.items(), key=lambda item: item[1].of_allowed)
+    return (
+        f"{failed} of {len(found)} modules have an output that fails in {worst.computed_in}; worst "
+        f"is {name} with a mean error of {worst.mean:.1e} (below {worst.limit:.1e}) and a largest "
+        f"one of {worst.largest:.1e} (below {10 * worst.limit:.1e})"
+    )

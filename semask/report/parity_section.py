@@ -5,6 +5,7 @@ from typing import Any
 
 from semask.comparison.parities import worst_modules
 from semask.comparison.rows import Record
+from semask.parity.operators import by_operators, described
 from semask.parity.verdict import number
 from semask.report import plots
 from semask.report.cells import Line
@@ -62,6 +63,8 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
     if "modules" in finding:
         runs = [module["bitwise"] for module in finding["modules"] if module["bitwise"] is not None]
         same = f"{sum(runs)} of {len(runs)} modules gave equal bits in two runs.{seconds}"
+        if errors := by_operators(finding):
+            same += f" By CANN's operator standard {described(errors)}."
         if "stopped" in finding:
             same += f" Not run to its end: {finding['stopped']}."
         return same, WORST, [_module(module) for module in worst_modules(finding)]

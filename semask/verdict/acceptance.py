@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from semask.comparison.rows import Record, of_kind
 from semask.devices.data_sheets import peaks_of
+from semask.parity.operators import by_operators, described
 from semask.verdict.field import LOSS_LIMIT, MFU_LIMIT, loss_difference, utilisation
 
 Line = Mapping[str, Any]
@@ -68,13 +69,14 @@ def _operators(port: Line, records: Mapping[str, Record]) -> list[dict[str, Any]
         for look, finding in records[path]["figures"]["looks"].items():
             if "modules" not in finding:
                 continue
-            passed = [x["operator"] for x in finding["modules"] if x["operator"] is not None]
-            failed = passed.count(False)
-            kind = look.partition(":")[0]
-            said = f"{failed} of {len(passed)} modules have an output that fails, {kind}"
+            errors = by_operators(finding)
+            if not errors:
+                continue
+            said = f"{look.partition(':')[0]}: {described(errors)}"
+            accepted = all(of.accepted for of in errors.values())
             found.append(
                 {"figure": "operators", "said": said, "limit": "none fails",
-                 "accepted": not failed, "from": [path]}
+                 "accepted": accepted, "from": [path]}
             )  # fmt: skip
     return found
 

@@ -215,11 +215,38 @@ def test_what_others_accept_by_stands_beside(rows: Rows) -> None:
         "mean difference 1.00 % over 300 iterations, 1.000 % over the first ten"
     )
     assert field["loss curves"]["accepted"]
-    assert field["operators"]["said"] == "0 of 1 modules have an output that fails, semantics"
+    assert field["operators"]["said"] == (
+        "semantics: 0 of 1 modules have an output that fails in fp32; worst is norm with a mean "
+        "error of 1.0e-06 (below 1.2e-04) and a largest one of 1.0e-04 (below 1.2e-03)"
+    )
+    assert field["operators"]["accepted"]
     # 3 * 2 * 100 GMAC of 10 images a second, of 20 TFLOP/s
     assert field["MFU"]["said"].startswith("NPU-1P 30.0 %, GPU-1P 30.0 %")
     assert field["MFU"]["accepted"]
     assert field["MFU"]["from"][-1] == "gpu/parity"
+
+
+def test_the_worst_module_by_the_operator_standard_is_named(rows: Rows) -> None:
+    def found() -> list[dict[str, Any]]:
+        (verdict,) = rows.judged()
+        return [of for of in verdict["field"] if of["figure"] == "operators"]
+
+    look = looked_at({"norm": 1.0, "act": 1.0, "fc": 1.0, "head": 1.0})
+    norm, act, fc, head = look["modules"]
+    norm["operator_error"] = None  # nothing could be compared
+    act["operator_error"] |= {"mean": 1e-4, "largest": 1.3e-3}
+    fc["operator_error"] |= {"mean": 1.3e-4, "largest": 1e-3}
+    rows.look("npu", **{"semantics: modules": look})
+    (of,) = found()
+    assert of["said"].startswith("semantics: 2 of 3 modules have an output that fails in fp32; ")
+    assert "worst is act with a mean error of 1.0e-04 " in of["said"]
+    assert of["accepted"] is False
+    head["operator_error"] |= {"largest": None}  # not finite
+    assert "worst is head with a mean error of 1.0e-06 " in found()[0]["said"]
+    # records of before have no figures, and are no proof
+    for module in look["modules"]:
+        del module["operator_error"]
+    assert found() == []
 
 
 def utilised(rows: Rows) -> dict[str, Any]:
