@@ -52,6 +52,8 @@ SIDE_BAR = {
         "docs/report",
         "docs/protocol",
         "docs/verdict",
+        "docs/grounds",
+        "docs/grounds.zh-CN",
         "docs/demonstration",
         "docs/evaluation",
         "docs/throughput",

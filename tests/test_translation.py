@@ -15,9 +15,11 @@ from typing import NamedTuple
 import pytest
 from markdown_it.token import Token
 
+from semask.verdict.answer import GROUNDS
+
 from .markdown_pages import ROOT, anchors_of, flat, headings_of, parse, targets_of
 
-PAGES = ("README.md", "docs/from_the_port.md")  # in English
+PAGES = ("README.md", "docs/from_the_port.md", "docs/grounds.md")  # in English
 NAMES = [Path(name).name for name in PAGES]
 CHARACTER = "[\u3001-\u9fff\uff00-\uffef]"  # Chinese ones and their punctuation
 
@@ -162,6 +164,13 @@ def test_emphasis_is_read_as_such(page: str) -> None:
     assert [
         token.content for token in flat(tokens) if token.type == "text" and "*" in token.content
     ] == []
+
+
+@pytest.mark.parametrize("page", ["docs/grounds.md", "docs/grounds.zh-CN.md"])
+def test_each_ground_of_the_verdict_is_explained(page: str) -> None:
+    """By the name that the report has for it, in both languages."""
+    titles = headings_of(parse((ROOT / page).read_text("utf-8")))[1:]
+    assert re.findall("^[a-z ]+", "\n".join(titles), re.MULTILINE) == [*GROUNDS]
 
 
 PAGE = """# Title
