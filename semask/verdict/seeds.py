@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
+from semask.verdict.welch import Floats, half_width
 
 LEVEL = 0.9
 """Of the interval: 5 % on either side."""
@@ -25,8 +26,6 @@ MOST_SEEDS = 1000
 _QUANTILES = 100  # of each row's variance: probabilities are right to 0.001
 FIGURES = {"best": "best mIoU", "last": "last mIoU"}
 """What is compared of evaluations, and its name."""
-
-Floats = NDArray[np.float64]
 
 
 class Equivalence(NamedTuple):
@@ -144,17 +143,8 @@ def interval(mine: ArrayLike, theirs: ArrayLike) -> tuple[Floats, Floats]:
     rows = [np.asarray(row, float) for row in (mine, theirs)]
     difference = rows[0].mean(-1) - rows[1].mean(-1)
     counts = [row.shape[-1] for row in rows]
-    half = _half_width([row.var(-1, ddof=1) for row in rows], counts)
+    half = half_width([row.var(-1, ddof=1) for row in rows], counts, LEVEL)
     return difference - half, difference + half
-
-
-def _half_width(variances: Sequence[Floats], counts: Sequence[int]) -> Floats:
-    of_means = [variance / n for variance, n in zip(variances, counts, strict=True)]
-    whole = of_means[0] + of_means[1]
-    with np.errstate(invalid="ignore"):
-        freedom = whole**2 / sum(v**2 / (n - 1) for v, n in zip(of_means, counts, strict=True))
-    half: Floats = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(whole)
-    return half
 
 
 class Chances(NamedTuple):
@@ -181,7 +171,7 @@ def chances(
     probabilities = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     variance = stats.chi2.ppf(probabilities, seeds - 1) / (seeds - 1)
     of_rows = spread[0] ** 2 * variance[:, None], spread[1] ** 2 * variance[None, :]
-    half = _half_width(of_rows, (seeds, seeds))
+    half = half_width(of_rows, (seeds, seeds), LEVEL)
     deviation = np.sqrt((spread[0] ** 2 + spread[1] ** 2) / seeds)
     room = np.maximum(margin - half, 0)  # no interval wider than the margin lies within it
     below = stats.norm.cdf((room - difference) / deviation)

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from semask.base.errors import InputError
 from semask.comparison.rows import disturbances_of
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
+from semask.verdict.welch import Floats, half_width, quantile
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -27,8 +27,6 @@ SEED = 0
 FEWEST_ITERATIONS = 4
 # more is not named
 _MOST = 100
-
-Floats = NDArray[np.float64]
 
 
 class Run(NamedTuple):
@@ -157,8 +155,7 @@ def _between_runs(mine: Floats, theirs: Floats) -> tuple[float, float]:
 
 
 def _half_width(variances: Sequence[float], runs: Sequence[int]) -> float:
-    of_means = [variance / n for variance, n in zip(variances, runs, strict=True)]
-    return _t(of_means, [n - 1 for n in runs]) * math.sqrt(sum(of_means))
+    return float(half_width(variances, runs, LEVEL)) if any(variances) else 0.0
 
 
 def _runs_needed(rows: Sequence[Floats], width: float) -> int | None:
@@ -183,18 +180,12 @@ def _within_runs(mine: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, flo
     variances = [float(row.drawn.var()) for row in rows]
     # Of few blocks the quantiles of a resampling are too narrow, as those of a normal distribution
     # are beside Student's.
-    wider = _t(variances, [row.freedom for row in rows]) / stats.norm.ppf((1 + LEVEL) / 2)
+    wider = 1.0
+    if any(variances):
+        student = quantile(variances, [row.freedom for row in rows], LEVEL)
+        wider = float(student) / stats.norm.ppf((1 + LEVEL) / 2)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(min(wider * low, 0.0)), float(max(wider * high, 0.0))
-
-
-def _t(variances: Sequence[float], freedom: Sequence[float]) -> float:
-    """Student's quantile for a sum of independent parts, by Satterthwaite's degrees of freedom."""
-    whole = sum(variances)
-    if not whole:
-        return 1.0
-    of_sum = whole**2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
-    return float(stats.t.ppf((1 + LEVEL) / 2, of_sum))
 
 
 class _Deviations(NamedTuple):
