@@ -5,7 +5,7 @@ maps, from here or from a bundle; the validation manifest.
 Makes: a record, each image's confusion matrices, and a picture of where labels flip.
 """
 
-CROSS = f"{ROW}/cross/{{of}}/seed{{seed}}"
+CROSS = crossed.files_of(f"{ROW}/cross/{{of}}/seed{{seed}}.json")
 
 
 rule cross:
@@ -13,11 +13,11 @@ rule cross:
         of=get_files_of,
         val=VAL_MANIFEST,
     output:
-        record=f"{CROSS}.json",
-        matrices=f"{CROSS}.npz",
-        pictures=f"{CROSS}.png",
+        record=str(CROSS.record),
+        matrices=str(CROSS.matrices),
+        pictures=str(CROSS.pictures),
     log:
-        f"{CROSS}.log",
+        str(CROSS.record.with_suffix(".log")),
     wildcard_constraints:
         of="([A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+",
     conda:

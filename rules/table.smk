@@ -18,13 +18,12 @@ rule table:
         looked=PLAN.parity_records(),
         profiled=PLAN.profiles(),
         crossed=told(lambda wildcards: crossed.cross_records(PLAN)),
-        matrices=told(
-            lambda wildcards: map(crossed.matrices_of, crossed.cross_records(PLAN))
-        ),
-        flips=told(
+        # their matrices and pictures
+        beside=told(
             lambda wildcards: [
-                str(Path(record).with_suffix(".png"))
+                file
                 for record in crossed.cross_records(PLAN)
+                for file in crossed.files_of(record)[1:]
             ]
         ),
         # runs look at their data themselves, so that a look alone runs none of them again

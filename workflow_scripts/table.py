@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from semask.base.records import read_record
-from semask.comparison.crossed import check_cross, matrices_of
+from semask.comparison.crossed import check_cross, files_of
 from semask.comparison.imported import read_imported
 from semask.comparison.published import read_published
 from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
@@ -77,7 +77,7 @@ def main() -> None:
     crossed: dict[str, Record] = {}
     for path in arguments.crossed:
         record = crossed[_name(path, copies)] = read_record(path, "cross")
-        check_cross(path, record, matrices_of(path), evaluated.values())
+        check_cross(path, record, files_of(path).matrices, evaluated.values())
     imported = [read_imported(path.parent, evaluated.values()) for path in arguments.imported]
     table = build_table(
         arguments.rows,
@@ -110,7 +110,7 @@ def main() -> None:
             lambda name: read_log(beside[name] / LOG),
             {
                 **{name: beside[name] / "predictions.png" for name in evaluated},
-                **{_name(path, copies): path.with_suffix(".png") for path in arguments.crossed},
+                **{_name(path, copies): files_of(path).pictures for path in arguments.crossed},
             },
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,

@@ -3,13 +3,14 @@
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from semask.base.errors import InputError
 from semask.base.files import sha256
-from semask.comparison.recomputed import REMEDY, check_processes, compare
+from semask.comparison.against import REMEDY, compare
+from semask.comparison.recomputed import check_processes
 from semask.evaluation import paired
 
 Record = Mapping[str, Any]
@@ -17,9 +18,17 @@ Record = Mapping[str, Any]
 _LARGEST = 2**26  # bytes, unpacked: several times those of 2,000 images of 150 classes
 
 
-def matrices_of(record: str | Path) -> Path:
-    """The file of matrices beside a record of kind cross."""
-    return Path(record).with_suffix(".npz")
+class Files(NamedTuple):
+    """What scoring weights on another device leaves."""
+
+    record: Path
+    matrices: Path  # confusion matrices of each image
+    pictures: Path  # where labels flip
+
+
+def files_of(record: str | Path) -> Files:
+    """The files of a record of kind cross, by its own name."""
+    return Files(Path(record), *(Path(record).with_suffix(suffix) for suffix in (".npz", ".png")))
 
 
 def check_cross(

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from semask.base.errors import InputError
-from semask.comparison.crossed import check_cross, matrices_of
+from semask.comparison.crossed import check_cross, files_of
 from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
 
 Record = Mapping[str, Any]
@@ -53,7 +53,7 @@ def check_contents(
         elif record["kind"] == "parity":
             check_parity(name, record)
         elif record["kind"] == "cross":
-            matrices = str(matrices_of(name))
+            matrices = str(files_of(name).matrices)
             if matrices not in there:
                 raise InputError(f"{name}: without {matrices}, which its figures follow from")
             own = [of for of in records.values() if of["kind"] == "evaluate"]

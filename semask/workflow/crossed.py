@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from semask.base.errors import InputError
 from semask.base.row_names import as_recorded, row_folder
 from semask.comparison.bundle import members
-from semask.comparison.crossed import matrices_of
+from semask.comparison.crossed import files_of
 from semask.config.repeats import seeds_of
 from semask.workflow.plan import Plan
 
@@ -58,7 +58,7 @@ def bundled(plan: Plan) -> list[str]:
         InputError: several bundles have the row of the weights.
     """
     records = cross_records(plan)
-    return [file for record in records for file in (record, str(matrices_of(record)))]
+    return [file for record in records for file in (record, str(files_of(record).matrices))]
 
 
 def left_out(plan: Plan) -> list[str]:
