@@ -69,7 +69,11 @@ def name_processes(content: dict[str, Any]) -> None:
 
 
 def write_cross(
-    path: Path, content: dict[str, Any], confusion: Any, flips: Sequence[tuple[int, int, int]] = ()
+    path: Path,
+    content: dict[str, Any],
+    confusion: Any,
+    flips: Sequence[tuple[int, int, int]] = (),
+    images: int = 2,
 ) -> None:
     """Write a record of weights that another row's device scored, and its matrices.
 
@@ -78,8 +82,9 @@ def write_cross(
         content: as the fixture `make_record` makes it.
         confusion: (K, K), of the weights on their own row's device; all of it in the first image.
         flips: label, class there and class here of a pixel each.
+        images: how many there are.
     """
-    classes, images = content["recipe"]["model"]["num_classes"], 2
+    classes = content["recipe"]["model"]["num_classes"]
     there, here = np.array(confusion, np.int64), np.array(confusion, np.int64)
     by_class = [0] * classes
     for label, of, to in flips:

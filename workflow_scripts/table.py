@@ -78,7 +78,7 @@ def main() -> None:
     for path in arguments.crossed:
         record = crossed[_name(path, copies)] = read_record(path, "cross")
         check_cross(path, record, files_of(path).matrices, evaluated.values())
-    imported = [read_imported(path.parent, evaluated.values()) for path in arguments.imported]
+    imported = [read_imported(path.parent) for path in arguments.imported]
     table = build_table(
         arguments.rows,
         trained,

@@ -15,6 +15,9 @@ from semask.evaluation import paired
 
 Record = Mapping[str, Any]
 
+_OF_IMAGES = ("data_fingerprint", "recipe_digest")
+_OF_ROUNDING = 0.05  # points of mIoU: more than any honest rounding made, see docs/verdict.md
+_NOT_BOTH = "have both made anew, or take the bundle with the wrong one out of imports"
 _LARGEST = 2**26  # bytes, unpacked: several times those of 2,000 images of 150 classes
 
 
@@ -80,6 +83,43 @@ def check_cross(
         if other["digest"] == record["weights_of"]["evaluate_record_digest"]:
             scored = {"confusion": there.tolist()}
             compare(name, "there", other["figures"]["best"], scored, source)
+
+
+def check_scored(crossed: Mapping[str, Record], evaluated: Mapping[str, Record]) -> None:
+    """Check what is said of weights on another device by their evaluations, wherever both are from.
+
+    Records are by path, of kind cross and evaluate. With the evaluation that is named all is to
+    agree; with another one of these weights, on the same images by the same recipe, the mIoU, but
+    for rounding.
+
+    Raises:
+        InputError: they do not agree.
+    """
+    for name, record in crossed.items():
+        of, there = record["weights_of"], record["figures"]["there"]
+        for path, other in evaluated.items():
+            scored, source = other["figures"]["best"], f"evaluation, {path}"
+            if other["digest"] == of["evaluate_record_digest"]:
+                found = {
+                    "weights_of": {
+                        **{key: other[key] for key in ("row", "seed", "device")},
+                        "iteration": scored["iteration"],
+                        "weights_digest": other["weights_digest"].get("best"),
+                    },
+                    **{key: other[key] for key in _OF_IMAGES},
+                    "figures": {
+                        **{key: other["figures"][key] for key in ("images", "labelled_pixels")},
+                        "there": {key: scored[key] for key in ("miou", "iou")},
+                    },
+                }
+                for key, value in found.items():
+                    compare(name, key, record[key], value, source, _NOT_BOTH)
+            elif (
+                other["weights_digest"].get("best") == of["weights_digest"]
+                and all(other[key] == record[key] for key in _OF_IMAGES)
+                and abs(scored["miou"] - there["miou"]) > _OF_ROUNDING
+            ):
+                compare(name, "there.miou", there["miou"], scored["miou"], source, _NOT_BOTH)
 
 
 def _read(name: str | Path, path: Path, images: int, classes: int) -> paired.Matrices:

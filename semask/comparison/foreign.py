@@ -1,7 +1,7 @@
 """What came from elsewhere, looked at before anything is made of it: texts, pictures, figures."""
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,8 @@ _LARGEST = 100_000_000  # pixels: more is no contact sheet, and would fill memor
 _REMEDY = "delete it and run snakemake again to make it anew"
 
 
-def check_contents(
-    folder: Path,
-    records: Mapping[str, Record],
-    files: Iterable[str],
-    evaluated: Collection[Record] = (),
-) -> None:
+def check_contents(folder: Path, records: Mapping[str, Record], files: Iterable[str]) -> None:
     """Look at what the files of a bundle hold, whose records are given by the names of their files.
-
-    `evaluated` are this machine's evaluations, whose weights may have been scored there.
 
     Raises:
         InputError: a text is longer than a name can be or holds control characters; a log or a
@@ -57,7 +50,7 @@ def check_contents(
             if matrices not in there:
                 raise InputError(f"{name}: without {matrices}, which its figures follow from")
             own = [of for of in records.values() if of["kind"] == "evaluate"]
-            check_cross(name, record, folder / matrices, [*own, *evaluated])
+            check_cross(name, record, folder / matrices, own)
     for name in sorted(there):
         if Path(name).name == PICTURE:
             check_picture(folder / name)

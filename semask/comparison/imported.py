@@ -1,6 +1,6 @@
 """Rows that were measured on another machine and came in a bundle."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,12 +39,8 @@ class Imported(NamedTuple):
         return {**self.trained, **self.evaluated, **self.looked, **self.crossed}
 
 
-def read_imported(folder: Path, evaluated: Collection[Record] = ()) -> Imported:
+def read_imported(folder: Path) -> Imported:
     """Read the records of a bundle from the folder that it was unpacked into.
-
-    Args:
-        folder: the folder.
-        evaluated: this machine's evaluations, whose weights may have been scored there.
 
     Raises:
         InputError: a file is missing, or was edited or exchanged since, or a figure does not follow
@@ -62,7 +58,7 @@ def read_imported(folder: Path, evaluated: Collection[Record] = ()) -> Imported:
             if Path(name).suffix != ".safetensors" and sha256(folder / name) != known["sha256"]:
                 raise InputError(f"{folder / name}: is not the file that was unpacked")
         files = [str(folder / name) for name in manifest["files"]]
-        check_contents(Path(), records, files, evaluated)
+        check_contents(Path(), records, files)
     except OSError as fault:
         why = f"cannot be read ({fault.strerror})"
         raise InputError(f"{fault.filename}: {why}; {remedy}") from None

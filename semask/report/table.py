@@ -10,9 +10,10 @@ import pandas as pd
 from semask.base.files import write_atomically
 from semask.comparison import surroundings, what_ran
 from semask.comparison.beside_published import published_rows
+from semask.comparison.crossed import check_scored
 from semask.comparison.imported import Imported, check_once, imported_rows
 from semask.comparison.ratios import npu_over_gpu, planted_over_plain
-from semask.comparison.rows import NO_RECORDS, Record, measured_rows
+from semask.comparison.rows import NO_RECORDS, Record, measured_rows, of_kind
 from semask.report.markdown import to_markdown
 from semask.verdict.pairs import Judging, verdicts
 
@@ -51,7 +52,8 @@ def build_table(
         `semask.model.facts.model_facts`), records.
 
     Raises:
-        InputError: a row has no record, or a record is there twice.
+        InputError: a row has no record, a record is there twice, or evaluations of the weights that
+            were scored elsewhere say otherwise.
     """
     records = {**trained, **evaluated, **looked, **crossed}
     lines = measured_rows(rows, records, published)
@@ -61,6 +63,7 @@ def build_table(
     lines += published_rows(lines, published)
     for bundle in imported:
         records |= bundle.records
+    check_scored(of_kind("cross", records), of_kind("evaluate", records))
     of_baselines = {
         name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
     }

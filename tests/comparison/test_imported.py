@@ -55,24 +55,34 @@ class Site:
         row = f"{self.row['device']}-{self.row['processes']}p"
         write_record(self.folder / row / "parity.json", "parity", **content)
 
-    def score(self, make_record: Any, weights: "Site", confusion: Any = None) -> None:
+    def score(
+        self, make_record: Any, weights: "Site", confusion: Any = None, **changes: Any
+    ) -> None:
         """Adds what this row's device predicted with another site's weights."""
         [there] = weights.records("evaluate").values()
+        best = there["figures"]["best"]
         content = make_record("cross", row=self.row, recipe=there["recipe"])
-        content["weights_of"] |= {"row": weights.row, "evaluate_record_digest": there["digest"]}
+        content["weights_of"] |= {
+            **{key: there[key] for key in ("row", "seed", "device")},
+            "iteration": best["iteration"],
+            "weights_digest": there["weights_digest"]["best"],
+            "evaluate_record_digest": there["digest"],
+            **changes,
+        }
         folder = self.folder / f"npu-8p/cross/gpu_site/{row_folder(weights.row)}"
-        found = there["figures"]["best"]["confusion"] if confusion is None else confusion
-        write_cross(folder / "seed0.json", content, found)
+        found = best["confusion"] if confusion is None else confusion
+        images = there["figures"]["images"]
+        write_cross(folder / "seed0.json", content, found, images=images)
 
     def records(self, kind: str) -> dict[str, Any]:
         found = sorted(self.folder.rglob(f"{kind}.json"))
         return {str(path): read_record(path, kind) for path in found}
 
-    def sent_to(self, folder: Path, evaluated: Any = ()) -> Imported:
+    def sent_to(self, folder: Path) -> Imported:
         files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*.*")]
         pack(folder / "sent.zip", "streets", self.folder, files)
         unpack(folder / "sent.zip", folder / "imported")
-        return read_imported(folder / "imported", evaluated)
+        return read_imported(folder / "imported")
 
 
 def table_of(
@@ -153,9 +163,8 @@ def test_what_another_machine_predicts_with_these_weights_is_judged(
     here = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
     there = Site(tmp_path / "npu", make_record, "npu", "npuhost")
     there.score(make_record, here)
-    own = here.records("evaluate").values()
     judging = Judging(lambda name: read_log(Path(name).parent / "log.jsonl"), 0.5, 0.05)
-    table = table_of(here, make_record, there.sent_to(tmp_path, own), judging=judging)
+    table = table_of(here, make_record, there.sent_to(tmp_path), judging=judging)
     [verdict] = [of for of in table["verdicts"] if of["grounds"]]
     [ground] = [of for of in verdict["grounds"] if of["ground"] == "same weights"]
     assert ground["answer"] == "shown"
@@ -163,10 +172,52 @@ def test_what_another_machine_predicts_with_these_weights_is_judged(
     assert path.endswith("imported/npu-8p/cross/gpu_site/gpu-8p/seed0.json")
     assert table["records"][path]["host"] == "somewhere"
 
-    # it speaks of these weights, and what they are said to have scored here is not what they did
-    there.score(make_record, here, np.eye(19, dtype=int))
-    with pytest.raises(InputError, match=r"there.confusion.* was changed; delete .*imported and"):
-        there.sent_to(tmp_path, own)
+
+# as many pixels as the weights were scored on, all of them right
+OTHERS = np.diag([2] * 18 + [1])
+
+
+@pytest.mark.parametrize("of", ["here", "bundle"])
+@pytest.mark.parametrize(
+    ("confusion", "changes", "said"),
+    [
+        # it speaks of these weights, and what they are said to have scored is not what they did
+        (OTHERS, {}, "figures.there.miou is 100 but"),
+        (None, {"iteration": 7}, "weights_of.iteration is 7 but 60"),
+        (None, {"weights_digest": "5" * 64}, "weights_of.weights_digest is '555"),
+        # of another evaluation of the same weights
+        (OTHERS, {"evaluate_record_digest": "5" * 64}, "there.miou is 100 but"),
+        # of others, which are not here
+        (None, {"evaluate_record_digest": "5" * 64}, None),
+        (
+            OTHERS,
+            {"evaluate_record_digest": "5" * 64, "weights_digest": "5" * 64},
+            None,
+        ),
+    ],
+)
+def test_evaluations_from_elsewhere_say_the_same_of_the_weights(
+    of: str, confusion: Any, changes: Any, said: str | None, tmp_path: Path, make_record: Any
+) -> None:
+    gpu = Site(tmp_path / "gpu", make_record, "gpu", "gpuhost")
+    npu = Site(tmp_path / "npu", make_record, "npu", "npuhost", modes=["performance"])
+    npu.score(make_record, gpu, confusion, **changes)
+    here, imported = gpu, [npu.sent_to(tmp_path)]
+    if of == "bundle":
+        here = Site(
+            tmp_path / "cpu", make_record, "cpu", "desk",
+            weights_digest=dict.fromkeys(("best", "last"), "4" * 64),
+        )  # fmt: skip
+        (tmp_path / "other").mkdir()
+        imported.append(gpu.sent_to(tmp_path / "other"))
+    if said is None:
+        assert table_of(here, make_record, *imported)["rows"]
+        return
+    with pytest.raises(InputError) as raised:
+        table_of(here, make_record, *imported)
+    [line] = str(raised.value).splitlines()
+    assert line.startswith(f"{tmp_path}/imported/npu-8p/cross/gpu_site/gpu-8p/seed0.json: {said}")
+    assert "gpu-8p/full/seed0/evaluate.json: one of them was changed; have both made" in line
 
 
 @pytest.mark.parametrize(

@@ -333,21 +333,30 @@ def test_data_sheets(name: str, tflops: dict[str, float] | None) -> None:
 def test_the_originals_weights_on_the_ports_device_complete_the_claim(rows: Rows) -> None:
     scores = rows.evaluated["gpu/scores/0"]
     made = rows.made("cross", row={"device": "npu", "processes": 1, "threads": 1})
-    made["weights_of"]["evaluate_record_digest"] = scores["digest"]
+    best = scores["figures"]["best"]
+    scores["weights_digest"] = {"best": "8" * 64}
+    made["weights_of"] |= {key: scores[key] for key in ("row", "seed")}
+    made["weights_of"] |= {
+        "weights_digest": "8" * 64, "evaluate_record_digest": scores["digest"],
+    }  # fmt: skip
+    made["figures"] |= {key: scores["figures"][key] for key in ("images", "labelled_pixels")}
+    made["figures"]["there"] = {key: best[key] for key in ("miou", "iou")}
+    made["recipe_digest"] = scores["recipe_digest"]
     rows.crossed["npu/cross"] = made
     (verdict,) = rows.judged()
     assert answers(verdict)["same weights"] == "shown"
     assert verdict["sentence"] == "NPU-1P is as accurate as GPU-1P, and as fast"
     # of other weights, or by another device, it shows nothing
-    made["device"]["name"] = "another NPU"
+    made["device"] = {**made["device"], "name": "another NPU"}
     assert answers(rows.judged()[0])["same weights"] == "not run"
-    made["device"]["name"] = "a processor"
-    made["weights_of"]["evaluate_record_digest"] = "7" * 64
+    made["device"] = {**made["device"], "name": "a processor"}
+    made["weights_of"] |= dict.fromkeys(("weights_digest", "evaluate_record_digest"), "7" * 64)
     assert answers(rows.judged()[0])["same weights"] == "not run"
 
 
 def test_weights_scored_elsewhere_are_told_without_a_pair(rows: Rows) -> None:
     rows.crossed["cross"] = rows.made("cross", row={"device": "cpu", "processes": 2, "threads": 1})
+    rows.crossed["cross"]["weights_of"]["weights_digest"] = "8" * 64
     _, told = rows.judged()
     assert told["sentence"].startswith("With the weights of CPU-1P, CPU-2P predicts the same: ")
     rows.crossed["cross"]["figures"]["flips"]["share"] = 0.5
