@@ -4,7 +4,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -15,6 +15,9 @@ from semask.parity.verdict import number, status_of
 
 from .server import Server, serving
 from .simulated_npu.build import CannotBuildError, environment
+
+if TYPE_CHECKING:
+    from .browser import Browser
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
@@ -68,6 +71,17 @@ def simulated_npu() -> Callable[..., dict[str, str]]:
             pytest.fail(f"the simulated NPU cannot be built: {fault}")
         pytest.skip(f"the simulated NPU cannot be built: {fault}")
     return environment
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
+    """A browser, for a file's tests; they are skipped where there is none."""
+    from .browser import CHROMIUM, DRIVER, browser
+
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs chromium and chromedriver")
+    with browser(tmp_path_factory.mktemp("profile")) as made:
+        yield made
 
 
 @pytest.fixture

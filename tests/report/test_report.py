@@ -24,8 +24,10 @@ from semask.report import cross_section, rules
 from semask.report.page import write_report
 from semask.report.sections import PLOTS, TITLES
 from semask.report.table import build_table
+from semask.verdict.answer import GROUNDS
 from semask.verdict.pairs import Judging
 
+from ..browser import Browser
 from ..conftest import REPOSITORY, looked_at, recipe
 
 TEXTS = REPOSITORY / "report"
@@ -323,6 +325,37 @@ def test_which_rule_accepts_which_port_stands_in_one_table() -> None:
     ]
     assert told[0][1].origins == ("parity.json",)
     assert told[0][2].origins == ("log.json",)
+
+
+# of each pair the sentence and the grounds below it: text, and the corners
+VERDICTS = """
+return [...document.querySelectorAll('p.verdict, p.states span')].map(e => {
+  const box = e.getBoundingClientRect();
+  return [e.innerText, box.left, box.top, box.right, box.bottom];
+});
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "media", "pairs"),
+    [(1400, 900, "screen", 2), (400, 800, "screen", 1), (700, 1000, "print", 2)],  # A4 but margins
+)
+def test_the_verdict_fits_on_the_first_screen(
+    chromium: Browser, finished: Site, width: int, height: int, media: str, pairs: int
+) -> None:
+    chromium.open(finished.folder / "report/page.html", width, height, "light", media)
+    shown = chromium.run(VERDICTS)[: pairs * (1 + len(GROUNDS))]
+    sentence, *grounds = [text for text, *_ in shown[: 1 + len(GROUNDS)]]
+    assert sentence.startswith("NPU-1P does not match GPU-1P in accuracy (semantics refuted: ")
+    assert grounds == [
+        "semantics refuted", "precision undecided", "chance shown", "data shown",
+        "same weights not run", "seeds undecided", "speed refuted",
+    ]  # fmt: skip
+    for text, left, top, right, bottom in shown:
+        assert 0 <= left < right <= width, text
+        assert 0 <= top < bottom <= height, text
+    # nothing on the page is wider than it
+    assert chromium.run("return document.documentElement.scrollWidth") == width
 
 
 def test_the_rules_stand_below_the_sentences(text: str) -> None:

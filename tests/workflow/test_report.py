@@ -5,16 +5,16 @@ Screenshots are kept in `build/screenshots`.
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ..browser import CHROMIUM, DRIVER, Browser, browser
+from ..browser import Browser
 from .conftest import REPOSITORY, Checkout
 
 pytestmark = pytest.mark.workflow
-WIDE, NARROW = 1280, 390
+WIDE, NARROW = 1400, 400
 SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 
 # Cells of the tables at the top that cannot be read: outside of the window, cut off, too small, or
@@ -44,14 +44,6 @@ for (const cell of cells) {
 }
 return [cells.length, bad];
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs chromium and chromedriver")
-    with browser(tmp_path_factory.mktemp("profile")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
