@@ -25,9 +25,9 @@ _PLAIN = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int
 # What a file may have beside the trunk of a Swin: the end of its task, the norms before it, what
 # masked images were made with; and the rest of a model of which the Swin is a part.
 _NO_TRUNK = re.compile(
-    r"(?:(?:module|model|backbone|encoder)\.)*"
-    r"(?:(?:\w*head|classifier|fc|neck|decoder|projector|predictor|norm\d*|mask_token|pooler|"
-    r"hidden_states_norms)(?:\.|$)|steps$|n_averaged$)"
+    r"(?:(?:module|model|backbone|encoder|swin)\.)*"
+    r"(?:(?:\w*head|classifier|fc|neck|decoder|projector|predictor|(?:layer)?norm\d*|mask_token|"
+    r"pooler|hidden_states_norms)(?:\.|$)|steps$|n_averaged$)"
 )
 _COUNTERS = re.compile(r"steps$|n_averaged$")  # of how often weights were averaged
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from semask.base.errors import InputError
@@ -230,45 +232,43 @@ def test_features_are_those_of_the_librarys_model(
     assert report.summary().endswith("".join(f"; {line}" for line in lines) or "not used")
 
 
-def test_names_of_hugging_face_as_they_are_written_out(weights: Weights) -> None:
-    """What transformers 4.57 and 5.24 save of such a model, looked at there."""
-    block = "swin.encoder.layers.2.blocks.1."
-    before, since = of_hugging_face(weights), of_hugging_face_5(weights)
-    assert {n.removeprefix(block) for n in before if n.startswith(block)} == {
-        "layernorm_before.weight", "layernorm_before.bias",
-        "attention.self.relative_position_bias_table",
-        "attention.self.query.weight", "attention.self.query.bias",
-        "attention.self.key.weight", "attention.self.key.bias",
-        "attention.self.value.weight", "attention.self.value.bias",
-        "attention.output.dense.weight", "attention.output.dense.bias",
-        "layernorm_after.weight", "layernorm_after.bias",
-        "intermediate.dense.weight", "intermediate.dense.bias",
-        "output.dense.weight", "output.dense.bias",
-    }  # fmt: skip
-    assert {n.removeprefix(block) for n in since if n.startswith(block)} == {
-        "layernorm_before.weight", "layernorm_before.bias",
-        "attention.relative_position_bias.relative_position_bias_table",
-        "attention.q_proj.weight", "attention.q_proj.bias",
-        "attention.k_proj.weight", "attention.k_proj.bias",
-        "attention.v_proj.weight", "attention.v_proj.bias",
-        "attention.o_proj.weight", "attention.o_proj.bias",
-        "layernorm_after.weight", "layernorm_after.bias",
-        "mlp.fc1.weight", "mlp.fc1.bias", "mlp.fc2.weight", "mlp.fc2.bias",
-    }  # fmt: skip
-    ends = {n for n in before if not re.match(r"swin\.encoder\.layers\.\d\.blocks", n)}
-    assert ends == {n for n in since if not re.match(r"swin\.encoder\.layers\.\d\.blocks", n)}
-    assert ends == {
-        f"{name}.{kind}"
-        for kind in ("weight", "bias")
-        for name in (
-            "swin.embeddings.patch_embeddings.projection", "swin.embeddings.norm",
-            *(f"swin.encoder.layers.{i}.downsample.{n}" for i in range(3)
-              for n in ("norm", "reduction")),
-            "swin.layernorm", "classifier",
-        )
-        if (name, kind[0]) not in {(f"swin.encoder.layers.{i}.downsample.reduction", "b")
-                                   for i in range(3)}
-    }  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", ["SwinForImageClassification", "UperNetForSemanticSegmentation"])
+def test_features_are_those_of_a_model_of_transformers(
+    weights: Weights, images: Tensor, tmp_path: Path, whole: str
+) -> None:
+    """Under the names of its state dict, and under those of its files, which are the older ones."""
+    import transformers  # after semask: it imports torchvision, too
+
+    swin = {"embed_dim": 32, "depths": [2, 2, 2, 2], "num_heads": [2, 4, 8, 16]}
+    config = transformers.SwinConfig(image_size=448, **swin, num_labels=5)
+    if whole == "UperNetForSemanticSegmentation":
+        stages = ["stage1", "stage2", "stage3", "stage4"]
+        parts = transformers.SwinConfig(**swin, out_features=stages)
+        config = transformers.UperNetConfig(backbone_config=parts, hidden_size=16)
+    torch.manual_seed(4)
+    theirs = getattr(transformers, whole)(config).eval()
+    expected: list[Tensor] = []
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+        for module, layer in theirs.double().named_modules():
+            if re.search(r"encoder\.layers\.\d\.blocks\.1$", module):
+                layer.register_forward_hook(lambda _, __, output: expected.append(output[0]))
+        theirs(images.double())
+    theirs.float().save_pretrained(tmp_path)
+    files = {"since 5": theirs.state_dict(), "before": load_file(tmp_path / "model.safetensors")}
+
+    for file in files.values():
+        model = build("nano", 19)
+        report = load_pretrained_swin(model, file)
+        assert report.converted[-1] == LINE_HF
+        for found, wanted in zip(features(model.double(), images.double()), expected, strict=True):
+            torch.testing.assert_close(found.flatten(1, 2), wanted, rtol=1e-9, atol=1e-9)
+
+    if whole == "SwinForImageClassification":
+        assert files["since 5"].keys() == of_hugging_face_5(weights).keys()
+        assert files["before"].keys() == of_hugging_face(weights).keys()
 
 
 def test_merging_by_unfolding_is_what_mmpretrain_does(timm_swin: SwinTransformer) -> None:
