@@ -46,8 +46,6 @@ def main() -> None:
     if attempt is not None and not is_launched():
         workdir.refuse_given_up(arguments.work, attempt)
     with workdir.noting_faults(arguments.work) if attempt is not None else nullcontext():
-        if not is_launched():
-            check_there(arguments.pretrained_source, arguments.pretrained, arguments.lock)
         run = _run_of(arguments)
         if not is_launched() and workdir.deliver_again(
             run, source_digest("workflow_scripts.train")
@@ -103,7 +101,7 @@ def _run_of(arguments: argparse.Namespace) -> Run:
         mode=arguments.run["mode"],
         processes=arguments.run["processes"],
         training_images=len(train_manifest["files"]),
-        pretrained=digest_of_weights(arguments.pretrained),
+        pretrained=_digest_of_weights(arguments),
     )
     manifests = {"train": train_manifest, "val": val_manifest}
     paths = {"train": arguments.train_manifest, "val": arguments.val_manifest}
@@ -136,12 +134,14 @@ def _run_of(arguments: argparse.Namespace) -> Run:
     )
 
 
-def digest_of_weights(path: Path | None) -> str | None:
+def _digest_of_weights(arguments: argparse.Namespace) -> str | None:
     """`sha256:…` of a weights file, by which recipes tell what training started from."""
+    path = arguments.pretrained
     if path is None:
         return None
+    checked = check_there(arguments.pretrained_source, path, arguments.lock)
     try:
-        return f"sha256:{sha256(path)}"
+        return checked or f"sha256:{sha256(path)}"
     except OSError as fault:
         raise InputError(
             f"{path}: cannot be read ({fault.strerror}); set model.pretrained to a file that is "

@@ -114,6 +114,16 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def looks(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    """Size in bytes, time of the last change in ns, and inode: what a changed file has otherwise.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 def digest_of(obj: Any) -> str:
     """SHA-256 (64 hex digits) of a JSON-like value; the order of keys does not matter.
 

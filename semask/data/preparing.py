@@ -24,6 +24,7 @@ from semask.base.files import (
     GIB,
     atomically,
     digest_of,
+    looks,
     read_json,
     require_disk,
     sha256,
@@ -92,7 +93,7 @@ def prepare(
         ) from fault
     with _knowing(folder) as known:
         there = [path for path in wanted if path.name in known and path.is_file()]
-        doubtful = [path for path in there if known[path.name][1:] != _looks(path)]
+        doubtful = [path for path in there if known[path.name][1:] != looks(path)]
         digests = side_by_side(sha256, doubtful, processes)
         damaged = {
             path
@@ -100,7 +101,7 @@ def prepare(
             if digest != known[path.name].sha256
         }
         for path in {*doubtful} - damaged:
-            known[path.name] = _Known(known[path.name].sha256, *_looks(path))
+            known[path.name] = _Known(known[path.name].sha256, *looks(path))
         intact = {*there} - damaged
         missing = [entry for path, entry in wanted.items() if path not in intact]
         size = sum(_bytes(file, kind) for file, kind in missing)
@@ -199,11 +200,6 @@ def _knowing(folder: Path) -> Iterator[dict[str, _Known]]:
                 write_atomically(path, json.dumps(known) + "\n")
 
 
-def _looks(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
 def _store(
     entry: tuple[Mapping[str, Any], str], root: Path, labels: Path, folder: Path
 ) -> _Known | str:
@@ -223,4 +219,4 @@ def _store(
     with atomically(path) as temporary:
         np.save(temporary, array)
         digest = sha256(temporary)
-    return _Known(digest, *_looks(path))
+    return _Known(digest, *looks(path))

@@ -1,9 +1,11 @@
 """Files from the network: what is known of them, fetched, resumed, checked by digest."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from semask.base.errors import InputError
-from semask.base.files import atomically, sha256
+from semask.base.files import atomically, looks, read_json, sha256, write_atomically
 from semask.fetching.pins import pin, read_pins
 
 
@@ -75,17 +77,32 @@ def fetch(
         ) from None
 
 
-def check_there(source: Mapping[str, Any] | None, path: Path | None, lock: Path) -> None:
+def check_there(source: Mapping[str, Any] | None, path: Path, lock: Path) -> str | None:
     """Checks a published file before it is used, if it is one: it may have been put there by hand.
 
     Nothing is fetched. `source` is a `Source` as a mapping; one that nobody published a digest of
-    is pinned in the lock file at first.
+    is pinned in the lock file at first. A file beside it remembers what was right: it is not read
+    again while its size, time and inode stay, and what it should be.
+
+    Returns:
+        As `fetch`; None where nobody published it, or it is not there.
 
     Raises:
         InputError: it is another file than published or pinned.
     """
-    if source is not None and path is not None and path.is_file():
-        fetch(Source(**source), path, lock=lock, mirrors={})
+    if source is None or not path.is_file():
+        return None
+    known, memory = Source(**source), path.with_name(f".{path.name}.checked.json")
+    now = looks(path)
+    with suppress(InputError, TypeError, ValueError):
+        digest, expected, *before = read_json(memory)
+        if expected is not None and [expected, *before] == [_expected(known, lock)[0], *now]:
+            return str(digest)
+    digest = fetch(known, path, lock=lock, mirrors={})
+    if looks(path) == now:
+        with suppress(OSError):  # then it is read again
+            write_atomically(memory, json.dumps([digest, _expected(known, lock)[0], *now]) + "\n")
+    return digest
 
 
 def _fetch(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from semask.base.errors import InputError
-from semask.fetching.fetch import ALGORITHMS, Source, fetch
+from semask.fetching.fetch import ALGORITHMS, Source, check_there, fetch
 from semask.fetching.pins import read_pins
 
 from ..server import LOGIN_PAGE, Server
@@ -100,6 +100,44 @@ def test_a_file_that_is_there_is_not_fetched_again(server: Server, place: Place)
     before = len(server.asked)
     assert place.fetch(url, digest(SMALL)) == digest(SMALL)
     assert len(server.asked) == before
+
+
+@pytest.mark.parametrize("published", [digest(SMALL), digest(SMALL, "sha384"), None])
+def test_a_file_that_was_right_is_read_again_only_once_it_changed(
+    place: Place, published: str | None
+) -> None:
+    source = {"name": "swin.pth", "url": "https://nowhere.invalid", "digest": published}
+    place.target.parent.mkdir()
+    place.target.write_bytes(SMALL)
+    assert check_there(source, place.target, place.lock) == digest(SMALL)
+    # with the time of the last change put back, nobody sees that a byte is another one
+    time_before = place.target.stat().st_mtime_ns
+    with open(place.target, "r+b") as file:
+        file.write(b"W")
+    changed = place.target.stat()
+    os.utime(place.target, ns=(changed.st_atime_ns, time_before))
+    assert check_there(source, place.target, place.lock) == digest(SMALL)
+    # other weights are asked for
+    with pytest.raises(InputError, match="expected md5:"):
+        check_there({**source, "digest": f"md5:{'0' * 32}", "name": "b"}, place.target, place.lock)
+
+    os.utime(place.target, ns=(changed.st_atime_ns, time_before + 1))
+    with pytest.raises(InputError, match="move it away"):
+        check_there(source, place.target, place.lock)
+    place.target.write_bytes(SMALL)
+    assert check_there(source, place.target, place.lock) == digest(SMALL)
+
+
+@pytest.mark.parametrize("memory", ["", "{}", "[1, 2]", '["sha256:0", null, 7, 7, 7]', "7"])
+def test_a_damaged_memory_of_what_was_right_is_none(place: Place, memory: str) -> None:
+    source = {"name": "swin.pth", "url": "https://nowhere.invalid"}
+    place.target.parent.mkdir()
+    place.target.write_bytes(SMALL)
+    for known in (None, memory):
+        if known is not None:
+            [file] = place.target.parent.glob(".*.checked.json")
+            file.write_text(known, encoding="utf-8")
+        assert check_there(source, place.target, place.lock) == digest(SMALL)
 
 
 def test_a_wrong_file_that_is_there_is_named_and_kept(server: Server, place: Place) -> None:
