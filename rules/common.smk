@@ -42,11 +42,11 @@ except InputError as fault:
     sys.exit(f"error: {fault}")
 config = PLAN.config
 set_environment(os.environ, config["surroundings"]["accept"])
-if not workflow.dryrun:
-    # also the Snakemakes that a cluster's jobs consist of
-    head.heed_warnings()
-    if workflow.is_main_process:
-        head.take(Path(".snakemake"))
+# also the Snakemakes that a cluster's jobs consist of
+head.heed_warnings()
+if workflow.is_main_process:
+    # `workflow.dryrun` is known only later
+    head.take(Path(".snakemake"), workflow.output_settings.dryrun)
 
 RESULTS = PLAN.results
 RELEASED = PLAN.released_folder

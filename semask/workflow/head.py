@@ -39,7 +39,7 @@ def heed_warnings() -> None:
         signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), _WAIT_FOR_JOBS))
 
 
-def take(folder: Path) -> None:
+def take(folder: Path, only_looks: bool = False) -> None:
     """Say that a Snakemake works in this directory, until this process ends, however it ends.
 
     If no other one does, what a killed one left of Snakemake's lock is removed. The lock of another
@@ -47,11 +47,21 @@ def take(folder: Path) -> None:
 
     Args:
         folder: `.snakemake`.
+        only_looks: it runs nothing, and holds nothing for which others would think it at work.
     """
     folder.mkdir(exist_ok=True)
     # not inherited by jobs, which would hold it on
     file = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o666)
-    _held.append(file)
+    try:
+        _take(file, folder)
+    finally:
+        if only_looks:
+            os.close(file)
+        else:
+            _held.append(file)
+
+
+def _take(file: int, folder: Path) -> None:
     here = socket.gethostname().encode()
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +128,23 @@ def test_two_workflows_do_not_share_a_folder(checkout: Checkout, tmp_path: Path)
     first.process.kill()
     first.process.wait()
     checkout.snakemake("data/streets-labels/train.json")
+
+
+def test_a_dry_run_is_no_snakemake_at_work(checkout: Checkout) -> None:
+    """It removes what a killed one left, and holds nothing while it plans."""
+    with open(checkout.folder / "Snakefile", "a", encoding="utf-8") as snakefile:
+        snakefile.write(
+            "\nimport fcntl\n"
+            "with open('.snakemake/semask.lock') as file:\n"
+            "    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        )
+    left = checkout.folder / ".snakemake/locks/0.output.lock"
+    left.parent.mkdir(parents=True)
+    left.write_text("results/table.md\n", encoding="utf-8")
+    (checkout.folder / ".snakemake/semask.lock").write_text(socket.gethostname(), encoding="utf-8")
+    assert "cannot be locked" not in checkout.snakemake("--dry-run", "--quiet", "rules")
+    assert not left.exists()
+    assert "BlockingIOError" in checkout.snakemake("--summary", ok=False)
 
 
 def test_a_stage_whose_end_was_not_noted_is_not_done_again(
