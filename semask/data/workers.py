@@ -68,7 +68,9 @@ def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any)
     except InputError as fault:
         # DataLoader raises it again with the worker's traceback as its message
         message = str(fault).rpartition("InputError: ")[2].strip()
-    # not from within: the first one's traceback would keep the loader, and so the workers, alive
+        # torch leaves it in a circle, which would keep the loader, and so the workers, alive
+        fault.__traceback__ = None
+    # not from within: the first one would be kept as its context
     raise InputError(message)
 
 

@@ -1,5 +1,6 @@
 import multiprocessing
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def data(tmp_path: Path) -> tuple[dict[str, Any], Path]:
         )
         files.append({**name, "width": 32, "height": 16})
     return {"files": files}, tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _no_workers_left() -> Iterator[None]:
+    """Of faults whose tracebacks hold the loader; torch would wait 10 s for each."""
+    yield
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
 
 
 def batches(
@@ -212,6 +222,7 @@ def test_an_unreadable_image_is_one_line_from_a_worker_too(data: Any, workers: i
     with pytest.raises(InputError) as caught:
         batches(data, workers=workers)
     assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"
+    assert not multiprocessing.active_children()
     with pytest.raises(InputError) as caught:
         shares(EvaluationSet(manifest, root, root, (32, 16)), 1, workers)
     assert str(caught.value) == f"{root / 'é 4.png'}: not a readable image; restore the file"
