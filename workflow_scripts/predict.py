@@ -7,7 +7,7 @@ them, or a released checkpoint. A call that was interrupted goes on from where i
 from dataclasses import asdict
 from pathlib import Path
 
-from semask.base import startup
+from semask.base import signals, startup
 from semask.base.errors import InputError
 from semask.devices.conditions import usable_cores
 from semask.workflow import guard
@@ -38,6 +38,7 @@ def main() -> None:
         raise InputError("--variant: give --configfile, too: the experiment that has it")
 
     enter()
+    signals.listen()
     with startup.imports():
         from semask.base.files import sha256
         from semask.devices import computing, setup

@@ -1,7 +1,10 @@
 """Predictions of a folder's images by the command, with weights of every origin."""
 
+import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,11 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
 
-from semask.base.errors import InputError
+from semask.base import signals
+from semask.base.errors import InputError, Interrupted
 from semask.base.files import sha256
 from semask.base.records import SCHEMA, write_record
 from semask.data.classes import ADE20K_PALETTE, CITYSCAPES_LABELS, CITYSCAPES_PALETTE
-from semask.evaluation import folder
 from semask.evaluation.known_weights import use_of
 from semask.evaluation.weight_files import read_state_dict, write_reference_checkpoint
 from semask.model import build, export_reference
@@ -89,7 +92,10 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    monkeypatch.setattr(signals, "_asked", None)
+    handlers = {number: signal.getsignal(number) for number in signals.LEAVE}
+
     def run(*words: object, workers: int = 0) -> None:
         more = ["--threads", "1", "--workers", str(workers)]
         monkeypatch.setattr(sys, "argv", ["predict", *map(str, words), *more])
@@ -98,7 +104,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
             monkeypatch.setenv(name, value)
         predict.main()
 
-    return run
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 NAMES = ["a.png", "d.bmp", "grey.png", "sub/b.JPG", "sub/deep/c.png"]
@@ -206,16 +214,16 @@ def test_what_was_done_is_kept(
 ) -> None:
     output = tmp_path / "out"
     call = ("--weights", weights, "--images", images, "--output", output)
-    whole, left = folder.predict, iter([True, True])
+    save, saved = Image.Image.save, count(1)
 
-    def interrupted(*arguments: Any) -> Any:
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return whole(*arguments)
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        save(*arguments, **options)
+        if next(saved) == 6:  # an overlay and a label for each image
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "predict", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(Image.Image, "save", interrupted)
+        with pytest.raises(Interrupted, match="SIGTERM"):
             command(*call)
     first = times(output)
     assert [*first] == ["a.png", "d.png"]
