@@ -80,7 +80,7 @@ def pairs_of(root: Path, split: str, part: str) -> tuple[list[Pair], Unpaired]:
         by_stem(images, _IMAGE),
         by_stem(annotations, _IDS) | by_stem(annotations, _POLYGONS),
         images / f"*{_IMAGE}",
-        annotations / f"*{_POLYGONS}",
+        annotations / f"*{_POLYGONS} or *{_IDS}",
     )
 
 
