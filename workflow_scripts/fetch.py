@@ -4,12 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
-from semask.base.errors import InputError
 from semask.base.files import atomically
 from semask.fetching.fetch import Source, fetch
 from semask.workflow import guard
 from semask.workflow.json_options import SOURCE, add_download_options, json_value
 from semask.workflow.options import new_file
+from semask.workflow.usable import check_weights
 
 _WEIGHTS = (".pth", ".pt", ".safetensors")
 
@@ -29,7 +29,7 @@ def main() -> None:
         arguments.fetched,
         lock=arguments.lock,
         mirrors=arguments.mirrors,
-        check=_check_weights if Path(source.name).suffix in _WEIGHTS else None,
+        check=check_weights if Path(source.name).suffix in _WEIGHTS else None,
     )
     with atomically(arguments.output) as temporary:
         try:
@@ -38,14 +38,6 @@ def main() -> None:
             # a file system without links
             shutil.copy2(arguments.fetched, temporary)
     print(f"{arguments.output}: {digest}")
-
-
-def _check_weights(path: Path) -> None:
-    # torch takes seconds to import: only where a file has come
-    from semask.evaluation.weight_files import read_state_dict
-
-    if not read_state_dict(path):
-        raise InputError(f"{path}: holds nothing; fetch it again")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from semask.workflow import guard
 from semask.workflow.json_options import MODEL, SOURCE, config_schema, json_value
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, whole_number
+from semask.workflow.usable import check_weights
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
     row = config["row"]
     if not is_launched():
-        check_there(arguments.source, arguments.weights, arguments.lock)
+        check_there(arguments.source, arguments.weights, arguments.lock, check_weights)
     launch(
         "workflow_scripts.released",
         row["device"],

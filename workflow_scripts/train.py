@@ -29,6 +29,7 @@ from semask.workflow.json_options import (
 )
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file, new_folder, whole_number
+from semask.workflow.usable import check_weights
 
 # parts of the config that training reads as they are
 _PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
@@ -139,7 +140,7 @@ def _digest_of_weights(arguments: argparse.Namespace) -> str | None:
     path = arguments.pretrained
     if path is None:
         return None
-    checked = check_there(arguments.pretrained_source, path, arguments.lock)
+    checked = check_there(arguments.pretrained_source, path, arguments.lock, check_weights)
     try:
         return checked or f"sha256:{sha256(path)}"
     except OSError as fault:

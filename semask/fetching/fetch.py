@@ -77,12 +77,14 @@ def fetch(
         ) from None
 
 
-def check_there(source: Mapping[str, Any] | None, path: Path, lock: Path) -> str | None:
+def check_there(
+    source: Mapping[str, Any] | None, path: Path, lock: Path, check: Callable[[Path], None]
+) -> str | None:
     """Checks a published file before it is used, if it is one: it may have been put there by hand.
 
     Nothing is fetched. `source` is a `Source` as a mapping; one that nobody published a digest of
-    is pinned in the lock file at first. A file beside it remembers what was right: it is not read
-    again while its size, time and inode stay, and what it should be.
+    is pinned in the lock file at first, after `check`, as `fetch` does. A file beside it remembers
+    what was right: it is not read again while its size, time and inode stay, and what it should be.
 
     Returns:
         As `fetch`; None where nobody published it, or it is not there.
@@ -98,7 +100,7 @@ def check_there(source: Mapping[str, Any] | None, path: Path, lock: Path) -> str
         digest, expected, *before = read_json(memory)
         if expected is not None and [expected, *before] == [_expected(known, lock)[0], *now]:
             return str(digest)
-    digest = fetch(known, path, lock=lock, mirrors={})
+    digest = fetch(known, path, lock=lock, mirrors={}, check=check)
     if looks(path) == now:
         with suppress(OSError):  # then it is read again
             write_atomically(memory, json.dumps([digest, _expected(known, lock)[0], *now]) + "\n")

@@ -226,6 +226,12 @@ TRAIN_CASES = [
         {"--pretrained-source": PUBLISHED, "--lock": "pins.json"},
     ),
     Case("truncated", lambda p: p.cut(PTH), [PTH, "damaged"]),
+    Case(
+        "truncated, and nobody published a digest",
+        lambda p: p.cut(PTH),
+        [PTH, "damaged"],
+        {"--pretrained-source": SWIN, "--lock": "pins.json"},
+    ),
     Case("of a segmentor", nothing, [PTH, "none of the file's"]),
     Case("not there", nothing, ["no.pth", "cannot be read"], {"--pretrained": "no.pth"}),
 ]
@@ -297,3 +303,5 @@ def test_fetched_weights(place: Place, case: Case) -> None:
 def test_weights_to_train_from(place: Place, case: Case) -> None:
     case.spoil(place)
     place.refusal("train", {**train_options(), **case.options}, case.says)
+    pins = place / "pins.json"
+    assert not pins.exists() or SWIN["url"] not in pins.read_text(encoding="utf-8")

@@ -102,6 +102,10 @@ def test_a_file_that_is_there_is_not_fetched_again(server: Server, place: Place)
     assert len(server.asked) == before
 
 
+def any_file(_: Path) -> None:
+    pass
+
+
 @pytest.mark.parametrize("published", [digest(SMALL), digest(SMALL, "sha384"), None])
 def test_a_file_that_was_right_is_read_again_only_once_it_changed(
     place: Place, published: str | None
@@ -109,23 +113,38 @@ def test_a_file_that_was_right_is_read_again_only_once_it_changed(
     source = {"name": "swin.pth", "url": "https://nowhere.invalid", "digest": published}
     place.target.parent.mkdir()
     place.target.write_bytes(SMALL)
-    assert check_there(source, place.target, place.lock) == digest(SMALL)
+    assert check_there(source, place.target, place.lock, any_file) == digest(SMALL)
     # with the time of the last change put back, nobody sees that a byte is another one
     time_before = place.target.stat().st_mtime_ns
     with open(place.target, "r+b") as file:
         file.write(b"W")
     changed = place.target.stat()
     os.utime(place.target, ns=(changed.st_atime_ns, time_before))
-    assert check_there(source, place.target, place.lock) == digest(SMALL)
+    assert check_there(source, place.target, place.lock, any_file) == digest(SMALL)
     # other weights are asked for
     with pytest.raises(InputError, match="expected md5:"):
-        check_there({**source, "digest": f"md5:{'0' * 32}", "name": "b"}, place.target, place.lock)
+        check_there(
+            {**source, "digest": f"md5:{'0' * 32}", "name": "b"}, place.target, place.lock, any_file
+        )
 
     os.utime(place.target, ns=(changed.st_atime_ns, time_before + 1))
     with pytest.raises(InputError, match="move it away"):
-        check_there(source, place.target, place.lock)
+        check_there(source, place.target, place.lock, any_file)
     place.target.write_bytes(SMALL)
-    assert check_there(source, place.target, place.lock) == digest(SMALL)
+    assert check_there(source, place.target, place.lock, any_file) == digest(SMALL)
+
+
+def test_a_file_that_is_there_and_of_no_use_is_not_pinned(place: Place) -> None:
+    def check(path: Path) -> None:
+        raise InputError(f"{path}: holds nothing")
+
+    source = {"name": "swin.pth", "url": "https://nowhere.invalid"}
+    place.target.parent.mkdir()
+    place.target.write_bytes(b"none")
+    with pytest.raises(InputError, match="holds nothing"):
+        check_there(source, place.target, place.lock, check)
+    place.target.write_bytes(SMALL)
+    assert check_there(source, place.target, place.lock, any_file) == digest(SMALL)
 
 
 @pytest.mark.parametrize("memory", ["", "{}", "[1, 2]", '["sha256:0", null, 7, 7, 7]', "7"])
@@ -137,7 +156,7 @@ def test_a_damaged_memory_of_what_was_right_is_none(place: Place, memory: str) -
         if known is not None:
             [file] = place.target.parent.glob(".*.checked.json")
             file.write_text(known, encoding="utf-8")
-        assert check_there(source, place.target, place.lock) == digest(SMALL)
+        assert check_there(source, place.target, place.lock, any_file) == digest(SMALL)
 
 
 def test_a_wrong_file_that_is_there_is_named_and_kept(server: Server, place: Place) -> None:
