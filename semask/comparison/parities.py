@@ -11,7 +11,7 @@ Record = Mapping[str, Any]
 
 # to which norms of two machines' references agree: other orders of summation in float64
 _AGREEMENT = 1e-9
-_WORST = 10  # modules that are shown
+MODULES_SHOWN = 10  # of each look, the worst ones; records and tables have all
 
 
 def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _ground(name: str, answer: str, why: str) -> dict[str, str]:
 
 def worst_modules(finding: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The modules of the largest ratios that a look found, worst first."""
-    return sorted(finding["modules"], key=ratio_of, reverse=True)[:_WORST]
+    return sorted(finding["modules"], key=ratio_of, reverse=True)[:MODULES_SHOWN]
 
 
 def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
@@ -53,8 +53,9 @@ def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
 
     Returns:
         By look that both have: `differing` (what their references differ in; then nothing is
-        compared) and `modules` (name, npu and gpu: their ratios, and over: the one by the other,
-        worst first). Ratios below 1, which are within honest rounding, count as 1 in `over`.
+        compared) and `modules` (all that both looked at, worst first: name, npu and gpu, their
+        ratios, and over, the one by the other). Ratios below 1, which are within honest rounding,
+        count as 1 in `over`.
     """
     a, b = (record["figures"]["looks"] for record in (npu, gpu))
     found: dict[str, dict[str, Any]] = {}
@@ -80,7 +81,7 @@ def _over(
         {"name": name, "npu": _finite(a), "gpu": _finite(b), "over": _finite(max(a, 1) / max(b, 1))}
         for name, a, b in both
     ]
-    return sorted(over, key=lambda one: number(one["over"]), reverse=True)[:_WORST]
+    return sorted(over, key=lambda one: number(one["over"]), reverse=True)
 
 
 def _finite(x: float) -> float | None:

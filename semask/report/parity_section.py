@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from semask.comparison.parities import worst_modules
+from semask.comparison.parities import MODULES_SHOWN, worst_modules
 from semask.comparison.rows import Record
 from semask.parity.operators import by_operators, described
 from semask.parity.verdict import number
@@ -109,14 +109,14 @@ def _module(module: Mapping[str, Any]) -> list[str]:
 
 
 def across(pairs: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """NPU rows' modules beside GPU rows', where both were held against the same reference."""
+    """The worst of NPU rows' modules beside GPU rows', where both had the same reference."""
     return [
         {
             "title": f"{pair['npu']} against {pair['gpu']}, {look}",
             "head": ACROSS,
             "lines": [
                 [of["name"], *(_figure(of[key]) for key in ("npu", "gpu", "over"))]
-                for of in found["modules"]
+                for of in found["modules"][:MODULES_SHOWN]
             ],
         }
         for pair in pairs

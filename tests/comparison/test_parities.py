@@ -1,8 +1,10 @@
 """Looks at devices, beside the rows and beside each other."""
 
+import json
 from typing import Any
 
 from semask.comparison.parities import across, grounds
+from semask.report import parity_section
 
 from ..conftest import looked_at
 
@@ -66,6 +68,21 @@ def test_ratios_are_held_against_each_other_worst_first(make_record: Any) -> Non
         ("b", 3.0),
         ("a", 1.0),  # both within honest rounding
     ]
+
+
+def test_every_module_is_kept_and_the_report_shows_the_ten_worst(make_record: Any) -> None:
+    names = [f"network.backbone.layers.2.blocks.{n}.mlp.act" for n in range(474)]
+    npu, gpu = (
+        of({"x": looked_at(dict.fromkeys(names, 1.0) | changed)}, make_record)
+        for changed in ({names[n]: 2.0 + n for n in range(12)}, {})
+    )
+    found = across(npu, gpu)
+    modules = found["x"]["modules"]
+    assert {each["name"] for each in modules} == {*names}
+    assert [each["name"] for each in modules[:12]] == names[:12][::-1]
+    assert len(json.dumps(found, indent=1)) < 100_000  # SeMask-S in table.json
+    [shown] = parity_section.across([{"npu": "NPU-1P", "gpu": "GPU-1P", "parity": found}])
+    assert [line[0] for line in shown["lines"]] == names[2:12][::-1]
 
 
 def test_other_references_are_not_compared(make_record: Any) -> None:
