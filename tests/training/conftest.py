@@ -123,6 +123,7 @@ class Trainer:
         pretrained: Path | None = None,
         device: str = "cpu",
         forbid_fallbacks: bool = False,
+        planted_fault: str | None = None,
         options: Sequence[str] = (),
         parts: Mapping[str, Mapping[str, Any]] | None = None,
         fault_tolerance: Mapping[str, Any] | None = None,
@@ -137,6 +138,7 @@ class Trainer:
         }
         run = {"device": device, "processes": processes, "threads": 1, "mode": mode, "seed": seed}
         run["forbid_fallbacks"] = forbid_fallbacks
+        run |= {"planted_fault": planted_fault} if planted_fault else {}
         weights = ["--best", "best.safetensors", "--last", "last.safetensors"]
         return [
             *("--config", json.dumps(config)),
