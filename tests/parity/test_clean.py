@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from semask.model.compiling import compile_parts
 from semask.parity.operators import by_operators
 from semask.parity.verdict import REFUTED, SHOWN, answers, whole
 
 from ..training.conftest import CONFIG
 from ..warm import warm_scripts
-from .conftest import PLAIN, Found, Look, ratios, statuses
+from .conftest import PLAIN, Found, Look, ratios, statuses, untouched
+from .test_planted_faults import setting
 
 MODULES, STEPS = "semantics: modules", "semantics: steps"
 
@@ -89,6 +92,33 @@ def test_memory_formats(look: Look, format_: torch.memory_format) -> None:
         model.to(memory_format=format_)
 
     assert passed(look(convert))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shallow")
+def test_compiled(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As rows on GPUs compile their parts, each of which is compared as one, and so accused.
+
+    Into graphs whose operators are torch's: this machine's compiler takes minutes for its own.
+    """
+    block = "network.backbone.layers.0.blocks.1"
+    compile_ = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(compile_, backend="aot_eager"))
+
+    def compiled(fault: Callable[[nn.Module], None]) -> Callable[[Any], None]:
+        def plant(model: Any) -> None:
+            fault(model.get_submodule(f"{block}.mlp.act"))
+            compile_parts(model.network)
+
+        return plant
+
+    clean = look(compiled(untouched))[MODULES]
+    assert passed({MODULES: clean})
+    names = {each["name"] for each in clean["modules"]}
+    assert block in names
+    assert f"{block}.mlp.act" not in names
+    faulty = look(compiled(setting("approximate", "tanh")))[MODULES]
+    assert statuses(faulty) == {block: "failed"}
 
 
 @pytest.mark.usefixtures("shallow")
