@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semask.model import losses
+from semask.model import VARIANTS, losses
 from semask.model.backbone import FastGELU
 
-from .conftest import Look, ratios, statuses
+from .conftest import NARROW, Look, ratios, statuses
 
 pytestmark = pytest.mark.usefixtures("shallow")
 
@@ -129,6 +129,18 @@ FAULTS: dict[str, tuple[str, Callable[[nn.Module], None]]] = {
     ),
     "loss over labelled pixels": ("loss", overridden(forward=over_labelled_pixels)),
 }
+
+
+def test_mask_of_shifted_windows_left_out_in_the_last_stage(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two windows, which 8x2 tokens make there: at 64x64 the mask hides padding alone."""
+    monkeypatch.setitem(VARIANTS, "nano", {**NARROW, "depths": (1, 1, 1, 2)})
+    name = "network.backbone.layers.3"
+    _, plant = FAULTS["no mask of shifted windows"]
+    found = look(lambda model: plant(model.get_submodule(name)), size=(256, 64))
+    assert found["semantics: modules"]["guilty"] == name
+    assert statuses(found["semantics: modules"]) == {name: "failed"}
 
 
 def path_of(name: str) -> str:

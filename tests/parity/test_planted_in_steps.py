@@ -54,6 +54,13 @@ def rate_of_the_step_before(stepper: Stepper) -> None:
     stepper.optimizer.register_step_pre_hook(late)
 
 
+def half_the_rate_of_spared_weights(stepper: Stepper) -> None:
+    def halve(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        optimizer.param_groups[1]["lr"] *= 0.5
+
+    stepper.optimizer.register_step_pre_hook(halve)
+
+
 def norms_momentum(stepper: Stepper) -> None:
     for module in stepper.model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -76,6 +83,7 @@ FAULTS: dict[str, tuple[str, Callable[[Stepper], None]]] = {
     "beta2 of 0.99": ("second moments", groups_with(betas=(0.9, 0.99))),
     "decay in the gradient": ("first moments", groups_with(decoupled_weight_decay=False)),
     "rate of the step before": ("decayed weights", rate_of_the_step_before),
+    "half the rate in one group": ("spared weights", half_the_rate_of_spared_weights),
     "gradients doubled": ("gradients", gradients_doubled),
     "gradients clipped": ("gradients", gradients_clipped),
     "batch norm's momentum": ("buffers", norms_momentum),
