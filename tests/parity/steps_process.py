@@ -1,4 +1,4 @@
-"""One of two processes of test_two_processes.py: looks at its steps as RANK, into FOLDER.
+"""One of the processes of test_two_processes.py: looks at its steps as RANK of WORLD_SIZE.
 
 A script, because a spawned process has to find its entry point by name.
 """
@@ -35,24 +35,27 @@ FAULTS = {
 
 
 if __name__ == "__main__":
-    folder, rank, config = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    folder, rank, size = Path(sys.argv[1]), *sys.argv[2:4]
+    config, faults = map(json.loads, sys.argv[4:])
     os.environ.update(
-        RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="0"
+        RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT="0"
     )
     VARIANTS["nano"] = {"embed": 16, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "window": 7}
     decoder.CHANNELS = 16
-    recipe = resolve(config, mode="full", processes=2, training_images=1000)
+    recipe = resolve(config, mode="full", processes=int(size), training_images=1000)
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'rendezvous'}", rank=int(rank), world_size=2
+        "gloo", init_method=f"file://{folder / 'rendezvous'}", rank=int(rank), world_size=int(size)
     )
     device = torch.device("cpu")
     setup.apply_numerics(recipe.numerics, "cpu")
     found = {}
-    for fault, (plant, planted) in FAULTS.items():
+    row = {"device": "cpu", "processes": int(size), "threads": 1}
+    for fault in faults:
+        plant, planted = FAULTS[fault]
         model, chosen, stepper = subject.stepper(
             recipe, Execution(compile=False, fused_attention=False, checkpointing=False),
-            device, {"device": "cpu", "processes": 2, "threads": 1, **planted}, seed=0,
+            device, {**row, **planted}, seed=0,
         )  # fmt: skip
         plant(stepper)
         batches = [subject.batch(chosen, recipe.training.global_batch, (64, 64), seed=0)]
