@@ -52,8 +52,8 @@ def made(factory: Callable[[], Any], name: str, seed: int) -> nn.Module:
     """A model in float64 on the CPU, in training mode.
 
     Raises:
-        InputError: the factory fails, or returns something else, or a model whose parameters have
-            no values yet or are complex.
+        InputError: the factory fails, or returns something else, or a model that cannot be copied
+            or whose parameters have no values yet or are complex.
     """
     torch.manual_seed(seed)
     try:
@@ -69,7 +69,10 @@ def made(factory: Callable[[], Any], name: str, seed: int) -> nn.Module:
         if isinstance(parameter, UninitializedParameter) or parameter.is_complex():
             kind = "complex" if parameter.is_complex() else "without values until a first call"
             raise InputError(f"--model {name}: {path} is {kind}; give a model of real numbers")
-    return model.cpu().double().train()
+    try:
+        return deepcopy(model.cpu().double().train())
+    except Exception as fault:  # on the meta device, or it holds what is somebody's own
+        raise InputError(f"--model {name}: no copy of it can be made: {_said(fault)}") from fault
 
 
 def _said(fault: BaseException) -> str:
@@ -165,7 +168,7 @@ def _try(
     given = " ".join("x".join(map(str, shape)) for shape in shapes)
     try:
         found = run(model)
-    except Exception as fault:  # it is somebody's code
+    except (Exception, SystemExit) as fault:  # it is somebody's code
         raise InputError(
             f"--input {given}: the model{' or the loss' * (option == '--loss')} cannot take it, in "
             f"float64 on the CPU ({_said(fault)})"

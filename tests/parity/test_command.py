@@ -1,12 +1,16 @@
 """The command that looks at somebody's own model: what it prints, and its status."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from ..conftest import REPOSITORY
 from ..warm import run_script
 
 MODELS = """
+import threading
+
 import torch
 from torch import nn
 
@@ -35,6 +39,21 @@ def words():
             return "words"
 
     return Words()
+
+
+def abstract():
+    return nn.Linear(8, 5, device="meta")
+
+
+def locked():
+    model = Net()
+    model.lock = threading.Lock()
+    return model
+
+
+class Ends(Net):
+    def forward(self, x):
+        raise SystemExit(0)
 
 
 def number():
@@ -80,6 +99,13 @@ def fails(outputs):
         ("--model mynet:torch --input 2x8", 1, "--model mynet:torch: module, no function"),
         ("--model broken:Net --input 2x8", 1, "broken cannot be imported: SyntaxError: "),
         ("--model mynet:leaves --input 2x8", 1, "--model mynet:leaves: SystemExit: 3"),
+        ("--model mynet:abstract --input 2x8", 1, "no copy of it can be made: NotImplementedError"),
+        ("--model mynet:locked --input 2x8", 1, "no copy of it can be made: TypeError: cannot"),
+        (
+            "--model mynet:Ends --input 2x8",
+            1,
+            "the model cannot take it, in float64 on the CPU (Sy",
+        ),
         ("--model mynet:unknown --input 2x8", 1, "weight is without values until a first call"),
         ("--model mynet:Waves --input 2x8", 1, "phase is complex; give a model of real"),
         ("--model mynet:Infinite --input 2x8", 1, "--model: the loss is "),
@@ -107,3 +133,11 @@ def test_somebodys_model(tmp_path: Path, options: str, status: int, said: str) -
     assert said in printed
     assert done.status == status, printed
     assert "Traceback" not in printed
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/parity.md").read_text(encoding="utf-8")
+    (options,) = re.findall(r"^ +\.venv/bin/python -m workflow_scripts\.parity (.*)$", page, re.M)
+    done = run_script("parity", *options.split(), folder=tmp_path)
+    assert done.stdout.splitlines()[-1] == "timm.models.resnet:resnet18 on cpu: shown"
+    assert done.status == 0
