@@ -145,3 +145,37 @@ def test_winograd(look: Look) -> None:
     worst = {each["name"]: each["worst"] for each in found["modules"]}
     # by far not what a direct one is off
     assert max(worst[name]["error"] for name in changed) > 5e-7
+
+
+class _Spread(torch.autograd.Function):
+    """A bias for every row, whose gradient adds one row after the other, as compilers write it."""
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, like: Tensor) -> Tensor:
+        return bias.expand_as(like).clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = torch.zeros_like(gradients[0].flatten(0, -2)[0])
+        for row in gradients[0].flatten(0, -2):
+            total = total + row
+        return total, None
+
+
+class RowByRow(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x, self.weight)
+        return y if self.bias is None else y + _Spread.apply(self.bias, y.detach())
+
+
+@pytest.mark.usefixtures("shallow")
+def test_sums_of_one_row_after_the_other(look: Look) -> None:
+    def convert(model: nn.Module) -> None:
+        for module in model.modules():
+            if type(module) is nn.Linear:
+                module.__class__ = RowByRow
+
+    found = look(convert)["semantics: modules"]
+    assert statuses(found) == {}
+    # far above the floor
+    assert max(each["worst"]["error"] for each in found["modules"]) > 10 * modules.FLOORS["fp32"]
