@@ -218,6 +218,8 @@ def across(pairs: Sequence[Line]) -> Iterator[str]:
                 first, *others = found["differing"]
                 more = f" and {len(others)} more" if others else ""
                 yield f"{begin}: not compared, the references differ in {first}{more}"
+            elif not found["modules"]:
+                yield f"{begin}: not compared, no module was looked at on both"
             else:
                 worst = found["modules"][0]
                 npu, gpu, over = (_times(worst[key]) for key in ("npu", "gpu", "over"))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from semask.comparison.parities import across, grounds
-from semask.report import parity_section
+from semask.report import cells, parity_section
 
 from ..conftest import looked_at
 
@@ -94,3 +94,20 @@ def test_other_references_are_not_compared(make_record: Any) -> None:
     # another order of summation in float64 makes no other reference
     gpu = of({"x": looked_at({"a": 1.0}, loss=1.5 * (1 + 1e-11))}, make_record)
     assert across(npu, gpu)["x"]["differing"] == []
+
+
+def test_what_is_not_compared_says_why(make_record: Any) -> None:
+    """Made by another version, or ended before anything was looked at: one line each."""
+    gpu = of({"x": looked_at({"a": 1.0})}, make_record)
+    other = of({"x": looked_at({"a": 1.0, "b": 1.0})}, make_record)
+    other["figures"]["looks"]["x"]["reference"]["weights_sha256"] = "3" * 64
+    nothing = of({"x": {**looked_at({"a": 1.0}), "modules": []}}, make_record)
+    said = [
+        [*cells.across([{"npu": "NPU-1P", "gpu": "GPU-1P", "parity": across(npu, gpu)}])]
+        for npu in (other, nothing)
+    ]
+    begin = "NPU-1P against GPU-1P, x: not compared, "
+    assert said == [
+        [f"{begin}the references differ in weights_sha256 and 1 more"],
+        [f"{begin}no module was looked at on both"],
+    ]
