@@ -13,7 +13,7 @@ from torch import nn
 
 from semask.model.compiling import compile_parts
 from semask.parity.operators import by_operators
-from semask.parity.verdict import REFUTED, SHOWN, answers, whole
+from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, answers, whole
 
 from ..training.conftest import CONFIG
 from ..warm import warm_scripts
@@ -194,3 +194,13 @@ def test_an_operator_that_is_off_by_a_thousandth(script: Script) -> None:
     assert {*names.values()} == {"failed"}
     assert len(names) == 8
     assert all(name.endswith("mlp.act") for name in names)
+
+
+@pytest.mark.slow
+def test_too_little_memory(script: Script) -> None:
+    """Enough for the modules, and not for the optimiser's moments: what was found is kept."""
+    found = script(1, "--looks", "semantics", SIMULATED_NPU_MEMORY="75000000")
+    given = answers(found)
+    assert given[MODULES].answer == SHOWN
+    assert given[STEPS].answer == NOT_RUN
+    assert given[STEPS].why.startswith("OutOfMemoryError: NPU out of memory. Tried to allocate ")
