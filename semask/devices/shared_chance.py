@@ -7,6 +7,7 @@ sample: not by the device, the number of processes, or what was drawn before.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,13 @@ class SharedChance(_OfRandomFunctions):
             for sample in samples
         ]
         return torch.from_numpy(np.concatenate(drawn).reshape(shape)).to(device)
+
+
+def chance_of(
+    shared: bool, seed: int, iteration: int, samples: Sequence[int]
+) -> AbstractContextManager[Any]:
+    """Context of a pass of training: its masks come from everywhere, or from the device itself."""
+    return SharedChance(seed, iteration, samples) if shared else nullcontext()
 
 
 class Counted(_OfRandomFunctions):

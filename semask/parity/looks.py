@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from semask.base.errors import InputError
+from semask.devices import distributed
 from semask.parity import chance, modules, reference
 from semask.parity.calls import Call, buffers_kept, capture
 from semask.parity.places import Place, same_chance
@@ -18,6 +19,7 @@ from semask.parity.propagated import Propagated, propagate
 
 Keep = Callable[[str, Any], None]
 Run = Callable[[nn.Module], Tensor]
+Found = TypeVar("Found")
 
 _INPUTS = 3
 """A failure counts where it is there on so many inputs: a rectifier may lie at zero on one."""
@@ -155,6 +157,25 @@ def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
         return None
     keep(name, {**found, "seconds": time.perf_counter() - begun})
     return found
+
+
+def of_all(look: Callable[[], Found]) -> list[Found]:
+    """What every process finds, in their order: none waits for one that failed.
+
+    Raises:
+        RuntimeError: a process failed; its number, from 1, and why.
+    """
+    own: Found | None = None
+    failed = ""
+    try:
+        own = look()
+    except _FAULTS as fault:
+        failed = _said(fault)
+    gathered = distributed.gather_objects((own, failed))
+    for process, (_, why) in enumerate(gathered, start=1):
+        if why:
+            raise RuntimeError(f"process {process}: {why}" if len(gathered) > 1 else why)
+    return [cast(Found, found) for found, _ in gathered]
 
 
 def _said(fault: BaseException) -> str:

@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from semask.config.recipe import Execution, Recipe
 from semask.data.inputs import network_input
+from semask.data.loading import shares
 from semask.devices import computing, distributed, planted, setup
+from semask.devices.shared_chance import SharedChance, chance_of
 from semask.parity import chance, data, looks, steps, subject
 from semask.parity.looks import Keep
 from semask.parity.places import Place
 
 # of chance: small images, many of them
 _DRAWN = 256, (32, 32)
+_FEWEST = 2  # passes of a process, to be held against each other
 
 
 def look_at_row(
@@ -35,7 +38,7 @@ def look_at_row(
 ) -> None:
     """Run the looks at a device, bound by `semask.devices.setup.set_up`.
 
-    With several processes all take the steps, and the first one does the rest.
+    With several processes all take the steps and draw at random, and the first one does the rest.
 
     Args:
         recipe: that the row trains, for one process.
@@ -69,7 +72,7 @@ def look_at_row(
     setup.apply_numerics(recipe.numerics, row["device"])
     if "data" in only and distributed.rank() == 0:
         looks.part("data", keep, lambda: _data(recipe, device, seed, first_batches))
-    if "chance" in only and distributed.rank() == 0:
+    if "chance" in only:
         looks.part("chance", keep, lambda: _chance(recipe, row, device, seed))
 
 
@@ -143,12 +146,38 @@ def _data(
 def _chance(
     recipe: Recipe, row: Mapping[str, Any], device: torch.device, seed: int
 ) -> dict[str, Any]:
-    model = subject.as_trained(recipe, seed)
+    """What all processes draw; the first one alone compares it, the others find nothing."""
+    own = looks.of_all(lambda: _draws(recipe, row, device, seed))
+    if distributed.rank() > 0:
+        return {}
+    expected, _, _ = own[0]
+    defined = [of for _, _, of in own if of is not None]
+    passes = [of for _, of, _ in own]
+    return looks.chance_found(chance.look(expected, *passes, defined=defined))
+
+
+def _draws(
+    recipe: Recipe, row: Mapping[str, Any], device: torch.device, seed: int
+) -> tuple[chance.Drawn, list[chance.Drawn], chance.Drawn | None]:
+    """The reference's sites, this process's passes, and the first of them by shared chance."""
     images, size = _DRAWN
+    shared, processes = recipe.numerics.shared_chance, distributed.world_size()
+    (samples,) = shares(images * processes, distributed.rank(), processes, 1)
+    setup.seed_everything(seed)  # as a run's processes are, each with a stream of its own
+    model = subject.as_trained(recipe, seed)
     made = network_input(subject.batch(recipe, images, size, seed).images)
     expected = chance.draw(model, lambda m: m(made[:2]), times=1)[0]
+    defined = None
+    if shared:
+        (defined,) = chance.draw(
+            model, lambda m: m(made), 1, lambda i: SharedChance(seed, i, samples)
+        )
     computing.place(model, device)
     planted.plant_in_model(row.get("planted_fault"), model)
     there = made.to(device)
-    passes = chance.draw(model, lambda m: m(there))
-    return looks.chance_found(chance.look(expected, passes))
+    # all of them together draw as much as one would
+    times = max(_FEWEST, chance.DRAWS // processes)
+    passes = chance.draw(
+        model, lambda m: m(there), times, lambda i: chance_of(shared, seed, i, samples)
+    )
+    return expected, passes, defined

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from semask.config.recipe import build_settings
 from semask.data.inputs import network_input
 from semask.data.loading import Batch, check_workers, shares
 from semask.devices import computing, distributed, observed, planted, progress
-from semask.devices.shared_chance import SharedChance
+from semask.devices.shared_chance import chance_of
 from semask.evaluation.weight_files import load_weights
 from semask.model import SegmentationLosses, SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training, compiled_since, graphs
@@ -160,6 +160,7 @@ class Stepper:
             of the means over the batch, times the number of processes.
         """
         settings, device = self._run.recipe.training, self._device
+        shared_chance = self._run.recipe.numerics.shared_chance
         replica: nn.Module = self.model if self._ddp is None else self._ddp
         waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
         shared = shares(
@@ -181,7 +182,7 @@ class Stepper:
             # before the last pass gradients are added up, not yet averaged over the processes
             with nullcontext() if last or self._ddp is None else self._ddp.no_sync():
                 with (
-                    self._chance(iteration, samples),
+                    chance_of(shared_chance, self._run.seed, iteration, samples),
                     computing.autocast(device, settings.precision),
                     self._noted_pass(),
                 ):
@@ -215,12 +216,6 @@ class Stepper:
         with observed.noted_attention() as self._attention:
             yield
         hook.remove()
-
-    def _chance(self, iteration: int, samples: Sequence[int]) -> AbstractContextManager[Any]:
-        """Context of a pass: what it draws at random comes from the device, or from everywhere."""
-        if not self._run.recipe.numerics.shared_chance:
-            return nullcontext()
-        return SharedChance(self._run.seed, iteration, samples)
 
     def _note_communication(self, ddp: DistributedDataParallel, iteration: int) -> None:
         """Note what DDP has last timed: exchanging gradients, less what computing went on beside.
