@@ -127,7 +127,7 @@ def _peak(measure: Callable[[], float]) -> float | None:
         return None
 
 
-def _first_batches(arguments: argparse.Namespace, recipe: Recipe) -> list[str]:
+def _first_batches(arguments: argparse.Namespace, recipe: Recipe) -> list[dict[str, str]]:
     """Digests of the first batches, where the data set is given."""
     if arguments.train_manifest is None:
         return []

@@ -136,7 +136,7 @@ _LOOKS: tuple[dict[str, Any], ...] = (
     },
     {
         "painted": object_of(samples=_COUNT, pixels=NATURAL, wrong=NATURAL),
-        "batches": _list_of(DIGEST),
+        "batches": _list_of(object_of(images=DIGEST, labels=DIGEST)),
         "faults": _list_of(TEXT),
     },
     {"sites": _list_of(object_of(function=TEXT, drawn=NATURAL)), "faults": _list_of(TEXT)},

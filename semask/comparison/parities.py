@@ -88,8 +88,8 @@ def _finite(x: float) -> float | None:
     return x if np.isfinite(x) else None
 
 
-def differing_batches(a: Record, b: Record) -> int | None:
-    """Number, from 1, of the first batch that two machines have loaded otherwise; 0 if none.
+def differing_batches(a: Record, b: Record) -> str | None:
+    """What two machines have loaded otherwise first, as in *labels of batch 3*; empty if nothing.
 
     None where that is not known: one of them did not look, or had other batches to load.
     """
@@ -98,8 +98,10 @@ def differing_batches(a: Record, b: Record) -> int | None:
     sizes = [record["recipe"]["training"]["global_batch"] for record in (a, b)]
     if not all(looks) or seeds[0] != seeds[1] or sizes[0] != sizes[1]:
         return None
-    pairs = zip(*looks, strict=False)
-    return next((n for n, (mine, theirs) in enumerate(pairs, 1) if mine != theirs), 0)
+    for n, (mine, theirs) in enumerate(zip(*looks, strict=False), start=1):
+        if other := [part for part in ("images", "labels") if mine[part] != theirs[part]]:
+            return f"{' and '.join(other)} of batch {n}"
+    return ""
 
 
 def differing_references(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

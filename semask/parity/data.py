@@ -22,6 +22,9 @@ from semask.data.inputs import MEAN, STD, network_input
 from semask.data.loading import TrainingSet
 from semask.data.transforms import Augmentation
 
+Digests = dict[str, str]
+"""Of a batch: `images` and `labels`."""
+
 _SAMPLES = 16
 _CLASSES = 8
 _BLOCKS = 6  # of one class, along each side
@@ -86,23 +89,23 @@ def _inside(label: np.ndarray) -> np.ndarray:
     return np.asarray(alone & (label != IGNORE))
 
 
-def batches(samples: TrainingSet, size: int, count: int) -> list[str]:
-    """SHA-256 of the first batches that a run trains on: images and labels, as they are loaded.
+def batches(samples: TrainingSet, size: int, count: int) -> list[Digests]:
+    """SHA-256 of the first batches that a run trains on, as they are loaded, whole.
 
     `size` is of a batch of all processes, `count` of batches.
     """
     digests = []
     for first in range(0, size * count, size):
-        digest = hashlib.sha256()
+        images, labels = hashlib.sha256(), hashlib.sha256()
         for n in range(first, first + size):
             sample = samples[n]
-            digest.update(sample.images.numpy().tobytes())
-            digest.update(sample.labels.numpy().tobytes())
-        digests.append(digest.hexdigest())
+            images.update(sample.images.numpy().tobytes())
+            labels.update(sample.labels.numpy().tobytes())
+        digests.append({"images": images.hexdigest(), "labels": labels.hexdigest()})
     return digests
 
 
-def found(paintings: Mapping[str, Any], digests: list[str]) -> dict[str, Any]:
+def found(paintings: Mapping[str, Any], digests: list[Digests]) -> dict[str, Any]:
     """The look's finding: `painted`, `batches` and `faults` in words."""
     faults = []
     if not paintings["pixels"]:

@@ -34,7 +34,7 @@ def look_at_row(
     count: int,
     keep: Keep,
     only: Sequence[str] = ("semantics", "precision", "chance"),
-    first_batches: Callable[[], list[str]] = list,
+    first_batches: Callable[[], list[data.Digests]] = list,
 ) -> None:
     """Run the looks at a device, bound by `semask.devices.setup.set_up`.
 
@@ -137,7 +137,7 @@ def _steps(
 
 
 def _data(
-    recipe: Recipe, device: torch.device, seed: int, first_batches: Callable[[], list[str]]
+    recipe: Recipe, device: torch.device, seed: int, first_batches: Callable[[], list[data.Digests]]
 ) -> dict[str, Any]:
     augmentation = recipe.training.augmentation
     return data.found(data.painted(augmentation, device, seed), first_batches())

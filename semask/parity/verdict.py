@@ -108,7 +108,9 @@ def described(module: Mapping[str, Any]) -> str:
 def _of_data(finding: Mapping[str, Any]) -> Answer:
     said = f"{finding['painted']['samples']} painted samples arrive as their labels have them"
     if of := finding["batches"]:
-        said += f"; of the first {len(of)} batches, the first one's digest is {of[0][:12]}"
+        images, labels = (of[0][part][:12] for part in ("images", "labels"))
+        said += f"; of the first {len(of)} batches, the first one's images have digest {images}"
+        said += f" and its labels {labels}"
     return Answer(SHOWN, said)
 
 

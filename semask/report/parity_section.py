@@ -81,8 +81,9 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
             f"Of {painted['samples']} painted samples {painted['wrong']} of {painted['pixels']} "
             f"pixels that were compared are not of their label's colour.{seconds}"
         )
-        lines = [[f"{n}", digest] for n, digest in enumerate(finding["batches"], start=1)]
-        return said, ("Batch", "Digest") if lines else (), lines
+        digests = enumerate(finding["batches"], start=1)
+        lines = [[f"{n}", of["images"], of["labels"]] for n, of in digests]
+        return said, ("Batch", "Its images' digest", "Its labels' digest") if lines else (), lines
     sites = finding["sites"]
     lines = [
         [

@@ -194,7 +194,7 @@ def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
     if differing is None:
         return Answer(UNDECIDED, f"{files}; whether both load them alike was not looked at")
     if differing:
-        why = f"batch {differing} differs, though {files}: they are decoded or resized otherwise"
+        why = f"{differing} differ, though {files}: they are decoded or resized otherwise"
         return Answer(REFUTED, why)
     return Answer(SHOWN, f"{files}, and their first batches are equal to the byte")
 

@@ -53,7 +53,6 @@ FAULTS: dict[str, tuple[bool, Callable[[int], None], Callable[..., Any]]] = {
     "none": (False, setup.seed_everything, chance_of),
     "one seed": (False, without_rank, chance_of),
     "shared, none": (True, setup.seed_everything, chance_of),
-    "shared, one seed": (True, without_rank, chance_of),
     "shared, counted in each": (True, setup.seed_everything, counted_in_each),
     "shared, a seed of each": (True, setup.seed_everything, seed_of_each),
     "one fails": (False, setup.seed_everything, failing_in_second),

@@ -96,17 +96,24 @@ def manifest(tmp_path: Path) -> dict[str, Any]:
     return {"files": files}
 
 
-def digests(manifest: dict[str, Any], folder: Path, seed: int = 0) -> list[str]:
+def digests(manifest: dict[str, Any], folder: Path, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Of the images and of the labels of three batches."""
     samples = loading.TrainingSet(manifest, folder, folder, AUGMENTATION, seed)
-    return data.batches(samples, 2, 3)
+    found = data.batches(samples, 2, 3)
+    return [of["images"] for of in found], [of["labels"] for of in found]
 
 
 def test_batches_are_told_by_what_is_in_them(manifest: dict[str, Any], tmp_path: Path) -> None:
-    first = digests(manifest, tmp_path)
-    assert len({*first}) == 3
+    first = images, labels = digests(manifest, tmp_path)
+    assert len({*images, *labels}) == 6
     assert digests(manifest, tmp_path) == first
-    assert digests(manifest, tmp_path, seed=1) != first
-    image = cv2.imread(str(tmp_path / "0.png"))
-    image += 1
-    cv2.imwrite(str(tmp_path / "0.png"), image)
-    assert digests(manifest, tmp_path) != first
+    other = digests(manifest, tmp_path, seed=1)
+    assert other[0] != images
+    assert other[1] != labels
+    for name in ("0.png", "1_label.png"):
+        content = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
+        content += 1
+        cv2.imwrite(str(tmp_path / name), content)
+        changed = digests(manifest, tmp_path)
+        # by the image first, then by the label, too
+        assert (changed[0] != images, changed[1] != labels) == (True, name != "0.png")

@@ -90,7 +90,11 @@ class Site:
         made = self.make("parity", row=row, **changes)
         chance = {"sites": [], "faults": []}
         painted = {"samples": 16, "pixels": 9000, "wrong": 3}
-        data = {"painted": painted, "batches": ["5" * 64], "faults": []}
+        data = {
+            "painted": painted,
+            "batches": [{"images": "5" * 64, "labels": "6" * 64}],
+            "faults": [],
+        }
         modules = looked_at({"network.norm": ratio, "network.head": 0.25})
         step = {"gradients": {"error": 2e-6, "yardstick": 1e-6, "ratio": 2.0}}
         steps = {

@@ -20,9 +20,10 @@ STEPS = {"status": "passed", "rates": {}, "quantities": [{}], "medians": {"gradi
 
 
 def data_look(*digits: str, faults: Sequence[str] = ()) -> dict[str, Any]:
-    """A look at data that found batches of these digests."""
+    """A look at data that found batches of these digests: of images and of labels, a digit each."""
     painted = {"samples": 16, "pixels": 100, "wrong": 0}
-    return {"painted": painted, "batches": [64 * digit for digit in digits], "faults": [*faults]}
+    batches = [{"images": 64 * images, "labels": 64 * labels} for images, labels in digits]
+    return {"painted": painted, "batches": batches, "faults": [*faults]}
 
 
 class Rows:
@@ -60,7 +61,7 @@ class Rows:
     def look(self, device: str, **looks: Any) -> None:
         made = self.made("parity", row={"device": device, "processes": 1, "threads": 1})
         found = {"semantics: modules": looked_at({"norm": 1.0}), "semantics: steps": STEPS,
-                 "chance": CHANCE, "data": data_look("1", "2")}  # fmt: skip
+                 "chance": CHANCE, "data": data_look("11", "22")}  # fmt: skip
         made["figures"]["looks"] = {**found, **looks}
         self.looked[f"{device}/parity"] = made
 
@@ -110,12 +111,25 @@ def test_every_ground_is_answered(rows: Rows) -> None:
     assert by_name["speed"][0] == "npu/performance/0"
 
 
-def test_images_that_are_loaded_otherwise_are_other_images(rows: Rows) -> None:
-    rows.look("npu", data=data_look("1", "3"))
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        (("11", "32"), "images of batch 2 differ"),
+        (("13", "33"), "labels of batch 1 differ"),
+        (("11", "33"), "images and labels of batch 2 differ"),
+    ],
+)
+def test_what_is_loaded_otherwise_is_named(rows: Rows, batches: Sequence[str], said: str) -> None:
+    rows.look("npu", data=data_look(*batches))
     (verdict,) = rows.judged()
     assert answers(verdict)["data"] == "refuted"
-    assert "data refuted: batch 2 differs" in verdict["sentence"]
-    rows.look("npu", data=data_look("1", "2", faults=["turned otherwise"]))
+    assert f"data refuted: {said}, though" in verdict["sentence"]
+
+
+def test_painted_images_that_are_turned_otherwise_refute_and_alone_decide_nothing(
+    rows: Rows,
+) -> None:
+    rows.look("npu", data=data_look("11", "22", faults=["turned otherwise"]))
     assert "data refuted: turned otherwise" in rows.judged()[0]["sentence"]
     rows.look("npu", data=data_look())  # painted images alone
     assert answers(rows.judged()[0])["data"] == "undecided"
