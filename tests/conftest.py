@@ -259,6 +259,7 @@ def looked_at(ratios: Mapping[str, float | None], loss: float = 1.5) -> dict[str
     return {
         "modules": modules,
         "whole": {"device": one, "honest": one},
+        "unequal": [],
         "failed": failed,
         "guilty": failed[0] if failed else None,
         "reference": {"weights_sha256": "1" * 64, "inputs_sha256": "2" * 64, "loss": loss,

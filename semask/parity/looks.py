@@ -44,10 +44,13 @@ def modules_and_whole(
 
     Returns:
         `reference` (its fingerprint), `modules` (in the order of their end), `whole` (the
-        device's and an honest pass's), `failed` and `guilty` (names; None where none is); and where
-        the device ended the look half-way `stopped`, which says why and after how many modules.
+        device's and an honest pass's), `failed` and `guilty` (names; None where none is),
+        `unequal` (outputs and gradients that had other bits in another pass of the device); and
+        where the device ended the look half-way, in its place `stopped`, which says why and after
+        how many modules.
     """
-    calls, fingerprint, whole = _look_at_whole(model, device, inputs_of(seed))
+    first = inputs_of(seed)
+    calls, fingerprint, whole, scale = _look_at_whole(model, device, first)
     order = [call.name for call in calls]
     parts = {call.name: [part.name for part in call.parts] for call in calls}
     looks: list[modules.ModuleLook] = []
@@ -84,13 +87,22 @@ def modules_and_whole(
         "whole": {name: pass_.as_dict() for name, pass_ in whole.items()},
         "failed": [name for name in order if name in failed],
         "guilty": guilty[0] if guilty else None,
-        **stopped,
+        **(stopped or {"unequal": _unequal(whole["device"], device, first[1], scale)}),
     }
+
+
+def _unequal(before: Propagated, device: Place, run: Run, scale: float) -> list[str]:
+    """What has other bits in another pass of the device: an observation, which ends no look."""
+    try:
+        with _eager(device.model):
+            return before.unequal(propagate([], {}, scale, device, run))
+    except _FAULTS as fault:
+        return [f"a pass that failed: {_said(fault)}"]
 
 
 def _look_at_whole(
     model: nn.Module, device: Place, given: tuple[Run, Run, Sequence[Any]]
-) -> tuple[list[Call], dict[str, Any], dict[str, Propagated]]:
+) -> tuple[list[Call], dict[str, Any], dict[str, Propagated], float]:
     on_cpu, on_device, inputs = given
     compiled = {path for path, m in device.model.named_modules() if m._compiled_call_impl}
     with buffers_kept(model):
@@ -104,7 +116,7 @@ def _look_at_whole(
         whole = {"device": propagate(calls, gradients, scale, device, on_device)}
     honest = Place(deepcopy(model).float(), torch.device("cpu"), precision=device.precision)
     whole["honest"] = propagate(calls, gradients, scale, honest, on_cpu)
-    return calls, fingerprint, whole
+    return calls, fingerprint, whole, scale
 
 
 def _failing_again(
@@ -115,7 +127,7 @@ def _failing_again(
     seed: int,
     failed: set[str],
 ) -> set[str]:
-    calls, _, whole = _look_at_whole(model, device, given)
+    calls, _, whole, _ = _look_at_whole(model, device, given)
     again = modules.look(
         calls, model, device, whole["device"].kinds, floor_of, seed,
         only=lambda call: call.name in failed,

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from semask.devices.shared_chance import SharedChance
-from semask.parity.calls import Call
+from semask.parity.calls import Call, is_floating
 
 Kinds = Mapping[tuple[str, int], tuple[Sequence[Any], Sequence[Any]]]
 """Dtypes of inputs and outputs by path and number of a call, as the device has them."""
@@ -75,6 +76,14 @@ def moved_within(x: Tensor, kind: torch.dtype, by: np.random.Generator) -> Tenso
 def noted(x: Tensor) -> Tensor:
     """A copy on the CPU: the module may go on to work in place."""
     return x.detach().to("cpu", copy=True)
+
+
+def checksum(leaves: Sequence[Any]) -> int:
+    """CRC-32 of floating tensors' bytes, of what is too much to be kept."""
+    found = 0
+    for leaf in filter(is_floating, leaves):
+        found = crc32(leaf.detach().to("cpu").reshape(-1).view(torch.uint8).numpy(), found)
+    return found
 
 
 def same_chance() -> SharedChance:

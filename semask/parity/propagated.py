@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 from semask.base import memory
 from semask.devices import computing
 from semask.parity.calls import Call, buffers_kept, is_floating
-from semask.parity.places import Place, same_chance
+from semask.parity.places import Place, checksum, same_chance
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,15 @@ class Propagated:
     gradients: dict[str, float]  # of the gradient by each parameter, by its name
     # dtypes of inputs and outputs by path and number of a call
     kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]]
+    bits: dict[str, int]  # checksums of each call's outputs and each parameter's gradient
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values: all but the kinds."""
-        return {name: value for name, value in vars(self).items() if name != "kinds"}
+        """Plain values: all but kinds and bits."""
+        return {name: value for name, value in vars(self).items() if name not in ("kinds", "bits")}
+
+    def unequal(self, other: "Propagated") -> list[str]:
+        """What another pass had other bits in: outputs of calls, then gradients of parameters."""
+        return [name for name, bits in self.bits.items() if other.bits.get(name) != bits]
 
 
 def propagate(
@@ -46,11 +51,13 @@ def propagate(
 
     The reference's calls, and its parameters' gradients, float64, scaled by `scale`, are given.
     `run` calls the model on its device and returns the loss; its buffers are left as they were.
+    Without calls and gradients the pass is only run, for its bits.
     """
     memory.trim()
     known = {(call.path, call.number): call for call in calls}
     outputs: dict[str, float] = {}
     kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]] = {}
+    bits: dict[str, int] = {}
     counts: Counter[str] = Counter()
     hooks = []
 
@@ -59,6 +66,7 @@ def propagate(
             key = path, counts[path]
             counts[path] += 1
             leaves = tree_leaves(result)
+            bits[Call(*key).name] = checksum(leaves)
             kinds[key] = _dtypes(tree_flatten((args, kwargs))[0]), _dtypes(leaves)
             if key in known and len(leaves) == len(known[key].outputs):
                 outputs[known[key].name] = _error(leaves, known[key].outputs)
@@ -77,6 +85,7 @@ def propagate(
                 each.remove()
         of = torch.autograd.grad(loss * scale, list(parameters.values()), allow_unused=True)
     found = {name: x.detach() for name, x in zip(parameters, of, strict=True) if x is not None}
+    bits |= {f"gradient of {name}": checksum([x]) for name, x in found.items()}
     errors, difference, size = {}, 0.0, 0.0
     for name, expected in gradients.items():
         if name in found:
@@ -85,7 +94,7 @@ def propagate(
             errors[name] = off / norm if norm else off
             difference, size = difference + off**2, size + norm**2
     together = (difference / size) ** 0.5 if size else 0.0
-    return Propagated(float(loss.detach()), together, outputs, errors, kinds)
+    return Propagated(float(loss.detach()), together, outputs, errors, kinds, bits)
 
 
 def _dtypes(leaves: Sequence[Any]) -> list[Any]:

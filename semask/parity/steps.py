@@ -21,6 +21,7 @@ from semask.config.recipe import Recipe
 from semask.data.loading import Batch, shares
 from semask.devices import distributed
 from semask.parity.modules import honest_ways
+from semask.parity.places import checksum
 from semask.parity.spelled_out import State, Step, load, start, stepped, take
 from semask.parity.verdict import status_of
 from semask.training.optimization import BETAS, decays, scheduled_rate
@@ -64,6 +65,7 @@ class StepsLook:
     # ratio of each quantity; of an even number of steps the lower one, since a rectifier at zero to
     # rounding puts an honest step's gradients off
     medians: dict[str, float]
+    unequal: list[str]  # what had other bits in a second run of a step, which judges nothing
 
 
 def look(
@@ -88,15 +90,19 @@ def look(
     reference = deepcopy(model).double().train()
     honest = deepcopy(model).float().train()
     state = start(reference)
-    rates, steps = {}, []
+    rates, steps, unequal = {}, [], []
     first = _first_iteration(recipe, len(batches))
     for count, batch in enumerate(batches, start=1):
         step = Step(recipe, batch, first + count - 1, count, seed, distributed.world_size())
         state = {part: {k: v.float().double() for k, v in of.items()} for part, of in state.items()}
         found = _device_step(stepper, state, step)
+        # judged is the first run: a device may be wrong in what it goes on with
+        again = _bits(_device_step(stepper, state, step))
         if distributed.rank() > 0:
             # the first process's state is the one that all begin with, and it alone compares
             continue
+        bits = _bits(found)
+        unequal += [f"{x} of step {step.iteration}" for x in bits if bits[x] != again[x]]
         ought = scheduled_rate(recipe.training, step.iteration)
         if found["rate"] != ought:
             rates[step.iteration] = found["rate"], ought
@@ -109,7 +115,7 @@ def look(
         return None
     medians = {name: median_low(step[name].ratio for step in steps) for name in steps[0]}
     status = "failed" if rates else status_of(max(medians.values()))
-    return StepsLook(status, rates, steps, medians)
+    return StepsLook(status, rates, steps, medians, unequal)
 
 
 def _quantities(
@@ -136,6 +142,17 @@ def _quantities(
     for name, (error, yardstick) in _own_steps(found, state, step).items():
         quantities[name] = _judged(error, yardstick, _OWN_FLOORS[name])
     return quantities
+
+
+def _bits(found: Mapping[str, Any]) -> dict[str, int]:
+    """Checksum of each part of a step."""
+    parts = {
+        "loss": {"": torch.tensor(found["loss"], dtype=torch.float64)},
+        "gradients": found["gradients"],
+    }
+    moments = {f"{part} moments": found["state"][part] for part in ("first", "second")}
+    state = {part: found["state"][part] for part in ("weights", "buffers")}
+    return {name: checksum([*of.values()]) for name, of in (parts | moments | state).items()}
 
 
 def _judged(error: float, yardstick: float, floor: float) -> StepError:

@@ -62,7 +62,8 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
     seconds = f" It took {finding['seconds']:.0f} s." if "seconds" in finding else ""
     if "modules" in finding:
         runs = [module["bitwise"] for module in finding["modules"] if module["bitwise"] is not None]
-        same = f"{sum(runs)} of {len(runs)} modules gave equal bits in two runs.{seconds}"
+        same = f"{sum(runs)} of {len(runs)} modules gave equal bits in two runs."
+        same += f"{_repeated(finding, 'passes through the whole')}{seconds}"
         if errors := by_operators(finding):
             same += f" By CANN's operator standard {described(errors)}."
         if "stopped" in finding:
@@ -74,7 +75,8 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
             [name, _figure(ratio), *(_error(step[name]["error"]) for step in finding["quantities"])]
             for name, ratio in finding["medians"].items()
         ]
-        return f"Errors of each step; the median of their ratios is judged.{seconds}", head, lines
+        said = "Errors of each step; the median of their ratios is judged."
+        return f"{said}{_repeated(finding, 'runs of each step')}{seconds}", head, lines
     if "painted" in finding:
         painted = finding["painted"]
         said = (
@@ -97,6 +99,15 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
     ]
     head = ("Site", "Asked to keep", "Kept", "Drawn", "Fault") if sites else ()
     return f"{'' if sites else 'Nothing is drawn at random.'}{seconds}".strip(), head, lines
+
+
+def _repeated(finding: Mapping[str, Any], two: str) -> str:
+    if "unequal" not in finding:
+        return ""
+    first, *more = finding["unequal"] or [None]
+    if first is None:
+        return f" Two {two} gave equal bits."
+    return f" Two {two} gave other bits in {first}{f' and {len(more)} more' if more else ''}."
 
 
 def _module(module: Mapping[str, Any]) -> list[str]:

@@ -102,6 +102,7 @@ class Site:
             "rates": {},
             "quantities": [step],
             "medians": {"gradients": 2.0},
+            "unequal": ["gradients of step 31", "update of step 31"],
         }
         made["figures"]["looks"] = {
             "semantics: modules": modules, "semantics: steps": steps, "chance": chance,
@@ -378,7 +379,8 @@ def test_what_the_looks_found(text: str) -> None:
     assert "the NPU's ratio is at most 25 times the GPU's (network.norm: 50 and 2)" in plain
     worst = "network.norm Norm, torch/norm.py:7 output 0 1.0e-05 not needed 50.00 failed"
     assert worst in plain
-    assert "2 of 2 modules gave equal bits in two runs." in plain
+    assert "2 of 2 modules gave equal bits in two runs. Two passes through the whole gave" in plain
+    assert "runs of each step gave other bits in gradients of step 31 and 1 more." in plain
     assert "gradients 2.00 2.0e-06" in plain
     assert "Of 16 painted samples 3 of 9000 pixels that were compared are not of" in plain
     assert "NPU-8P against GPU-8P, semantics: modules" in plain
