@@ -20,7 +20,7 @@ rule parity:
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
-        mem_mb=lambda wildcards: 4000 * get_row_of(wildcards)["processes"],
+        mem_mb=lambda wildcards: PLAN.parity_memory(get_row_of(wildcards)),
     params:
         config=PLAN.training_config(),
         look=lambda wildcards: PLAN.parity_look(

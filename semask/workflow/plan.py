@@ -21,6 +21,7 @@ from semask.config.recipe import model_of
 from semask.config.repeats import seeds_of
 from semask.data import sets
 from semask.fetching.fetch import Source
+from semask.workflow import parity_memory
 
 Config = Mapping[str, Any]
 
@@ -180,6 +181,10 @@ class Plan:
             json.dumps(as_recorded(row)),
             *(str(word) for words in values for word in words),
         ]
+
+    def parity_memory(self, row: Config) -> int:
+        """MB that the looks at a row's device may take on the host."""
+        return parity_memory.megabytes(self.config, row)
 
     def profiles(self) -> list[str]:
         """What is said of where the time goes, of the rows with that mode."""

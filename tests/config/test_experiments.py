@@ -34,6 +34,21 @@ def test_every_variant_is_valid(experiment: str) -> None:
         check_config(assemble(stack, variant), REPOSITORY / "schemas" / "config.schema.yaml")
 
 
+# where the reference in float64 on the host would take too long: docs/parity.md
+SMALLER_LOOKS = {("cityscapes", "base"): 512, ("cityscapes", "large"): 384,
+                 ("ade20k", "large"): 320, ("coco_stuff10k", "large"): 320}  # fmt: skip
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_devices_are_looked_at_with_the_recipes_crop(experiment: str) -> None:
+    stack = layers(*stack_of(experiment))
+    for variant in stack[-1].get("variants") or [None]:
+        config = assemble(stack, variant)
+        side = SMALLER_LOOKS.get((experiment, variant))
+        crop = config["training"]["augmentation"]["crop"]
+        assert config["parity"]["size"] == ([side, side] if side else crop)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_takes_epochs(experiment: str) -> None:
     stack = [*layers(*stack_of(experiment)), {"training": {"epochs": 2}}]

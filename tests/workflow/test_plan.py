@@ -9,9 +9,11 @@ import yaml
 
 from semask.base.errors import InputError
 from semask.base.records import SCHEMA
+from semask.comparison.cost import BYTES_PER_PARAMETER, training_memory
 from semask.config.repeats import turn
 from semask.devices import variables
-from semask.workflow import released_plan
+from semask.model import VARIANTS
+from semask.workflow import parity_memory, released_plan
 from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment
 
@@ -212,6 +214,29 @@ def test_a_look_at_a_row_is_one_command() -> None:
     assert json.loads(words[1]) == {"device": "npu", "processes": 8, "threads": 1}
     assert words[2:4] == ["--looks", "chance"]
     assert words[4:-2] == ["--seed", "3", "--size", "32", "64", "--batch", "2", "--steps", "1"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_memory_of_looks_follows_the_cost_model(variant: str) -> None:
+    settings = {"variant": variant, "num_classes": 150}
+    counted = training_memory(settings, (512, 512), "fp32")
+    parameters, per_pixel = parity_memory._SIZES[variant]
+    assert parameters * BYTES_PER_PARAMETER * 1e6 == pytest.approx(counted.parameters, rel=0.1)
+    assert per_pixel * 512 * 512 == pytest.approx(counted.per_image, rel=0.1)
+
+
+def test_memory_of_looks_grows_with_what_one_process_computes() -> None:
+    def asked(variant: str, side: int, processes: int, norm: str = "bn") -> int:
+        parity = {"size": [side, side], "batch": 1}
+        made = plan(ROWS, {"model": {"variant": variant, "norm": norm}, "parity": parity})
+        return made.parity_memory(row("gpu", processes))
+
+    assert asked("nano", 112, 1) == 4000
+    # what was measured: 11.6 GB
+    assert 12000 <= asked("small", 768, 1) <= 18000
+    assert asked("small", 768, 8) - asked("small", 768, 1) == pytest.approx(7 * 11400, abs=2000)
+    # of all processes' images at once
+    assert asked("small", 768, 8, "syncbn") > asked("small", 768, 8) + 35000
 
 
 def test_no_look_is_no_record_and_no_command() -> None:
