@@ -10,20 +10,14 @@ from torch.utils.checkpoint import checkpoint
 
 from semask.base import compat  # noqa: F401  (before timm)
 from semask.model.semantic import SemanticLayer
-from semask.model.windows import (
-    from_windows,
-    pad_to_multiple,
-    padded_length,
-    shift_mask,
-    to_windows,
-)
+from semask.model.windows import Layout, from_windows, lay_out, to_windows
 
 from timm.layers import Mlp, PatchEmbed, trunc_normal_  # isort: skip
 from timm.models.swin_transformer import PatchMerging, WindowAttention  # isort: skip
 
 PATCH = 4
 MLP_RATIO = 4
-_MASKS = 8  # sizes that a stage keeps its mask for: seven scales. The largest takes 26 MB.
+_LAYOUTS = 24  # that a stage keeps, three a size: seven scales. The largest mask takes 26 MB.
 
 
 class FastGELU(nn.Module):
@@ -72,7 +66,7 @@ class SwinBlock(nn.Module):
     def forward(
         self,
         x: Tensor,
-        mask: Tensor | None = None,
+        layout: Layout,
         kept_attention: Tensor | None = None,
         kept_mlp: Tensor | None = None,
     ) -> Tensor:
@@ -80,25 +74,19 @@ class SwinBlock(nn.Module):
 
         Args:
             x: features.
-            mask: that of the shifted windows, as `shift_mask` makes it; None without a shift.
+            layout: of the windows.
             kept_attention: factor (B, 1, 1, 1) of each sample's attention branch, see `draw_kept`;
                 None keeps all.
             kept_mlp: likewise of the MLP.
         """
-        x = x + _times(self._attend(self.norm1(x), mask), kept_attention)
+        x = x + _times(self._attend(self.norm1(x), layout), kept_attention)
         return x + _times(self.mlp(self.norm2(x)), kept_mlp)
 
-    def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _attend(self, x: Tensor, layout: Layout) -> Tensor:
         _, height, width, _ = x.shape
-        x = pad_to_multiple(x, self.window)
-        _, padded_height, padded_width, _ = x.shape
-        if self.shift:
-            x = x.roll((-self.shift, -self.shift), dims=(1, 2))
-        x = self.attn(to_windows(x, self.window), mask)
-        x = from_windows(x, self.window, padded_height, padded_width)
-        if self.shift:
-            x = x.roll((self.shift, self.shift), dims=(1, 2))
-        return x[:, :height, :width]
+        # as the attention's first product would: a reduced precision moves half the bytes
+        windows = to_windows(x.to(_computed(x)), self.window, layout)
+        return from_windows(self.attn(windows, layout.mask), layout, height, width)
 
 
 def _times(x: Tensor, kept: Tensor | None) -> Tensor:
@@ -146,7 +134,7 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.drop_path, self.checkpointing = drop_path, checkpointing
-        self._masks: dict[tuple[int, int, torch.dtype, torch.device], Tensor] = {}
+        self._layouts: dict[tuple[int, int, int, int, torch.device, torch.dtype], Layout] = {}
         self.blocks = nn.ModuleList(blocks)
         self.semantic_layer = semantic_layer
         self.downsample = downsample
@@ -163,34 +151,34 @@ class Stage(nn.Module):
         """
         for block, drop_path in zip(self.blocks, self.drop_path, strict=True):
             x = self._run(block, x, drop_path)
-        x, semantic_map = self.semantic_layer(x)
+        window = self.semantic_layer.window
+        x, semantic_map = self.semantic_layer(x, self._layout(x, window, 0) if window else None)
         return x, semantic_map, x if self.downsample is None else self.downsample(x)
 
     def _run(self, block: Any, x: Tensor, drop_path: float) -> Tensor:
-        mask = self._mask(x, block.window, block.shift) if block.shift else None
+        layout = self._layout(x, block.window, block.shift)
         kept: list[Tensor | None] = [None, None]
         if self.training and drop_path:
             kept = [self.draw_kept(x, drop_path), self.draw_kept(x, drop_path)]
         if self.checkpointing and torch.is_grad_enabled():
             # nothing is drawn inside of a block, so no generator has to be put back
             again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
-            return again(x, mask, *kept)
-        return block(x, mask, *kept)
+            return again(x, layout, *kept)
+        return block(x, layout, *kept)
 
-    def _mask(self, x: Tensor, window: int, shift: int) -> Tensor:
-        """The mask of shifted windows over a map (B, H, W, dim), kept for the next of its size.
+    def _layout(self, x: Tensor, window: int, shift: int) -> Layout:
+        """The layout of a map (B, H, W, dim), kept for the next of its size.
 
-        Kept here rather than in a cached function, so that compiled code finds it as a tensor
-        that is there and does not make it anew every time.
+        Kept here rather than in a cached function, so that compiled code finds it as tensors that
+        are there and does not make them anew every time.
         """
         _, height, width, _ = x.shape
-        key = height, width, _computed(x), x.device
-        if key not in self._masks:
-            padded = padded_length(height, window), padded_length(width, window)
-            if len(self._masks) >= _MASKS:
-                self._masks.clear()
-            self._masks[key] = shift_mask(*padded, window, shift, x.device, key[2])
-        return self._masks[key]
+        key = height, width, window, shift, x.device, _computed(x)
+        if key not in self._layouts:
+            if len(self._layouts) >= _LAYOUTS:
+                self._layouts.clear()
+            self._layouts[key] = lay_out(*key)
+        return self._layouts[key]
 
 
 def _computed(x: Tensor) -> torch.dtype:

@@ -8,7 +8,7 @@ the semantic map of the stage, which the semantic decoder is trained on.
 import torch
 from torch import Tensor, nn
 
-from semask.model.windows import from_windows, to_windows
+from semask.model.windows import Layout, from_windows, to_windows
 
 # of queries with keys that are held at a time in evaluation: those of a whole map at 1024x2048
 _MOST_SCORES = 2**26
@@ -78,11 +78,12 @@ class SemanticLayer(nn.Module):
         # A list of one, because published weights name the attention `class_injection.0`.
         self.class_injection = nn.ModuleList([SemanticAttention(dim, num_classes, dropout)])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, layout: Layout | None) -> tuple[Tensor, Tensor]:
         """Mixes features by class.
 
         Args:
             x: features of a stage (B, H, W, dim).
+            layout: of its windows, which do not shift; None for the whole map.
 
         Returns:
             Features (B, H, W, dim) and the semantic map (B, H, W, K).
@@ -90,11 +91,8 @@ class SemanticLayer(nn.Module):
         _, height, width, _ = x.shape
         x = self.norm1(x)
         attend = self.class_injection[0]
-        if self.window is None:
+        if self.window is None or layout is None:
             x, q = attend(x.flatten(1, 2))
             return x.unflatten(1, (height, width)), q.unflatten(1, (height, width))
-        x, q = attend(to_windows(x, self.window))
-        return (
-            from_windows(x, self.window, height, width),
-            from_windows(q, self.window, height, width),
-        )
+        x, q = attend(to_windows(x, self.window, layout))
+        return from_windows(x, layout, height, width), from_windows(q, layout, height, width)

@@ -1,12 +1,14 @@
-"""Cutting feature maps into attention windows, and the mask of the shifted ones.
+"""Cutting feature maps into attention windows and back, and the mask of the shifted ones.
 
 Maps are (B, H, W, C). timm's own block rolls before it pads and drops the shift where one window
-covers the map; SeMask pads after the norm, then rolls, and always shifts its odd blocks. So only
-timm's partition functions are used here, not its block.
+covers the map; SeMask pads after the norm, then rolls, and always shifts its odd blocks. Padding,
+rolling and cutting only move tokens, so they are one gather here, with the reverse one as its
+backward pass, in place of a copy for each of them and of those that undo them.
 """
 
+from typing import Any, NamedTuple
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from semask.base import compat  # noqa: F401  (before timm)
@@ -16,64 +18,97 @@ from timm.models.swin_transformer import window_partition, window_reverse  # iso
 MASKED = -100.0
 
 
-def to_windows(x: Tensor, window: int) -> Tensor:
-    """Pads a map with zeros at right and bottom and cuts it into windows.
+class Layout(NamedTuple):
+    """Where the tokens of a map are in its windows, n of them; a map's size makes it.
 
-    Args:
-        x: map (B, H, W, C).
-        window: side of a window, in tokens.
-
-    Returns:
-        Windows (B·n, window², C), n = ⌈H/window⌉·⌈W/window⌉.
+    Attributes:
+        tokens: (n·window²,) int64, the token at each place, counted by rows; 0 where none is.
+        empty: int64, the places without a token, which are zeros.
+        places: (H·W,) int64, the place of each token.
+        mask: (n, window², window²), 0 where two tokens were neighbours before the shift, -100
+            elsewhere; None without a shift.
     """
-    return window_partition(pad_to_multiple(x, window), (window, window)).flatten(1, 2)
+
+    tokens: Tensor
+    empty: Tensor
+    places: Tensor
+    mask: Tensor | None
 
 
-def from_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
-    """Puts windows (B·n, window², C) back together as a map (B, height, width, C)."""
-    padded = padded_length(height, window), padded_length(width, window)
-    x = window_reverse(windows.unflatten(1, (window, window)), (window, window), *padded)
-    return x[:, :height, :width]
-
-
-def padded_length(length: int, window: int) -> int:
-    """The smallest multiple of ``window`` that is not below ``length``."""
-    return -(-length // window) * window
-
-
-def pad_to_multiple(x: Tensor, window: int) -> Tensor:
-    """Pads a map (B, H, W, C) with zeros at right and bottom to a multiple of ``window``."""
-    _, height, width, _ = x.shape
-    bottom = padded_length(height, window) - height
-    right = padded_length(width, window) - width
-    # F.pad copies the map even where there is nothing to add.
-    return F.pad(x, (0, 0, 0, right, 0, bottom)) if bottom or right else x
-
-
-def shift_mask(
+def lay_out(
     height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """The mask that keeps apart what the cyclic shift brought into one window.
+) -> Layout:
+    """The layout of a map that is padded with zeros at right and bottom and rolled cyclically.
 
     Args:
-        height: of the padded map, in tokens, a multiple of ``window``.
+        height: of the map, in tokens.
         width: likewise.
         window: side of a window, in tokens.
-        shift: of the map, in tokens, towards the top left.
-        device: of the mask.
+        shift: of the map, in tokens, towards the top left; 0 for none.
+        device: of the layout.
         dtype: of the mask.
-
-    Returns:
-        (n, window², window²): 0 where two tokens were neighbours before the shift, -100 elsewhere.
     """
     # A tensor made in inference mode could not take part in training later on.
     with torch.inference_mode(False), torch.no_grad():
-        rows = _regions(height, window, shift, device)
-        columns = _regions(width, window, shift, device)
-        regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
-        ids = to_windows(regions, window).squeeze(-1)
-        apart = ids[:, None, :] != ids[:, :, None]
-        return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
+        padded = [-(-length // window) * window for length in (height, width)]
+        count = padded[0] * padded[1]
+        cut = torch.arange(count, device=device).view(-1, window, window, 1)
+        places = window_reverse(cut, (window, window), *padded)[0, :, :, 0]
+        places = places.roll((shift, shift), dims=(0, 1))
+        empty = torch.cat([places[height:].flatten(), places[:height, width:].flatten()])
+        places = places[:height, :width].flatten()
+        tokens = torch.zeros(count, dtype=torch.int64, device=device)
+        tokens[places] = torch.arange(height * width, device=device)
+        mask = _shift_mask(padded, window, shift, device, dtype) if shift else None
+        return Layout(tokens, empty, places, mask)
+
+
+def to_windows(x: Tensor, window: int, layout: Layout) -> Tensor:
+    """Cuts a map (B, H, W, C) into windows (B·n, window², C)."""
+    _, _, _, channels = x.shape
+    tokens, empty, places, _ = layout
+    cut = _Gather.apply(x.flatten(1, 2), tokens, empty, places, empty[:0])
+    return cut.view(-1, window**2, channels)
+
+
+def from_windows(windows: Tensor, layout: Layout, height: int, width: int) -> Tensor:
+    """Puts windows (B·n, window², C) back together as a map (B, height, width, C)."""
+    tokens, empty, places, _ = layout
+    x = windows.reshape(-1, len(tokens), windows.shape[-1])
+    return _Gather.apply(x, places, empty[:0], tokens, empty).unflatten(1, (height, width))
+
+
+class _Gather(torch.autograd.Function):
+    """Moves tokens (B, N, C): place i gets token `there[i]`, the places `empty` get zeros.
+
+    `back` and `nowhere` are those of the way back, which no token leaves twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, there: Tensor, empty: Tensor, back: Tensor, nowhere: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(back, nowhere)
+        return _gather(x, there, empty)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _gather(grad, *ctx.saved_tensors), None, None, None, None
+
+
+def _gather(x: Tensor, there: Tensor, empty: Tensor) -> Tensor:
+    x = x.index_select(1, there)
+    return x.index_fill_(1, empty, 0) if len(empty) else x
+
+
+def _shift_mask(
+    padded: list[int], window: int, shift: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    rows, columns = (_regions(length, window, shift, device) for length in padded)
+    regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
+    ids = window_partition(regions, (window, window)).flatten(1)
+    apart = ids[:, None, :] != ids[:, :, None]
+    return torch.zeros(apart.shape, device=device, dtype=dtype).masked_fill_(apart, MASKED)
 
 
 def _regions(length: int, window: int, shift: int, device: torch.device) -> Tensor:
