@@ -9,14 +9,18 @@ from .conftest import Checkout
 
 pytestmark = pytest.mark.workflow
 
+LOOKS = ("parity.json", "profile.json")
 ROWS = [("cpu", 2), ("gpu", 1), ("gpu", 8), ("npu", 8), ("npu", 16)]
 
 
 def test_rows_ask_for_their_devices_nodes_and_time(checkout: Checkout) -> None:
     modes = {"threads": 1, "modes": ["full", "performance"], "seeds": [0]}
     rows = [{"device": device, "processes": n, **modes} for device, n in ROWS]
-    checkout.configure({"rows": rows, "training": {"batch": {"size": 16}}})
-    printed = checkout.snakemake("--dry-run", "--forceall", "--profile", "profiles/slurm")
+    looks = {"looks": ["semantics"]}
+    checkout.configure({"rows": rows, "training": {"batch": {"size": 16}}, "parity": looks})
+    asked_for = [f"results/{device}-{n}p/{what}" for device, n in ROWS for what in LOOKS]
+    options = ("--dry-run", "--forceall", "--profile", "profiles/slurm", "--")
+    printed = checkout.snakemake(*options, "results/table.md", *asked_for)
     asked = {}
     for job in re.split(r"^\[", printed, flags=re.MULTILINE):
         rule = re.search(r"^rule (\w+):", job, re.MULTILINE)
@@ -30,7 +34,7 @@ def test_rows_ask_for_their_devices_nodes_and_time(checkout: Checkout) -> None:
         return [asked[rule, row][name] for name in names]
 
     placed = ("slurm_partition", "nodes", "gres", "tasks", "cpus_per_task")
-    for rule in ("train", "measure", "evaluate"):
+    for rule in ("train", "measure", "evaluate", "parity", "profile"):
         assert given(rule, "cpu-2p", *placed) == ["cpu", "1", "", "0", "2"]
         assert given(rule, "gpu-1p", *placed) == ["gpu", "1", "gpu:h200:1", "0", "8"]
         assert given(rule, "gpu-8p", *placed) == ["gpu", "1", "gpu:h200:8", "0", "64"]
