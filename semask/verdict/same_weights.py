@@ -32,9 +32,10 @@ def answer(record: Mapping[str, Any], margin: float = 0.5) -> Answer:
     figures = record["figures"]
     flips, difference = figures["flips"], figures["difference"]
     low, high = difference["interval"]
+    share = f" ({flips['share']:.1e})" if flips["pixels"] else ""
     why = (
-        f"{flips['pixels']:,} of {figures['labelled_pixels']:,} labelled pixels get another class "
-        f"({flips['share']:.1e}); mIoU {difference['miou']:+.3f} points, "
+        f"{flips['pixels']:,} of {figures['labelled_pixels']:,} labelled pixels get another class"
+        f"{share}; mIoU {difference['miou']:+.3f} points, "
         f"{100 * figures['bootstrap']['level']:.0f} % interval {low:+.3f} to {high:+.3f}"
     )
     if flips["share"] > MOST_FLIPS:
