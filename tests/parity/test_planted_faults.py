@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[str, Callable[[nn.Module], None]]] = {
     "running variance biased": (NORM, overridden(forward=biased_variance)),
     "no mask of shifted windows": (
         "network.backbone.layers.0",
-        overridden(_mask=lambda _, usual, *args: torch.zeros_like(usual(*args))),
+        overridden(_layout=lambda _, usual, *args: usual(*args)._replace(mask=None)),
     ),
     "corners aligned": (UPSAMPLE, overridden(forward=corners_aligned)),
     "images as BGR": (
