@@ -185,6 +185,7 @@ def test_two_simulated_npus(script: Script) -> None:
     assert passed(found)
 
 
+@pytest.mark.slow
 def test_an_operator_that_is_off_by_a_thousandth(script: Script) -> None:
     """It is named, and all else that a simulated NPU computes passes."""
     knobs = {"SIMULATED_NPU_PERTURB": "aten::gelu.out=1e-3,aten::gelu=1e-3"}
