@@ -1,21 +1,22 @@
 """Prediction of an image: at one scale, or averaged over several, whole or by windows."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from semask.config.recipe import SlidingWindow
+
+Model = Callable[[torch.Tensor], torch.Tensor]
 
 # of the logits that are at the prediction's size at a time: 32 classes of 1024x2048
 _CHUNK_BYTES = 2**28
 
 
 def predict(
-    model: nn.Module,
+    model: Model,
     image: torch.Tensor,
     size: tuple[int, int],
     sliding_window: SlidingWindow | None = None,
@@ -55,7 +56,7 @@ def predict(
 
 
 def predict_average(
-    model: nn.Module,
+    model: Model,
     views: Iterable[tuple[torch.Tensor, bool]],
     size: tuple[int, int],
     sliding_window: SlidingWindow | None = None,
@@ -97,7 +98,7 @@ class _Parts(NamedTuple):
         return self.logits[0].shape[1]
 
 
-def _forward(model: nn.Module, image: torch.Tensor, window: SlidingWindow | None) -> _Parts:
+def _forward(model: Model, image: torch.Tensor, window: SlidingWindow | None) -> _Parts:
     height, width = image.shape[-2:]
     if window is None:
         return _Parts([_contiguous(model(image))], [], (height, width))

@@ -86,18 +86,26 @@ def evaluate(
     model.eval()
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
     seen, attention = 0, list[str]()
+
+    def watched(image: torch.Tensor) -> torch.Tensor:
+        # Not of the first image alone: compiling calls operators that are not the model's. And the
+        # model alone: notes made among logits of the image's size keep their memory from reuse.
+        nonlocal attention
+        with observed.noted_attention(seen < 2) as found:
+            logits: torch.Tensor = model(image)
+        attention = found or attention
+        return logits
+
     for example in images:
         progress.mark("evaluating", part=seen + 1)
         label = example.label
         size = (label.shape[-2], label.shape[-1])
         inputs = example.inputs(device)
-        # not of the first image alone: compiling calls operators that are not the model's
-        with computing.autocast(device, precision), observed.noted_attention(seen < 2) as found:
+        with computing.autocast(device, precision):
             if len(example.views) > 1:
-                prediction = predict_average(model, inputs, size, sliding_window)
+                prediction = predict_average(watched, inputs, size, sliding_window)
             else:
-                prediction = predict(model, next(inputs)[0], size, sliding_window)
-        attention = found or attention
+                prediction = predict(watched, next(inputs)[0], size, sliding_window)
         total += confusion_matrix(prediction, label.to(device)[None], num_classes)
         seen += 1
         if keep is not None:
