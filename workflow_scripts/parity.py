@@ -220,6 +220,8 @@ def _parse() -> argparse.Namespace:
         raise InputError("give --model and --input, or --config, --row and --record")
     if arguments.model is not None and arguments.input is None:
         raise InputError("--model: give --input, too: the shape of each of its inputs")
+    if arguments.model is not None and (arguments.config, arguments.row) != (None, None):
+        raise InputError("--model: looks at a model by itself, not at a row: no --config, no --row")
     if arguments.train_manifest is not None and None in (arguments.root, arguments.labels):
         raise InputError("--train-manifest: give --root and --labels, too")
     return arguments

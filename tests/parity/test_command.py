@@ -87,12 +87,15 @@ def fails(outputs):
     raise KeyError("out")
 """
 
+ROW = '{"device":"cpu","processes":1,"threads":1}'
+
 
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
         ("--model mynet:Net --input 2x8", 0, "mynet:Net on cpu: shown"),
         ("--model mynet:Chancy --input 2x8", 2, "draws at random by itself"),
+        (f"--model mynet:Net --input 2x8 --row {ROW}", 1, "--model: looks at a model by itself"),
         ("--model mynet:Net --input 2x9", 1, "error: --input 2x9: the model cannot take it"),
         ("--model mynet:Net --input 99999999999999x8", 1, "more than this machine's memory"),
         ("--model .mynet:Net --input 2x8", 1, ".mynet has no Net; give package.module:function"),
