@@ -1,12 +1,22 @@
 """What is let through to standard error; with Snakemake itself in test_languages.py."""
 
 import io
+import locale
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from semask.workflow import voice
+
+
+@pytest.fixture(autouse=True)
+def the_language_comes_back() -> Iterator[None]:
+    """It is the process's, and the tests after these read what scripts printed in it."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.mark.parametrize(
