@@ -68,6 +68,7 @@ def main() -> None:
             "model": dict(use.model),
             "evaluation": asdict(use.evaluation),
             "precision": use.precision,
+            "numerics": asdict(use.numerics),
         },
         workers=arguments.workers,
         sheet_rows=arguments.sheet,

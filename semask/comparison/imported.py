@@ -27,6 +27,7 @@ from semask.fetching.signatures import Signer
 class Imported(NamedTuple):
     """What a bundle brought: who made and signed it, and its records by path."""
 
+    folder: Path  # that it was unpacked into
     manifest: Mapping[str, Any]
     trained: Mapping[str, Record]
     evaluated: Mapping[str, Record]
@@ -68,7 +69,7 @@ def read_imported(folder: Path) -> Imported:
     trained, scored, looked, crossed = (
         of_kind(kind, records) for kind in ("train", "evaluate", "parity", "cross")
     )
-    return Imported(manifest, trained, scored, looked, crossed, signer)
+    return Imported(folder, manifest, trained, scored, looked, crossed, signer)
 
 
 def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:
@@ -99,7 +100,8 @@ def imported_rows(
         published: published rows.
 
     Returns:
-        Rows whose `source` names the machine and the day, whose `signed_by` has name and key of who
+        Rows whose `source` names the machine and the day, whose `bundle` is the folder that the
+        bundle was unpacked into, whose `signed_by` has name and key of who
         signed, if that was verified, and whose `apart` names what differs from
         this machine's records: recipe keys, data, version of torch, code. Such a row is shown, and
         not compared with this machine's rows. What must differ between modes and between numbers
@@ -119,6 +121,11 @@ def imported_rows(
         source = f"measured on {hosts_and_day(own)}"
         line = measured_row(row, own, published)
         signed_by = imported.signer and imported.signer._asdict()
-        line |= {"source": source, "signed_by": signed_by, "apart": sorted(differing)}
+        line |= {
+            "source": source,
+            "bundle": str(imported.folder),
+            "signed_by": signed_by,
+            "apart": sorted(differing),
+        }
         lines.append(line)
     return lines

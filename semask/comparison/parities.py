@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from semask.config.recipe import differing_keys
 from semask.parity.verdict import NOT_RUN, answers, number, ratio_of
 
 Record = Mapping[str, Any]
@@ -12,24 +13,28 @@ Record = Mapping[str, Any]
 # to which norms of two machines' references agree: other orders of summation in float64
 _AGREEMENT = 1e-9
 MODULES_SHOWN = 10  # of each look, the worst ones; records and tables have all
+# what brings a device's kernels, by its key in a record, and how it is called
+_KERNELS = {
+    "name": "", "torch": "torch ", "torch_npu": "torch_npu ", "cann": "CANN ", "cuda": "CUDA ",
+}  # fmt: skip
+# of a recipe: a look makes up its weights, and is of no training's length
+_OF_TRAINING = {"model.pretrained", "training.iterations", "training.evaluate_every"}
 
 
 def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict[str, Any]:
     """What the looks at a row's device show, of the row's records of parity by path, one or none.
 
-    What was looked at must be what trained, by the row's training records.
+    What was looked at must be what trained, by the row's training records: the same kernels, told
+    to run alike, by one recipe.
 
     Returns:
         from (paths); grounds: ground, answer (shown, refuted, undecided, not run) and why of each
         look, one line that says *not run* where there was none.
     """
     for record in looked.values():
-        for key, word in (("name", ""), ("torch", "torch ")):
-            was = record["device"][key]
-            others = sorted({of["device"][key] for of in trained.values()} - {was})
-            if others:
-                why = f"looked at {word}{was}, and {word}{', '.join(others)} trained"
-                return {"from": [*looked], "grounds": [_ground("parity", NOT_RUN, why)]}
+        why = next(filter(None, (_not_what_trained(record, of) for of in trained.values())), "")
+        if why:
+            return {"from": [*looked], "grounds": [_ground("parity", NOT_RUN, why)]}
     found = [
         _ground(name, *answer)
         for record in looked.values()
@@ -37,6 +42,23 @@ def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict
     ]
     why = "nobody has looked at this row's device"
     return {"from": [*looked], "grounds": found or [_ground("parity", NOT_RUN, why)]}
+
+
+def kernels(record: Record) -> tuple[str | None, ...]:
+    """What a record's device computed with: its name and the versions of its libraries."""
+    return tuple(record["device"].get(key) for key in _KERNELS)
+
+
+def _not_what_trained(looked: Record, trained: Record) -> str:
+    """Why a look says nothing of a training; empty if it does."""
+    of_both = zip(_KERNELS.values(), kernels(looked), kernels(trained), strict=True)
+    for word, was, other in of_both:
+        if was != other:
+            return f"looked at {word}{was or 'none'}, and {word}{other or 'none'} trained"
+    keys = [k for k in differing_keys(looked["recipe"], trained["recipe"]) if k not in _OF_TRAINING]
+    told = {key: trained["execution"].get(key) for key in looked["execution"]}
+    keys += differing_keys(looked["execution"], told)
+    return f"looked at with other settings than trained: {', '.join(keys)}" if keys else ""
 
 
 def _ground(name: str, answer: str, why: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ def _is_npu_beside_gpu(npu: _Line, gpu: _Line) -> bool:
 
 def _is_planted_beside_plain(port: _Line, original: _Line) -> bool:
     plain, planted, _ = str(port["name"]).partition(PLANTED_SIGN)
-    return bool(planted) and original["name"] == plain and port["source"] == original["source"]
+    return bool(planted) and original["name"] == plain and port["bundle"] == original["bundle"]
 
 
 def _compared(
@@ -62,8 +62,8 @@ def _compared(
         if npu["kind"] == "measured":
             pairs = _pairs(npu, gpu, records)
             keys = {key for pair in pairs for key in differing_records(*pair)}
-            if npu["source"] != gpu["source"]:
-                # on one machine Snakemake sees to it that the code is the same
+            if npu["bundle"] != gpu["bundle"]:
+                # in one folder of results Snakemake sees to it that the code is the same
                 keys |= {key for pair in pairs for key in code_differences(*pair)}
             differing = sorted(keys)
         else:

@@ -42,16 +42,15 @@ def measured_row(
         published: published rows, of which those of the same name and experiment stand beside it.
 
     Returns:
-        name; source; signed_by and apart (None and empty for rows of this machine, see
-        `semask.comparison.imported`); the cells acc1, last_miou, multi_scale_miou (percent), fps,
-        fps_p10, fps_p90, fps_log_window (images/s), data_wait_share, pytorch, device (the names by
-        which the hardware calls itself), each with value, state and the records it is from;
-        disturbed (whether its fps says little, as the warnings have it); skipped_steps and
+        name; source; bundle, signed_by and apart (None, None and empty for rows of this machine,
+        see `semask.comparison.imported`); the cells acc1, last_miou, multi_scale_miou (percent),
+        fps, fps_p10, fps_p90, fps_log_window (images/s), data_wait_share, pytorch, device (the
+        names by which the hardware calls itself), each with value, state and the records it is
+        from; disturbed (whether its fps says little, as the warnings have it); skipped_steps and
         cpu_fallbacks (numbers, operators); parity (see `semask.comparison.parities.grounds`);
         published (acc1, multi_scale_miou, fps, differing, line, source) and difference (in points,
         fps as a ratio), None where the experiments are not the same; `differing` says of a figure
-        that is not shown
-        what makes it another one.
+        that is not shown what makes it another one.
     """
     trained, evaluated = (of_kind(kind, records) for kind in ("train", "evaluate"))
     timed = {path: r for path, r in trained.items() if r["mode"] == "performance"}
@@ -73,6 +72,7 @@ def measured_row(
         "name": row_name(row),
         "kind": "measured",
         "source": f"measured here ({hosts_and_day(records)})",
+        "bundle": None,
         "signed_by": None,
         "apart": [],
         "acc1": accuracy("best"),

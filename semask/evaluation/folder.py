@@ -66,7 +66,8 @@ def predict_folder(
     sheet has so many rows, spread evenly over the folder; 0 for no sheet.
 
     Raises:
-        InputError: there are no images, `output` lies within their folder; or some images could
+        InputError: there are no images, `output` lies within their folder, or has files of these
+            names that were not made here; or some images could
             not be predicted: the others were.
     """
     if output.resolve().is_relative_to(images.resolve()):
@@ -74,6 +75,8 @@ def predict_folder(
     for kind in (_LABELS, _OVERLAYS):
         if images.resolve().is_relative_to((output / kind).resolve()):
             raise InputError(f"{output}: its {kind} would lie within {images}; choose another one")
+    if (output / SHEET).exists() and not (output / _LABELS).exists():
+        raise InputError(_foreign(output / SHEET))
     names = images_in(images)
     label_ids = label_ids_of(dataset.__name__.rpartition(".")[2])
     colours = np.zeros((256, 3), np.uint8)
@@ -99,7 +102,8 @@ def predict_folder(
                     predicted = predict(model, shown, size, evaluation.sliding_window)[0]
                 train_ids, rgb = predicted.cpu().numpy(), picture.image.numpy()[:, :, ::-1]
                 drawn = Image.fromarray(overlay(rgb, train_ids, dataset.PALETTE))
-                _save(drawn, _overlay(output, picture.name), quality=_QUALITY)
+                overlay_of = _overlay(output, picture.name)
+                _save(drawn, overlay_of, quality=_QUALITY, comment=_KEY)
                 label = Image.fromarray(label_ids[train_ids])
                 label.putpalette(colours.tobytes())
                 text = PngInfo()
@@ -152,17 +156,29 @@ def _is_done(output: Path, digest: str, name: str, image: str) -> bool:
     Raises:
         InputError: somebody else made it.
     """
-    path = _label(output, name)
+    path, drawn = _label(output, name), _overlay(output, name)
     if not path.exists():
+        # a call that was ended in between leaves an overlay alone
+        if drawn.exists() and _says(drawn, "JPEG", "comment") != _KEY.encode():
+            raise InputError(_foreign(drawn))
         return False
-    try:
-        with Image.open(path, formats=["PNG"]) as label:
-            key = label.info.get(_KEY)
-    except (OSError, SyntaxError, ValueError):
-        key = None
+    key = _says(path, "PNG", _KEY)
     if key is None:
-        raise InputError(f"{path}: is there, and not a label made here; choose another --output")
-    return key == digest_of([digest, image]) and _overlay(output, name).is_file()
+        raise InputError(_foreign(path))
+    return key == digest_of([digest, image]) and drawn.is_file()
+
+
+def _says(path: Path, kind: str, key: str) -> Any:
+    """What an image says of itself under a key; None if it says nothing, or is none."""
+    try:
+        with Image.open(path, formats=[kind]) as image:
+            return image.info.get(key)
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _foreign(path: Path) -> str:
+    return f"{path}: is there, and was not made here; choose another --output"
 
 
 def _save(image: Image.Image, path: Path, **options: Any) -> None:

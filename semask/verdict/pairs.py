@@ -1,9 +1,10 @@
 """The pairs of rows of a table that are judged, and their grounds, from the rows' records."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from semask.comparison.parities import differing_batches
+from semask.comparison.parities import differing_batches, kernels
 from semask.comparison.rows import Record, of_kind, row_name
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 from semask.verdict import same_weights, seeds, speed
@@ -155,21 +156,22 @@ def _crossed(port: Line, original: Line, records: Mapping[str, Record]) -> dict[
     """Records of the original's weights on the port's device, by path.
 
     The weights must be those whose scores the original's row shows, and the device the one that
-    trained the port's.
+    trained the port's, which another site's row of that name is not.
     """
     scores = {records[path]["digest"] for path in original["acc1"].get("from", ())}
-    devices = {_device(records[path]) for path in port["pytorch"]["from"]}
+    trained = port["pytorch"]["from"]
+    devices = {kernels(records[path]) for path in trained}
+    folders = {
+        str(Path(path).parents[2]) for path in trained
+    }  # of the row, with its site's results
     return {
         path: record
         for path, record in of_kind("cross", records).items()
         if row_name(record["row"]) == port["name"]
         and record["weights_of"]["evaluate_record_digest"] in scores
-        and _device(record) in devices
+        and kernels(record) in devices
+        and path.rpartition("/cross/")[0] in folders
     }
-
-
-def _device(record: Record) -> tuple[str, str]:
-    return record["device"]["name"], record["device"]["torch"]
 
 
 def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
@@ -189,8 +191,13 @@ def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
     own = of_looks(port["parity"]["grounds"], "data")
     if own.answer == REFUTED:
         return own
+    theirs = of_looks(original["parity"]["grounds"], "data")
+    if theirs.answer == REFUTED:
+        return Answer(UNDECIDED, f"the original's is refuted: {theirs.why}")
     looked = [[records[path] for path in line["parity"]["from"]] for line in (port, original)]
-    differing = differing_batches(looked[0][0], looked[1][0]) if all(looked) else None
+    # of a look that is set aside the batches are, too
+    are_known = all(looked) and NOT_RUN not in (own.answer, theirs.answer)
+    differing = differing_batches(looked[0][0], looked[1][0]) if are_known else None
     if differing is None:
         return Answer(UNDECIDED, f"{files}; whether both load them alike was not looked at")
     if differing:

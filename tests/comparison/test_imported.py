@@ -289,6 +289,21 @@ def test_evaluations_of_other_images_or_code_are_kept_apart(
     assert (pair["fps_ratio"], pair["differing"]) == (None, [key])
 
 
+def test_two_sites_of_one_host_name_and_day_are_held_to_one_code(
+    tmp_path: Path, make_record: Any
+) -> None:
+    """As pods and laptops may be called alike."""
+    here = Site(tmp_path / "cpu", make_record, "cpu", "localhost", 1)
+    sent = []
+    for device, version in (("gpu", "0.0.8"), ("npu", "0.0.9")):
+        folder = tmp_path / device
+        there = Site(folder, make_record, device, "localhost", code_version=version)
+        sent.append(there.sent_to(tmp_path / f"from_{device}"))
+    table = table_of(here, make_record, *sent)
+    [pair] = [pair for pair in table["npu_over_gpu"] if pair["kind"] == "measured"]
+    assert (pair["fps_ratio"], pair["differing"]) == (None, ["code (0.0.9 and 0.0.8)"])
+
+
 @pytest.mark.parametrize(
     ("recipes", "apart"),
     [

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
+import pytest
+
 from semask.comparison.parities import across, grounds
 from semask.report import cells, parity_section
 
-from ..conftest import looked_at
-
-TRAINED = {"t": {"device": {"name": "a processor", "torch": "2.13.0"}}}
+from ..conftest import looked_at, recipe
 
 
 def of(looks: dict[str, Any], make_record: Any, **changes: Any) -> dict[str, Any]:
@@ -16,13 +16,18 @@ def of(looks: dict[str, Any], make_record: Any, **changes: Any) -> dict[str, Any
     return {**made, "figures": {**made["figures"], "looks": looks}}
 
 
-def test_each_look_is_a_ground(make_record: Any) -> None:
+@pytest.fixture
+def trained(make_record: Any) -> dict[str, Any]:
+    return {mode: make_record("train", mode=mode) for mode in ("full", "performance")}
+
+
+def test_each_look_is_a_ground(make_record: Any, trained: dict[str, Any]) -> None:
     looks = {
         "semantics: modules": looked_at({"norm": 0.5, "act": 40.0, "head": None}),
         "precision: modules": {"not_run": "OutOfMemoryError: too large"},
         "chance": {"sites": [], "faults": []},
     }
-    found = grounds({"p": of(looks, make_record)}, TRAINED)
+    found = grounds({"p": of(looks, make_record)}, trained)
     assert found["from"] == ["p"]
     answers = {each["ground"]: (each["answer"], each["why"]) for each in found["grounds"]}
     answer, why = answers["semantics: modules"]
@@ -33,29 +38,42 @@ def test_each_look_is_a_ground(make_record: Any) -> None:
     assert answers["chance"] == ("shown", "nothing is drawn at random")
 
 
-def test_nothing_is_shown_of_a_device_that_nobody_looked_at() -> None:
-    assert [each["answer"] for each in grounds({}, TRAINED)["grounds"]] == ["not run"]
+def test_nothing_is_shown_of_a_device_that_nobody_looked_at(trained: dict[str, Any]) -> None:
+    assert [each["answer"] for each in grounds({}, trained)["grounds"]] == ["not run"]
 
 
-def test_what_was_looked_at_is_what_trained(make_record: Any) -> None:
-    """A ground of another device or version is none."""
-    clean = {"chance": {"sites": [], "faults": []}}
-    for device, said in (
-        ({"name": "another", "torch": "2.13.0"}, "looked at another, and a processor trained"),
-        ({"name": "a processor", "torch": "2.12.0"}, "looked at torch 2.12.0, and torch 2.13.0"),
-    ):
-        (ground,) = grounds({"p": of(clean, make_record, device=device)}, TRAINED)["grounds"]
-        assert ground["answer"] == "not run"
-        assert said in ground["why"]
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"device": {"name": "another"}}, "looked at another, and a processor trained"),
+        ({"device": {"torch": "2.12.0"}}, "looked at torch 2.12.0, and torch 2.13.0 trained"),
+        ({"device": {"cann": "8.0"}}, "looked at CANN 8.0, and CANN none trained"),
+        ({"recipe": recipe(precision="bf16")}, "other settings than trained: training.precision"),
+        ({"execution": {"compile": True}}, "looked at with other settings than trained: compile"),
+        # it makes its weights up, and knows no number of images
+        ({"recipe": recipe(iterations=80000, evaluate_every=None)}, ""),
+    ],
+)
+def test_what_was_looked_at_is_what_trained(
+    make_record: Any, trained: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    """A ground of another device, version or recipe is none."""
+    look = of({"chance": {"sites": [], "faults": []}}, make_record)
+    changed = {key: {**look[key], **value} for key, value in changes.items()}
+    (ground,) = grounds({"p": {**look, **changed}}, trained)["grounds"]
+    assert ground["answer"] == ("not run" if said else "shown")
+    assert said in ground["why"]
 
 
-def test_a_look_that_was_ended_half_way_is_compared_as_far_as_it_went(make_record: Any) -> None:
+def test_a_look_that_was_ended_half_way_is_compared_as_far_as_it_went(
+    make_record: Any, trained: dict[str, Any]
+) -> None:
     npu = of({"x": looked_at({"a": 6.0, "b": 6.0})}, make_record)
     gpu = of({"x": {**looked_at({"a": 2.0}), "stopped": "OutOfMemoryError: …"}}, make_record)
     npu["figures"]["looks"]["x"]["reference"] = gpu["figures"]["looks"]["x"]["reference"]
     for a, b in ((npu, gpu), (gpu, npu)):
         assert [each["name"] for each in across(a, b)["x"]["modules"]] == ["a"]
-    assert [each["answer"] for each in grounds({"p": gpu}, TRAINED)["grounds"]] == ["not run"]
+    assert [each["answer"] for each in grounds({"p": gpu}, trained)["grounds"]] == ["not run"]
 
 
 def test_ratios_are_held_against_each_other_worst_first(make_record: Any) -> None:

@@ -100,10 +100,10 @@ def test_devices_are_taken_from_those_that_are_visible(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(presence, "counted", lambda device: 0 if listed == "" else 3)
+    # restored, with what reserve makes of it
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed or "")
     if listed is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if taken is None:
         with pytest.raises(InputError):
             presence.reserve("gpu", 2, "rows: gpu-2p")

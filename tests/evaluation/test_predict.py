@@ -280,9 +280,29 @@ def test_files_of_others_are_left_alone(
     Image.new("L", (40, 20)).save(theirs)
     before = theirs.read_bytes()
     [line] = refused(command, "--weights", weights, "--images", images, "--output", output)
-    assert line == f"{theirs}: is there, and not a label made here; choose another --output"
+    assert line == f"{theirs}: is there, and was not made here; choose another --output"
     assert theirs.read_bytes() == before
     assert len(labels_of(output)) == 5
+
+
+@pytest.mark.parametrize("name", ["overlays/a.jpg", "contact_sheet.png"])
+def test_pictures_of_others_are_left_alone(
+    command: Command, weights: Path, images: Path, tmp_path: Path, name: str
+) -> None:
+    theirs = tmp_path / "out" / name
+    theirs.parent.mkdir(parents=True)
+    Image.new("RGB", (40, 20)).save(theirs)
+    before = theirs.read_bytes()
+    call = ("--weights", weights, "--images", images, "--output", tmp_path / "out")
+    [line] = refused(command, *call)
+    assert line == f"{theirs}: is there, and was not made here; choose another --output"
+    assert theirs.read_bytes() == before
+    theirs.unlink()
+    command(*call)
+    # what is left by a call that was ended between the two
+    (tmp_path / "out/labels/a.png").unlink()
+    command(*call)
+    assert len(labels_of(tmp_path / "out")) == 5
 
 
 def test_what_cannot_be_predicted_is_one_line(

@@ -87,6 +87,7 @@ class Site:
     def look(self, device: str, processes: int, ratio: float, **changes: Any) -> None:
         """Adds a look at a row's device."""
         row = {"device": device, "processes": processes, "threads": 1}
+        changes = {"recipe": recipe(global_batch=BATCHES[processes]), **changes}
         made = self.make("parity", row=row, **changes)
         chance = {"sites": [], "faults": []}
         painted = {"samples": 16, "pixels": 9000, "wrong": 3}
@@ -126,7 +127,10 @@ class Site:
             self.make("baselines"),
             read_published(REPOSITORY / "published/published.csv", ["ascend_port"]),
             self.make("facts"),
-            [Imported({}, site.trained, site.evaluated, {}) for site in self.imported],
+            [
+                Imported(Path("site"), {}, site.trained, site.evaluated, {})
+                for site in self.imported
+            ],
             self.looked,
             {},
             Judging(self.all("logs").__getitem__, 0.5, 0.05),

@@ -45,7 +45,7 @@ class Rows:
         common = {"row": {"device": device, "processes": 1, "threads": 1}, "seed": seed,
                   "recipe": recipe(global_batch=BATCH)}  # fmt: skip
         for mode in ("full", "performance"):
-            name = f"{device}/{mode}/{seed}"
+            name = f"{device}/{mode}/{seed}/train.json"
             made = self.made("train", mode=mode, **common)
             speed = made["figures"]["speed"]
             speed |= {"warmup_iterations": 0, "iterations_measured": 300, "fps": BATCH / seconds}
@@ -59,7 +59,8 @@ class Rows:
         self.evaluated[f"{device}/scores/{seed}"] = scored
 
     def look(self, device: str, **looks: Any) -> None:
-        made = self.made("parity", row={"device": device, "processes": 1, "threads": 1})
+        row = {"device": device, "processes": 1, "threads": 1}
+        made = self.made("parity", row=row, recipe=recipe(global_batch=BATCH))
         found = {"semantics: modules": looked_at({"norm": 1.0}), "semantics: steps": STEPS,
                  "chance": CHANCE, "data": data_look("11", "22")}  # fmt: skip
         made["figures"]["looks"] = {**found, **looks}
@@ -108,7 +109,7 @@ def test_every_ground_is_answered(rows: Rows) -> None:
     by_name = {of["ground"]: of["from"] for of in verdict["grounds"]}
     assert by_name["semantics"] == ["npu/parity"]
     assert by_name["seeds"] == [f"{d}/scores/{n}" for d in ("npu", "gpu") for n in range(3)]
-    assert by_name["speed"][0] == "npu/performance/0"
+    assert by_name["speed"][0] == "npu/performance/0/train.json"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,14 @@ def test_painted_images_that_are_turned_otherwise_refute_and_alone_decide_nothin
     rows.look("npu", data=data_look("11", "22", faults=["turned otherwise"]))
     assert "data refuted: turned otherwise" in rows.judged()[0]["sentence"]
     rows.look("npu", data=data_look())  # painted images alone
+    assert answers(rows.judged()[0])["data"] == "undecided"
+    # nor does what another device loaded, or anything beside an original that turns them
+    rows.look("npu")
+    assert answers(rows.judged()[0])["data"] == "shown"
+    rows.looked["npu/parity"]["device"] = {**rows.looked["npu/parity"]["device"], "cann": "8.1"}
+    assert answers(rows.judged()[0])["data"] == "undecided"
+    rows.look("npu")
+    rows.look("gpu", data=data_look("11", "22", faults=["turned otherwise"]))
     assert answers(rows.judged()[0])["data"] == "undecided"
 
 
@@ -176,8 +185,8 @@ def test_a_slower_port(rows: Rows) -> None:
 
 
 def test_a_log_of_another_run_is_noticed(rows: Rows) -> None:
-    rows.logs["npu/performance/0"] = rows.logs["npu/performance/0"][:-1]
-    with pytest.raises(InputError, match="npu/performance/0: not the log that its record"):
+    rows.logs["npu/performance/0/train.json"] = rows.logs["npu/performance/0/train.json"][:-1]
+    with pytest.raises(InputError, match=r"0/train\.json: not the log that its record"):
         rows.judged()
 
 
@@ -191,7 +200,7 @@ def test_reduced_precision_that_nobody_looked_at_is_not_run(rows: Rows) -> None:
 
 
 def test_rows_that_differ_are_not_judged(rows: Rows) -> None:
-    for path, record in rows.trained.items():
+    for path, record in (rows.trained | rows.looked).items():
         if path.startswith("npu"):
             record["recipe"] = recipe(global_batch=BATCH, learning_rate=0.1)
     *alone, pair = rows.judged()
@@ -222,7 +231,7 @@ def test_what_others_accept_by_stands_beside(rows: Rows) -> None:
             lines = [
                 {"iteration": i, "loss": factor * 2.0, "seconds": SECONDS} for i in range(1, 301)
             ]
-            rows.logs[f"{device}/full/{n}"] = lines
+            rows.logs[f"{device}/full/{n}/train.json"] = lines
     (verdict,) = rows.judged()
     field = {of["figure"]: of for of in verdict["field"]}
     assert field["loss curves"]["said"] == (
@@ -356,14 +365,20 @@ def test_the_originals_weights_on_the_ports_device_complete_the_claim(rows: Rows
     made["figures"] |= {key: scores["figures"][key] for key in ("images", "labelled_pixels")}
     made["figures"]["there"] = {key: best[key] for key in ("miou", "iou")}
     made["recipe_digest"] = scores["recipe_digest"]
-    rows.crossed["npu/cross"] = made
+    rows.crossed["npu/cross/gpu/seed0.json"] = made
     (verdict,) = rows.judged()
     assert answers(verdict)["same weights"] == "shown"
     assert verdict["sentence"] == "NPU-1P is as accurate as GPU-1P, and as fast"
     # of other weights, or by another device, it shows nothing
-    made["device"] = {**made["device"], "name": "another NPU"}
+    device = made["device"]
+    for other in ({"name": "another NPU"}, {"cann": "8.1"}):
+        made["device"] = {**device, **other}
+        assert answers(rows.judged()[0])["same weights"] == "not run"
+    made["device"] = device
+    # nor does what a row of that name elsewhere computed
+    rows.crossed["site/npu/cross/gpu/seed0.json"] = rows.crossed.pop("npu/cross/gpu/seed0.json")
     assert answers(rows.judged()[0])["same weights"] == "not run"
-    made["device"] = {**made["device"], "name": "a processor"}
+    rows.crossed["npu/cross/gpu/seed0.json"] = rows.crossed.pop("site/npu/cross/gpu/seed0.json")
     made["weights_of"] |= dict.fromkeys(("weights_digest", "evaluate_record_digest"), "7" * 64)
     assert answers(rows.judged()[0])["same weights"] == "not run"
 
