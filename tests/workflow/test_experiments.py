@@ -20,7 +20,8 @@ pytestmark = pytest.mark.workflow
 # jobs of a full and three performance runs on 8 devices and three performance runs on one
 ROWS_OF_SEMASK = {"parity": 2, "train": 1, "measure": 6, "evaluate": 1}
 STREETS = {"weights": 0, "labels": 5}
-ASCEND = {"labels": 3, "parity": 4, "train": 4, "measure": 12, "evaluate": 4, "agreement": 4}
+ASCEND = {"labels": 3, "parity": 4, "train": 4, "measure": 12, "evaluate": 4, "agreement": 4,
+          "cross": 2}  # fmt: skip
 SMOKE = {"parity": 3, "train": 3, "measure": 2, "evaluate": 3}
 ONCE = {"manifest": 2, "verify": 1, "baselines": 1, "facts": 1, "weights": 1, "table": 1}
 PLANS: dict[tuple[str, ...], dict[str, int]] = {

@@ -1,6 +1,7 @@
 """What the rules ask of the config, without Snakemake."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from semask.config.repeats import turn
 from semask.devices import variables
 from semask.model import VARIANTS
 from semask.workflow import parity_memory, released_plan
+from semask.workflow.crossed import cross_records, left_out
 from semask.workflow.plan import Plan
 from semask.workflow.start import check_surroundings, layers_of, set_environment
+
+from ..markdown_pages import flat
+from ..markdown_pages import read as read_page
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -251,3 +256,39 @@ def test_shared_chance_is_not_compiled() -> None:
     both = {"numerics": {"shared_chance": True}, "execution": {"compile": ["gpu"]}}
     with pytest.raises(InputError, match=r"shared_chance.*set it to false, or execution.compile"):
         plan(both)
+
+
+def written_out(word: str) -> list[str]:
+    """A word with braces as bash reads it."""
+    found = re.search(r"\{([^{}]*)\}", word)
+    if found is None:
+        return [word]
+    before, after = word[: found.start()], word[found.end() :]
+    return [x for part in found[1].split(",") for x in written_out(f"{before}{part}{after}")]
+
+
+@pytest.mark.parametrize("page", ["docs/npu.md", "docs/kubernetes.md"])
+def test_a_guide_names_all_that_the_table_needs_of_devices(page: str) -> None:
+    made = plan(read("experiments/ascend.yaml"))
+    needed = {
+        *made.runs("evaluate.json", "full"),
+        *made.runs("train.json", "performance"),
+        *made.parity_records(),
+        *cross_records(made),
+    }
+    code = "\n".join(x.content for x in flat(read_page(page)) if x.type == "code_block")
+    words = re.findall(r"results/ascend/(?!table)\S+", code)
+    named = {target for word in words for target in written_out(word)}
+    if page == "docs/kubernetes.md":  # of the NPUs: "likewise", and what only they have
+        named |= {target.replace("gpu-", "npu-") for target in named if "/cross/" not in target}
+    assert named == needed
+
+
+def test_the_ports_experiment_has_the_gpus_weights_scored_by_the_npu_or_says_why_not() -> None:
+    experiment = read("experiments/ascend.yaml")
+    npus = [row for row in experiment["rows"] if row["device"] == "npu"]
+    alone = plan(experiment, {"rows": npus})
+    assert cross_records(alone) == []
+    assert [line.partition(": ")[0] for line in left_out(alone)] == [
+        f"weights of gpu-{n}p scored by npu-{n}p" for n in (1, 8)
+    ]
