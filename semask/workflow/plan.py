@@ -102,8 +102,12 @@ class Plan:
         ]
 
     def environment(self, device: str) -> str:
-        """Name of a row's environment: GPU rows beside NPU rows have the NPU's version of torch."""
+        """Name of a row's environment: GPU rows beside NPU rows have the NPU's version of torch.
+
+        Also where NPUs are elsewhere and score their weights.
+        """
         devices = {row["device"] for row in self.config["rows"]}
+        devices |= {pair["scored_by"].partition("-")[0] for pair in self.config["cross"]}
         return "gpu_beside_npu" if device == "gpu" and "npu" in devices else device
 
     def evaluation_memory(self, processes: int) -> int:

@@ -100,6 +100,8 @@ def test_gpu_rows_beside_npu_rows_have_the_torch_of_the_npus() -> None:
     beside, alone = plan(ROWS), plan({"rows": [row("gpu", 1)]})
     environments = [beside.environment("gpu"), beside.environment("npu"), alone.environment("gpu")]
     assert environments == ["gpu_beside_npu", "npu", "gpu"]
+    elsewhere = {"cross": [{"weights": "gpu-1p", "scored_by": "npu-1p"}]}
+    assert plan({"rows": [row("gpu", 1)]}, elsewhere).environment("gpu") == "gpu_beside_npu"
 
 
 def test_training_reads_nothing_of_what_evaluation_alone_needs() -> None:
