@@ -21,9 +21,9 @@ KEPT = REPOSITORY / "benchmarks" / "results"
 Found = Mapping[str, Any]
 _INTRODUCTION = """# Measurements on accelerators
 
-Made by `python -m benchmarks.measurements` from `benchmarks/results/first_hour-*.json`; nothing here
-is typed. `make gpu` ([throughput.md](throughput.md)) leaves its findings in `results/first_hour.json`,
-which is copied there by hand, under the device's name. What a run of it did not come to is under
+Made by `python -m benchmarks.measurements` from `benchmarks/results/first_hour-*.json`; nothing
+here is typed. `make gpu` ([throughput.md](throughput.md)) leaves `results/first_hour.json`, which
+is copied there by hand, under the device's name. What a run of it did not come to is under
 *Not run*, with the reason that was kept.
 
 **No Ascend NPU has been measured**: there is no such file.
