@@ -22,7 +22,9 @@ rule parity:
         npu=get_count_of("npu"),
         mem_mb=lambda wildcards: PLAN.parity_memory(get_row_of(wildcards)),
     params:
-        config=PLAN.training_config(),
+        # no image is loaded by workers, and no speed measured
+        config=lambda wildcards, resources: PLAN.training_config(),
+        computed=without(PLAN.training_config(), "loader", "performance"),
         look=lambda wildcards: PLAN.parity_look(
             get_present_row_of("parity.json")(wildcards)
         ),

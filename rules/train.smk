@@ -32,6 +32,7 @@ PRETRAINED = told(PLAN.pretrained)()
 PRETRAINED = [] if PRETRAINED is None else kept(*PRETRAINED)
 SOURCE = PLAN.published("--pretrained-source", config["model"]["pretrained"])
 PERFORMANCE = RUN.replace("{mode}", "performance")
+OF_FULL_RUNS = ("iterations", "epochs", "evaluate_every")
 
 
 rule train:
@@ -59,9 +60,9 @@ rule train:
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
         attempt=lambda wildcards, attempt: attempt,
     params:
-        # how images come in changes no result: no reason to train again
+        # how images come in, and how speed is measured, change no result: no reason to train again
         config=lambda wildcards, resources: PLAN.training_config(),
-        computed=without(PLAN.training_config(), "loader"),
+        computed=without(PLAN.training_config(), "loader", "performance"),
         run=lambda wildcards: PLAN.run_settings(
             get_present_row_of("full/seed{seed}/train.json")(wildcards),
             "full",
@@ -111,7 +112,11 @@ rule measure:
         mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
         attempt=lambda wildcards, attempt: attempt,
     params:
-        config=PLAN.training_config(),
+        # a run of another length, which is scored nowhere
+        config=lambda wildcards, resources: PLAN.training_config(),
+        computed=without(
+            PLAN.training_config(), *(f"training.{key}" for key in OF_FULL_RUNS)
+        ),
         run=lambda wildcards: PLAN.run_settings(
             get_present_row_of("performance/seed{seed}/train.json")(wildcards),
             "performance",

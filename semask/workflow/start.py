@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,16 @@ def set_environment(environment: MutableMapping[str, str], accepted: Sequence[st
     environment[variables.ACCEPTED] = ",".join(accepted)
 
 
-def without(settings: str, key: str) -> str:
-    """Settings, a JSON object, less a key that changes no result and is no reason to run again."""
-    return json.dumps({name: value for name, value in json.loads(settings).items() if name != key})
+def without(settings: str, *keys: str) -> str:
+    """Settings, a JSON object, less what changes no result and is no reason to run again.
+
+    A key of a part is `part.key`.
+    """
+    kept = json.loads(settings)
+    for key in keys:
+        *parts, last = key.split(".")
+        reduce(lambda of, part: of[part], parts, kept).pop(last, None)
+    return json.dumps(kept)
 
 
 def words(option: str, value: Any) -> Sequence[Any]:

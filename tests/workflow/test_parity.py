@@ -31,5 +31,7 @@ def test_a_row_is_looked_at_without_data_and_training(checkout: Checkout) -> Non
     assert not (checkout.folder / "data").exists()
     # what it looks at is what it depends on
     assert not checkout.planned("--", "results/cpu-1p/parity.json")
+    checkout.configure({"loader": {"workers": 1}, "performance": {"iterations": 5}})
+    assert not checkout.planned("--", "results/cpu-1p/parity.json")
     checkout.configure({"parity": {**SMALL["parity"], "seed": 1}})
     assert checkout.planned("--", "results/cpu-1p/parity.json") == {"parity": 1}

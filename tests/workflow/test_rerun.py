@@ -108,6 +108,12 @@ def test_keys_that_are_not_used_change_nothing(copy_of_finished: Copy) -> None:
     # what was measured stays, and so does what was trained
     changed.configure({"performance": {"repeats": 3}})
     assert changed.planned() == {"measure": 2, "table": 1}
+    # what was trained was trained so, however its speed is measured, and the other way about
+    changed.configure({"performance": {"iterations": 5, "repeats": 1}})
+    assert changed.planned() == {"measure": 1, "table": 1}
+    changed.configure({"performance": {"iterations": 4}, "training": {"evaluate_every": 1}})
+    assert changed.planned() == {"train": 2, "evaluate": 2, "table": 1}
+    changed.configure({"training": {"evaluate_every": 2}})
     changed.configure({"performance": {"repeats": 1}, "evaluation": {"predictions": 3}})
     assert changed.planned() == {"evaluate": 2, "table": 1}
 
