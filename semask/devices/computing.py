@@ -91,4 +91,5 @@ def peak_memory(device: torch.device) -> int:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return int(torch.accelerator.max_memory_allocated(device))
+    # not torch.accelerator's: it asks for an allocator of a kind that torch_npu has from 2.13 on
+    return int(torch.get_device_module(device.type).max_memory_allocated(device))

@@ -126,6 +126,7 @@ def test_every_name_is_in_the_package(version: str) -> None:
     shared = {
         *("npu.device_count", "npu.get_device_name", "npu.is_bf16_supported"),
         *("npu.get_rng_state", "npu.set_rng_state", "npu.manual_seed_all"),
+        "npu.max_memory_allocated",
     }
     assert missing(shared, wheel(version)) == []
 
@@ -161,5 +162,7 @@ def test_variables_and_words_are_in_its_library(version: str) -> None:
 
 def test_names_of_torch_accelerator() -> None:
     names = set(re.findall(r"torch\.accelerator\.(\w+)", SOURCE))
-    assert {"set_device_index", "max_memory_allocated"} <= names
+    assert {"set_device_index", "synchronize"} <= names
+    # which ask for an allocator that torch_npu 2.12 has not
+    assert not [name for name in names if "memory" in name]
     assert [name for name in names if not hasattr(torch.accelerator, name)] == []

@@ -85,11 +85,11 @@ setup.restore_generator_state(npu, state)
 assert torch.equal(torch.rand(4, device=npu), first)
 
 # memory is given back, and counted while it is held
-before = torch.accelerator.memory_allocated()
+before = torch.npu.memory_allocated()
 held = torch.empty(1000, device=npu) + 1
-assert torch.accelerator.memory_allocated() - before == 4000
+assert torch.npu.memory_allocated() - before == 4000
 del held
-assert torch.accelerator.memory_allocated() == before
+assert torch.npu.memory_allocated() == before
 assert computing.peak_memory(npu) > before
 """
     run(simulated_npu(), program)

@@ -408,6 +408,7 @@ class Hccl final : public c10d::Backend {
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("device_count", &simulated::device_count);
+  m.def("memory_taken", &simulated::memory_taken);
   m.def("hccl", [](c10::intrusive_ptr<c10d::Backend> gloo) -> c10::intrusive_ptr<c10d::Backend> {
     return c10::make_intrusive<simulated::Hccl>(std::move(gloo));
   });

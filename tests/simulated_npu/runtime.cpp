@@ -50,7 +50,9 @@ void release(void* context) {
   delete block;
 }
 
-struct Allocator final : c10::DeviceAllocator {
+// No c10::DeviceAllocator, as torch_npu's is none before 2.13: of torch.accelerator's memory
+// functions each is an error.
+struct Allocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     const int device = current_device();
     take_memory(device, bytes);
@@ -60,28 +62,6 @@ struct Allocator final : c10::DeviceAllocator {
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
   void copy_data(void* to, const void* from, size_t bytes) const override {
     default_copy_data(to, from, bytes);
-  }
-  bool initialized() override { return device_count() > 0; }
-  void emptyCache(c10::MempoolId_t) override {}
-  void recordStream(const c10::DataPtr&, c10::Stream) override {}
-  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device) override {
-    auto& memory = memory_of(device);
-    const std::lock_guard lock(memory.mutex);
-    c10::CachingDeviceAllocator::DeviceStats stats;
-    stats.allocated_bytes[0] = memory.bytes;
-    stats.reserved_bytes[0] = memory.bytes;
-    stats.active_bytes[0] = memory.bytes;
-    return stats;
-  }
-  void resetAccumulatedStats(c10::DeviceIndex device) override {
-    memory_of(device).bytes.reset_accumulated();
-  }
-  void resetPeakStats(c10::DeviceIndex device) override {
-    memory_of(device).bytes.reset_peak();
-  }
-  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) override {
-    const size_t total = limit() ? limit() : size_t(1) << 36;
-    return {total - memory_of(device).bytes.current, total};
   }
 };
 
@@ -240,6 +220,13 @@ void give_back_memory(int device, size_t bytes) {
   auto& memory = memory_of(device);
   const std::lock_guard lock(memory.mutex);
   memory.bytes.decrease(bytes);
+}
+
+size_t memory_taken(int device, bool at_most) {
+  check_device(device);
+  auto& memory = memory_of(device);
+  const std::lock_guard lock(memory.mutex);
+  return at_most ? memory.bytes.peak : memory.bytes.current;
 }
 
 c10::Allocator* allocator() {

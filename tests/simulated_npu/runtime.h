@@ -18,6 +18,8 @@ void check_device(int index);
 // Counts memory of a device; raises torch.OutOfMemoryError beyond the limit.
 void take_memory(int device, size_t bytes);
 void give_back_memory(int device, size_t bytes);
+// Bytes of a device's memory that are held, or the most that were.
+size_t memory_taken(int device, bool at_most);
 
 // Allocates host memory as memory of the current device.
 c10::Allocator* allocator();

@@ -55,6 +55,14 @@ def synchronize(device=None):
     pass
 
 
+def memory_allocated(device=None):
+    return _device.memory_taken(current_device(), False)
+
+
+def max_memory_allocated(device=None):
+    return _device.memory_taken(current_device(), True)
+
+
 def get_device_name(device=None):
     return "Simulated NPU"
 
