@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -213,10 +214,14 @@ def profile_row(
         trace: see `profile_steps`.
     """
     setup.seed_everything(0)
-    run = without_data(recipe, execution, row, seed=0)
+    settings = recipe.training
+    # past the warm-up of the learning rate, of which a performance run may be a part, and before
+    # its end, after which it would be negative
+    first = settings.warmup_iterations + 1
+    enough = max(settings.iterations, first + _WARM_UP + 3 * steps)
+    long = replace(recipe, training=replace(settings, iterations=enough))
+    run = without_data(long, execution, row, seed=0)
     made = partial(_made_up, recipe)
-    # past the warm-up of the learning rate
-    first = recipe.training.warmup_iterations + 1
     return profile_steps(Stepper(run, device), made, device, first, steps, trace)
 
 

@@ -13,6 +13,7 @@ import torch
 from semask.config.recipe import Execution, resolve
 from semask.model import decoder
 from semask.training.profiling import ELEMENTWISE, IDLE, kernels_of, kind_of, profile_row
+from semask.training.stepping import Stepper
 
 from .conftest import CONFIG
 
@@ -21,10 +22,11 @@ ROW = {"device": "cpu", "processes": 1, "threads": 1}
 PLAIN = Execution(compile=False, fused_attention=False, checkpointing=False)
 
 
-def profiled(trace: Path | None = None, steps: int = 2) -> dict[str, Any]:
+def profiled(trace: Path | None = None, steps: int = 2, **changes: Any) -> dict[str, Any]:
     recipe = resolve(CONFIG, mode="full", processes=1, training_images=1000)
     augmentation = replace(recipe.training.augmentation, crop=(32, 32))
-    training = replace(recipe.training, augmentation=augmentation, warmup_iterations=3)
+    changes = {"augmentation": augmentation, "warmup_iterations": 3, **changes}
+    training = replace(recipe.training, **changes)
     return profile_row(replace(recipe, training=training), PLAIN, ROW, CPU, steps, trace)
 
 
@@ -53,6 +55,22 @@ def test_kinds_make_up_a_step(found: dict[str, Any]) -> None:
     assert kinds["matrix products"] > kinds["softmax"] > 0
     assert {event["name"] for event in found["trace"]["traceEvents"]} > {"aten::addmm"}
     assert found["operators"][0]["milliseconds"] >= found["operators"][-1]["milliseconds"]
+
+
+def test_no_step_climbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A performance run may be shorter than the warm-up; beyond its end rates are negative."""
+    rates = []
+    step = Stepper.step
+
+    def noting(self: Stepper, *arguments: Any) -> Any:
+        taken = step(self, *arguments)
+        rates.append(taken.rate)
+        return taken
+
+    monkeypatch.setattr(Stepper, "step", noting)
+    profiled(steps=1, iterations=2)
+    assert len(rates) == 6
+    assert min(rates) > 0
 
 
 def test_what_takes_longer_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
