@@ -59,9 +59,6 @@ def extract(
             if not only or path[0] in only
         ]
         _check_growth(opened, archive)
-        # a file takes whole blocks
-        blocks = sum(-(-info.file_size // _BLOCK) * _BLOCK for info in opened.infolist())
-        require_disk(folder, blocks, archive)
         # always the same name: what an interrupted run leaves behind, the next one removes
         temporary = folder / f".{archive.name}.unpacking"
         for info, path in members:
@@ -69,6 +66,10 @@ def extract(
                 raise InputError(f"{archive}: refused: member {info.filename!r} has a name of ours")
             _check_way(folder, path, archive, is_dir=info.is_dir())
         files = [(info, path) for info, path in members if not info.is_dir()]
+        # what an interrupted run has written is there; a file takes whole blocks
+        missing = [info for info, path in files if not folder.joinpath(*path).exists()]
+        blocks = sum(-(-info.file_size // _BLOCK) * _BLOCK for info in missing)
+        require_disk(folder, blocks, archive)
         try:
             for info, path in files:
                 _check_way(folder, path, archive, is_dir=False)

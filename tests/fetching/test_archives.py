@@ -245,6 +245,19 @@ def test_too_small_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "3.00 GiB are free" in line
 
 
+def test_what_is_unpacked_already_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = pack(tmp_path / "a.zip", {f"{n}": NOISE[:1000] * 40 for n in range(10)})
+    extract(archive, tmp_path / "root")
+    (tmp_path / "root/9").unlink()  # as a kill leaves it
+    usage = shutil.disk_usage(".")._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert extract(archive, tmp_path / "root") == 10
+    assert (tmp_path / "root/9").read_bytes() == NOISE[:1000] * 40
+    assert "make room" in refused(archive, tmp_path / "elsewhere")
+
+
 def test_bombs(tmp_path: Path) -> None:
     archive = pack(tmp_path / "bomb.zip", {"zeros": bytes(50_000_000)})
     assert "-fold" in refused(archive, tmp_path / "root")
