@@ -102,7 +102,8 @@ def code_version() -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(root), *arguments],
+        # of another's checkout, as a container's may be, git says nothing else
+        ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments],
         capture_output=True,
         encoding="utf-8",
         errors="replace",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import semask
 from semask.base.provenance import code_version, describe_run, now, source_digest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -16,6 +17,20 @@ def copy(tmp_path: Path) -> Path:
     for name in ("semask", "workflow_scripts"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
     return tmp_path
+
+
+def test_a_checkout_of_another_user_has_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that is run by whoever is there."""
+    (tmp_path / "semask").mkdir()
+    for words in ("init", "-c user.name=a -c user.email=a@b commit --allow-empty --message=x"):
+        subprocess.run(["git", "-C", str(tmp_path), *words.split()], check=True)
+    monkeypatch.setattr(semask, "__file__", str(tmp_path / "semask/__init__.py"))
+    own = code_version()
+    assert "+git." in own
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert code_version() == own
 
 
 EVALUATION = [f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")]
