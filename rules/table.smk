@@ -70,7 +70,7 @@ rule table:
     params:
         # where a storage provider has its outputs, too
         report=lambda wildcards, output: str(Path(output.page).parent),
-        rows=json.dumps(config["rows"]),
+        rows=told(lambda wildcards: PLAN.table_rows()),
         sources=config["table"]["published"],
         equivalence=json.dumps(config["equivalence"]),
         left_out=told(lambda wildcards: crossed.left_out(PLAN)),

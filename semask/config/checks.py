@@ -111,6 +111,13 @@ def _check_paths(config: Mapping[str, Any]) -> None:
         fault = _fault_of(path) if path is not None else None
         if fault is not None:
             raise InputError(f"config: {key}: {path!r} {fault}")
+    own = Path(config["results"], config["variant"] or "", "bundle.zip")
+    for name, of in bundles_of(config).items():
+        if _resolved(f"imports.{name}.file", of["file"]) == _resolved("results", str(own)):
+            raise InputError(
+                f"config: imports.{name}.file: {own} is where this machine packs its own bundle; "
+                "copy the other's to another place"
+            )
     # Snakemake looks for a file by the shortest form of its name
     for key in ("results", "dataset.labels", "dataset.prepared", "downloads.weights"):
         file = f"{paths[key]}/file"

@@ -1,4 +1,4 @@
-"""Which runs a row has in a mode, and which of them are measured first."""
+"""Which runs a row has in a mode, which are measured first, and which rows have none."""
 
 from collections.abc import Mapping
 from itertools import count, islice
@@ -31,3 +31,8 @@ def turn(config: Mapping[str, Any], row: Mapping[str, Any], seed: str | int) -> 
         if "performance" in other["modes"]
     ]
     return max(runs) - 1 - seeds_of(config, row, "performance").index(int(seed))
+
+
+def with_figures(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows that a table has figures of, which a profile alone is none."""
+    return [dict(row) for row in config["rows"] if {*row["modes"]} != {"profile"}]

@@ -18,7 +18,7 @@ from semask.comparison.published import read_sources
 from semask.config.checks import check_all
 from semask.config.layers import bundles_of
 from semask.config.recipe import model_of
-from semask.config.repeats import seeds_of
+from semask.config.repeats import seeds_of, with_figures
 from semask.data import sets
 from semask.fetching.fetch import Source
 from semask.workflow import parity_memory
@@ -202,7 +202,18 @@ class Plan:
         """What the looks at every row's device find; nothing where the config asks for no look."""
         if not self.config["parity"]["looks"]:
             return []
-        return [f"{self.results}/{row_folder(row)}/parity.json" for row in self.config["rows"]]
+        rows = with_figures(self.config)
+        return [f"{self.results}/{row_folder(row)}/parity.json" for row in rows]
+
+    def table_rows(self) -> str:
+        """The rows of the table, as JSON.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not (rows := with_figures(self.config)):
+            raise InputError("config: rows: a table needs one with the mode full or performance")
+        return json.dumps(rows)
 
     def parity_needs_data(self) -> bool:
         """Whether the looks at devices read the data set."""

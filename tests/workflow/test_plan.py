@@ -76,6 +76,16 @@ def test_rows_are_measured_as_often_as_asked_and_take_turns() -> None:
     assert turn(plan().config, plan().row("cpu", 1), 0) == 0
 
 
+def test_a_profile_alone_is_no_figure_for_the_table() -> None:
+    profile = row("gpu", 1, modes=["profile"])
+    made = plan({"rows": [row("cpu", 1), profile], "cross": []})
+    assert [of["device"] for of in json.loads(made.table_rows())] == ["cpu"]
+    assert made.parity_records() == ["results/cpu-1p/parity.json"]
+    assert made.profiles() == ["results/gpu-1p/profile.json"]
+    with pytest.raises(InputError, match="config: rows: a table needs one with the mode full or"):
+        plan({"rows": [profile], "cross": []}).table_rows()
+
+
 def test_a_row_is_found_by_its_wildcards() -> None:
     assert plan(ROWS).row("npu", "8")["seeds"] == [3]
     with pytest.raises(InputError, match="row npu-1p is not in the config; add it to rows"):
