@@ -10,7 +10,7 @@ at: an array that has others is read through before it is used.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from semask.data.reading import ANOTHER_IMAGE, check_manifest_size, read_image, 
 
 _HEADER = 128  # bytes of a .npy file before its numbers
 _CHANNELS = {"image": 3, "label": 1}
+_PORTION = 256  # arrays, up to 2 GB, that a kill has stored anew
 _OURS = re.compile(r"[0-9a-f]{64}-(image|label)(\.[0-9a-f]{8}\.tmp)?\.npy$")
 _KNOWN: Final = "arrays.json"
 _USERS: Final = "users"
@@ -91,7 +92,7 @@ def prepare(
         raise InputError(
             f"dataset.prepared: {folder} cannot be made ({fault.strerror}); give another folder"
         ) from fault
-    with _knowing(folder) as known:
+    with _knowing(folder) as (known, keep):
         there = [path for path in wanted if path.name in known and path.is_file()]
         doubtful = [path for path in there if known[path.name][1:] != looks(path)]
         digests = side_by_side(sha256, doubtful, processes)
@@ -114,11 +115,14 @@ def prepare(
         require_disk(folder, size, "dataset.prepared")
         store = partial(_store, root=root, labels=labels, folder=folder)
         problems = []
-        for entry, made in zip(missing, side_by_side(store, missing, processes), strict=True):
-            if isinstance(made, _Known):
-                known[_path(*entry, folder).name] = made
-            else:
-                problems.append(made)
+        for begin in range(0, len(missing), _PORTION):
+            portion = missing[begin : begin + _PORTION]
+            for entry, made in zip(portion, side_by_side(store, portion, processes), strict=True):
+                if isinstance(made, _Known):
+                    known[_path(*entry, folder).name] = made
+                else:
+                    problems.append(made)
+            keep()
     if problems:
         raise faults(problems)
     return {"fingerprint": manifest["fingerprint"], "files": len(wanted), "bytes": total}
@@ -152,7 +156,7 @@ def stale(folder: Path, delete: bool = False) -> tuple[list[Path], list[Path]]:
     users = sorted((folder / _USERS).glob("*.json"))
     if not users:
         raise InputError(f"{folder}: nothing was prepared here; give a folder of dataset.prepared")
-    with _knowing(folder) as known:
+    with _knowing(folder) as (known, _):
         manifests = [_manifest_of(user) for user in users]
         gone = [path for path in manifests if not path.is_file()]
         wanted = {
@@ -184,20 +188,26 @@ def _manifest_of(note: Path) -> Path:
 
 
 @contextmanager
-def _knowing(folder: Path) -> Iterator[dict[str, _Known]]:
-    """Holds a folder and gives what is known of its arrays, by name; what changes is kept."""
+def _knowing(folder: Path) -> Iterator[tuple[dict[str, _Known], Callable[[], None]]]:
+    """Holds a folder and gives what is known of its arrays, by name, and what keeps a change."""
     with FileLock(folder / ".lock"):
         path = folder / _KNOWN
         known: dict[str, _Known] = {}
         # without it, or with a damaged one, nothing is known: all is stored anew
         with suppress(InputError, TypeError, ValueError, AttributeError):
             known = {name: _Known(*entry) for name, entry in read_json(path).items()}
-        before = dict(known)
-        try:
-            yield known
-        finally:
-            if known != before:
+        kept = dict(known)
+
+        def keep() -> None:
+            nonlocal kept
+            if known != kept:
                 write_atomically(path, json.dumps(known) + "\n")
+                kept = dict(known)
+
+        try:
+            yield known, keep
+        finally:
+            keep()
 
 
 def _store(

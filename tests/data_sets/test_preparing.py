@@ -1,5 +1,7 @@
 import os
+import signal
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ from PIL import Image
 
 from semask.base.errors import InputError
 from semask.base.files import sha256
-from semask.data import sets
+from semask.data import preparing, sets
 from semask.data.labels import convert_part
 from semask.data.loading import TrainingSet
 from semask.data.manifest import fingerprint, merge, write_manifest
@@ -181,6 +183,35 @@ def test_room_is_asked_for_before_anything_is_written(
     with pytest.raises(InputError, match=r"dataset\.prepared: needs .* GiB"):
         prepare(**split, folder=tmp_path / "prepared")
     assert not arrays(tmp_path / "prepared")
+
+
+def test_what_was_stored_before_a_kill_is_kept(
+    split: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "prepared"
+    monkeypatch.setattr(preparing, "_PORTION", 4)
+    process = os.fork()
+    if not process:
+        # at the seventh array, in the second portion
+        stored_so_far = count(1)
+        save = np.save
+
+        def killed(*arguments: Any) -> None:
+            if next(stored_so_far) == 7:
+                os.kill(os.getpid(), signal.SIGKILL)
+            save(*arguments)
+
+        np.save = killed
+        try:
+            prepare(**split, folder=folder)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
+    first = arrays(folder)
+    prepare(**split, folder=folder)
+    kept = {name for name, time in arrays(folder).items() if first.get(name) == time}
+    assert len(first) == 6
+    assert len(kept) == 4
 
 
 def test_all_that_cannot_be_stored_is_told(split: dict[str, Any], tmp_path: Path) -> None:
