@@ -40,7 +40,7 @@ BESIDE = ("NAME", "Published Acc@1 (difference)", "Published ms+flip (difference
           "Published FPS (ratio)")  # fmt: skip
 
 PUBLISHED = "published/published.csv"
-NOTHING_PUBLISHED = "Nobody has published a figure of this very experiment."
+NOTHING_PUBLISHED = "No source in table.published has a figure of this very experiment."
 
 
 class Cell(NamedTuple):

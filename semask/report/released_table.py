@@ -27,10 +27,10 @@ def build_released_table(
     Records are by path, in the table's order; published rows, of the same data set, by variant.
 
     Returns:
-        experiment, rows: variant, crop, and miou, miou_multi_scale (percent), parameters_m, each
-        with published_… and, for the mIoUs, difference_… in points (None where `differing` says
-        what was scored otherwise); weights (file, SHA-256),
-        record (path, digest, host, ended, code_version, data_fingerprint).
+        experiment, rows: name (of the experiment's variant), variant (of the model), crop, and
+        miou, miou_multi_scale (percent), parameters_m, each with published_… and, for the mIoUs,
+        difference_… in points (None where `differing` says what was scored otherwise); weights
+        (file, SHA-256), record (path, digest, host, ended, code_version, data_fingerprint).
     """
     rows = []
     for path, record in records.items():
@@ -49,6 +49,7 @@ def build_released_table(
         [(file, digest)] = record["weights_digest"].items()
         rows.append(
             {
+                "name": Path(path).stem,
                 "variant": variant,
                 "crop": theirs.get("crop"),
                 **found,
@@ -99,17 +100,19 @@ def _markdown(table: Mapping[str, Any]) -> str:
             for of in (_percent(row[key]), _beside(row, key))
         )
         lines.append([
-            row["variant"], row["crop"] or "not published", *figures, f"{row['parameters_m']:.2f}",
+            row["name"], row["crop"] or "not published", *figures, f"{row['parameters_m']:.2f}",
             "not published" if said is None else f"{said:g}", row["weights"]["file"],
         ])  # fmt: skip
         record = row["record"]
+        line = row["published_line"]
+        beside = "nothing" if line is None else f"`published/published.csv`, line {line}"
         origins.append(
-            f"- {row['variant']}: `{record['path']}`: {escaped(record['device'])} on "
+            f"- {escaped(row['name'])}: `{record['path']}`: {escaped(record['device'])} on "
             f"{escaped(record['host'])}, {record['ended']}, code {record['code_version']}, data "
             f"{record['data_fingerprint'][:12]} ({row['images']} images, fitted into "
             f"{row['scale'][0]}×{row['scale'][1]}), weights sha256 "
             f"{row['weights']['sha256'][:12]}; "
-            f"published: `published/published.csv`, line {row['published_line']}"
+            f"published: {beside}"
         )
     return "\n\n".join(
         [

@@ -145,7 +145,8 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             line[f"published_{key}"] = published.get(key)
         for key in ("acc1", "multi_scale_miou"):
             line[f"{key}_difference"] = difference.get(key)
-        line["fps_ratio"] = difference.get("fps")
+        line["fps_log_window_over_published"] = difference.get("fps")
+        line["disturbed"] = row.get("disturbed")
         lines.append(line)
     whole = ("acc1_seeds", "fps_seeds", "skipped_steps", "cpu_fallbacks")
     return pd.DataFrame(lines).astype(dict.fromkeys(whole, "Int64"))

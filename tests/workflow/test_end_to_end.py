@@ -36,7 +36,7 @@ def test_table_in_three_forms(finished: Checkout) -> None:
     assert table.set_index("name")["fps_state"]["CPU-2P"] == "not measured"
     assert table.set_index("name")["acc1_state"]["GPU-1P"] == "not published"
     assert table["published_fps"].isna().all()
-    assert table["fps_ratio"].isna().all()
+    assert table["fps_log_window_over_published"].isna().all()
 
     everything = json.loads((results / "table.json").read_text(encoding="utf-8"))
     assert everything["facts"]["variant"] == "nano"
