@@ -217,6 +217,12 @@ def test_a_file_from_elsewhere_is_pinned(server: Server, place: Place) -> None:
     assert f"sha256:{read_pins(place.lock)['a file.pth']['sha256']}" == digest(SMALL)
 
 
+def test_a_pin_outranks_a_published_size(server: Server, place: Place) -> None:
+    """As where the authors have put another file there."""
+    place.fetch(server.put("/file", SMALL))
+    assert place.fetch(server.address + "/gone", size=len(SMALL) + 1) == digest(SMALL)
+
+
 def test_many_pin_at_once(server: Server, tmp_path: Path) -> None:
     def one(number: int) -> str:
         url = server.put(f"/{number:02}", SMALL + bytes([number]))
