@@ -19,6 +19,8 @@ GROUNDS = {
 _OF_ACCURACY = tuple(name for name in GROUNDS if name != "speed")
 _MUST_BE_SHOWN = ("semantics", "same weights")
 """Without them nothing is claimed; of the others, that nothing speaks against it suffices."""
+_OF_BOTH = ("semantics", "precision")
+"""Shown by modules and steps together."""
 
 
 class Verdict(NamedTuple):
@@ -85,7 +87,10 @@ def _brief(answer: Answer) -> str:
 
 
 def of_looks(looks: Sequence[Mapping[str, str]], kind: str) -> Answer:
-    """The answer of a row's looks of a kind (semantics, …): the worst of them, with its reason."""
+    """The answer of a row's looks of a kind (semantics, …): the worst of them, with its reason.
+
+    Where a kind is of modules and of steps, both have to be there.
+    """
     of_kind = {
         look["ground"]: Answer(look["answer"], look["why"])
         for look in looks
@@ -94,6 +99,10 @@ def of_looks(looks: Sequence[Mapping[str, str]], kind: str) -> Answer:
     if not of_kind:
         reasons = [look["why"] for look in looks if look["ground"] == "parity"]
         return Answer(NOT_RUN, reasons[0] if reasons else "this look was not asked for")
+    if kind in _OF_BOTH:
+        for part in ("modules", "steps"):
+            if f"{kind}: {part}" not in of_kind:
+                of_kind[part] = Answer(NOT_RUN, f"no {part} were looked at")
     worst = whole(of_kind)
     name = next(name for name, of in of_kind.items() if of.answer == worst)
     if worst == SHOWN:

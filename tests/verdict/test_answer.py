@@ -64,6 +64,10 @@ def look(name: str, answer: str) -> dict[str, str]:
          (REFUTED, "steps: of semantics: steps")),
         ([look("semantics: modules", NOT_RUN), look("semantics: steps", UNDECIDED)],
          (NOT_RUN, "modules: of semantics: modules")),
+        ([look("semantics: modules", SHOWN)], (NOT_RUN, "no steps were looked at")),
+        ([look("semantics: steps", UNDECIDED)], (NOT_RUN, "no modules were looked at")),
+        ([look("semantics: modules", REFUTED)], (REFUTED, "modules: of semantics: modules")),
+        ([look("semantics: modules", NOT_RUN)], (NOT_RUN, "modules: of semantics: modules")),
         ([look("chance", SHOWN)], (NOT_RUN, "this look was not asked for")),
         ([look("parity", NOT_RUN)], (NOT_RUN, "of parity")),
     ],
@@ -72,9 +76,14 @@ def test_looks_of_a_kind_are_one_ground(
     looks: list[dict[str, str]], expected: tuple[str, str]
 ) -> None:
     assert of_looks(looks, "semantics") == expected
+    of_precision = [
+        {**each, "ground": each["ground"].replace("semantics", "precision")} for each in looks
+    ]
+    assert of_looks(of_precision, "precision").answer == expected[0]
 
 
-@given(st.lists(st.sampled_from(STATES), min_size=1, max_size=4))
+@given(st.lists(st.sampled_from(STATES), min_size=2, max_size=4))
 def test_a_ground_is_shown_only_if_all_its_looks_are(states: list[str]) -> None:
-    looks = [look(f"semantics: {n}", state) for n, state in enumerate(states)]
+    names = ("modules", "steps", "more", "yet more")
+    looks = [look(f"semantics: {name}", state) for name, state in zip(names, states, strict=False)]
     assert (of_looks(looks, "semantics").answer == SHOWN) == ({*states} == {SHOWN})

@@ -194,7 +194,11 @@ def test_reduced_precision_that_nobody_looked_at_is_not_run(rows: Rows) -> None:
     for record in (*rows.trained.values(), *rows.evaluated.values(), *rows.looked.values()):
         record["recipe"] = recipe(global_batch=BATCH, precision="bf16")
     assert answers(rows.judged()[0])["precision"] == "not run"
-    rows.look("npu", **{"precision: modules": looked_at({"norm": 3.0})})
+    precision = {"precision: modules": looked_at({"norm": 3.0})}
+    rows.look("npu", **precision)
+    rows.looked["npu/parity"]["recipe"] = recipe(global_batch=BATCH, precision="bf16")
+    assert answers(rows.judged()[0])["precision"] == "not run"  # no steps
+    rows.look("npu", **precision, **{"precision: steps": STEPS})
     rows.looked["npu/parity"]["recipe"] = recipe(global_batch=BATCH, precision="bf16")
     assert answers(rows.judged()[0])["precision"] == "shown"
 
