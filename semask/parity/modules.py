@@ -191,29 +191,41 @@ def floor_for(module: nn.Module, floor_of: str) -> float:
 
 
 def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
-    """Relative errors in the 2-norm; infinite where something is not finite or should be zero."""
-    sizes = {name: float(x.double().norm()) for name, x in truth.items()}
+    """Relative errors in the 2-norm, among what is finite in the truth.
+
+    Infinite where what is not finite is not the same in both, or something should be zero.
+    """
+    sizes = {name: _norm(x.double()) for name, x in truth.items()}
     largest = {
         kind: max((size for name, size in sizes.items() if name.startswith(kind)), default=0.0)
         for kind in _MAY_BE_ZERO
     }
     errors = {}
     for name, expected in truth.items():
-        difference = float((found[name].double() - expected.double()).norm())
+        difference = _difference(found[name].double(), expected.double())
         size = sizes[name]
         for kind, most in largest.items():
             if name.startswith(kind) and size < _ZERO * most:
                 size = most
-        if np.isnan(difference):
-            same = torch.equal(found[name].isfinite(), expected.isfinite())
-            difference = _among_finite(found[name], expected) if same else np.inf
-        errors[name] = difference / size if size else (0.0 if not difference else np.inf)
+        known = 0 < size < np.inf
+        errors[name] = difference / size if known else (0.0 if not difference else np.inf)
     return errors
 
 
-def _among_finite(a: Tensor, b: Tensor) -> float:
+def _norm(x: Tensor) -> float:
+    """Of the finite elements: an infinity would hide every error beside it."""
+    norm = float(x.norm())
+    return norm if np.isfinite(norm) else float(x[x.isfinite()].norm())
+
+
+def _difference(a: Tensor, b: Tensor) -> float:
     finite = b.isfinite()
-    return float((a[finite] - b[finite]).norm())
+    if not finite.all():
+        if not torch.allclose(a[~finite], b[~finite], rtol=0, atol=0, equal_nan=True):
+            return np.inf
+        a, b = a[finite], b[finite]
+    norm = float((a - b).norm())
+    return norm if np.isfinite(norm) else np.inf
 
 
 def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:

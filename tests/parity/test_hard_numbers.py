@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask.parity.anybody import look_at_model
-from semask.parity.modules import FLOORS
+from semask.parity.modules import FLOORS, errors_of
 
 from . import other_arithmetic
-from .conftest import CPU, Found, statuses
+from .conftest import CPU, Found, statuses, untouched
 
 
 class NearlyConstant(nn.Module):
@@ -69,6 +69,30 @@ class WrittenOutLoss(Sure):
         return below.exp().sum(1).log() - below.gather(1, labels[:, None])[:, 0]
 
 
+class Masked(EqualKeys):
+    """Attention that hides keys by infinities, which its softmax is handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softmax = nn.Softmax(-1)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = self.scores(q, k * torch.linspace(1, 2, k.shape[1])[:, None].to(k.dtype))
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        return self.softmax(scores.masked_fill(later, -torch.inf)) @ v
+
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        return q @ k.transpose(-1, -2)
+
+
+class WrongScores(Masked):
+    """Whose gradients are right."""
+
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        right = super().scores(q, k)
+        return right + 0.01 * right.detach()
+
+
 def turned(of: type, into: type) -> Callable[[nn.Module], None]:
     def turn(model: nn.Module) -> None:
         [module] = [module for module in model.modules() if type(module) is of]
@@ -97,3 +121,43 @@ def test_they_pass(
     # what is compared naively is far off: the numbers of the whole pass
     whole = found["modules"]["whole"]["device"]
     assert max([*whole["outputs"].values(), *whole["gradients"].values()]) > 10 * FLOORS["fp32"]
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "expected"),
+    [(untouched, {}), (turned(Masked, WrongScores), {"(whole)": "failed"})],
+    ids=["clean", "wrong"],
+)
+def test_an_infinity_hides_no_error_beside_it(
+    sabotage: Callable[[nn.Module], None], expected: dict[str, str]
+) -> None:
+    found: Found = {}
+    model = Masked().double().train()
+    look_at_model(model, [(2, 16, 8)], CPU, sabotage=sabotage, keep=found.__setitem__)
+    assert statuses(found["modules"]) == expected
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("found", "truth", "error"),
+    [
+        ([1.0, -INF, NAN], [1.0, -INF, NAN], 0.0),
+        ([1.01, -INF], [1.0, -INF], 0.01),
+        ([1.0, INF], [1.0, -INF], INF),
+        ([1.0, INF], [1.0, NAN], INF),
+        ([1.0, -INF], [-INF, 1.0], INF),
+        ([NAN, -INF], [1.0, -INF], INF),
+        ([1.0, 2.0], [1.0, -INF], INF),
+        ([1.0, NAN], [1.0, 2.0], INF),
+    ],
+)
+def test_errors_beside_what_is_not_finite(
+    found: list[float], truth: list[float], error: float
+) -> None:
+    other = torch.tensor([1.0, 1.0])
+    given = {"gradient of a": torch.tensor(found), "gradient of b": 1.5 * other}
+    errors = errors_of(given, {"gradient of a": torch.tensor(truth), "gradient of b": other})
+    # nor does it make the other one's size
+    assert errors == {"gradient of a": pytest.approx(error), "gradient of b": 0.5}
