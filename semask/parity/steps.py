@@ -7,6 +7,7 @@ Steps are taken around the end of the warm-up: at its beginning the rate is so s
 within the rounding of the weights, where no fault could be seen.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from semask.devices import distributed
 from semask.parity.modules import honest_ways
 from semask.parity.places import checksum
 from semask.parity.spelled_out import State, Step, load, start, stepped, take
-from semask.parity.verdict import status_of
+from semask.parity.verdict import number, status_of
 from semask.training.optimization import BETAS, decays, scheduled_rate
 from semask.training.stepping import Stepper
 
@@ -127,12 +128,13 @@ def _quantities(
     floor_of: str,
 ) -> dict[str, StepError]:
     """What a device's step is compared in."""
-    yardsticks: dict[str, float] = {}
+    yardsticks: dict[str, float] = defaultdict(float)
     for surroundings, moved in honest_ways(step.seed + step.iteration, moves=1):
         with surroundings():
             there = take(honest, state, step, step.recipe.training.precision, moved)
         for name, error in _errors(there, truth, state).items():
-            yardsticks[name] = max(yardsticks.get(name, 0.0), error)
+            if np.isfinite(error):
+                yardsticks[name] = max(yardsticks[name], error)
         del there
     quantities = {
         name: _judged(error, yardsticks[name], max(FLOORS[floor_of], _OWN_FLOORS.get(name, 0.0)))
@@ -156,7 +158,9 @@ def _bits(found: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _judged(error: float, yardstick: float, floor: float) -> StepError:
-    return StepError(error, yardstick, error / max(yardstick, floor))
+    # beside an honest step that overflows anything would pass
+    against = max(yardstick, floor) if np.isfinite(yardstick) else floor
+    return StepError(error, yardstick, error / against)
 
 
 def _first_iteration(recipe: Recipe, count: int) -> int:
@@ -257,7 +261,7 @@ def _errors(found: Mapping[str, Any], truth: Mapping[str, Any], before: State) -
         (after["buffers"][name] - x).norm() / x.norm().clamp_min(1e-30)
         for name, x in expected["buffers"].items()
     )
-    return {
+    errors = {
         "loss": abs(found["loss"] - truth["loss"]) / abs(truth["loss"]),
         "gradients": _error(found["gradients"], truth["gradients"], sizes),
         "first moments": _error(after["first"], expected["first"], sizes),
@@ -267,8 +271,10 @@ def _errors(found: Mapping[str, Any], truth: Mapping[str, Any], before: State) -
             {name: expected["weights"][name] - start[name] for name in real},
             real,
         ),
-        "buffers": max(map(float, buffers), default=0.0),
+        # Python's maximum passes over what is not a number
+        "buffers": max((number(float(x)) for x in buffers), default=0.0),
     }
+    return {name: number(error) for name, error in errors.items()}
 
 
 def _error(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], names: Any) -> float:

@@ -1,6 +1,7 @@
 """What the looks at a device show: an answer for each ground, and why."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 SHOWN, REFUTED, UNDECIDED, NOT_RUN = "shown", "refuted", "undecided", "not run"
@@ -23,8 +24,8 @@ class Answer(NamedTuple):
 
 
 def number(value: float | None) -> float:
-    """A number of a finding; a record has null where it was not finite."""
-    return float("inf") if value is None else float(value)
+    """A number of a finding, infinite where it was not finite: there a record has null."""
+    return float(value) if value is not None and isfinite(value) else float("inf")
 
 
 def status_of(ratio: float) -> str:
@@ -117,7 +118,8 @@ def _of_data(finding: Mapping[str, Any]) -> Answer:
 def _of_steps(finding: Mapping[str, Any]) -> Answer:
     if finding["rates"]:
         iteration, (is_, ought) = next(iter(finding["rates"].items()))
-        return Answer(REFUTED, f"the learning rate of step {iteration} is {is_:g}, not {ought:g}")
+        told = "not finite" if number(is_) == float("inf") else f"{is_:g}"
+        return Answer(REFUTED, f"the learning rate of step {iteration} is {told}, not {ought:g}")
     ratios = {name: number(ratio) for name, ratio in finding["medians"].items()}
     name, ratio = max(ratios.items(), key=lambda item: item[1])
     said = f"{len(finding['quantities'])} steps, the largest median ratio is {ratio:.3g} ({name})"

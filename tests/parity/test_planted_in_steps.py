@@ -67,6 +67,13 @@ def norms_momentum(stepper: Stepper) -> None:
             module.momentum = 0.01
 
 
+def variance_that_is_not_a_number(stepper: Stepper) -> None:
+    """Of the last norm, after those of others."""
+    *_, norm = (m for m in stepper.model.modules() if isinstance(m, nn.BatchNorm2d))
+    variance = norm.get_buffer("running_var")
+    stepper.optimizer.register_step_post_hook(lambda *_: variance[-1:].fill_(float("nan")))
+
+
 def over_labelled_pixels(stepper: Stepper) -> None:
     def of_labelled(main: Any, semantic: Any, labels: Any, hard_pixels: Any) -> Any:
         share = (labels != losses.IGNORED).float().mean()
@@ -87,6 +94,7 @@ FAULTS: dict[str, tuple[str, Callable[[Stepper], None]]] = {
     "gradients doubled": ("gradients", gradients_doubled),
     "gradients clipped": ("gradients", gradients_clipped),
     "batch norm's momentum": ("buffers", norms_momentum),
+    "variance that is not a number": ("buffers", variance_that_is_not_a_number),
     "loss over labelled pixels": ("loss", over_labelled_pixels),
 }
 
