@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -61,6 +62,22 @@ def gather_objects(own: T) -> list[T]:
     found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, own)
     return found
+
+
+def all_come(name: str, seconds: float) -> bool:
+    """Whether every process calls this with a name that was not used before, in so many seconds.
+
+    It is no collective: the others may be within one.
+    """
+    if world_size() == 1:
+        return True
+    store = dist.distributed_c10d._get_default_store()
+    store.set(f"{name}/{rank()}", "")
+    try:
+        store.wait([f"{name}/{n}" for n in range(world_size())], timedelta(seconds=seconds))
+    except RuntimeError:  # they do not, or who keeps the store is gone
+        return False
+    return True
 
 
 def share_from_first(tensors: Iterable[torch.Tensor]) -> None:

@@ -25,6 +25,8 @@ _INPUTS = 3
 """A failure counts where it is there on so many inputs: a rectifier may lie at zero on one."""
 _FAULTS = (RuntimeError, ValueError, NotImplementedError, MemoryError)
 """Of a device, or of a library on it: the looks go on."""
+_PATIENCE = 30.0
+"""Seconds in which what fails in every process, as for want of an operator, does so."""
 
 
 def modules_and_whole(
@@ -169,6 +171,28 @@ def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
         return None
     keep(name, {**found, "seconds": time.perf_counter() - begun})
     return found
+
+
+def together(name: str, look: Callable[[], Found]) -> Found:
+    """Run a look in which the processes wait for each other.
+
+    Where all fail, the fault is raised, and they can go on with the next look.
+
+    Raises:
+        InputError: this process failed, and others did not: they wait for it in a collective, from
+            which nothing but the end of the job calls them back.
+    """
+    try:
+        return look()
+    except _FAULTS as fault:
+        if not distributed.all_come(f"failed in {name}", _PATIENCE):
+            own, of = distributed.rank() + 1, distributed.world_size()
+            raise InputError(
+                f"{name}: process {own} of {of} failed, and the others wait for it: "
+                f"{_said(fault)}; see parity.size and parity.batch, or take "
+                f"{name.partition(':')[0]} out of parity.looks"
+            ) from fault
+        raise
 
 
 def of_all(look: Callable[[], Found]) -> list[Found]:

@@ -68,7 +68,7 @@ def look_at_row(
             looks.part(f"{name}: modules", keep, look)
         if count:
             look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
-            looks.part(f"{name}: steps", keep, look)
+            looks.part(part := f"{name}: steps", keep, partial(looks.together, part, look))
     setup.apply_numerics(recipe.numerics, row["device"])
     if "data" in only and distributed.rank() == 0:
         looks.part("data", keep, lambda: _data(recipe, device, seed, first_batches))

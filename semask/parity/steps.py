@@ -202,7 +202,8 @@ def _device_step(stepper: Stepper, state: State, step: Step) -> dict[str, Any]:
         _load_moments(stepper, state, step.count)
         distributed.share_from_first(_tensors(stepper))
         taken = stepper.step(step.iteration, iter(passes))
-        if not taken.skipped:
+        # gradients that nobody averages may overflow in one process alone
+        if not any(distributed.gather_objects(taken.skipped)):
             break
     parameters = dict(stepper.model.named_parameters())
     moments = stepper.optimizer.state

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from semask.base.errors import InputError
 from semask.config.recipe import Execution, resolve
 from semask.devices import distributed, setup
 from semask.devices.shared_chance import SharedChance, chance_of
 from semask.model import VARIANTS, decoder
-from semask.parity import semask_looks
+from semask.parity import looks, semask_looks
 
 ROW = {"device": "cpu", "processes": 2, "threads": 1}
 PLAIN = Execution(compile=False, fused_attention=False, checkpointing=False)
@@ -46,6 +47,17 @@ def failing_in_second(
     if distributed.rank() == 1:
         raise RuntimeError("out of memory")
     return chance_of(shared, seed, iteration, samples)
+
+
+def failing(fault: str) -> Callable[..., dict[str, Any]]:
+    """A look at steps in which the second process fails, and the first one waits or fails, too."""
+
+    def steps(*_: Any, **__: Any) -> dict[str, Any]:
+        if fault == "one fails in steps" and distributed.rank() == 0:
+            distributed.barrier()
+        raise RuntimeError("out of memory")
+
+    return steps
 
 
 # by its name: whether chance is shared, how a process is seeded, and what a pass draws from
@@ -80,6 +92,24 @@ if __name__ == "__main__":
             PLAIN, ROW, torch.device("cpu"), seed=0, size=(32, 32), batch=2, count=0,
             keep=lambda _, of, fault=fault: found.update({fault: of}), only=("chance",),
         )  # fmt: skip
+    semask_looks.chance_of = chance_of
+    semask_looks._modules = lambda *_, **__: {}  # type: ignore[assignment]
+    of_other = replace(recipe, training=replace(recipe.training, precision="bf16"))
+    asked = {"all fail in steps": "semantics", "one fails in steps": "precision"}
+    for fault, look in asked.items():
+        if fault == "one fails in steps":
+            looks._PATIENCE = 1.0
+        semask_looks._steps = failing(fault)  # type: ignore[assignment]
+        of: dict[str, Any] = {}
+        found[fault] = of
+        try:
+            semask_looks.look_at_row(
+                of_other, PLAIN, ROW, torch.device("cpu"), seed=0, size=(32, 32), batch=2, count=1,
+                keep=of.__setitem__, only=(look, "chance"),
+            )  # fmt: skip
+        except InputError as error:
+            (folder / "ended.txt").write_text(str(error), encoding="utf-8")
+            os._exit(0)
     if rank == "0":
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
     torch.distributed.destroy_process_group()

@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from semask.config.recipe import Execution, resolve
 from semask.devices import setup
 from semask.model import VARIANTS, decoder
 from semask.parity import steps, subject
+from semask.training.run_log import Step
 from semask.training.stepping import Stepper
 
 
@@ -25,10 +27,22 @@ def norms_alone(stepper: Stepper) -> None:
             module.__class__ = nn.BatchNorm2d
 
 
+def overflowing_in_second(stepper: Stepper) -> None:
+    """In its first try, of which the first process knows nothing."""
+    take, overflows = stepper.step, [torch.distributed.get_rank() == 1]
+
+    def step(*args: Any) -> Step:
+        taken = take(*args)
+        return taken._replace(skipped=bool(overflows and overflows.pop()))
+
+    stepper.step = step
+
+
 # by its name: what is planted in a row's stepper, and the row's key that plants it
 FAULTS = {
     "none": (lambda stepper: None, {}),
     "other chance": (lambda stepper: None, {"planted_fault": "none"}),
+    "one overflows": (overflowing_in_second, {}),
     "not averaged": (lambda stepper: None, {"planted_fault": "gradients_not_averaged"}),
     "norms alone": (norms_alone, {}),
 }

@@ -30,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         printed, _ = process.communicate(timeout=200)
         assert process.returncode == 0, printed
     made: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
-    return made
+    return {**made, "ended": (folder / "ended.txt").read_text("utf-8")}
 
 
 @pytest.mark.parametrize("clean", ["none", "shared, none"])
@@ -59,3 +59,16 @@ def test_none_waits_for_a_process_that_failed(found: dict[str, Any]) -> None:
     given = answer(found["one fails"])
     assert given.answer == NOT_RUN
     assert given.why == "RuntimeError: process 2: RuntimeError: out of memory"
+
+
+def test_where_all_fail_in_steps_the_next_look_is_run(found: dict[str, Any]) -> None:
+    looks = found["all fail in steps"]
+    assert answer(looks["semantics: steps"]) == (NOT_RUN, "RuntimeError: out of memory")
+    assert answer(looks["chance"]).answer == SHOWN
+
+
+def test_one_that_fails_alone_in_steps_ends_the_job(found: dict[str, Any]) -> None:
+    assert found["ended"].startswith(
+        "precision: steps: process 2 of 2 failed, and the others wait for it: RuntimeError: out of "
+    )
+    assert answer(found["one fails in steps"]["precision: steps"]).answer == NOT_RUN

@@ -14,7 +14,7 @@ from ..training.conftest import CONFIG
 from ..warm import warm_scripts
 from .steps_process import FAULTS
 
-CLEAN = "none", "other chance"
+CLEAN = "none", "other chance", "one overflows"
 
 
 def looked_at(folder: Path, processes: int, faults: Sequence[str]) -> dict[str, Any]:
