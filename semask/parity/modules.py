@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from semask.base import memory
 from semask.parity.calls import Call
+from semask.parity.errors import errors_of
 from semask.parity.isolated import run
 from semask.parity.operators import OperatorError, operator_error
 from semask.parity.places import Kinds, NotTheSameCallsError, Place, Setting
@@ -32,11 +33,6 @@ from semask.parity.verdict import status_of
 # choose, is honestly at 1 to 2.4e-6 where a direct one is at 2e-7.
 FLOORS = {"fp32": 2e-7, "bf16": 2e-3, "fp16": 2.5e-4, "tf32": 2.5e-4}
 CONVOLUTION_FLOOR = 1e-6
-# What is smaller, beside the largest of its kind in the call, is zero by construction (the gradient
-# of keys' bias under a softmax over keys, the mean of what a norm has centred): its relative error
-# is noise.
-_ZERO = 1e-6
-_MAY_BE_ZERO = ("gradient", "buffer")
 # the standard's name for products in fewer bits
 _OF_STANDARD = {"tf32": "hf32"}
 # of float64 twice: more is chance, not an order of summation
@@ -188,44 +184,6 @@ def floor_for(module: nn.Module, floor_of: str) -> float:
     if floor_of == "fp32" and any(max(kernel) >= 3 for kernel in kernels):
         return CONVOLUTION_FLOOR
     return FLOORS[floor_of]
-
-
-def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
-    """Relative errors in the 2-norm, among what is finite in the truth.
-
-    Infinite where what is not finite is not the same in both, or something should be zero.
-    """
-    sizes = {name: _norm(x.double()) for name, x in truth.items()}
-    largest = {
-        kind: max((size for name, size in sizes.items() if name.startswith(kind)), default=0.0)
-        for kind in _MAY_BE_ZERO
-    }
-    errors = {}
-    for name, expected in truth.items():
-        difference = _difference(found[name].double(), expected.double())
-        size = sizes[name]
-        for kind, most in largest.items():
-            if name.startswith(kind) and size < _ZERO * most:
-                size = most
-        known = 0 < size < np.inf
-        errors[name] = difference / size if known else (0.0 if not difference else np.inf)
-    return errors
-
-
-def _norm(x: Tensor) -> float:
-    """Of the finite elements: an infinity would hide every error beside it."""
-    norm = float(x.norm())
-    return norm if np.isfinite(norm) else float(x[x.isfinite()].norm())
-
-
-def _difference(a: Tensor, b: Tensor) -> float:
-    finite = b.isfinite()
-    if not finite.all():
-        if not torch.allclose(a[~finite], b[~finite], rtol=0, atol=0, equal_nan=True):
-            return np.inf
-        a, b = a[finite], b[finite]
-    norm = float((a - b).norm())
-    return norm if np.isfinite(norm) else np.inf
 
 
 def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:

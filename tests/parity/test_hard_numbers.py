@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask.parity.anybody import look_at_model
-from semask.parity.modules import FLOORS, errors_of
+from semask.parity.errors import errors_of
+from semask.parity.modules import FLOORS
 
 from . import other_arithmetic
 from .conftest import CPU, Found, statuses, untouched
