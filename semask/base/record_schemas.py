@@ -28,8 +28,8 @@ def _list_of(items: Mapping[str, Any], **limits: int) -> dict[str, Any]:
     return {"type": "array", **limits, "items": items}
 
 
-def map_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": values}
+def map_of(values: Mapping[str, Any], **limits: int) -> dict[str, Any]:
+    return {"type": "object", **limits, "additionalProperties": values}
 
 
 def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,22 +105,31 @@ _TRY = object_of(
     **dict.fromkeys(("device", "torch"), TEXT),
 )
 # what each kind of look at a device found; null is a number that was not finite
-_COMPARED = object_of(name=TEXT, error=_NUMBER_OR_NULL, ratio=_NUMBER_OR_NULL)
+_ERROR = object_of(**dict.fromkeys(("error", "yardstick", "ratio"), _NUMBER_OR_NULL))
+_COMPARED = object_of(name=TEXT, **_ERROR["properties"])
 _OPERATOR_ERROR = object_of(
     computed_in=TEXT, mean=_NUMBER_OR_NULL, largest=_NUMBER_OR_NULL, limit=_POSITIVE
 )
+_STATUS = {"enum": ["passed", "looked at", "failed"]}
 _MODULE = object_of(
     {"operator_error": _or_null(_OPERATOR_ERROR)},
     name=TEXT,
     source=TEXT,
-    status={"enum": ["passed", "looked at", "failed"]},
+    status=_STATUS,
     worst={"anyOf": [_COMPARED, {"type": "null"}]},
     fault=_or_null(TEXT),
     bitwise=_or_null(_SWITCH),
 )
 # ended half-way; other bits in a second run
-_ALSO = {"stopped": TEXT, "unequal": _list_of(TEXT)}
-_PASS = object_of(loss=_NUMBER_OR_NULL, outputs=map_of(_NUMBER_OR_NULL))
+_ALSO = {"stopped": TEXT, "unequal": _list_of(TEXT), "seconds": _NUMBER}
+_PASS = object_of(loss=_NUMBER_OR_NULL, outputs=map_of(_NUMBER_OR_NULL, minProperties=1))
+_SITE = object_of(
+    {"module": {"type": "string"}},
+    **dict.fromkeys(("number", "drawn"), NATURAL),
+    **dict.fromkeys(("kept", "seen"), _SHARE),
+    function=TEXT,
+    fault=_or_null(TEXT),
+)
 _LOOKS: tuple[dict[str, Any], ...] = (
     {"not_run": TEXT},
     {
@@ -128,20 +137,32 @@ _LOOKS: tuple[dict[str, Any], ...] = (
         "whole": object_of(device=_PASS, honest=_PASS),
         "failed": _list_of(TEXT),
         "guilty": _or_null(TEXT),
-        "reference": object_of(weights_sha256=DIGEST, inputs_sha256=DIGEST),
+        "reference": object_of(
+            **dict.fromkeys(("weights_sha256", "inputs_sha256"), DIGEST),
+            loss=_NUMBER,
+            norms=map_of(_list_of(_NUMBER, minItems=2, maxItems=2)),
+        ),
     },
     {
-        "status": TEXT,
-        "rates": {"type": "object"},
-        "quantities": _list_of(map_of({"type": "object"})),
-        "medians": map_of(_NUMBER_OR_NULL),
+        "status": _STATUS,
+        # of a step: is, ought
+        "rates": map_of(
+            {
+                "type": "array",
+                "prefixItems": [_NUMBER_OR_NULL, _NUMBER],
+                "minItems": 2,
+                "maxItems": 2,
+            }
+        ),
+        "quantities": _list_of(map_of(_ERROR, minProperties=1), minItems=1),
+        "medians": map_of(_NUMBER_OR_NULL, minProperties=1),
     },
     {
         "painted": object_of(samples=_COUNT, pixels=NATURAL, wrong=NATURAL),
         "batches": _list_of(object_of(images=DIGEST, labels=DIGEST)),
         "faults": _list_of(TEXT),
     },
-    {"sites": _list_of(object_of(function=TEXT, drawn=NATURAL)), "faults": _list_of(TEXT)},
+    {"sites": _list_of(_SITE), "faults": _list_of(TEXT)},
 )
 _FIGURES = {
     "facts": _FACTS,

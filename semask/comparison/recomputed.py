@@ -164,30 +164,59 @@ def check_evaluation(name: str | Path, record: Record, trained: Record) -> None:
 
 
 def check_parity(name: str | Path, record: Record) -> None:
-    """Check the answers of the looks at a device by the ratios that they found.
+    """Check the answers of the looks at a device by what they found.
 
     Raises:
-        InputError: an answer does not follow from them.
+        InputError: an answer does not follow from it.
     """
     for look, finding in record["figures"]["looks"].items():
         key = f"figures.looks.{look}"
         if "modules" in finding:
-            for module in finding["modules"]:
-                worst = module["worst"]
-                status = status_of(number(worst["ratio"])) if worst else "passed"
-                if worst is None and module["fault"] and module["status"] != "passed":
-                    continue  # nothing could be compared, and the fault says why
-                if module["status"] == "looked at" and status == "failed":
-                    continue  # it did not fail on all inputs
-                compare(name, f"{key}.{module['name']}", module, {"status": status}, "ratio")
-            failed = [m["name"] for m in finding["modules"] if m["status"] == "failed"]
-            compare(name, key, finding, {"failed": failed}, "list of modules")
+            _check_modules(name, key, finding)
         elif "medians" in finding:
-            steps = finding["quantities"]
-            names = steps[0] if steps else ()
-            medians = {of: median_low(number(s[of]["ratio"]) for s in steps) for of in names}
-            worst = max(medians.values(), default=0.0)
-            status = "failed" if finding["rates"] else status_of(worst)
-            told = {of: number(ratio) for of, ratio in finding["medians"].items()}
-            compare(name, f"{key}.medians", told, medians, "list of steps")
-            compare(name, key, finding, {"status": status}, "medians")
+            _check_steps(name, key, finding)
+        elif "painted" in finding:
+            painted = finding["painted"]
+            wrong = not painted["pixels"] or painted["wrong"] > 0
+            if painted["wrong"] > painted["pixels"] or len(finding["faults"]) != wrong:
+                raise _unfounded(name, f"{key}.faults", "painted")
+        elif "sites" in finding:
+            found = [site["fault"] for site in finding["sites"] if site["fault"]]
+            told = finding["faults"]
+            if len(told) != len(found) or not all(map(str.endswith, told, found)):
+                raise _unfounded(name, f"{key}.faults", "sites")
+
+
+def _check_modules(name: str | Path, key: str, finding: Mapping[str, Any]) -> None:
+    for module in finding["modules"]:
+        worst = module["worst"]
+        status = status_of(_ratio(worst)) if worst else "passed"
+        if worst is None and module["fault"] and module["status"] != "passed":
+            continue  # nothing could be compared, and the fault says why
+        if module["status"] == "looked at" and status == "failed":
+            continue  # it did not fail on all inputs
+        compare(name, f"{key}.{module['name']}", module, {"status": status}, "ratio")
+    failed = [m["name"] for m in finding["modules"] if m["status"] == "failed"]
+    compare(name, key, finding, {"failed": failed}, "list of modules")
+    if finding["guilty"] not in (failed or [None]):
+        raise _unfounded(name, f"{key}.guilty", "list of modules")
+
+
+def _check_steps(name: str | Path, key: str, finding: Mapping[str, Any]) -> None:
+    steps, told = finding["quantities"], finding["medians"]
+    if any(step.keys() != told.keys() for step in steps):
+        raise _unfounded(name, f"{key}.medians", "list of steps, each of the same quantities")
+    medians = {of: median_low(_ratio(step[of]) for step in steps) for of in told}
+    told = {of: number(ratio) for of, ratio in told.items()}
+    compare(name, f"{key}.medians", told, medians, "list of steps")
+    status = "failed" if finding["rates"] else status_of(max(medians.values()))
+    compare(name, key, finding, {"status": status}, "medians")
+
+
+def _ratio(of: Mapping[str, Any]) -> float:
+    """Of a quantity: infinite where its error is."""
+    return number(None if of["error"] is None else of["ratio"])
+
+
+def _unfounded(name: str | Path, key: str, source: str) -> InputError:
+    return InputError(f"{name}: {key} does not follow from its {source}; {REMEDY}")

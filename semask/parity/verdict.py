@@ -97,7 +97,7 @@ def described(module: Mapping[str, Any]) -> str:
     if module["fault"]:
         return f"{name}: {module['fault']}"
     worst = module["worst"]
-    if number(worst["error"]) == float("inf"):
+    if float("inf") in (number(worst["error"]), number(worst["ratio"])):
         return f"{name}: {worst['name']} is not finite, or not zero where it should be"
     against = f"{worst['yardstick']:.2g} of" if worst["yardstick"] else "less than the floor of"
     return (

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from semask.base.records import read_record, write_record
+from semask.comparison.recomputed import check_parity
 from semask.config.recipe import Execution, Recipe, resolve
 from semask.model import VARIANTS, decoder
 from semask.parity import semask_looks, subject
 from semask.parity.semask_looks import look_at_row
 from semask.training.stepping import Stepper
+from workflow_scripts.parity import _as_json
 
 from ..training.conftest import CONFIG
 
@@ -100,6 +104,22 @@ def look(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Look:
         return found
 
     return run
+
+
+@pytest.fixture
+def kept(tmp_path: Path, make_record: Any) -> Callable[[Found], dict[str, Any]]:
+    """Findings as they are read again from a record that was checked."""
+
+    def through_record(found: Found) -> dict[str, Any]:
+        content, path = make_record("parity"), tmp_path / "parity.json"
+        content["figures"]["looks"] = _as_json(found)
+        write_record(path, "parity", **content)
+        record = read_record(path, "parity")
+        check_parity(path, record)
+        looks: dict[str, Any] = record["figures"]["looks"]
+        return looks
+
+    return through_record
 
 
 def ratios(found: Found) -> dict[str, float]:

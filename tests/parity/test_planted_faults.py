@@ -158,13 +158,15 @@ def test_the_module_is_named(look: Look, fault: str) -> None:
     assert ratios(found)[name] > 10
 
 
-def test_all_at_once_and_no_module_more(look: Look) -> None:
+def test_all_at_once_and_no_module_more(look: Look, kept: Any) -> None:
     """No error is taken for one of a module's caller, or of what comes after it."""
 
     def plant_all(model: nn.Module) -> None:
         for name, plant in FAULTS.values():
             plant(model.get_submodule(path_of(name)))
 
-    found = look(plant_all)["semantics: modules"]
+    looks = look(plant_all)
+    assert kept(looks)
+    found = looks["semantics: modules"]
     assert statuses(found) == {name: "failed" for name, _ in FAULTS.values()}
     assert min(ratios(found)[name] for name, _ in FAULTS.values()) > 10

@@ -9,7 +9,7 @@ from torch import nn
 
 from semask.data.inputs import network_input
 from semask.model import losses, segmentation_losses
-from semask.parity.verdict import answer
+from semask.parity.verdict import REFUTED, answer, answers
 from semask.training import stepping
 from semask.training.optimization import scheduled_rate
 from semask.training.stepping import Stepper
@@ -123,6 +123,20 @@ def test_a_schedule_that_is_a_step_ahead(look: Look, monkeypatch: pytest.MonkeyP
     found = stepped(look)
     assert found["status"] == "failed"
     assert [*found["rates"]] == [31]
+
+
+@pytest.mark.parametrize("fault", ["variance that is not a number", "a rate that is none"])
+def test_what_is_not_a_number_can_be_kept(
+    look: Look, kept: Any, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is read says the same."""
+    if fault in FAULTS:
+        found = {"semantics: steps": stepped(look, FAULTS[fault][1])}
+    else:
+        monkeypatch.setattr(stepping, "scheduled_rate", lambda *_: float("nan"))
+        found = {"semantics: steps": stepped(look)}
+    assert answers(found) == answers(kept(found))
+    assert {answer.answer for answer in answers(found).values()} == {REFUTED}
 
 
 def test_images_as_bgr(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
