@@ -26,9 +26,9 @@ def megabytes(config: Mapping[str, Any], row: Mapping[str, Any]) -> int:
 
     Measured on a CPU, in float32: nano with 2 images of 112x112 1,680 for a process, with one
     of 448x448 1,950; SeMask-S with one of 112x112 9,770, nearly all of it the parameters', and of
-    768x768 11,600 before steps were run twice, which adds 1,800 at most. Asked for are 4,000,
-    5,000, 12,000 and 17,000. Of two processes with nano the first one took 1,470 and the other
-    1,120. Larger models are counted, not measured.
+    768x768 11,970 (11,600 before steps were run twice). Asked for are 4,000, 5,000, 12,000 and
+    17,000. Of two processes with nano the first one took 1,470 and the other 1,120. Larger models
+    are counted, not measured.
     """
     parameters, per_pixel = _SIZES[config["model"]["variant"]]
     look, processes = config["parity"], row["processes"]

@@ -249,7 +249,7 @@ def test_memory_of_looks_grows_with_what_one_process_computes() -> None:
         return made.parity_memory(row("gpu", processes))
 
     assert asked("nano", 112, 1) == 4000
-    # what was measured: 11.6 GB
+    # what was measured: 11,970 MB
     assert 12000 <= asked("small", 768, 1) <= 18000
     assert asked("small", 768, 8) - asked("small", 768, 1) == pytest.approx(7 * 11400, abs=2000)
     # of all processes' images at once
