@@ -11,6 +11,9 @@ from torch import Tensor
 # is noise.
 _ZERO = 1e-6
 _MAY_BE_ZERO = ("gradient", "buffer")
+# Beyond it a number is a mask's, which stands for an infinity: the lowest of float64 in the
+# reference, and of float32 or bfloat16 on a device.
+_INFINITE = 1e38
 
 
 def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
@@ -18,14 +21,15 @@ def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[
 
     Infinite where what is not finite is not the same in both, or something should be zero.
     """
-    sizes = {name: _norm(x.double()) for name, x in truth.items()}
+    truth = {name: _doubled(x) for name, x in truth.items()}
+    sizes = {name: _norm(x) for name, x in truth.items()}
     largest = {
         kind: max((size for name, size in sizes.items() if name.startswith(kind)), default=0.0)
         for kind in _MAY_BE_ZERO
     }
     errors = {}
     for name, expected in truth.items():
-        difference = _difference(found[name].double(), expected.double())
+        difference = _difference(_doubled(found[name]), expected)
         size = sizes[name]
         for kind, most in largest.items():
             if name.startswith(kind) and size < _ZERO * most:
@@ -33,6 +37,13 @@ def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[
         known = 0 < size < np.inf
         errors[name] = difference / size if known else (0.0 if not difference else np.inf)
     return errors
+
+
+def _doubled(x: Tensor) -> Tensor:
+    x = x.double()
+    if not x.numel() or float(x.abs().max()) < _INFINITE:
+        return x
+    return torch.where(x.abs() > _INFINITE, x.sign() * np.inf, x)
 
 
 def _norm(x: Tensor) -> float:

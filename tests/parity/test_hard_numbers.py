@@ -86,6 +86,15 @@ class Masked(EqualKeys):
         return q @ k.transpose(-1, -2)
 
 
+class LowestMasked(Masked):
+    """Which hides them by the lowest number that there is, as many libraries do."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = self.scores(q, k)
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        return self.softmax(scores.masked_fill(later, torch.finfo(scores.dtype).min)) @ v
+
+
 class WrongScores(Masked):
     """Whose gradients are right."""
 
@@ -125,15 +134,19 @@ def test_they_pass(
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "expected"),
-    [(untouched, {}), (turned(Masked, WrongScores), {"(whole)": "failed"})],
-    ids=["clean", "wrong"],
+    ("kind", "sabotage", "expected"),
+    [
+        (Masked, untouched, {}),
+        (LowestMasked, untouched, {}),
+        (Masked, turned(Masked, WrongScores), {"(whole)": "failed"}),
+    ],
+    ids=["clean", "lowest number", "wrong"],
 )
 def test_an_infinity_hides_no_error_beside_it(
-    sabotage: Callable[[nn.Module], None], expected: dict[str, str]
+    kind: type[Masked], sabotage: Callable[[nn.Module], None], expected: dict[str, str]
 ) -> None:
     found: Found = {}
-    model = Masked().double().train()
+    model = kind().double().train()
     look_at_model(model, [(2, 16, 8)], CPU, sabotage=sabotage, keep=found.__setitem__)
     assert statuses(found["modules"]) == expected
 
