@@ -1,4 +1,5 @@
 import json
+import locale
 import os
 import signal
 import tempfile
@@ -53,6 +54,22 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv(locks.LOCKS, folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
+
+
+def _of_the_process() -> dict[str, object]:
+    """What tests of one process share, and what one may not leave changed to the next."""
+    shared = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    return {
+        "environment": shared, "folder": os.getcwd(), "language": locale.setlocale(locale.LC_CTYPE),
+    }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_changed() -> Iterator[None]:
+    """Which files share a process, and in what order, is nobody's choice."""
+    before = _of_the_process()
+    yield
+    assert _of_the_process() == before
 
 
 @pytest.fixture

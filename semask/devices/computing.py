@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from semask.base import memory
 from semask.base.errors import InputError
 
 REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -88,8 +89,6 @@ def _restrided(gradient: torch.Tensor, strides: tuple[int, ...]) -> torch.Tensor
 def peak_memory(device: torch.device) -> int:
     """Most bytes held so far: allocated on an accelerator, resident on a CPU."""
     if device.type == "cpu":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return memory.most()
     # not torch.accelerator's: it asks for an allocator of a kind that torch_npu has from 2.13 on
     return int(torch.get_device_module(device.type).max_memory_allocated(device))

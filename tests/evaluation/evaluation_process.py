@@ -4,11 +4,11 @@ Arguments: variant, semantic attention of the last two stages, then the ratios o
 also mirrored; without ratios one view at one scale.
 """
 
-import resource
 import sys
 
 import torch
 
+from semask.base import memory
 from semask.config.recipe import Numerics
 from semask.data.loading import Example, multi_scale_views
 from semask.devices import computing, setup
@@ -35,4 +35,4 @@ counts = evaluate(
     precision="fp32",
 )  # fmt: skip
 assert int(counts.confusion.sum()) == HEIGHT * WIDTH
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+print(memory.most() / 2**30)
