@@ -187,7 +187,9 @@ def original_predict(model: OriginalModel, image: Tensor, size: tuple[int, int])
     main = model.decode(features)
     _, maps = model.features(image)
     _decode_maps(maps)
-    logits = F.interpolate(main, size=size, mode="bilinear", align_corners=False)
+    logits = main
+    for to in (image.shape[-2:], size):
+        logits = F.interpolate(logits, size=to, mode="bilinear", align_corners=False)
     return F.softmax(logits, dim=1).argmax(dim=1)[0].cpu().numpy()
 
 

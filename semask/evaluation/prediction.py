@@ -132,17 +132,21 @@ def _steps(length: int, window: int, stride: int) -> list[slice]:
 
 def _step(parts: _Parts, size: tuple[int, int]) -> int:
     """How many classes are at `size` at a time, by the memory that they take."""
-    pixels = max(math.prod(size), math.prod(parts.size) if parts.places else 0)
+    pixels = max(math.prod(size), math.prod(parts.size))
     return max(1, _CHUNK_BYTES // (4 * pixels))
 
 
 def _by_classes(
     parts: _Parts, size: tuple[int, int], step: int
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Logits at `size`, (1, k, *size), of `step` classes at a time, after the first's number."""
+    """Logits at `size`, (1, k, *size), of `step` classes at a time, after the first's number.
+
+    As in the original by way of the image's own size, which blurs where that is another.
+    """
     for first in range(0, parts.num_classes, step):
         logits = [x[:, first : first + step] for x in parts.logits]
-        yield first, _resize(_joined(logits, parts) if parts.places else logits[0], size)
+        whole = _joined(logits, parts) if parts.places else _resize(logits[0], parts.size)
+        yield first, whole if parts.size == size else _resize(whole, size)
 
 
 def _joined(logits: list[torch.Tensor], parts: _Parts) -> torch.Tensor:

@@ -195,10 +195,10 @@ def test_classes_in_parts_give_the_labels_of_all_at_once(
         patch.setattr(CHUNK_BYTES, at_a_time * 4 * size[0] * size[1])
         found = predict(model, shown, size)
         whole = model(shown).contiguous()
-        of_each_class = [resized(whole[:, k : k + 1], size) for k in range(classes)]
+        of_each_class = [resized(resized(whole[:, k : k + 1], image), size) for k in range(classes)]
     # torch rounds by the place in the tensor, so that exact equality is that of single classes
     assert torch.equal(found, torch.cat(of_each_class, dim=1).argmax(dim=1))
-    at_once = resized(whole, size)
+    at_once = resized(resized(whole, image), size)
     chosen = at_once.gather(1, found[:, None].long())
     torch.testing.assert_close(chosen, at_once.amax(dim=1, keepdim=True), rtol=1e-5, atol=1e-5)
 
@@ -207,7 +207,9 @@ def plain_average(model: Quarter, views: list[Any], size: tuple[int, int]) -> to
     """Multi-scale and flip as the definition says it, all classes at once."""
     total = torch.zeros(1)
     for image, mirrored in views:
-        probabilities = resized(model(image), size).double().softmax(dim=1)
+        # as the original does, by way of the image's own size
+        at_image = resized(model(image), image.shape[-2:])
+        probabilities = resized(at_image, size).double().softmax(dim=1)
         total = total + (probabilities.flip(-1) if mirrored else probabilities)
     return total / len(views)
 

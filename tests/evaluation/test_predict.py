@@ -128,7 +128,7 @@ def expected(model: Any, path: Path, windows: list[slice] | None = None) -> np.n
     x = x.permute(2, 0, 1)[None]
     with torch.no_grad():
         if windows is None:
-            logits = model(x)
+            logits = F.interpolate(model(x), x.shape[-2:], mode="bilinear", align_corners=False)
         else:
             total, cover = torch.zeros(1, 19, *x.shape[-2:]), torch.zeros(x.shape[-2:])
             for columns in windows:
