@@ -86,6 +86,8 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
         # not by backends.cuda.matmul.fp32_precision: what reads the setting by its old name, as
         # compiling does, is then refused an answer
         torch.set_float32_matmul_precision(asked["matmul"])
+        # by its old name first: what reads that is refused an answer where parts of it differ
+        cudnn.allow_tf32 = numerics.reduced_convolution
         cudnn.conv.fp32_precision = asked["convolution"]
     elif device == "npu":
         npu: Any = torch.get_device_module("npu")

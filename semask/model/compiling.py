@@ -57,7 +57,11 @@ def compile_parts(model: SeMaskFPN, several_processes: bool = False) -> None:
     """
     modules = model.backbone.modules()
     parts: list[nn.Module] = [m for m in modules if isinstance(m, SwinBlock | SemanticLayer)]
-    if not several_processes:
+    if several_processes:
+        # would cut each graph to the buckets of its gradients, of which one holds a whole part
+        settings: Any = torch._dynamo.config
+        settings.optimize_ddp = False
+    else:
         parts.append(model.decode_head)
     _allow_shapes()
     for part in parts:

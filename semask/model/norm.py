@@ -59,7 +59,8 @@ def _batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (C,), biased variance (C,) and number of pixels () over all processes."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     var, mean = torch.var_mean(x, dim=_PER_CHANNEL, correction=0)
-    count = mean.new_tensor([x.numel() // x.shape[1]])
+    # not by new_tensor, which has the host wait for the device
+    count = mean.new_full((1,), x.numel() // x.shape[1])
     mine = torch.cat([mean, var, count])
     gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, mine)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch._dynamo.backends.distributed import DDPOptimizer
 
 from semask.model import build, segmentation_losses
 from semask.model.backbone import draw_kept
@@ -109,6 +110,35 @@ def test_compiled_training_follows_the_plain_one():
     compile_parts(deeper)
     deeper(images())
     assert counters["stats"]["unique_graphs"] == 5 + 4 + 1 + 1
+
+
+@pytest.mark.slow
+def test_between_processes_each_part_stays_one_graph(monkeypatch):
+    """Of itself torch cuts them to the buckets of gradients, and counts no break."""
+
+    def cut(*_):
+        raise AssertionError("cut to buckets")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(DDPOptimizer, "compile_fn", cut)
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(  # whose graphs are the same, and are made in seconds
+        torch.nn.Module, "compile", lambda part, **how: compiled(part, backend="aot_eager", **how)
+    )
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        _, expected = gradients(made(depths=(2, 1, 1, 1)))
+        model = made(depths=(2, 1, 1, 1))
+        compile_parts(model, several_processes=True)
+        several = torch.nn.parallel.DistributedDataParallel(model)
+        _, found = gradients(several)
+    finally:
+        torch.distributed.destroy_process_group()
+    for own, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
