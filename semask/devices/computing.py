@@ -55,6 +55,15 @@ def has_mixed_norm(device: torch.device) -> bool:
     return device.type in ("cpu", "cuda", "meta")
 
 
+def fills_by_index(device: torch.device) -> bool:
+    """Whether rows that are named by their numbers are filled by one kernel here.
+
+    On NPUs that is among the slowest operators, with a wait for the device for each row where CANN
+    lacks it.
+    """
+    return device.type in ("cpu", "cuda", "meta")
+
+
 def wants_pinned_memory(device: torch.device) -> bool:
     """Whether batches for this device are copied faster from page-locked memory."""
     return device.type != "cpu"

@@ -19,6 +19,11 @@ import psutil
 from semask.devices import launched, locks, sensors
 from semask.devices.sensors import Reading, UnobservedError
 
+_USABLE = (
+    sorted(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity")
+    else range(os.cpu_count() or 1)
+)
 _PAUSE = 5.0  # seconds between two looks
 _COST = 0.001  # most of the time that looks may take
 _SHORTEST = 2.0  # seconds: what the kernel counts by hundredths of one says nothing of less
@@ -162,10 +167,11 @@ class Watch:
 
 
 def usable_cores() -> Sequence[int]:
-    """The cores that this process, and so those that it starts, may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return range(os.cpu_count() or 1)
+    """The cores that this process, and so those that it starts, could use when it began.
+
+    An NPU's libraries bind its first thread to some of them (`CPU_AFFINITY_CONF`), and it alone.
+    """
+    return _USABLE
 
 
 def _spent() -> float:

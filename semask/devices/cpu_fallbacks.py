@@ -21,8 +21,8 @@ _REFUSED = re.compile(r"operator '([\w:.]+)' would execute")
 def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
     """Notes the operators that run on the host because the NPU lacks them.
 
-    torch_npu says so on standard error, past Python, once for each operator in a process. On other
-    devices nothing falls back.
+    torch_npu says so on standard error, past Python, once for each operator, of several processes
+    in the first alone. On other devices nothing falls back.
 
     Yields a function that gives the operators so far, sorted.
 
@@ -42,7 +42,7 @@ def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
 
 
 def allowed_fallbacks(own: Sequence[str], forbidden: bool) -> list[str]:
-    """Operators that fell back in any process, sorted; every process calls this.
+    """Operators that fell back in any process that tells, sorted; every process calls this.
 
     Args:
         own: those of this process.

@@ -99,11 +99,18 @@ def _load_torch_npu() -> None:
     """Import torch_npu, which nothing else does: without CANN its import fails.
 
     Operators are to compute what torch defines, whatever the user has exported: by default GELU is
-    always the tanh form. The variable is read while the package is loaded.
+    always the tanh form. What falls back to the host is to be told: that is looked for. And a list
+    of devices that do not ascend would be none. The variables are read while the package is loaded.
     """
     if importlib.util.find_spec("torch_npu") is None:
         raise AbsentError("torch_npu is not installed; see docs/npu.md")
     os.environ["TORCH_NPU_USE_COMPATIBLE_IMPL"] = "1"
+    for name in ("TORCH_NPU_DISABLED_WARNING", "TORCH_NPU_WARNING_DISABLE"):
+        os.environ[name] = "0"
+    visible = str(BACKENDS["npu"].visible)
+    listed = _names_in(visible)
+    if listed and all(name.isdecimal() for name in listed):
+        os.environ[visible] = ",".join(sorted(listed, key=int))
     for said in _HARMLESS:
         warnings.filterwarnings("ignore", message=said)
     try:

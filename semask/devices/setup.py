@@ -56,6 +56,8 @@ def set_up(
         torch.accelerator.set_device_index(local_rank())
     apply_numerics(numerics, device)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        # HCCL's own limit, of half an hour, is not that of the group
+        os.environ.setdefault("HCCL_EXEC_TIMEOUT", str(int(_PROCESS_GROUP_TIMEOUT.total_seconds())))
         dist.init_process_group(
             backend.collectives,
             timeout=_PROCESS_GROUP_TIMEOUT,
@@ -146,6 +148,7 @@ def generator_state(device: torch.device) -> dict[str, Any]:
     }
     if device.type != "cpu":
         state["device"] = torch.get_device_module(device.type).get_rng_state(device)
+        state["of"] = device.type
     return state
 
 
@@ -157,5 +160,5 @@ def restore_generator_state(device: torch.device, state: Mapping[str, Any]) -> N
     random.setstate(state["python"])
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["cpu"])
-    if device.type != "cpu" and "device" in state:
+    if "device" in state and state.get("of", device.type) == device.type != "cpu":
         torch.get_device_module(device.type).set_rng_state(state["device"], device)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semask.base import compat  # noqa: F401  (before timm)
+from semask.devices.computing import fills_by_index
 
 from timm.models.swin_transformer import window_partition, window_reverse  # isort: skip
 
@@ -23,7 +24,8 @@ class Layout(NamedTuple):
 
     Attributes:
         tokens: (n·window²,) int64, the token at each place, counted by rows; 0 where none is.
-        empty: int64, the places without a token, which are zeros.
+        empty: the places without a token, which are zeros: int64, or where the device fills slowly
+            by those (n·window², 1) bool, of length 0 if there are none.
         places: (H·W,) int64, the place of each token.
         mask: (n, window², window²), 0 where two tokens were neighbours before the shift, -100
             elsewhere; None without a shift.
@@ -56,6 +58,10 @@ def lay_out(
         places = window_reverse(cut, (window, window), *padded)[0, :, :, 0]
         places = places.roll((shift, shift), dims=(0, 1))
         empty = torch.cat([places[height:].flatten(), places[:height, width:].flatten()])
+        if len(empty) and not fills_by_index(device):
+            holes = torch.zeros(count, dtype=torch.bool)
+            holes[empty.cpu()] = True
+            empty = holes[:, None].to(device)
         places = places[:height, :width].flatten()
         tokens = torch.zeros(count, dtype=torch.int64, device=device)
         tokens[places] = torch.arange(height * width, device=device)
@@ -98,7 +104,9 @@ class _Gather(torch.autograd.Function):
 
 def _gather(x: Tensor, there: Tensor, empty: Tensor) -> Tensor:
     x = x.index_select(1, there)
-    return x.index_fill_(1, empty, 0) if len(empty) else x
+    if not len(empty):
+        return x
+    return x.masked_fill_(empty, 0) if empty.dtype == torch.bool else x.index_fill_(1, empty, 0)
 
 
 def _shift_mask(

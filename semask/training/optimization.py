@@ -52,7 +52,7 @@ def build_optimizer(
     A parameter is spared when its name contains `norm` or `relative_position_bias_table`; the
     decoder's batch norms (named `bn`), all biases of other layers and gamma decay, as they do in
     the original. With `decay_everything` none is spared, as in the Ascend port. `fused` updates
-    all parameters in one pass over them.
+    all parameters in one pass over them; else torch takes a pass for each operation where it can.
     """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
@@ -63,5 +63,11 @@ def build_optimizer(
         {"params": spared, "weight_decay": 0.0},
     ]
     return AdamW(
-        groups, lr=learning_rate, betas=BETAS, eps=EPS, weight_decay=weight_decay, fused=fused
+        groups,
+        lr=learning_rate,
+        betas=BETAS,
+        eps=EPS,
+        weight_decay=weight_decay,
+        # False would have each parameter updated by itself
+        fused=fused or None,
     )

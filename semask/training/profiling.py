@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from semask.base.errors import InputError
 from semask.base.files import atomically
 from semask.config.recipe import Execution, Recipe
 from semask.data.loading import Batch, shares
@@ -169,10 +171,16 @@ def _operators_of_npu(
             begun = time.perf_counter()
             run()
             length = time.perf_counter() - begun
-        for plain in sorted(Path(folder).rglob("trace_view.json"))[:1]:
-            if trace is not None:
-                _pack(plain, trace)
-        return kernels_of(Path(folder)), length
+        traces, kernels = sorted(Path(folder).rglob("trace_view.json")), kernels_of(Path(folder))
+        if not traces or not kernels:
+            # it prints why, and goes on
+            raise InputError(
+                "torch_npu's profiler wrote no kernels; see what it said, and whether msprof is "
+                f"there and {tempfile.gettempdir()} has room"
+            )
+        if trace is not None:
+            _pack(traces[0], trace)
+        return kernels, length
 
 
 def kernels_of(folder: Path) -> dict[str, tuple[float, int]]:
@@ -182,7 +190,8 @@ def kernels_of(folder: Path) -> dict[str, tuple[float, int]]:
         with open(path, newline="", encoding="utf-8") as lines:
             for line in csv.DictReader(lines):
                 spent, number = found.get(line["Type"], (0.0, 0))
-                found[line["Type"]] = (spent + float(line["Duration(us)"]) / 1000, number + 1)
+                with suppress(ValueError):  # N/A
+                    found[line["Type"]] = (spent + float(line["Duration(us)"]) / 1000, number + 1)
     return found
 
 

@@ -21,8 +21,8 @@ FOREVER = "while True: pass"
 RUN = f"""
 import json, os, subprocess, sys, time
 import psutil
-from semask.devices.conditions import Watch
 os.sched_setaffinity(0, {{int(sys.argv[1])}})
+from semask.devices.conditions import Watch
 own = subprocess.Popen([sys.executable, "-c", {FOREVER!r}])
 try:
     with Watch("cpu", 1, "here") as watch:

@@ -148,9 +148,11 @@ def test_variables_and_words_are_in_its_library(version: str) -> None:
         b"on the NPU backend and will fall back to run on the CPU.",
         b"' is not currently supported ",
         b"No NPUs are available",
+        b"TORCH_NPU_DISABLED_WARNING",
     ]
     if version == "2.13.0":  # which has no such switch
         words += [
+            b"TORCH_NPU_WARNING_DISABLE",
             b"TORCH_NPU_FALLBACK_CPU_DISABLE",
             b"' would execute its main computation on CPU through ",
             b", but CPU fallback is disabled by",

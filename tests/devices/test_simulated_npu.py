@@ -95,6 +95,45 @@ assert computing.peak_memory(npu) > before
     run(simulated_npu(), program)
 
 
+def test_a_step_has_no_operator_that_is_slow_there(simulated_npu: Environment) -> None:
+    """`index_fill` by numbers of rows waits for the device, or is badly written, in CANN."""
+    program = """
+from torch.utils._python_dispatch import TorchDispatchMode
+from semask.model import build, segmentation_losses
+from semask.training.optimization import build_optimizer
+
+class Noting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.called = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.called.add(function.name())
+        return function(*arguments, **(keywords or {}))
+
+def step(device):
+    torch.manual_seed(0)
+    model = build("nano", 5, drop_path=0.0, dropout=0.0, semantic_dropout=0.0).to(device)
+    optimizer = build_optimizer(
+        model, learning_rate=1e-3, weight_decay=0.01, fused=computing.has_fused_optimizer(device)
+    )
+    # whose maps fill no whole number of windows
+    images = torch.linspace(-1, 1, 3 * 72 * 88).view(1, 3, 72, 88).to(device)
+    labels = (torch.arange(72 * 88) % 5).view(1, 72, 88).to(device)
+    segmentation_losses(*model(images), labels).total.backward()
+    optimizer.step()
+    return [x.grad.cpu() for x in model.parameters()]
+
+with Noting() as noting:
+    found = step(npu)
+assert not [name for name in noting.called if "index_fill" in name], noting.called
+assert [name for name in noting.called if "_foreach_" in name or "_fused_adamw" in name]
+for own, other in zip(found, step(torch.device("cpu"))):
+    torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
+"""
+    run(simulated_npu(), program)
+
+
 @pytest.mark.parametrize(("first", "then"), [("npu", "cpu"), ("cpu", "npu")])
 def test_checkpoints_move_between_devices(
     simulated_npu: Environment, tmp_path: Path, first: str, then: str

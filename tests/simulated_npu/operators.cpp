@@ -200,8 +200,11 @@ void fall_back(const Call& call) {
   TORCH_CHECK(!has_switch || setting("TORCH_NPU_FALLBACK_CPU_DISABLE") != "1", "The operator '",
               call.full_name(), "' would execute its main computation on CPU through dispatcher "
               "backend fallback, but CPU fallback is disabled by TORCH_NPU_FALLBACK_CPU_DISABLE=1.");
+  static const bool tells = setting("TORCH_NPU_DISABLED_WARNING") != "1" &&
+                            setting("TORCH_NPU_WARNING_DISABLE") != "1" &&
+                            (setting("RANK").empty() || setting("RANK") == "0");
   static std::set<std::string> told;
-  if (told.insert(call.full_name()).second) {
+  if (tells && told.insert(call.full_name()).second) {
     std::fprintf(stderr,
                  "[W VariableFallbackKernel.cpp:1] Warning: CAUTION: The operator '%s' is not "
                  "currently supported on the NPU backend and will fall back to run on the CPU. This "

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <mutex>
+#include <sstream>
 #include <vector>
 
 namespace simulated {
@@ -188,9 +189,15 @@ int device_count() {
     const auto all = setting("SIMULATED_NPU_DEVICES");
     const int there = std::min(kMostDevices, all.empty() ? 8 : std::stoi(all));
     if (std::getenv("ASCEND_RT_VISIBLE_DEVICES") == nullptr) return there;
-    const auto listed = setting("ASCEND_RT_VISIBLE_DEVICES");
-    const auto commas = std::count(listed.begin(), listed.end(), ',');
-    return listed.empty() ? 0 : std::min(there, static_cast<int>(commas) + 1);
+    // as torch_npu reads it: to the first character that is neither a digit nor a comma, and no
+    // device where the numbers do not ascend
+    std::stringstream listed(setting("ASCEND_RT_VISIBLE_DEVICES"));
+    int found = 0;
+    for (int id = 0, before = -1; listed >> std::noskipws >> id; before = id, ++found) {
+      if (id <= before) return 0;
+      if (listed.get() != ',') return std::min(there, found + 1);
+    }
+    return std::min(there, found);
   }();
   return count;
 }

@@ -165,6 +165,8 @@ def test_fallbacks_can_be_forbidden(
     """By torch_npu 2.13 itself; with 2.12, which has no such switch, by us."""
     made = trainer("run")
     environment = simulated_npu(SIMULATED_NPU_UNSUPPORTED="aten::upsample_bilinear2d.out", **knobs)
+    # with what users export for less noise
+    environment |= {"TORCH_NPU_DISABLED_WARNING": "1", "TORCH_NPU_WARNING_DISABLE": "1"}
     printed = made.run(
         ok=False, device="npu", environment=environment, forbid_fallbacks=True, **SHORT
     )
@@ -225,10 +227,13 @@ def test_devices_that_are_not_there(
 
 def test_visible_devices_are_respected(trainer: Make, simulated_npu: Environment) -> None:
     made = trainer("run")
-    environment = simulated_npu(ASCEND_RT_VISIBLE_DEVICES="5,6,7")
+    # torch_npu takes neither blanks nor another order
+    environment = simulated_npu(ASCEND_RT_VISIBLE_DEVICES="7, 5,6")
     made.run(device="npu", processes=2, environment=environment, **SHORT)
     record = made.record()
     assert record["device"]["ids"] == "5,6"
+    # HCCL's own limit is longer than any wait that is told of here
+    assert record["device"]["environment"]["HCCL_EXEC_TIMEOUT"] == "7200"
     assert [process["id"] for process in record["ran"]["processes"]] == ["5", "6"]
 
 

@@ -2,17 +2,28 @@
 
 import gzip
 import json
+import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from semask.base.errors import InputError
 from semask.config.recipe import Execution, resolve
 from semask.model import decoder
-from semask.training.profiling import ELEMENTWISE, IDLE, kernels_of, kind_of, profile_row
+from semask.training.profiling import (
+    ELEMENTWISE,
+    IDLE,
+    _operators_of_npu,
+    kernels_of,
+    kind_of,
+    profile_row,
+)
 from semask.training.stepping import Stepper
 
 from .conftest import CONFIG
@@ -113,3 +124,17 @@ def test_an_npus_kernels_are_read_from_its_profilers_list(tmp_path: Path) -> Non
     lines += "a,MatMulV2,AI_CORE,1.0,1500.0\nb,MatMulV2,AI_CORE,2.0,500.0\nc,Cast,AI_VECTOR,3,10\n"
     (folder / "kernel_details.csv").write_text(lines, encoding="utf-8")
     assert kernels_of(tmp_path) == {"MatMulV2": (2.0, 2), "Cast": (0.01, 1)}
+
+
+def test_a_profiler_that_writes_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """torch_npu's prints why it failed, and goes on."""
+    silent = SimpleNamespace(
+        ProfilerActivity=SimpleNamespace(CPU=0, NPU=1),
+        profile=lambda **_: nullcontext(),
+        tensorboard_trace_handler=lambda folder: None,
+    )
+    monkeypatch.setitem(sys.modules, "torch_npu", SimpleNamespace(profiler=silent))
+    with pytest.raises(InputError, match="torch_npu's profiler wrote no kernels"):
+        _operators_of_npu(lambda: None, tmp_path / "trace.json.gz")
