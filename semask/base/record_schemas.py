@@ -98,7 +98,11 @@ _RECIPE = object_of(
     port_faults=object_of(drop_path_never_fires=_SWITCH, fast_gelu=_SWITCH),
     evaluation=object_of(scale=_SIZE, sliding_window=_or_null(object_of(size=_SIZE, stride=_SIZE))),
 )
+_EXECUTION = object_of(**dict.fromkeys(("compile", "fused_attention", "checkpointing"), _SWITCH))
+_DRIVING = ("torch_npu", "cann", "cuda", "driver")
 _TRY = object_of(
+    # not of older records
+    {**dict.fromkeys(_DRIVING, _or_null(TEXT)), "execution": _EXECUTION},
     **{"from": NATURAL},
     **dict.fromkeys(("started", "host", "code_version"), TEXT),
     code_digest=DIGEST,
@@ -272,12 +276,7 @@ _RAN = object_of(
     processes=_list_of(_PROCESS, minItems=1),
 )
 _RAN_WITH_GRAPHS = {**_RAN, "required": ["processes", "graphs"]}
-_EXECUTED = {
-    **_OF_A_ROW,
-    "execution": object_of(
-        **dict.fromkeys(("compile", "fused_attention", "checkpointing"), _SWITCH)
-    ),
-}
+_EXECUTED = {**_OF_A_ROW, "execution": _EXECUTION}
 _LOOKED = {
     key: _EXECUTED[key]
     for key in ("experiment", "row", "recipe", "recipe_digest", "device", "execution")
@@ -314,4 +313,7 @@ _OF_KIND["cross"] = {
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Of a record of some kind."""
-    return object_of(kind={"const": kind}, figures=_FIGURES[kind], **_COMMON, **_OF_KIND[kind])
+    # of full runs, but not in older records
+    optional = {"validation_fingerprint": DIGEST} if kind == "train" else {}
+    own = {"kind": {"const": kind}, "figures": _FIGURES[kind]}
+    return object_of(optional, **own, **_COMMON, **_OF_KIND[kind])

@@ -5,7 +5,8 @@ A record is one JSON object: `schema` (its version), `kind`, `experiment`, `data
 a SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads, and
 `planted_fault` if it has one), `mode`, `seed`, `recipe`, `recipe_digest`, `weights_digest` (by name
 of the file, empty where none is kept) and `device` (what `semask.devices.description.describe`
-says); those of training and evaluation also have `execution` (the settings of that name, for the
+says); those of full training runs have `validation_fingerprint`, of the split that chose the best
+weights; those of training and evaluation also have `execution` (the settings of that name, for the
 device) and `ran` (what was observed: the processes, graphs that the first one compiled, precision
 at the end; of an interrupted run those of its last try). A record of a released checkpoint has
 `dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`, `weights_digest` and

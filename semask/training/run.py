@@ -1,12 +1,17 @@
 """A training run: what to compute, where, and where its files are."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from semask.base.row_names import as_recorded, row_name
-from semask.config.recipe import Execution, Recipe
+from semask.config.recipe import Execution, Recipe, differing_keys
+from semask.training.measurement import skipped_iterations
+
+VALIDATION = "validation_fingerprint"
+"""Of the validation split, in records of full runs and in what their work directories note."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,11 @@ class Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that must be the same for a run to go on from another one's checkpoint."""
+        """Everything that must be the same for a run to go on from another one's checkpoint.
+
+        The validation split decides which weights of a full run are the best ones.
+        """
+        scored = {VALIDATION: self.val["fingerprint"]} if self.mode == "full" else {}
         return {
             "experiment": self.experiment,
             "row": self.row,
@@ -87,7 +96,36 @@ class Run:
             "seed": self.seed,
             "recipe": self.recipe.as_dict(),
             "data_fingerprint": self.train["fingerprint"],
+            **scored,
         }
+
+    @property
+    def executed(self) -> dict[str, bool]:
+        """How it is run, as records tell it."""
+        return {**asdict(self.execution), "prepared": self.prepared is not None}
+
+    def is_answered_by(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record of a complete run is one that this run could have made.
+
+        How images come in and how speed is measured count for performance runs only: they change
+        no result of a full one.
+
+        Raises:
+            KeyError: the record lacks what is to be the same.
+        """
+        figures, speed = record["figures"], record["figures"]["speed"]
+        found = {key: record[key] for key in (*self.identity, "execution")}
+        asked = {**self.identity, "execution": self.executed}
+        if self.mode == "performance":
+            skipped = skipped_iterations(self.recipe.training.iterations, self.warmup_iterations)
+            asked |= {"workers": self.workers, "warmup": skipped, "log_window": self.log_window}
+            found |= {"workers": figures["workers"], "warmup": speed["warmup_iterations"]}
+            found |= {"log_window": speed["log_window"]}
+        else:
+            found["execution"] = {**found["execution"], "prepared": self.executed["prepared"]}
+        fell_back = self.forbid_fallbacks and figures["cpu_fallbacks"]
+        # as it is read: with lists in place of tuples
+        return not fell_back and not differing_keys(found, json.loads(json.dumps(asked)))
 
 
 def without_data(recipe: Recipe, execution: Execution, row: Mapping[str, Any], seed: int) -> Run:

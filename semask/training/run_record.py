@@ -1,7 +1,6 @@
 """The record of a training run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from semask.base import provenance
@@ -42,14 +41,9 @@ def write_run_record(
     write_record(
         run.work / workdir.RECORD,
         "train",
-        experiment=run.experiment,
-        row=run.row,
-        mode=run.mode,
-        seed=run.seed,
-        recipe=run.recipe.as_dict(),
-        data_fingerprint=run.train["fingerprint"],
+        **run.identity,
         weights_digest={name: sha256(path) for name, path in files.items() if name != "log"},
-        execution={**asdict(run.execution), "prepared": run.prepared is not None},
+        execution=run.executed,
         device=description.describe(run.device),
         ran={
             "processes": processes.seen(),

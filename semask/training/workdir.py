@@ -26,7 +26,7 @@ from semask.base.errors import BusyError, GivenUpError, InputError
 from semask.base.files import atomically, read_json, sha256, write_atomically
 from semask.base.records import read_record
 from semask.config.recipe import differing_keys
-from semask.training.run import Run
+from semask.training.run import VALIDATION, Run
 
 LOG = "log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -52,6 +52,19 @@ def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
         InputError: it belongs to another run.
     """
     path.mkdir(parents=True, exist_ok=True)
+    lock = _locked(path)
+    identity = json.loads(json.dumps(identity))
+    known = path / IDENTITY
+    if checkpoint_files(path) and (differing := _differing(known, identity)):
+        raise InputError(
+            f"{path}: holds an unfinished run that differs in {', '.join(differing)}; "
+            "restore the config and the data to finish it, or delete the folder to give it up"
+        )
+    write_atomically(known, json.dumps(identity, indent=1) + "\n")
+    return lock
+
+
+def _locked(path: Path) -> FileLock:
     lock = FileLock(path / "lock")
     try:
         lock.acquire(timeout=0)
@@ -59,17 +72,6 @@ def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
         raise BusyError(
             f"{path}: another training process works in this folder; wait for it or stop it"
         ) from None
-    identity = json.loads(json.dumps(identity))
-    known = path / IDENTITY
-    if not checkpoint_files(path):
-        write_atomically(known, json.dumps(identity, indent=1) + "\n")
-        return lock
-    differing = _differing(known, identity)
-    if differing:
-        raise InputError(
-            f"{path}: holds an unfinished run that differs in {', '.join(differing)}; "
-            "restore the config to finish it, or delete the folder to give it up"
-        )
     return lock
 
 
@@ -83,6 +85,11 @@ def _differing(known: Path, identity: Mapping[str, Any]) -> list[str]:
             f"{known}: gone, or not what a trainer wrote; restore it, or delete {known.parent} to "
             "start again"
         )
+    # Older trainers did not note it. Refused, days of training could not be finished by anything;
+    # taken for that of now, at worst older labels chose the best weights, which the stage
+    # `evaluate` scores by those of now all the same.
+    if VALIDATION in identity:
+        content.setdefault(VALIDATION, identity[VALIDATION])
     return differing_keys(content, identity)
 
 
@@ -145,7 +152,7 @@ def deliver_again(run: Run, code_digest: str) -> bool:
     """Bring the files of a run to where they belong, if its work directory holds it complete.
 
     There is one where Snakemake did not live to note that the run had ended: it deletes the
-    outputs and starts the run again.
+    outputs and starts the run again, perhaps because other settings are asked for.
 
     Args:
         run: the run.
@@ -156,7 +163,8 @@ def deliver_again(run: Run, code_digest: str) -> bool:
     """
     if not (run.work / RECORD).exists():
         return False
-    lock = open_workdir(run.work, run.identity)
+    # its checkpoints may be there yet: they are of no more use, whosoever they are
+    lock = _locked(run.work)
     try:
         files = _files_of_complete(run, code_digest)
         if files is None:
@@ -171,13 +179,12 @@ def deliver_again(run: Run, code_digest: str) -> bool:
 def _files_of_complete(run: Run, code_digest: str) -> dict[str, Path] | None:
     try:
         record = read_record(run.work / RECORD, "train")
-        own = {key: record[key] for key in run.identity}
         figures = record["figures"]
         iterations = {name: figures[name]["iteration"] for name in record["weights_digest"]}
         files = {name: weights_file(run.work, number) for name, number in iterations.items()}
         intact = all(sha256(files[n]) == digest for n, digest in record["weights_digest"].items())
-        same = not differing_keys(own, json.loads(json.dumps(run.identity)))
-        if intact and same and record["run"]["code_digest"] == code_digest:
+        same_code = record["run"]["code_digest"] == code_digest
+        if intact and same_code and run.is_answered_by(record):
             return {"log": run.work / LOG, **files}
     except (InputError, OSError, KeyError, TypeError):
         pass

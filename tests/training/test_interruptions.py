@@ -1,5 +1,6 @@
 """Runs that are killed, asked to leave or damaged: they go on, to the same end, or say why not."""
 
+import json
 import os
 import random
 import re
@@ -16,6 +17,10 @@ import psutil
 import pytest
 
 from semask.base.errors import INTERRUPTED
+from semask.base.records import write_record
+from semask.data.labels import convert_part
+from semask.data.manifest import merge, write_manifest
+from semask.data.sets import streets
 
 from .conftest import LONG, WITH_LOADERS, Trainer, finish
 
@@ -240,6 +245,50 @@ def test_another_recipe_does_not_go_on(trainer: Trainers, unfinished: Trainer) -
     assert len(run.checkpoints()) == 2
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_other_validation_labels_do_not_choose_the_best_weights(
+    trainer: Trainers, unfinished: Trainer, tmp_path: Path, is_known: bool
+) -> None:
+    run = trainer("run")
+    shutil.copytree(unfinished.folder, run.folder)
+    noted = run.folder / "work/run.json"
+    if not is_known:  # by a trainer that did not note it: nothing says that they are others
+        content = json.loads(noted.read_text("utf-8"))
+        del content["validation_fingerprint"]
+        noted.write_text(json.dumps(content), "utf-8")
+    run.data = relabelled(run.data, tmp_path / "changed")
+    printed = run.run(ok=not is_known, **LONG)
+    if is_known:
+        assert printed.startswith("error: work: holds an unfinished run that differs in ")
+        assert " validation_fingerprint; restore the config and the data" in printed
+        assert len(run.checkpoints()) == 2
+    else:
+        manifest = json.loads((run.data / "labels/val.json").read_text("utf-8"))
+        assert run.record()["validation_fingerprint"] == manifest["fingerprint"]
+
+
+def test_a_complete_run_of_other_validation_labels_is_forgotten(
+    trainer: Trainers, complete: Callable[[str], Trainer], tmp_path: Path
+) -> None:
+    run = trainer("run")
+    shutil.copytree(complete("full").folder, run.folder)
+    before = run.record()
+    run.data = relabelled(run.data, tmp_path / "changed")
+    assert run.run() == ""
+    assert run.record()["validation_fingerprint"] != before["validation_fingerprint"]
+
+
+def relabelled(data: Path, folder: Path) -> Path:
+    """A copy of the data, with the validation images labelled otherwise."""
+    shutil.copytree(data, folder)
+    first, *others = sorted((folder / "streets/gtFine/val").rglob("*.json"))
+    for other in others:
+        shutil.copy(first, other)
+    made = convert_part(streets, folder / "streets", "val", "elm", folder / "labels")
+    write_manifest(folder / "labels/val.json", merge([made]))
+    return folder
+
+
 def test_two_trainers_do_not_share_a_folder(trainer: Trainers) -> None:
     run = trainer("a")
     first = run.start(iterations=200, evaluate_every=200)
@@ -277,8 +326,72 @@ def test_a_complete_run_is_not_trained_again(trainer: Trainers) -> None:
 def test_another_recipe_forgets_a_complete_run(trainer: Trainers) -> None:
     run = trainer("a")
     run.run(options=["--keep-work"], iterations=2)
+    # killed before it dropped them
+    (run.folder / "work/checkpoints").mkdir()
+    (run.folder / "work/checkpoints/000000002.pt").touch()
     run.run(iterations=3)
     assert run.record()["recipe"]["training"]["iterations"] == 3
+
+
+@pytest.fixture(scope="module")
+def complete(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trainer]:
+    """A run of a mode that was complete when its workflow was killed."""
+    made: dict[str, Trainer] = {}
+
+    def get(mode: str) -> Trainer:
+        if mode not in made:
+            made[mode] = Trainer(data, tmp_path_factory.mktemp("complete") / "run")
+            made[mode].run(mode=mode, options=["--keep-work"])
+        return made[mode]
+
+    return get
+
+
+WINDOW = {"ends_at": 4, "length": 1}
+CHECKPOINTING = {"parts": {"execution": {"checkpointing": ["cpu"]}}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes", "is_another"),
+    [
+        ("performance", CHECKPOINTING, True),
+        ("performance", {"options": ["--prepared", "prepared"]}, True),
+        ("performance", {"parts": WITH_LOADERS}, True),
+        ("performance", {"parts": {"performance": {"warmup_iterations": 3}}}, True),
+        ("performance", {"parts": {"performance": {"log_window": WINDOW}}}, True),
+        # of a run that is no longer, one iteration is left out
+        ("performance", {"parts": {"performance": {"warmup_iterations": 5}}}, True),
+        ("full", CHECKPOINTING, True),
+        ("full", {"parts": {**WITH_LOADERS, "performance": {"warmup_iterations": 3}}}, False),
+        ("full", {"options": ["--prepared", "prepared"]}, False),
+    ],
+)
+def test_a_complete_run_is_delivered_only_as_what_is_asked_for(
+    trainer: Trainers, complete: Callable[[str], Trainer], mode: str, changes: dict[str, Any],
+    is_another: bool,
+) -> None:  # fmt: skip
+    """Its work directory outlives a workflow that was killed, and settings change after that."""
+    run = trainer("other")
+    shutil.copytree(complete(mode).folder, run.folder)
+    before = run.record()
+    (run.folder / "train.json").unlink()
+    printed = run.run(mode=mode, **changes)
+    assert (printed != "work: the run was complete already\n") == is_another
+    assert (run.record()["digest"] != before["digest"]) == is_another
+
+
+def test_a_complete_run_with_fallbacks_is_none_where_they_are_forbidden(
+    trainer: Trainers, complete: Callable[[str], Trainer]
+) -> None:
+    run = trainer("fallbacks")
+    shutil.copytree(complete("performance").folder, run.folder)
+    figures = {**run.record()["figures"], "cpu_fallbacks": ["aten::roll"]}
+    content = {k: v for k, v in run.record().items() if k not in ("schema", "kind", "digest")}
+    write_record(run.folder / "work/train.json", "train", **{**content, "figures": figures})
+    run.run(mode="performance", options=["--keep-work"])
+    assert run.record()["figures"]["cpu_fallbacks"] == ["aten::roll"]
+    run.run(mode="performance", forbid_fallbacks=True)
+    assert run.record()["figures"]["cpu_fallbacks"] is None
 
 
 def test_a_performance_run_starts_anew(trainer: Trainers) -> None:
