@@ -25,7 +25,7 @@ def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict
     """What the looks at a row's device show, of the row's records of parity by path, one or none.
 
     What was looked at must be what trained, by the row's training records: the same kernels, told
-    to run alike, by one recipe.
+    to run alike, by one recipe, in every try that a training was continued by.
 
     Returns:
         from (paths); grounds: ground, answer (shown, refuted, undecided, not run) and why of each
@@ -49,16 +49,32 @@ def kernels(record: Record) -> tuple[str | None, ...]:
     return tuple(record["device"].get(key) for key in _KERNELS)
 
 
+def tries_of(trained: Record) -> list[Record]:
+    """What each try of a training ran on and how: `device` and `execution`, as in its record.
+
+    A record has those of the last try. What older ones do not say of a try is taken from there.
+    """
+    last = {key: trained[key] for key in ("device", "execution")}
+    return [
+        {
+            "device": {**last["device"], **of, "name": of["device"]},
+            "execution": of.get("execution", last["execution"]),
+        }
+        for of in trained["figures"].get("tries", ())
+    ] or [last]
+
+
 def _not_what_trained(looked: Record, trained: Record) -> str:
     """Why a look says nothing of a training; empty if it does."""
-    of_both = zip(_KERNELS.values(), kernels(looked), kernels(trained), strict=True)
-    for word, was, other in of_both:
-        if was != other:
-            return f"looked at {word}{was or 'none'}, and {word}{other or 'none'} trained"
     keys = [k for k in differing_keys(looked["recipe"], trained["recipe"]) if k not in _OF_TRAINING]
-    told = {key: trained["execution"].get(key) for key in looked["execution"]}
-    keys += differing_keys(looked["execution"], told)
-    return f"looked at with other settings than trained: {', '.join(keys)}" if keys else ""
+    for of in tries_of(trained):
+        for word, was, other in zip(_KERNELS.values(), kernels(looked), kernels(of), strict=True):
+            if was != other:
+                return f"looked at {word}{was or 'none'}, and {word}{other or 'none'} trained"
+        told = {key: of["execution"].get(key) for key in looked["execution"]}
+        keys += differing_keys(looked["execution"], told)
+    said = ", ".join(dict.fromkeys(keys))
+    return f"looked at with other settings than trained: {said}" if keys else ""
 
 
 def _ground(name: str, answer: str, why: str) -> dict[str, str]:

@@ -10,11 +10,16 @@ from semask.base.errors import InputError
 from semask.base.records import SAME_RUN
 from semask.base.row_names import row_folder, row_name
 from semask.comparison.beside_published import beside_published
-from semask.comparison.parities import grounds
+from semask.comparison.parities import grounds, tries_of
 from semask.devices.disturbances import disturbances
 
 Record = Mapping[str, Any]
 NO_RECORDS: Mapping[str, Record] = MappingProxyType({})
+# what a training may have been continued with another one of, by its key in `device`
+_RAN = {
+    "name": "devices", "torch": "versions of torch", "torch_npu": "versions of torch_npu",
+    "cann": "versions of CANN", "cuda": "versions of CUDA", "driver": "drivers",
+}  # fmt: skip
 
 
 def _measured(values: Sequence[float], records: Iterable[str]) -> dict[str, Any]:
@@ -96,11 +101,15 @@ def _warnings(record: Record) -> list[str]:
     run = f"{record['mode']} run, seed {record['seed']}"
     said = [f"{run}: {warning}" for warning in record["figures"].get("warnings", ())]
     tries = record["figures"].get("tries", ())
-    words = {"code_digest": "code", "device": "devices", "torch": "versions of torch"}
-    for key, word in words.items():
-        if len({each[key] for each in tries}) > 1:
-            starts = ", ".join(str(each["from"]) for each in tries)
-            said.append(f"{run}: interrupted, and continued with other {word} (from {starts})")
+    starts = ", ".join(str(each["from"]) for each in tries)
+    ran = [
+        {"code": each["code_digest"], **{word: of["device"].get(key) for key, word in _RAN.items()},
+         **{f"execution.{key}": on for key, on in of["execution"].items() if key != "prepared"}}
+        for each, of in zip(tries, tries_of(record), strict=False)
+    ]  # fmt: skip
+    for what in ran[0] if ran else ():
+        if len({of.get(what) for of in ran}) > 1:
+            said.append(f"{run}: interrupted, and continued with other {what} (from {starts})")
     return [*said, *(f"{run}: {why}, so its FPS says little" for why in disturbances_of(record))]
 
 

@@ -40,8 +40,9 @@ class Keeper:
         position: end of the log then; None at the start.
         best, last: iteration, mIoU and digest of the weights of the best and the last evaluation.
         fallbacks: operators that fell back so far, in all processes.
-        tries: where and when the run was started, and from which iteration each time; of the
-            first process, like `warnings`, what was said of the run's numbers.
+        tries: where, when and how the run was started, and from which iteration each time; those
+            of which nothing was kept are left out. Of the first process, like `warnings`, what was
+            said of the run's numbers.
     """
 
     def __init__(self, run: Run, device: torch.device, **parts: Any):
@@ -205,7 +206,8 @@ def _this_try(run: Run, iteration: int) -> dict[str, Any]:
         "code_version": provenance.code_version(),
         "code_digest": provenance.source_digest("workflow_scripts.train"),
         "device": device["name"],
-        "torch": device["torch"],
+        **{key: device[key] for key in ("torch", "torch_npu", "cann", "cuda", "driver")},
+        "execution": run.executed,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from semask.comparison.parities import across, grounds
+from semask.comparison.rows import measured_row
 from semask.report import cells, parity_section
 
 from ..conftest import looked_at, recipe
@@ -63,6 +64,38 @@ def test_what_was_looked_at_is_what_trained(
     (ground,) = grounds({"p": {**look, **changed}}, trained)["grounds"]
     assert ground["answer"] == ("not run" if said else "shown")
     assert said in ground["why"]
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "warning"),
+    [
+        ({"cann": "8.0"}, "looked at CANN none, and CANN 8.0 trained", "versions of CANN"),
+        ({"torch_npu": "2.12.0"}, "and torch_npu 2.12.0 trained", "versions of torch_npu"),
+        ({"execution": {"compile": True}}, "than trained: compile", "execution.compile"),
+        # a look says as much by another driver
+        ({"driver": "25.0"}, "", "drivers"),
+        ({}, "", None),
+    ],
+)
+def test_every_try_of_a_training_counts(
+    make_record: Any, before: dict[str, Any], said: str, warning: str | None
+) -> None:
+    """New kernels that went on from a checkpoint did not make what it held."""
+    trained = {"kind": "train", **make_record("train")}
+    # as older records have them, which say no more
+    own = {"code_digest": "0" * 64, "device": "a processor", "torch": "2.13.0"}
+    first = {**own, "from": 0, **before}
+    if "execution" in before:
+        first["execution"] = {**trained["execution"], **before["execution"]}
+    trained["figures"]["tries"] = [first, {**own, "from": 300}]
+    look = of({"chance": {"sites": [], "faults": []}}, make_record)
+    (ground,) = grounds({"p": look}, {"t": trained})["grounds"]
+    assert ground["answer"] == ("not run" if said else "shown")
+    assert said in ground["why"]
+    row = {"device": "cpu", "processes": 1, "threads": 1}
+    begin = "full run, seed 0: interrupted, and continued with other"
+    expected = [f"{begin} {warning} (from 0, 300)"] if warning else []
+    assert measured_row(row, {"t": trained}, [])["warnings"] == expected
 
 
 def test_a_look_that_was_ended_half_way_is_compared_as_far_as_it_went(

@@ -289,6 +289,19 @@ def relabelled(data: Path, folder: Path) -> Path:
     return folder
 
 
+def test_each_try_tells_how_it_ran(trainer: Trainers, unfinished: Trainer) -> None:
+    """What the first one trained by stays known where it goes on otherwise."""
+    run = trainer("otherwise")
+    shutil.copytree(unfinished.folder, run.folder)
+    run.run(**{**LONG, "parts": {**WITH_LOADERS, **CHECKPOINTING["parts"]}})
+    record = run.record()
+    first, second = record["figures"]["tries"]
+    assert first["execution"] == {**record["execution"], "checkpointing": False}
+    assert second["execution"] == record["execution"]
+    versions = ("torch", "torch_npu", "cann", "cuda", "driver")
+    assert {key: first[key] for key in versions} == {key: record["device"][key] for key in versions}
+
+
 def test_two_trainers_do_not_share_a_folder(trainer: Trainers) -> None:
     run = trainer("a")
     first = run.start(iterations=200, evaluate_every=200)
