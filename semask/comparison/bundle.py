@@ -20,8 +20,8 @@ from typing import Any
 from semask.base.errors import InputError
 from semask.base.files import atomically, digest_of, read_json, sha256, write_atomically
 from semask.base.provenance import code_version, now
-from semask.base.record_schemas import DIGEST, NATURAL, TEXT, map_of, object_of
 from semask.base.schema_faults import first_fault
+from semask.base.schema_parts import DIGEST, NATURAL, TEXT, map_of, object_of
 from semask.comparison.bundled import FILE, check_together
 from semask.comparison.foreign import check_texts
 from semask.fetching.archives import DAMAGE, extract
