@@ -115,10 +115,11 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def _peak(run: Callable[[], Any], device: torch.device) -> int:
     """Most bytes that a run holds beyond what was held before it."""
     if device.type != "cpu":
-        torch.accelerator.reset_peak_memory_stats(device)
-        before = torch.accelerator.memory_allocated(device)
+        memory = torch.get_device_module(device.type)
+        memory.reset_peak_memory_stats(device)
+        before = memory.memory_allocated(device)
         run()
-        return int(torch.accelerator.max_memory_allocated(device) - before)
+        return int(memory.max_memory_allocated(device) - before)
     _give_back()
     process, done = psutil.Process(), threading.Event()
     before = highest = process.memory_info().rss

@@ -58,8 +58,8 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 def _of_the_process() -> dict[str, str]:
     """What tests of one process share, and what one may not leave changed to the next."""
-    # the latter is torch's own, of whoever has it import its compiler first
-    others = ("PYTEST_", "TORCHINDUCTOR_")
+    # the latter are torch's own, of whoever has it import its compiler, or compile, first
+    others = ("PYTEST_", "TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TRITON_")
     shared = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return {**shared, "folder": os.getcwd(), "language": locale.setlocale(locale.LC_CTYPE)}
 

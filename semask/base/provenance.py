@@ -89,7 +89,7 @@ def _imports_of(path: Path) -> list[str]:
 
 def code_version() -> str:
     """Version of the package and, in a git checkout, its commit, marked where files differ."""
-    root = Path(semask.__file__).parents[1]
+    root = Path(semask.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return semask.__version__
     try:
@@ -102,7 +102,8 @@ def code_version() -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        # of another's checkout, as a container's may be, git says nothing else
+        # of another's checkout, as a container's may be, git says nothing else; before 2.38 it does
+        # not heed this
         ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments],
         capture_output=True,
         encoding="utf-8",

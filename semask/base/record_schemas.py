@@ -87,7 +87,7 @@ _EXECUTION = object_of(**dict.fromkeys(("compile", "fused_attention", "checkpoin
 _DRIVING = ("torch_npu", "cann", "cuda", "driver")
 _TRY = object_of(
     # not of older records
-    {**dict.fromkeys(_DRIVING, or_null(TEXT)), "execution": _EXECUTION},
+    {**dict.fromkeys(_DRIVING, or_null({"type": "string"})), "execution": _EXECUTION},
     **{"from": NATURAL},
     **dict.fromkeys(("started", "host", "code_version"), TEXT),
     code_digest=DIGEST,

@@ -44,8 +44,8 @@ def describe(device: str) -> dict[str, Any]:
     elif device == "npu":
         torch_npu = importlib.import_module("torch_npu")
         facts["torch_npu"] = torch_npu.__version__
-        facts["cann"] = torch_npu.npu.utils.get_cann_version("CANN")
-        facts["driver"] = torch_npu.npu.utils.get_cann_version("DRIVER")
+        facts["cann"] = torch_npu.npu.utils.get_cann_version("CANN") or None
+        facts["driver"] = torch_npu.npu.utils.get_cann_version("DRIVER") or None
     return facts
 
 

@@ -56,8 +56,10 @@ def set_up(
         torch.accelerator.set_device_index(local_rank())
     apply_numerics(numerics, device)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        # HCCL's own limit, of half an hour, is not that of the group
-        os.environ.setdefault("HCCL_EXEC_TIMEOUT", str(int(_PROCESS_GROUP_TIMEOUT.total_seconds())))
+        if device == "npu":
+            # HCCL's own limit, of half an hour, is not that of the group
+            limit = int(_PROCESS_GROUP_TIMEOUT.total_seconds())
+            os.environ.setdefault("HCCL_EXEC_TIMEOUT", str(limit))
         dist.init_process_group(
             backend.collectives,
             timeout=_PROCESS_GROUP_TIMEOUT,

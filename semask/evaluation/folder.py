@@ -178,7 +178,7 @@ def _says(path: Path, kind: str, key: str) -> Any:
 
 
 def _foreign(path: Path) -> str:
-    return f"{path}: is there, and was not made here; choose another --output"
+    return f"{path}: is there, and was not made here; move it away, or choose another --output"
 
 
 def _save(image: Image.Image, path: Path, **options: Any) -> None:

@@ -63,10 +63,10 @@ def look_at_row(
         floor_of = _floor_of(chosen, row["device"])
         given: dict[str, Any] = {"seed": seed, "size": size, "batch": batch}
         if distributed.rank() == 0:
-            # the other processes wait in the first step
             look = partial(_modules, chosen, execution, row, device, floor_of, **given)
             looks.part(f"{name}: modules", keep, look)
         if count:
+            distributed.barrier()  # the first process has looked at modules, for minutes perhaps
             look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
             looks.part(part := f"{name}: steps", keep, partial(looks.together, part, look))
     setup.apply_numerics(recipe.numerics, row["device"])

@@ -165,7 +165,7 @@ def step(device, parts):
 setup.seed_everything(0)
 run = SimpleNamespace(
     work=Path({str(tmp_path)!r}), mode="full", device="cpu", name="run",
-    fault_tolerance=SimpleNamespace(keep_checkpoints=1),
+    fault_tolerance=SimpleNamespace(keep_checkpoints=1), executed=dict(),
 )
 device, parts = start({first!r})
 step(device, parts)

@@ -280,7 +280,10 @@ def test_files_of_others_are_left_alone(
     Image.new("L", (40, 20)).save(theirs)
     before = theirs.read_bytes()
     [line] = refused(command, "--weights", weights, "--images", images, "--output", output)
-    assert line == f"{theirs}: is there, and was not made here; choose another --output"
+    assert (
+        line
+        == f"{theirs}: is there, and was not made here; move it away, or choose another --output"
+    )
     assert theirs.read_bytes() == before
     assert len(labels_of(output)) == 5
 
@@ -295,7 +298,10 @@ def test_pictures_of_others_are_left_alone(
     before = theirs.read_bytes()
     call = ("--weights", weights, "--images", images, "--output", tmp_path / "out")
     [line] = refused(command, *call)
-    assert line == f"{theirs}: is there, and was not made here; choose another --output"
+    assert (
+        line
+        == f"{theirs}: is there, and was not made here; move it away, or choose another --output"
+    )
     assert theirs.read_bytes() == before
     theirs.unlink()
     command(*call)

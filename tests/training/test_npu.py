@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from semask.devices.variables import changes_figures
+
 from .conftest import WITH_LOADERS, Trainer
 from .test_processes import EQUAL
 
@@ -58,6 +60,10 @@ def test_the_record_says_where_it_was(on_npu: Trainer) -> None:
     assert device["torch_npu"] == f"{device['torch'].split('+')[0]}+simulated"
     assert device["ids"] == "0"
     assert device["environment"]["TORCH_NPU_USE_COMPATIBLE_IMPL"] == "1"
+    # what is set here makes no row another one than those without
+    ours = [name for name in device["environment"] if name.startswith("TORCH_NPU_")]
+    assert len(ours) >= 3
+    assert not [name for name in ours if changes_figures(name)]
     assert record["figures"]["cpu_fallbacks"] == []
     # two batches of 4 images of 32x32 and a model of 5 million parameters with AdamW's state
     assert 6e7 < record["figures"]["peak_memory_bytes"] < 6e8
