@@ -24,8 +24,9 @@ class Layout(NamedTuple):
 
     Attributes:
         tokens: (n·window²,) int64, the token at each place, counted by rows; 0 where none is.
-        empty: the places without a token, which are zeros: int64, or where the device fills slowly
-            by those (n·window², 1) bool, of length 0 if there are none.
+        empty: int64, the places without a token, which are zeros.
+        holes: (n·window², 1) bool, the same, for devices that fill slowly by numbers; of length 0
+            if there are none.
         places: (H·W,) int64, the place of each token.
         mask: (n, window², window²), 0 where two tokens were neighbours before the shift, -100
             elsewhere; None without a shift.
@@ -33,6 +34,7 @@ class Layout(NamedTuple):
 
     tokens: Tensor
     empty: Tensor
+    holes: Tensor
     places: Tensor
     mask: Tensor | None
 
@@ -58,30 +60,32 @@ def lay_out(
         places = window_reverse(cut, (window, window), *padded)[0, :, :, 0]
         places = places.roll((shift, shift), dims=(0, 1))
         empty = torch.cat([places[height:].flatten(), places[:height, width:].flatten()])
-        if len(empty) and not fills_by_index(device):
-            holes = torch.zeros(count, dtype=torch.bool)
-            holes[empty.cpu()] = True
-            empty = holes[:, None].to(device)
+        holes = torch.zeros(count if len(empty) else 0, 1, dtype=torch.bool, device=device)
+        holes[empty] = True
         places = places[:height, :width].flatten()
         tokens = torch.zeros(count, dtype=torch.int64, device=device)
         tokens[places] = torch.arange(height * width, device=device)
         mask = _shift_mask(padded, window, shift, device, dtype) if shift else None
-        return Layout(tokens, empty, places, mask)
+        return Layout(tokens, empty, holes, places, mask)
 
 
 def to_windows(x: Tensor, window: int, layout: Layout) -> Tensor:
     """Cuts a map (B, H, W, C) into windows (B·n, window², C)."""
     _, _, _, channels = x.shape
-    tokens, empty, places, _ = layout
-    cut = _Gather.apply(x.flatten(1, 2), tokens, empty, places, empty[:0])
+    empty = _empty(layout, x)
+    cut = _Gather.apply(x.flatten(1, 2), layout.tokens, empty, layout.places, empty[:0])
     return cut.view(-1, window**2, channels)
 
 
 def from_windows(windows: Tensor, layout: Layout, height: int, width: int) -> Tensor:
     """Puts windows (B·n, window², C) back together as a map (B, height, width, C)."""
-    tokens, empty, places, _ = layout
-    x = windows.reshape(-1, len(tokens), windows.shape[-1])
-    return _Gather.apply(x, places, empty[:0], tokens, empty).unflatten(1, (height, width))
+    x, empty = windows.reshape(-1, len(layout.tokens), windows.shape[-1]), _empty(layout, windows)
+    x = _Gather.apply(x, layout.places, empty[:0], layout.tokens, empty)
+    return x.unflatten(1, (height, width))
+
+
+def _empty(layout: Layout, x: Tensor) -> Tensor:
+    return layout.empty if fills_by_index(x.device) else layout.holes
 
 
 class _Gather(torch.autograd.Function):
