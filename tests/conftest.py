@@ -69,9 +69,8 @@ def nothing_is_left_changed() -> Iterator[None]:
     """Which files share a process, and in what order, is nobody's choice."""
     before = _of_the_process()
     yield
-    after = _of_the_process()
-    assert {k: v for k, v in after.items() if before.get(k) != v} == {}
-    assert {k: v for k, v in before.items() if k not in after} == {}
+    # what other launchers left may be gone: a main that is called here sheds it
+    assert {k: v for k, v in _of_the_process().items() if before.get(k) != v} == {}
 
 
 @pytest.fixture

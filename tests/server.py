@@ -240,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        # before the headers, after which the next request may come
+        cut = how.cuts.pop(0) if how.cuts else None
         self.send_response(200 if whole else 206)
         self.send_header("Content-Type", how.content_type)
         self.send_header("Content-Length", str(len(data) - start))
@@ -248,10 +250,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not whole:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.end_headers()
-        self._send(data[start:], how, asked)
+        self._send(data[start:], how, asked, cut)
 
-    def _send(self, data: bytes, how: Behaviour, asked: Asked) -> None:
-        cut = how.cuts.pop(0) if how.cuts else None
+    def _send(self, data: bytes, how: Behaviour, asked: Asked, cut: int | None) -> None:
         with contextlib.suppress(OSError):
             for at in range(0, len(data[:cut]), 65536):
                 block = data[:cut][at : at + 65536]
