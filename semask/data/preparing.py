@@ -37,6 +37,7 @@ from semask.data.reading import ANOTHER_IMAGE, check_manifest_size, read_image, 
 _HEADER = 128  # bytes of a .npy file before its numbers
 _CHANNELS = {"image": 3, "label": 1}
 _PORTION = 256  # arrays, up to 2 GB, that a kill has stored anew
+_KEPT = 20  # times at most, or so, that what is known is written
 _OURS = re.compile(r"[0-9a-f]{64}-(image|label)(\.[0-9a-f]{8}\.tmp)?\.npy$")
 _KNOWN: Final = "arrays.json"
 _USERS: Final = "users"
@@ -115,8 +116,10 @@ def prepare(
         require_disk(folder, size, "dataset.prepared")
         store = partial(_store, root=root, labels=labels, folder=folder)
         problems = []
-        for begin in range(0, len(missing), _PORTION):
-            portion = missing[begin : begin + _PORTION]
+        # all that is known is written each time, so not many times for many arrays
+        at_a_time = max(_PORTION, len(missing) // _KEPT)
+        for begin in range(0, len(missing), at_a_time):
+            portion = missing[begin : begin + at_a_time]
             for entry, made in zip(portion, side_by_side(store, portion, processes), strict=True):
                 if isinstance(made, _Known):
                     known[_path(*entry, folder).name] = made

@@ -41,7 +41,7 @@ def errors_of(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[
 
 def _doubled(x: Tensor) -> Tensor:
     x = x.double()
-    if not x.numel() or float(x.abs().max()) < _INFINITE:
+    if not x.numel() or float(x.norm(np.inf)) < _INFINITE:
         return x
     return torch.where(x.abs() > _INFINITE, x.sign() * np.inf, x)
 

@@ -161,9 +161,8 @@ def _crossed(port: Line, original: Line, records: Mapping[str, Record]) -> dict[
     scores = {records[path]["digest"] for path in original["acc1"].get("from", ())}
     trained = port["pytorch"]["from"]
     devices = {kernels(records[path]) for path in trained}
-    folders = {
-        str(Path(path).parents[2]) for path in trained
-    }  # of the row, with its site's results
+    # of the row, with its site's results
+    folders = {str(Path(path).parents[2]) for path in trained}
     return {
         path: record
         for path, record in of_kind("cross", records).items()
