@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,12 @@ def end_of(run: Trainer) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Trainer]:
     """The undisturbed run on so many processes."""
-    made: dict[int, Trainer] = {}
 
+    @cache
     def get(processes: int) -> Trainer:
-        if processes not in made:
-            made[processes] = Trainer(data, tmp_path_factory.mktemp("whole") / "run")
-            made[processes].run(processes=processes, **LONG)
-        return made[processes]
+        made = Trainer(data, tmp_path_factory.mktemp("whole") / "run")
+        made.run(processes=processes, **LONG)
+        return made
 
     return get
 
@@ -349,13 +349,12 @@ def test_another_recipe_forgets_a_complete_run(trainer: Trainers) -> None:
 @pytest.fixture(scope="module")
 def complete(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trainer]:
     """A run of a mode that was complete when its workflow was killed."""
-    made: dict[str, Trainer] = {}
 
+    @cache
     def get(mode: str) -> Trainer:
-        if mode not in made:
-            made[mode] = Trainer(data, tmp_path_factory.mktemp("complete") / "run")
-            made[mode].run(mode=mode, options=["--keep-work"])
-        return made[mode]
+        made = Trainer(data, tmp_path_factory.mktemp("complete") / "run")
+        made.run(mode=mode, options=["--keep-work"])
+        return made
 
     return get
 

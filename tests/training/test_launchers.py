@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -110,13 +111,12 @@ SHORT = {"iterations": 2, "evaluate_every": 2}
 @pytest.fixture(scope="module")
 def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Trainer]:
     """Runs with some processes and nothing in the surroundings, made when they are asked for."""
-    made: dict[int, Trainer] = {}
 
+    @cache
     def run(processes: int) -> Trainer:
-        if processes not in made:
-            made[processes] = Trainer(data, tmp_path_factory.mktemp("alone") / "run")
-            made[processes].run(processes=processes, **SHORT)
-        return made[processes]
+        made = Trainer(data, tmp_path_factory.mktemp("alone") / "run")
+        made.run(processes=processes, **SHORT)
+        return made
 
     return run
 
