@@ -1,26 +1,29 @@
 """The first minutes on a machine with a GPU: is it right, how fast is it, where does time go.
 
-Each part is a process of its own with a time limit, all of them within a budget. What a part finds
-is in OUTPUT/first_hour.json as soon as it is there; what the parts print, in OUTPUT/first_hour.log.
-A part that fails or runs out of time is noted as such, and the next one begins. No network is
-needed. `--device cpu --quick` tries it out without a GPU.
+Each part is a process of its own with a time limit, all of them within a budget; those that time
+nothing run beside one another first, the others then, alone. What a part finds is in
+OUTPUT/first_hour.json as soon as it is there; what it prints, in OUTPUT/first_hour-PART.log. A part
+that fails or runs out of time is noted as such, and the others go on. No network is needed.
+`--device cpu --quick` tries it out without a GPU.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import pairing
-from benchmarks.gpu import graphs, loading, parity, profiling, scoring, smoke, train
+from benchmarks.gpu import compiling, graphs, loading, parity, profiling, scoring, smoke, train
 from benchmarks.gpu.ways import Keep, Left, NotRunError
 from benchmarks.pairing import one_line
 from semask.base.errors import InputError
@@ -31,16 +34,19 @@ from semask.devices import description, presence
 
 NAME = "first_hour.json"
 
-# by worth: the function, and the seconds that it may take at most
+# the function, and the seconds that it may take at most; by worth, but for what goes first
 PARTS: dict[str, tuple[Callable[[argparse.Namespace, Keep, Left], None], float]] = {
-    "parity": (parity.measure, 150),
-    "train": (train.measure, 200),
-    "profile": (profiling.measure, 75),
+    "compiling": (compiling.measure, 240),
+    "parity": (parity.measure, 200),
+    "smoke": (smoke.measure, 200),
+    "train": (train.measure, 120),
+    "profile": (profiling.measure, 60),
+    "graphs": (graphs.measure, 60),
     "evaluation": (scoring.measure, 60),
     "input": (lambda *given: loading.measure(*given, _rows_of_training(given[0])), 90),
-    "smoke": (smoke.measure, 150),
-    "graphs": (graphs.measure, 90),
 }
+# what they find is no time of the device, and most of what they take is a few cores'
+_BESIDE = ("compiling", "parity", "smoke")
 _LEAST = 5  # seconds under which no part is begun
 _TOLD = 15  # last lines of what a failed part printed
 _FAILED, _NOTHING = 1, 3  # exit statuses of a part; 3: there is nothing to run
@@ -63,15 +69,14 @@ def main() -> None:
     for name in PARTS:  # in their order, however they were named
         if name not in chosen:
             _note(path, name, state="not run", reason="left out by --only or --skip")
-    for name in (name for name in PARTS if name in chosen):
-        left = ends - time.time()
-        if left < _LEAST:
-            _note(path, name, state="not run", reason="the budget was spent")
-        else:
-            _run(name, min(left - 1, arguments.limit.get(name, PARTS[name][1])), path)
-        part = read_json(path)["parts"][name]
-        print(f"{name}: {part['state']}. {part.get('reason') or ''}".rstrip(), flush=True)
-    write_atomically(path, _json({**read_json(path), "ended": now()}))
+    run = partial(_run, arguments=arguments, path=path, ends=ends)
+    with ThreadPoolExecutor(len(_BESIDE)) as beside:
+        list(beside.map(run, [name for name in _BESIDE if name in chosen]))
+    for name in PARTS:
+        if name in chosen and name not in _BESIDE:
+            run(name)
+    with _changed(path) as content:
+        content["ended"] = now()
     print(f"kept in {path}", flush=True)
 
 
@@ -97,18 +102,25 @@ def _begin(arguments: argparse.Namespace, path: Path) -> None:
     write_atomically(path, _json(content))
 
 
-def _run(name: str, limit: float, path: Path) -> None:
-    """Runs a part as a process of its own and notes how it ended."""
+def _run(name: str, arguments: argparse.Namespace, path: Path, ends: float) -> None:
+    """Runs a part as a process of its own, and notes and prints how it ended."""
+    left = ends - time.time()
+    if left < _LEAST:
+        _note(path, name, state="not run", reason="the budget was spent")
+    else:
+        _attend(name, min(left - 1, arguments.limit.get(name, PARTS[name][1])), path)
+    part = read_json(path)["parts"][name]
+    print(f"{name}: {part['state']}. {part.get('reason') or ''}".rstrip(), flush=True)
+
+
+def _attend(name: str, limit: float, path: Path) -> None:
     begun = time.time()
     # not the reason of the state before
     _note(path, name, state="running", reason=None, limit=round(limit), started=now())
     command = [sys.executable, "-m", "benchmarks.first_hour", *sys.argv[1:]]
     command += ["--part", name, "--until", str(begun + limit)]
-    log = path.with_suffix(".log")
-    with open(log, "ab") as output:
-        output.write(f"\n== {name}\n".encode())
-        output.flush()
-        place = output.tell()
+    log = path.with_name(f"{path.stem}-{name}.log")
+    with open(log, "wb") as output:
         process = subprocess.Popen(
             command, cwd=smoke.REPOSITORY, stdout=output, stderr=output, start_new_session=True
         )
@@ -119,7 +131,7 @@ def _run(name: str, limit: float, path: Path) -> None:
         finally:
             # with all that it started
             _kill_group(process)
-    printed = log.read_bytes()[place:].decode(errors="replace").splitlines()
+    printed = log.read_bytes().decode(errors="replace").splitlines()
     ended: dict[str, Any] = {"state": "done"}
     if status is None:
         ended = {"state": "out of time", "reason": f"not done within {limit:.0f} seconds"}
@@ -155,15 +167,23 @@ def _part(arguments: argparse.Namespace, path: Path) -> None:
 
 
 def _keep(path: Path, part: str, name: str, finding: Any) -> None:
-    content = read_json(path)
-    content["parts"][part].setdefault("found", {})[name] = finding
-    write_atomically(path, _json(content))
+    with _changed(path) as content:
+        content["parts"][part].setdefault("found", {})[name] = finding
 
 
 def _note(path: Path, part: str, **facts: Any) -> None:
-    content = read_json(path)
-    content["parts"][part].update(facts)
-    write_atomically(path, _json(content))
+    with _changed(path) as content:
+        content["parts"][part].update(facts)
+
+
+@contextmanager
+def _changed(path: Path) -> Iterator[dict[str, Any]]:
+    """What is kept, to be changed by one process or thread at a time."""
+    with open(path.with_name(f".{path.stem}.lock"), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        content = read_json(path)
+        yield content
+        write_atomically(path, _json(content))
 
 
 def _json(content: Any) -> str:

@@ -2,12 +2,18 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.gpu.smoke import REPOSITORY
 from benchmarks.gpu.ways import Keep, Left
@@ -17,7 +23,7 @@ from semask.config.recipe import model_of
 from semask.parity import verdict
 
 _READ = ("experiment", "training", "numerics", "execution", "port_faults", "performance")
-
+_CORES = 3  # of each case that runs beside others
 
 # by worth: name, what differs from the embedded experiment, and the script's options
 _Case = tuple[str, dict[str, Any], Sequence[str]]
@@ -46,16 +52,31 @@ def _cases(quick: bool) -> list[_Case]:
 def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     """Keeps what the script has found of each case, every time that it has found more.
 
+    Cases run beside one another where there are cores: most of the time goes to the reference, on
+    the CPU, in operations too small for many of them.
+
     Raises:
         RuntimeError: the script failed in some cases.
     """
-    failed = []
-    for name, changes, options in _cases(arguments.quick):
-        record = arguments.output / "first_hour-parity.json"
-        record.unlink(missing_ok=True)
+    cases, cores = _cases(arguments.quick), psutil.cpu_count(logical=False) or 1
+    at_once = max(1, min(len(cases), cores // _CORES))
+    arguments.threads = max(1, min(arguments.threads, cores // at_once))
+    with ThreadPoolExecutor(at_once) as pool:
+        failed = [why for why in pool.map(partial(_run, arguments, keep), cases) if why]
+    if failed:
+        raise RuntimeError("; ".join(failed))
+
+
+def _run(arguments: argparse.Namespace, keep: Keep, case: _Case) -> str:
+    """Runs a case, and says how it failed; nothing if it did not."""
+    name, changes, options = case
+    with tempfile.TemporaryDirectory(prefix="semask-parity-") as own:
+        record = Path(own) / "parity.json"
         process = subprocess.Popen(
             [sys.executable, *_command(arguments, record, changes, options)],
             cwd=REPOSITORY,
+            # where a device is locked: they share one here, which runs do not
+            env={**os.environ, "TMPDIR": own},
             preexec_fn=end_with_parent,
         )
         seen = ""
@@ -68,10 +89,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
             if ended:
                 break
             time.sleep(0.5)
-        if process.returncode:
-            failed.append(f"{name} ended with {process.returncode}")
-    if failed:
-        raise RuntimeError("; ".join(failed))
+    return f"{name} ended with {process.returncode}" if process.returncode else ""
 
 
 def _brief(found: dict[str, Any]) -> dict[str, Any]:
