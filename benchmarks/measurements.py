@@ -49,7 +49,14 @@ def _of_machine(name: str, found: Found) -> Iterator[str]:
     yield f"    .venv/bin/python -m benchmarks.first_hour {_options(settings)}\n"
     if found.get("note"):
         yield f"Note: {found['note']}.\n"
-    told = {"parity": _parity, "train": _train, "profile": _profile}
+    told = {
+        "compiling": _compiling,
+        "parity": _parity,
+        "train": _train,
+        "profile": _profile,
+        "graphs": _train,
+        "evaluation": _evaluation,
+    }
     for part in PARTS:
         of = found["parts"].get(part, {}).get("found", {})
         if part in told:
@@ -74,6 +81,18 @@ def _reason(part: Found | None) -> str:
     if part is None:
         return "not begun"
     return "" if part["state"] == "done" else f"{part['state']}: {part.get('reason', '')}"
+
+
+def _compiling(found: Found) -> Iterator[str]:
+    lines = [
+        [name, *(f"{seconds:.1f} s" for seconds in of["seconds"]), str(of["compiled"])]
+        for name, of in found.items()
+        if "seconds" in of
+    ]
+    if lines:
+        yield "Compiling, each way in a process of its own, with whatever ran beside:\n"
+        head = "way", "until the first step or image", "the second", "graphs"
+        yield markdown_table(head, lines) + "\n"
 
 
 def _parity(found: Found) -> Iterator[str]:
@@ -102,7 +121,9 @@ def _train(found: Found) -> Iterator[str]:
     for key, rows in found.items():
         if not key.startswith("batch_") or not isinstance(rows, list):
             continue
-        yield f"Training steps, {key.removeprefix('batch_')} images:\n"
+        size = key.removeprefix("batch_")
+        captured = any("CUDA graph" in row["name"] for row in rows)
+        yield f"Training steps{', captured or not' if captured else ''}, {size} images:\n"
         yield (
             markdown_table(
                 ("way", "images/s", "against the original", "TFLOP/s", "of the ceiling", "memory"),
@@ -124,6 +145,22 @@ def _step(row: Found) -> list[str]:
         f"{100 * row['share_of_ceiling']:.0f} % of {row['ceiling']}",
         f"{row['training_bytes'] / 1e9:.1f} GB",
     ]
+
+
+def _evaluation(found: Found) -> Iterator[str]:
+    if "rows" not in found:
+        return
+    yield "Evaluation of images of 1024×2048, one after the other:\n"
+    head = "way", "images/s", "against the original's loop"
+    yield markdown_table(head, (_scored(row) for row in found["rows"])) + "\n"
+
+
+def _scored(row: Found) -> list[str]:
+    if "images_per_second" not in row:
+        return [row["name"], "not run", str(row.get("not_run") or row.get("fault"))]
+    ratio = row["ratio"]
+    spread = f"{ratio['median']:.2f} ({ratio['p10']:.2f} to {ratio['p90']:.2f})"
+    return [row["name"], f"{row['images_per_second']:.1f}", spread]
 
 
 def _profile(found: Found) -> Iterator[str]:

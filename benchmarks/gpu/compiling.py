@@ -1,6 +1,7 @@
 """Compiling ahead what later parts time, so that they find it in torch's cache."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any
 
+import psutil
 import torch
 
 from benchmarks import evaluation
@@ -19,6 +21,7 @@ from semask.base.signals import end_with_parent
 from semask.model.compiling import graphs
 
 _SCORING = "evaluation"
+_SHARE = 5  # a way's kernels are compiled on one core in so many
 
 
 def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
@@ -35,6 +38,9 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     if arguments.quick:
         raise NotRunError("nothing is compiled with --quick")
     device_of(arguments)
+    # torch would take all cores for each of the ways, and other parts run beside
+    cores = psutil.cpu_count() or 1
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(max(1, cores // _SHARE)))
     failed = []
     # neither forked, since a device is in use, nor left behind
     context = get_context("spawn")

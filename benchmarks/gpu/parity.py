@@ -23,30 +23,32 @@ from semask.config.recipe import model_of
 from semask.parity import verdict
 
 _READ = ("experiment", "training", "numerics", "execution", "port_faults", "performance")
-_CORES = 3  # of each case that runs beside others
+_CORES = 4  # of each case that runs beside others
 
-# by worth: name, what differs from the embedded experiment, and the script's options
+# name, what differs from the embedded experiment, and the script's options
 _Case = tuple[str, dict[str, Any], Sequence[str]]
 
 
-def _cases(quick: bool) -> list[_Case]:
-    side, large, steps = ("64", "96", "1") if quick else ("128", "768", "2")
+def _cases(arguments: argparse.Namespace) -> list[_Case]:
+    side, large, steps = ("64", "96", "1") if arguments.quick else ("128", "768", "2")
     small = ("--size", side, side, "--steps")
     bf16, fp16 = ({"training": {"precision": name}} for name in ("bf16", "fp16"))
     tf32 = {"numerics": {"reduced_matmul": True, "reduced_convolution": True}}
     fused, compiled = (
         {"execution": {name: ["cpu", "gpu"]}} for name in ("fused_attention", "compile")
     )
+    # after the first two the layers are the same ones, of which "tiny" has half as many
+    fewer = {"model": {"variant": "tiny"}} if arguments.variant == "small" else {}
     cases: list[_Case] = [
         ("fp32 and bf16", bf16, (*small, steps)),
-        ("tf32", tf32, (*small, steps, "--looks", "precision")),
-        ("compiled, tf32", {**tf32, **compiled}, (*small, "1", "--looks", "precision")),
-        ("fp16", fp16, (*small, steps, "--looks", "precision")),
-        ("fused attention", fused, (*small, "0", "--looks", "semantics")),
         ("large, fp32", {}, ("--size", large, large, "--steps", "0", "--batch", "1",
                              "--looks", "semantics")),
+        ("tf32", {**fewer, **tf32}, (*small, steps, "--looks", "precision")),
+        ("compiled, tf32", {**fewer, **tf32, **compiled}, (*small, "1", "--looks", "precision")),
+        ("fp16", {**fewer, **fp16}, (*small, steps, "--looks", "precision")),
+        ("fused attention", {**fewer, **fused}, (*small, "0", "--looks", "semantics")),
     ]  # fmt: skip
-    return cases[:2] if quick else cases
+    return [cases[0], cases[2]] if arguments.quick else cases
 
 
 def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
@@ -58,7 +60,7 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     Raises:
         RuntimeError: the script failed in some cases.
     """
-    cases, cores = _cases(arguments.quick), psutil.cpu_count(logical=False) or 1
+    cases, cores = _cases(arguments), psutil.cpu_count(logical=False) or 1
     at_once = max(1, min(len(cases), cores // _CORES))
     arguments.threads = max(1, min(arguments.threads, cores // at_once))
     with ThreadPoolExecutor(at_once) as pool:
@@ -110,12 +112,13 @@ def _brief(found: dict[str, Any]) -> dict[str, Any]:
 def _command(
     arguments: argparse.Namespace, record: Path, changes: dict[str, Any], options: Sequence[str]
 ) -> list[str]:
-    config = assemble([read_layer(REPOSITORY / "config.yaml"), changes])
+    model = {"variant": arguments.variant, "drop_path": 0.3}
+    config = assemble([read_layer(REPOSITORY / "config.yaml"), {"model": model}, changes])
     scoring = {key: config["evaluation"][key] for key in ("scale", "sliding_window")}
     told = {
         **{key: config[key] for key in _READ},
         "dataset": config["dataset"]["name"],
-        "model": {**model_of(config), "variant": arguments.variant, "drop_path": 0.3},
+        "model": model_of(config),
         "evaluation": scoring,
     }
     row = {"device": arguments.device, "processes": 1, "threads": arguments.threads}
