@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from semask.base import compat  # noqa: F401  (before timm)
+from semask.model.lean import LeanAttention, LeanMlp
 from semask.model.semantic import SemanticLayer
 from semask.model.windows import Layout, from_windows, lay_out, to_windows
 
@@ -42,6 +43,8 @@ class SwinBlock(nn.Module):
         shift: of the windows, in tokens; 0 for none.
         fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
         gelu: makes the MLP's activation.
+        lean: keep less for the backward pass; not where the block is computed anew there, which
+            asks for the same of autograd.
     """
 
     def __init__(
@@ -52,16 +55,18 @@ class SwinBlock(nn.Module):
         shift: int,
         fused: bool,
         gelu: Callable[[], nn.Module],
+        lean: bool,
     ) -> None:
         super().__init__()
         self.window, self.shift = window, shift
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, num_heads=heads, window_size=window)
+        attention, mlp = (LeanAttention, LeanMlp) if lean else (WindowAttention, Mlp)
+        self.attn = attention(dim, num_heads=heads, window_size=window)
         # Set here, so that it is part of the recipe and does not hang on timm's environment.
         self.attn.fused_attn = fused  # type: ignore[misc]
         self.norm2 = nn.LayerNorm(dim)
         activation: Any = gelu  # timm's annotation knows no partial
-        self.mlp = Mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
+        self.mlp = mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
 
     def forward(
         self,
@@ -239,7 +244,10 @@ class SeMaskSwin(nn.Module):
             # before the blocks: a seed's random numbers are drawn in this order
             semantic_layer = SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout)
             shifts = [(block % 2) * (window // 2) for block in range(depth)]
-            blocks = [SwinBlock(dim, heads[i], window, shift, fused, gelu) for shift in shifts]
+            blocks = [
+                SwinBlock(dim, heads[i], window, shift, fused, gelu, lean=not checkpointing)
+                for shift in shifts
+            ]
             # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
             downsample = PatchMerging(dim) if i + 1 < len(depths) else None
             self.layers.append(Stage(blocks, drop_paths, semantic_layer, downsample, checkpointing))
@@ -254,13 +262,15 @@ class SeMaskSwin(nn.Module):
 
         Returns:
             Normalised features (B, embed·2^i, h, w) and semantic maps (B, K, h, w), i = 0…3, at
-            strides 4, 8, 16, 32, each size rounded up. The memory order is channels-last.
+            strides 4, 8, 16, 32, each size rounded up. The memory order is channels-last. Under
+            autocast the features have its precision.
         """
         features, semantic_maps = [], []
         x = self.patch_embed(images)
         for i, stage in enumerate(self.layers):
             feature, semantic_map, x = stage(x)
-            feature = self.get_submodule(f"norm{i}")(feature)
+            # as the decoder's first product would, until which the whole would be kept
+            feature = self.get_submodule(f"norm{i}")(feature).to(_computed(x))
             features.append(feature.permute(0, 3, 1, 2))
             semantic_maps.append(semantic_map.permute(0, 3, 1, 2))
         return features, semantic_maps

@@ -1,0 +1,99 @@
+"""timm's window attention and MLP, keeping less for the backward pass.
+
+What takes little time to make and much room to keep is made anew there, by the same operation of
+the same numbers, so that the same bits result: the output of GELU, whose input is kept in any case,
+and the attention weights in the precision of the products, which are kept in float32, too.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from semask.base import compat  # noqa: F401  (before timm)
+
+from timm.layers import Mlp  # isort: skip
+from timm.models.swin_transformer import WindowAttention  # isort: skip
+
+
+class LeanMlp(Mlp):
+    """Two linear layers with an activation between them, as timm computes them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps features (…, C) to features of the same shape."""
+        before = self.fc1(x)
+        x = self.norm(self.drop1(self.act(before)))
+        with _made_anew(x, _gelu_again(before, x)):
+            x = self.fc2(x)
+        return self.drop2(x)
+
+
+class LeanAttention(WindowAttention):
+    """Attention within windows, with relative position bias, as timm computes it."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attends within windows.
+
+        Args:
+            x: tokens (B·n, window², C) of n windows of each sample.
+            mask: (n, window², window²), added to the scores; None for none.
+
+        Returns:
+            Tokens of the same shape.
+        """
+        if self.fused_attn:
+            return super().forward(x, mask)
+        windows, tokens, _ = x.shape
+        qkv = self.qkv(x).reshape(windows, tokens, 3, self.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = (q * self.scale) @ k.transpose(-2, -1) + self._get_rel_pos_bias()
+        if mask is not None:
+            scores = scores.unflatten(0, (-1, len(mask))) + mask[:, None]
+            scores = scores.flatten(0, 1)
+        weights = self.attn_drop(self.softmax(scores))
+        lowered = weights.to(v.dtype)
+        again = None if lowered is weights else _cast_again(weights, v.dtype)
+        with _made_anew(lowered, again):
+            x = lowered @ v
+        return self.proj_drop(self.proj(x.transpose(1, 2).reshape(windows, tokens, -1)))
+
+
+def _gelu_again(before: Tensor, after: Tensor) -> Callable[[], Tensor] | None:
+    """What makes GELU's output from its input; None where the output is of anything else."""
+    if torch.compiler.is_compiling():
+        return None
+    made_by: Any = after.grad_fn
+    if made_by is None or made_by.name() != "GeluBackward0":
+        return None
+    kept, approximate = before.detach(), made_by._saved_approximate
+    return lambda: F.gelu(kept, approximate=approximate)
+
+
+def _cast_again(x: Tensor, dtype: torch.dtype) -> Callable[[], Tensor]:
+    kept = x.detach()
+    return lambda: kept.to(dtype)
+
+
+def _made_anew(x: Tensor, make: Callable[[], Tensor] | None) -> AbstractContextManager[Any]:
+    """Context in which `x` is not kept for the backward pass but made there; None: it is kept.
+
+    Compiled code decides for itself what it keeps.
+    """
+    if make is None or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return nullcontext()
+    place, size = x.data_ptr(), x.numel()
+
+    def pack(saved: Tensor) -> Any:
+        # the whole of it, in whatever shape a product wants
+        if saved.data_ptr() == place and saved.numel() == size and saved.is_contiguous():
+            return saved.shape
+        return saved
+
+    def unpack(kept: Any) -> Tensor:
+        return kept if isinstance(kept, Tensor) else make().reshape(kept)
+
+    return saved_tensors_hooks(pack, unpack)
