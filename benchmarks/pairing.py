@@ -72,7 +72,7 @@ def compare(
             try:
                 if round_ < 0:
                     run()
-                    peaks[name] = _peak(run, device)
+                    peaks[name] = peak(run, device)
                     continue
                 begun = time.perf_counter()
                 run()
@@ -112,7 +112,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median(values), "p10": float(p10), "p90": float(p90)}
 
 
-def _peak(run: Callable[[], Any], device: torch.device) -> int:
+def peak(run: Callable[[], Any], device: torch.device) -> int:
     """Most bytes that a run holds beyond what was held before it."""
     if device.type != "cpu":
         memory = torch.get_device_module(device.type)

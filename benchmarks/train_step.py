@@ -1,5 +1,9 @@
 """A training step of SeMask-T, 2 images of 512x512: ours against the original's way."""
 
+import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,28 +18,63 @@ from semask.model import SeMaskFPN, build, segmentation_losses
 from semask.model.compiling import compile_for_training
 from semask.training.optimization import build_optimizer
 
+# glibc gives a larger piece back as soon as it is freed: what a process holds is what is in use
+_EXACT = {"MALLOC_MMAP_THRESHOLD_": str(2**17)}
+
 
 def main() -> None:
     parser = pairing.parser(__doc__)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.set_defaults(rounds=5)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     variant, crop = ("nano", 64) if arguments.quick else ("tiny", 512)
     data = batch(2, crop, torch.device("cpu"))
-    cases = [
-        Case("original, fp32", original_step(variant, data)),
-        Case("ours, fp32", step(variant, data)),
-        Case("ours, fp32, fused attention", step(variant, data, fused_attention=True)),
-        Case("ours, fp32, checkpointing", step(variant, data, checkpointing=True)),
-        Case("ours, bf16", step(variant, data, "bf16")),
-        Case("ours, bf16, fused attention", step(variant, data, "bf16", fused_attention=True)),
-        Case("ours, bf16, checkpointing", step(variant, data, "bf16", checkpointing=True)),
-        Case("ours, bf16, optimizer not fused", step(variant, data, "bf16", fused=False)),
-        Case("ours, bf16, compiled", step(variant, data, "bf16", compiled=True)),
-    ]
+    made = _ways(variant, data)
+    if arguments.memory_of:
+        run = made[arguments.memory_of]()
+        run()
+        print(max(pairing.peak(run, data[0].device) for _ in range(2)))
+        return
+    if arguments.quick:  # compiling takes minutes
+        del made["ours, bf16, compiled"]
+    memory = {name: _memory_of(name) for name in made}
+    for name, taken in memory.items():
+        print(f"{name}: {taken / 1e6:.0f} MB in a process of its own", flush=True)
+    cases = [Case(name, make()) for name, make in made.items()]
     title = f"SeMask-{variant}, 2 images of {crop}×{crop}"
     rows = pairing.compare(title, cases, arguments.rounds)
-    pairing.keep("train_step", arguments, {"train_step": rows})
+    results = {"train_step": rows, "peak_bytes_alone": memory}
+    pairing.keep("train_step", arguments, results)
+
+
+def _ways(
+    variant: str, data: tuple[torch.Tensor, torch.Tensor]
+) -> dict[str, Callable[[], Callable[[], Any]]]:
+    ours = partial(partial, step, variant, data)
+    return {
+        "original, fp32": partial(original_step, variant, data),
+        "ours, fp32": ours(),
+        "ours, fp32, fused attention": ours(fused_attention=True),
+        "ours, fp32, checkpointing": ours(checkpointing=True),
+        "ours, bf16": ours("bf16"),
+        "ours, bf16, fused attention": ours("bf16", fused_attention=True),
+        "ours, bf16, checkpointing": ours("bf16", checkpointing=True),
+        "ours, bf16, optimizer not fused": ours("bf16", fused=False),
+        "ours, bf16, compiled": ours("bf16", compiled=True),
+    }
+
+
+def _memory_of(name: str) -> int:
+    """Bytes that a step holds at most beyond what is there before it, the last one's gradients too.
+
+    The greater of two steps after the first.
+    """
+    command = [sys.executable, "-m", "benchmarks.train_step", *sys.argv[1:], "--memory-of", name]
+    done = subprocess.run(
+        command, env={**os.environ, **_EXACT}, stdout=subprocess.PIPE, encoding="utf-8", check=True
+    )
+    return int(done.stdout.split()[-1])
 
 
 def batch(size: int, crop: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
