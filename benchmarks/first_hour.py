@@ -17,9 +17,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import pairing
@@ -36,17 +37,20 @@ NAME = "first_hour.json"
 
 # the function, and the seconds that it may take at most; by worth, but for what goes first
 PARTS: dict[str, tuple[Callable[[argparse.Namespace, Keep, Left], None], float]] = {
-    "compiling": (compiling.measure, 240),
-    "parity": (parity.measure, 200),
-    "smoke": (smoke.measure, 200),
+    "compiling": (compiling.measure, 150),
+    "parity": (parity.measure, 150),
+    "smoke": (smoke.measure, 150),
     "train": (train.measure, 130),
-    "profile": (profiling.measure, 90),
-    "graphs": (graphs.measure, 90),
+    "profile": (profiling.measure, 80),
     "evaluation": (scoring.measure, 60),
     "input": (lambda *given: loading.measure(*given, _rows_of_training(given[0])), 90),
+    "graphs": (graphs.measure, 90),
 }
 # what they find is no time of the device, and most of what they take is a few cores'
 _BESIDE = ("compiling", "parity", "smoke")
+# they lock the device, which is this program's, against runs of their own
+_LOCKING = ("parity", "smoke")
+_RUNNING: list[subprocess.Popen[bytes]] = []
 _LEAST = 5  # seconds under which no part is begun
 _TOLD = 15  # last lines of what a failed part printed
 _FAILED, _NOTHING = 1, 3  # exit statuses of a part; 3: there is nothing to run
@@ -60,7 +64,7 @@ def main() -> None:
         _part(arguments, path)
         return
     try:
-        presence.require(arguments.device, 1, "--device")
+        presence.reserve(arguments.device, 1, "--device")
     except InputError as fault:
         raise SystemExit(f"error: {fault}") from None
     ends = time.time() + arguments.budget
@@ -71,7 +75,12 @@ def main() -> None:
             _note(path, name, state="not run", reason="left out by --only or --skip")
     run = partial(_run, arguments=arguments, path=path, ends=ends)
     with ThreadPoolExecutor(len(_BESIDE)) as beside:
-        list(beside.map(run, [name for name in _BESIDE if name in chosen]))
+        try:
+            list(beside.map(run, [name for name in _BESIDE if name in chosen]))
+        except BaseException:  # a part is in a session of its own, where Ctrl-C does not come
+            for process in list(_RUNNING):
+                _kill_group(process)
+            raise
     for name in PARTS:
         if name in chosen and name not in _BESIDE:
             run(name)
@@ -83,8 +92,10 @@ def main() -> None:
 def _begin(arguments: argparse.Namespace, path: Path) -> None:
     """Writes the file with what is known before; one of an earlier call is put aside."""
     if path.exists():
-        aside = read_json(path).get("started", "earlier").replace(":", "")
-        path.rename(path.with_stem(f"{path.stem}-{aside}"))
+        aside = f"{path.stem}-{read_json(path).get('started', 'earlier').replace(':', '')}"
+        for log in filter(Path.exists, (_log(path, name) for name in PARTS)):
+            log.rename(path.with_name(log.name.replace(path.stem, aside, 1)))
+        path.rename(path.with_stem(aside))
     machine = description.describe(arguments.device)
     left_out = ("output", "part", "until")
     content = {
@@ -119,19 +130,24 @@ def _attend(name: str, limit: float, path: Path) -> None:
     _note(path, name, state="running", reason=None, limit=round(limit), started=now())
     command = [sys.executable, "-m", "benchmarks.first_hour", *sys.argv[1:]]
     command += ["--part", name, "--until", str(begun + limit)]
-    log = path.with_name(f"{path.stem}-{name}.log")
+    log = _log(path, name)
     # threads that wait by turning round take the cores from what runs beside: measured on two
     # cores, 105 seconds in place of 14
-    passive = {"OMP_WAIT_POLICY": "passive"} if name in _BESIDE else {}
-    with open(log, "wb") as output:
+    environment = {**os.environ, **({"OMP_WAIT_POLICY": "passive"} if name in _BESIDE else {})}
+    with ExitStack() as stack:
+        if name in _LOCKING:
+            folder = TemporaryDirectory(prefix=f"semask-{name}-", ignore_cleanup_errors=True)
+            environment["TMPDIR"] = stack.enter_context(folder)
+        output = stack.enter_context(open(log, "wb"))
         process = subprocess.Popen(
             command,
             cwd=smoke.REPOSITORY,
-            env={**os.environ, **passive},
+            env=environment,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
+        _RUNNING.append(process)
         try:
             status: int | None = process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -139,6 +155,7 @@ def _attend(name: str, limit: float, path: Path) -> None:
         finally:
             # with all that it started
             _kill_group(process)
+            _RUNNING.remove(process)
     printed = log.read_bytes().decode(errors="replace").splitlines()
     ended: dict[str, Any] = {"state": "done"}
     if status is None:
@@ -150,6 +167,10 @@ def _attend(name: str, limit: float, path: Path) -> None:
         reason = last if status == _FAILED else f"ended with {status}: {last}"
         ended = {"state": "failed", "reason": reason, "printed": printed[-_TOLD:]}
     _note(path, name, seconds=round(time.time() - begun, 1), **ended)
+
+
+def _log(path: Path, part: str) -> Path:
+    return path.with_name(f"{path.stem}-{part}.log")
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -23,7 +23,8 @@ from semask.config.recipe import model_of
 from semask.parity import verdict
 
 _READ = ("experiment", "training", "numerics", "execution", "port_faults", "performance")
-_CORES = 4  # of each case that runs beside others
+# of each case that runs beside others; the largest takes somewhat more than these bytes
+_CORES, _BYTES = 4, 10 * 2**30
 
 # name, what differs from the embedded experiment, and the script's options
 _Case = tuple[str, dict[str, Any], Sequence[str]]
@@ -61,7 +62,8 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
         RuntimeError: the script failed in some cases.
     """
     cases, cores = _cases(arguments), psutil.cpu_count(logical=False) or 1
-    at_once = max(1, min(len(cases), cores // _CORES))
+    memory = psutil.virtual_memory().available
+    at_once = max(1, min(len(cases), cores // _CORES, memory // _BYTES))
     arguments.threads = max(1, min(arguments.threads, cores // at_once))
     with ThreadPoolExecutor(at_once) as pool:
         failed = [why for why in pool.map(partial(_run, arguments, keep), cases) if why]
@@ -77,7 +79,7 @@ def _run(arguments: argparse.Namespace, keep: Keep, case: _Case) -> str:
         process = subprocess.Popen(
             [sys.executable, *_command(arguments, record, changes, options)],
             cwd=REPOSITORY,
-            # where a device is locked: they share one here, which runs do not
+            # where a device is locked: cases share one
             env={**os.environ, "TMPDIR": own},
             preexec_fn=end_with_parent,
         )

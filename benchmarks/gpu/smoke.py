@@ -155,8 +155,6 @@ def _started(folder: Path, files: list[str], target: str) -> Iterator[subprocess
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        # where a device is locked: the part `parity` has it, too
-        "TMPDIR": str(folder.parent),
     }
     command = ["-m", "snakemake", "--cores", "all", "--configfile", *files, "--", target]
     log = folder / "snakemake.log"

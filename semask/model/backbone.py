@@ -13,8 +13,8 @@ from semask.model.lean import LeanAttention, LeanMlp
 from semask.model.semantic import SemanticLayer
 from semask.model.windows import Layout, from_windows, lay_out, to_windows
 
-from timm.layers import Mlp, PatchEmbed, trunc_normal_  # isort: skip
-from timm.models.swin_transformer import PatchMerging, WindowAttention  # isort: skip
+from timm.layers import PatchEmbed, trunc_normal_  # isort: skip
+from timm.models.swin_transformer import PatchMerging  # isort: skip
 
 PATCH = 4
 MLP_RATIO = 4
@@ -43,8 +43,6 @@ class SwinBlock(nn.Module):
         shift: of the windows, in tokens; 0 for none.
         fused: attention through `torch.nn.functional.scaled_dot_product_attention`.
         gelu: makes the MLP's activation.
-        lean: keep less for the backward pass; not where the block is computed anew there, which
-            asks for the same of autograd.
     """
 
     def __init__(
@@ -55,18 +53,16 @@ class SwinBlock(nn.Module):
         shift: int,
         fused: bool,
         gelu: Callable[[], nn.Module],
-        lean: bool,
     ) -> None:
         super().__init__()
         self.window, self.shift = window, shift
         self.norm1 = nn.LayerNorm(dim)
-        attention, mlp = (LeanAttention, LeanMlp) if lean else (WindowAttention, Mlp)
-        self.attn = attention(dim, num_heads=heads, window_size=window)
+        self.attn = LeanAttention(dim, num_heads=heads, window_size=window)
         # Set here, so that it is part of the recipe and does not hang on timm's environment.
         self.attn.fused_attn = fused  # type: ignore[misc]
         self.norm2 = nn.LayerNorm(dim)
         activation: Any = gelu  # timm's annotation knows no partial
-        self.mlp = mlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
+        self.mlp = LeanMlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
 
     def forward(
         self,
@@ -244,10 +240,7 @@ class SeMaskSwin(nn.Module):
             # before the blocks: a seed's random numbers are drawn in this order
             semantic_layer = SemanticLayer(dim, num_classes, sem_windows[i], semantic_dropout)
             shifts = [(block % 2) * (window // 2) for block in range(depth)]
-            blocks = [
-                SwinBlock(dim, heads[i], window, shift, fused, gelu, lean=not checkpointing)
-                for shift in shifts
-            ]
+            blocks = [SwinBlock(dim, heads[i], window, shift, fused, gelu) for shift in shifts]
             # timm's merging takes the neighbours as (0,0), (1,0), (0,1), (1,1), as SeMask does.
             downsample = PatchMerging(dim) if i + 1 < len(depths) else None
             self.layers.append(Stage(blocks, drop_paths, semantic_layer, downsample, checkpointing))

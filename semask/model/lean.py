@@ -2,7 +2,11 @@
 
 What takes little time to make and much room to keep is made anew there, by the same operation of
 the same numbers, so that the same bits result: the output of GELU, whose input is kept in any case,
-and the attention weights in the precision of the products, which are kept in float32, too.
+and the attention weights in the precision of the products, which are kept in float32, too. What was
+made so has no second derivatives.
+
+Of several hooks on what is kept only the innermost are asked, so where others are (checkpointing,
+counting, offloading) all is kept, for them to see.
 """
 
 from collections.abc import Callable
@@ -69,6 +73,8 @@ def _gelu_again(before: Tensor, after: Tensor) -> Callable[[], Tensor] | None:
     made_by: Any = after.grad_fn
     if made_by is None or made_by.name() != "GeluBackward0":
         return None
+    if before.grad_fn is None or made_by.next_functions[0][0] is not before.grad_fn:
+        return None
     kept, approximate = before.detach(), made_by._saved_approximate
     return lambda: F.gelu(kept, approximate=approximate)
 
@@ -84,6 +90,8 @@ def _made_anew(x: Tensor, make: Callable[[], Tensor] | None) -> AbstractContextM
     Compiled code decides for itself what it keeps.
     """
     if make is None or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return nullcontext()
+    if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
         return nullcontext()
     place, size = x.data_ptr(), x.numel()
 
