@@ -136,11 +136,10 @@ def _train(found: Found) -> Iterator[str]:
 def _step(row: Found) -> list[str]:
     if "not_run" in row or "images_per_second" not in row:
         return [row["name"], "not run", "", "", "", str(row.get("not_run", ""))]
-    ratio = row["ratio"]
     return [
         row["name"],
         f"{row['images_per_second']:.1f}",
-        f"{ratio['median']:.2f} ({ratio['p10']:.2f} to {ratio['p90']:.2f})",
+        _ratio(row),
         f"{row['flops'] / 1e12:.1f}",
         f"{100 * row['share_of_ceiling']:.0f} % of {row['ceiling']}",
         f"{row['training_bytes'] / 1e9:.1f} GB",
@@ -158,9 +157,12 @@ def _evaluation(found: Found) -> Iterator[str]:
 def _scored(row: Found) -> list[str]:
     if "images_per_second" not in row:
         return [row["name"], "not run", str(row.get("not_run") or row.get("fault"))]
+    return [row["name"], f"{row['images_per_second']:.1f}", _ratio(row)]
+
+
+def _ratio(row: Found) -> str:
     ratio = row["ratio"]
-    spread = f"{ratio['median']:.2f} ({ratio['p10']:.2f} to {ratio['p90']:.2f})"
-    return [row["name"], f"{row['images_per_second']:.1f}", spread]
+    return f"{ratio['median']:.2f} ({ratio['p10']:.2f} to {ratio['p90']:.2f})"
 
 
 def _profile(found: Found) -> Iterator[str]:

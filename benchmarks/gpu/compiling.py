@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -14,7 +13,7 @@ import torch
 
 from benchmarks import evaluation
 from benchmarks.gpu.train import ours
-from benchmarks.gpu.ways import COMPILED, Keep, Left, NotRunError, device_of
+from benchmarks.gpu.ways import COMPILED, Keep, Left, NotRunError, device_of, seconds_of
 from benchmarks.pairing import one_line
 from benchmarks.train_step import batch
 from semask.base.signals import end_with_parent
@@ -65,11 +64,7 @@ def _compile(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     seconds: list[float] = []
     run = _scoring(device) if name == _SCORING else _step(name, arguments, device)
     for _ in range(2):
-        begun = time.perf_counter()
-        run()
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(seconds_of(run, device))
         print(f"{name}: {seconds[-1]:.1f} s, {graphs()}", file=sys.stderr, flush=True)
     return {"seconds": seconds, **graphs()}
 
