@@ -16,6 +16,7 @@ from semask.data.classes import IGNORE
 from semask.data.inputs import MEAN, STD
 from semask.data.transforms import Augmentation, crop_window, draw_ratio, scaled_size
 from semask.model import SeMaskFPN
+from semask.model.decoder import ConvBlock
 
 
 class OriginalModel(nn.Module):
@@ -38,9 +39,9 @@ class OriginalModel(nn.Module):
         """Main logits of the stages' features."""
         head = self.model.decode_head
         size = features[0].shape[2:]
-        total = head.scale_heads[0](features[0])
+        total = _scale(head.scale_heads[0], features[0])
         for blocks, feature in zip(list(head.scale_heads)[1:], features[1:], strict=True):
-            x = blocks(feature)
+            x = _scale(blocks, feature)
             total = total + F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         return head.conv_seg(head.dropout(total))
 
@@ -83,6 +84,15 @@ def _mask(height: int, width: int, window: int, shift: int, like: Tensor) -> Ten
     return apart.masked_fill(apart != 0, -100.0).masked_fill(apart == 0, 0.0)
 
 
+def _scale(head: Any, x: Tensor) -> Tensor:
+    for block in head:
+        if isinstance(block, ConvBlock):
+            x = F.relu(block.bn(block.conv(x)), inplace=True)
+        else:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return x
+
+
 def _windows(x: Tensor, window: int) -> Tensor:
     batch, height, width, channels = x.shape
     x = x.view(batch, height // window, window, width // window, window, channels)
@@ -109,7 +119,9 @@ def _block(block: Any, x: Tensor, height: int, width: int, mask: Tensor) -> Tens
     if shift:
         y = torch.roll(y, shifts=(shift, shift), dims=(1, 2))
     x = x + y[:, :height, :width, :].contiguous().view(batch, height * width, channels)
-    return x + block.mlp(block.norm2(x))
+    # not its forward, which keeps less than the original
+    mlp = block.mlp
+    return x + mlp.fc2(mlp.act(mlp.fc1(block.norm2(x))))
 
 
 def _attention(attention: Any, x: Tensor, mask: Tensor | None) -> Tensor:
