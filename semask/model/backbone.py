@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from semask.base import compat  # noqa: F401  (before timm)
-from semask.model.lean import LeanAttention, LeanMlp
+from semask.model.lean import EPS, LeanAttention, LeanMlp, dtype_of_products
 from semask.model.semantic import SemanticLayer
 from semask.model.windows import Layout, from_windows, lay_out, to_windows
 
@@ -60,7 +60,7 @@ class SwinBlock(nn.Module):
         self.attn = LeanAttention(dim, num_heads=heads, window_size=window)
         # Set here, so that it is part of the recipe and does not hang on timm's environment.
         self.attn.fused_attn = fused  # type: ignore[misc]
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim, eps=EPS)
         activation: Any = gelu  # timm's annotation knows no partial
         self.mlp = LeanMlp(dim, hidden_features=MLP_RATIO * dim, act_layer=activation)
 
@@ -86,7 +86,7 @@ class SwinBlock(nn.Module):
     def _attend(self, x: Tensor, layout: Layout) -> Tensor:
         _, height, width, _ = x.shape
         # as the attention's first product would: a reduced precision moves half the bytes
-        windows = to_windows(x.to(_computed(x)), self.window, layout)
+        windows = to_windows(x.to(dtype_of_products(x)), self.window, layout)
         return from_windows(self.attn(windows, layout.mask), layout, height, width)
 
 
@@ -174,20 +174,12 @@ class Stage(nn.Module):
         are there and does not make them anew every time.
         """
         _, height, width, _ = x.shape
-        key = height, width, window, shift, x.device, _computed(x)
+        key = height, width, window, shift, x.device, dtype_of_products(x)
         if key not in self._layouts:
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()
             self._layouts[key] = lay_out(*key)
         return self._layouts[key]
-
-
-def _computed(x: Tensor) -> torch.dtype:
-    """The dtype of matrix products of features `x`, which autocast lowers; 0 and -100 are exact."""
-    kind = x.device.type
-    if kind != "meta" and torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return x.dtype
 
 
 class SeMaskSwin(nn.Module):
@@ -263,7 +255,7 @@ class SeMaskSwin(nn.Module):
         for i, stage in enumerate(self.layers):
             feature, semantic_map, x = stage(x)
             # as the decoder's first product would, until which the whole would be kept
-            feature = self.get_submodule(f"norm{i}")(feature).to(_computed(x))
+            feature = self.get_submodule(f"norm{i}")(feature).to(dtype_of_products(x))
             features.append(feature.permute(0, 3, 1, 2))
             semantic_maps.append(semantic_map.permute(0, 3, 1, 2))
         return features, semantic_maps

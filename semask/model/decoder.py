@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask.devices import computing
+from semask.model.lean import relu
 
 CHANNELS = 256
 
@@ -47,7 +48,7 @@ class ConvBlock(nn.Module):
         x = self.conv(x)
         mixed = computing.has_mixed_norm(x.device)
         full = x if mixed else x.to(torch.promote_types(x.dtype, self.bn.weight.dtype))
-        return F.relu(self.bn(full), inplace=True).to(x.dtype)
+        return relu(self.bn(full)).to(x.dtype)
 
 
 class Upsample(nn.Module):

@@ -1,9 +1,10 @@
-"""timm's window attention and MLP, keeping less for the backward pass.
+"""timm's window attention and MLP, and a rectifier, keeping less for the backward pass.
 
 What takes little time to make and much room to keep is made anew there, by the same operation of
-the same numbers, so that the same bits result: the output of GELU, whose input is kept in any case,
-and the attention weights in the precision of the products, which are kept in float32, too. What was
-made so has no second derivatives.
+the same numbers, so that the same bits result: the output of a layer norm and of GELU, whose inputs
+are kept in any case, and the attention weights in the precision of the products, which are kept in
+float32, too. Of a rectifier's output, which is kept for its signs, they alone are. What was made so
+has no second derivatives.
 
 Of several hooks on what is kept only the innermost are asked, so where others are (checkpointing,
 counting, offloading) all is kept, for them to see.
@@ -23,13 +24,25 @@ from semask.base import compat  # noqa: F401  (before timm)
 from timm.layers import Mlp  # isort: skip
 from timm.models.swin_transformer import WindowAttention  # isort: skip
 
+EPS = 1e-5  # of the layer norm before an MLP
+
+
+def dtype_of_products(x: Tensor) -> torch.dtype:
+    """That of matrix products of features `x`, which autocast lowers."""
+    kind = x.device.type
+    if kind != "meta" and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return x.dtype
+
 
 class LeanMlp(Mlp):
     """Two linear layers with an activation between them, as timm computes them."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps features (…, C) to features of the same shape."""
-        before = self.fc1(x)
+        """Maps features (…, C), of a layer norm with `EPS`, to features of the same shape."""
+        lowered = x.to(dtype_of_products(x))
+        with _made_anew(lowered, _norm_again(x, lowered.dtype)):
+            before = self.fc1(lowered)
         x = self.norm(self.drop1(self.act(before)))
         with _made_anew(x, _gelu_again(before, x)):
             x = self.fc2(x)
@@ -66,9 +79,30 @@ class LeanAttention(WindowAttention):
         return self.proj_drop(self.proj(x.transpose(1, 2).reshape(windows, tokens, -1)))
 
 
+def relu(x: Tensor) -> Tensor:
+    """The rectifier of `x`, in place."""
+    if not _is_ours_to_keep():
+        return F.relu(x, inplace=True)
+    dtype = x.dtype  # x itself would be kept with it
+    with saved_tensors_hooks(lambda result: result <= 0, lambda dropped: (~dropped).to(dtype)):
+        return F.relu(x, inplace=True)
+
+
+def _norm_again(after: Tensor, dtype: torch.dtype) -> Callable[[], Tensor] | None:
+    """What makes a layer norm's output from its input; None where it is of anything else."""
+    if not _is_ours_to_keep():
+        return None
+    made_by: Any = after.grad_fn
+    if made_by is None or made_by.name() != "NativeLayerNormBackward0":
+        return None
+    kept, shape = made_by._saved_input.detach(), made_by._saved_normalized_shape
+    weight, bias = made_by._saved_weight, made_by._saved_bias
+    return lambda: F.layer_norm(kept, shape, weight, bias, EPS).to(dtype)
+
+
 def _gelu_again(before: Tensor, after: Tensor) -> Callable[[], Tensor] | None:
     """What makes GELU's output from its input; None where the output is of anything else."""
-    if torch.compiler.is_compiling():
+    if not _is_ours_to_keep():
         return None
     made_by: Any = after.grad_fn
     if made_by is None or made_by.name() != "GeluBackward0":
@@ -85,13 +119,8 @@ def _cast_again(x: Tensor, dtype: torch.dtype) -> Callable[[], Tensor]:
 
 
 def _made_anew(x: Tensor, make: Callable[[], Tensor] | None) -> AbstractContextManager[Any]:
-    """Context in which `x` is not kept for the backward pass but made there; None: it is kept.
-
-    Compiled code decides for itself what it keeps.
-    """
-    if make is None or torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return nullcontext()
-    if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
+    """Context in which `x` is not kept for the backward pass but made there; None: it is kept."""
+    if make is None or not _is_ours_to_keep():
         return nullcontext()
     place, size = x.data_ptr(), x.numel()
 
@@ -105,3 +134,12 @@ def _made_anew(x: Tensor, make: Callable[[], Tensor] | None) -> AbstractContextM
         return kept if isinstance(kept, Tensor) else make().reshape(kept)
 
     return saved_tensors_hooks(pack, unpack)
+
+
+def _is_ours_to_keep() -> bool:
+    """Whether a backward pass follows and nobody else, compiled code too, decides what is kept."""
+    return (
+        not torch.compiler.is_compiling()
+        and torch.is_grad_enabled()
+        and torch._C._autograd._top_saved_tensors_default_hooks(True) is None
+    )

@@ -1,5 +1,6 @@
 """The cost model: against sums, against autograd on a CPU, against a process's memory."""
 
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -261,6 +262,8 @@ def test_documented_tables_are_the_computed_ones(arguments: list[str]) -> None:
     assert done.stdout in DOCUMENTED
 
 
+# glibc gives a larger piece back as soon as it is freed: what a process holds is what is in use
+EXACT = {"MALLOC_MMAP_THRESHOLD_": str(2**17)}
 STEPS = """
 import sys, torch
 from semask.model import build, segmentation_losses
@@ -286,9 +289,11 @@ def test_memory_of_real_steps() -> None:
     peaks = [
         int(subprocess.run(
             [sys.executable, "-c", STEPS, str(batch)],
-            cwd=REPOSITORY, capture_output=True, encoding="utf-8", timeout=300, check=True,
+            cwd=REPOSITORY, env={**os.environ, **EXACT}, capture_output=True, encoding="utf-8",
+            timeout=300, check=True,
         ).stdout)
         for batch in (1, 3)
     ]  # fmt: skip
     predicted = training_memory({"variant": "tiny", "num_classes": 19}, (256, 256), "fp32")
-    assert 0.5 < predicted.per_image / ((peaks[1] - peaks[0]) / 2) < 1.6
+    # what is made anew in the backward pass is predicted, too: a fifth to two fifths
+    assert 1 < predicted.per_image / ((peaks[1] - peaks[0]) / 2) < 1.6
