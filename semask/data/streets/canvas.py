@@ -25,8 +25,7 @@ from semask.data.streets.palette import Colour
 Points = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.int32]
 Rectangle = tuple[float, float, float, float]  # on a face: u0, v0, u1, v1
-# on a face: a rectangle or the corners ((u, v), ...) of a polygon, and its colour
-Part = tuple[Rectangle | Sequence[tuple[float, float]], Colour]
+Part = tuple[Points, Colour]  # polygons (..., N, 3) and their colour
 
 SUPERSAMPLING = 2
 FARTHEST = 16000  # pixels from the picture's corner: OpenCV rasterises in 16.16 fixed point
@@ -60,13 +59,10 @@ class Face:
     """
 
     def __init__(self, *corners: Sequence[float]) -> None:
-        (x, y, z), right, opposite, top = corners
-        u = (right[0] - x, right[1] - y, right[2] - z)
-        v = (top[0] - x, top[1] - y, top[2] - z)
-        # what a corner lies off the parallelogram of the others
-        twist = [o - r - d for o, r, d in zip(opposite, right, v, strict=True)]
-        self.basis = np.array(((x, y, z), u, v), np.float64)
-        self.twist = np.array(twist) if max(map(abs, twist)) > 1e-9 else None
+        origin, right, opposite, top = np.array(corners, np.float64)
+        self.basis = np.array((origin, right - origin, top - origin))
+        twist = opposite - right - self.basis[2]  # how far it is off a parallelogram's corner
+        self.twist = twist if np.abs(twist).max() > 1e-9 else None
 
     @property
     def size(self) -> tuple[float, float]:
@@ -85,23 +81,22 @@ class Face:
         """World points (1, 4, 3) of the whole surface."""
         return self.box(0, 0, 1, 1)
 
-    def box(self, u0: float, v0: float, u1: float, v1: float) -> Points:
-        """World points (1, 4, 3) of an upright rectangle on the surface."""
-        return self.boxes((u0, v0, u1, v1))
-
-    def boxes(self, rectangles: npt.ArrayLike) -> Points:
-        """World points (M, 4, 3) of rectangles (u0, v0, u1, v1)."""
+    def box(self, *rectangles: npt.ArrayLike) -> Points:
+        """World points (M, 4, 3) of M rectangles, u0, v0, u1, v1 of each."""
         r = np.asarray(rectangles, np.float64).reshape(-1, 4)
         return self.at(r[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
 
-    def disc(self, u: float, v: float, ru: float, rv: float, corners: int = 14) -> Points:
-        """World points (1, corners, 3) of an ellipse on the surface."""
-        return self.discs((u, v, ru, rv), corners)
-
-    def discs(self, ellipses: npt.ArrayLike, corners: int = 10) -> Points:
-        """World points (M, corners, 3) of ellipses (u, v, ru, rv)."""
+    def disc(self, *ellipses: npt.ArrayLike, corners: int = 10) -> Points:
+        """World points (M, corners, 3) of M ellipses, u, v and the radii along both of each."""
         e = np.asarray(ellipses, np.float64).reshape(-1, 1, 4)
         return self.at(_circle(corners) * e[..., 2:] + e[..., :2])
+
+    def bar(self, u0: float, v0: float, u1: float, v1: float, w0: float, w1: float) -> Points:
+        """World points (4, 3) of a bar from (u0, v0) to (u1, v1), of half widths w0 and w1."""
+        length = math.hypot(u1 - u0, v1 - v0)
+        nu, nv = (v0 - v1) / length, (u1 - u0) / length
+        ends = (u0, v0, w0), (u1, v1, w1), (u1, v1, -w1), (u0, v0, -w0)
+        return self.at([(u + nu * w, v + nv * w) for u, v, w in ends])
 
     def faces(self, camera: Camera) -> bool:
         """Whether the outside is turned towards the camera."""
@@ -207,20 +202,9 @@ class Canvas:
             self.label(label, shapes)
         return shapes
 
-    def fill_each(
-        self, points: Points, colours: Sequence[Colour], material: int = PLAIN
-    ) -> list[Pixels]:
-        """Fill polygons (M, N, 3) one after the other, each with its own colour."""
-        pairs = zip(points, colours, strict=True)
-        return [shape for p, colour in pairs for shape in self.fill(p, colour, material)]
-
-    def fill_parts(self, face: Face, parts: Iterable[Part]) -> list[Pixels]:
-        """Fill parts of a face one after the other; return their pixels."""
-        shapes = []
-        for outline, colour in parts:
-            points = face.boxes(outline) if np.ndim(outline) == 1 else face.at(outline)
-            shapes += self.fill(points, colour)
-        return shapes
+    def fill_each(self, parts: Iterable[Part], material: int = PLAIN) -> list[Pixels]:
+        """Fill parts one after the other, each with its own colour; return their pixels."""
+        return [shape for part in parts for shape in self.fill(*part, material)]
 
     def shade(self, points: Points, strength: float) -> None:
         """Darken what lies under one polygon (..., N, 3): a shadow."""

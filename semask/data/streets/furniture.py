@@ -17,7 +17,7 @@ def pole(canvas: Canvas, rng: Rng, x: float, z: float, height: float, reach: flo
     canvas.fill(plane.box(0, 0, half, height), scaled(colour, 0.5))
     step = rng.uniform(0.28, 0.36)  # banded, to be seen in traffic
     bands = [(-half, 2 * i * step, half, (2 * i + 1) * step) for i in range(int(height / step / 2))]
-    canvas.fill(plane.boxes(bands), DARK)
+    canvas.fill(plane.box(bands), DARK)
     if reach:
         shapes += canvas.fill(plane.box(0, height - 0.24, reach, height), colour)
     canvas.label("pole", shapes)
@@ -43,7 +43,7 @@ def traffic_light(canvas: Canvas, rng: Rng, x: float, z: float, y: float) -> Non
     for i, colour in enumerate(LAMPS):
         v = y + height * (5 - 2 * i) / 6
         glow = colour if i == lit else scaled(colour, 0.28)
-        canvas.fill(plane.disc(0, v, half * 0.66, height / 7.5, 10), glow)
+        canvas.fill(plane.disc(0, v, half * 0.66, height / 7.5), glow)
 
 
 def traffic_sign(canvas: Canvas, rng: Rng, x: float, z: float, y: float) -> None:
@@ -65,14 +65,14 @@ def traffic_sign(canvas: Canvas, rng: Rng, x: float, z: float, y: float) -> None
         w = size * rng.uniform(0.9, 1.6)
         outline, inner = (plane.box(-w + k, y - size + k, w - k, y + size - k) for k in (0.0, 0.12))
     else:
-        corners, large, small = (14, 1, 0.66) if kind == "round" else (8, 1.05, 0.8)
-        outline, inner = (plane.disc(0, y, size * k, size * k, corners) for k in (large, small))
+        n, large, small = (14, 1, 0.66) if kind == "round" else (8, 1.05, 0.8)
+        outline, inner = (plane.disc(0, y, size * k, size * k, corners=n) for k in (large, small))
     canvas.fill(outline, rim, label="traffic sign")
     canvas.fill(inner, field)
     mark = [(-size * 0.16, y - size * 0.4, size * 0.16, y + size * 0.35)]
     if kind == "rectangle":
         mark = stack(-0.6 * size, 0.6 * size, 0.14, y - 0.25, y + 0.12)
-    canvas.fill(plane.boxes(mark), ink)
+    canvas.fill(plane.box(mark), ink)
 
 
 def signal_mast(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
@@ -104,7 +104,7 @@ def pole_group(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     """Poles too close together to be told apart."""
     plane = board(x, z)
     boxes = [(0.3 * i - 0.08, 0.0, 0.3 * i + 0.08, rng.uniform(2.5, 4)) for i in range(3)]
-    canvas.fill(plane.boxes(boxes), rng.grey(70, 160))
+    canvas.fill(plane.box(boxes), rng.grey(70, 160))
     canvas.label("polegroup", list(canvas.project(plane.box(-0.1, 0, 0.7, 2.8))))
 
 
@@ -115,12 +115,13 @@ def static(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     trim = scaled(colour, 0.7)
     kind = int(rng.random() * 3)
     if kind == 0:
-        basket = ((-0.3, 0), (0.3, 0), (0.36, 1.0), (-0.36, 1.0))
-        shapes = canvas.fill_parts(plane, ((basket, colour), ((-0.42, 1.0, 0.42, 1.15), trim)))
+        basket = plane.at([(-0.3, 0), (0.3, 0), (0.36, 1.0), (-0.36, 1.0)])
+        rim = plane.box(-0.42, 1.0, 0.42, 1.15)
+        shapes = canvas.fill_each([(basket, colour), (rim, trim)])
     elif kind == 1:
         seat, back = (-0.9, 0.4, 0.9, 0.55), (-0.9, 0.7, 0.9, 1.0)
         legs = (-0.8, 0, -0.65, 0.4), (0.65, 0, 0.8, 0.4)
-        shapes = canvas.fill(plane.boxes((seat, back, *legs)), colour)
+        shapes = canvas.fill(plane.box((seat, back, *legs)), colour)
     else:
         shapes = canvas.fill(plane.box(-0.65, 0, 0.65, 2.6), colour, PLASTER)
         shapes += canvas.fill(plane.box(-0.75, 2.6, 0.75, 2.9), trim)
@@ -134,7 +135,7 @@ def dynamic(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     carriage = [(-0.4, 0.35), (0.3, 0.35), (0.45, 0.9), (-0.35, 0.75)]
     shapes = canvas.fill(plane.at(carriage), rng.paint())
     for u in (-0.3, 0.25):
-        shapes += canvas.fill(plane.disc(u, 0.17, 0.16, 0.17, 8), DARK)
+        shapes += canvas.fill(plane.disc(u, 0.17, 0.16, 0.17, corners=8), DARK)
     handle = [(0.35, 0.8), (0.6, 1.05), (0.66, 1.0), (0.42, 0.75)]
     canvas.label("dynamic", shapes + canvas.fill(plane.at(handle), DARK))
 

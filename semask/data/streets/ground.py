@@ -48,7 +48,7 @@ def road(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None:
         canvas.fill(patch, scaled(colour, rng.uniform(0.75, 1.15)), ASPHALT)
     for _ in range(rng.count(0, 3)):
         x, z = rng.uniform(x0 + 0.5, x1 - 0.5), rng.uniform(6, 16)
-        canvas.fill(GROUND.disc(x + 0.4, z + 0.4, 0.4, 0.4), scaled(colour, 0.5))
+        canvas.fill(GROUND.disc(x + 0.4, z + 0.4, 0.4, 0.4, corners=14), scaled(colour, 0.5))
 
 
 def markings(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None:
@@ -64,14 +64,14 @@ def markings(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None
             stripes = [(x - 0.07, NEAR, x + 0.07, end)]
         else:
             stripes = [(x - 0.08, z, x + 0.08, min(z + dash, end)) for z in steps if z < end]
-        canvas.fill(GROUND.boxes(stripes), paint)
+        canvas.fill(GROUND.box(stripes), paint)
     if rng.chance(0.5):
         edges = [(x0 + 0.2, NEAR, x0 + 0.36, end), (x1 - 0.36, NEAR, x1 - 0.2, end)]
-        canvas.fill(GROUND.boxes(edges), paint)
+        canvas.fill(GROUND.box(edges), paint)
     if rng.chance(0.35):
         z = rng.uniform(7, 18)
         bars = range(int(x1 - x0 - 0.4))
-        canvas.fill(GROUND.boxes([(x0 + 0.4 + i, z, x0 + 0.9 + i, z + 3) for i in bars]), paint)
+        canvas.fill(GROUND.box([(x0 + 0.4 + i, z, x0 + 0.9 + i, z + 3) for i in bars]), paint)
     elif rng.chance(0.3):
         z = rng.uniform(6, 15)
         canvas.fill(GROUND.box((x0 + x1) / 2, z, x1, z + 0.5), paint)
@@ -88,7 +88,7 @@ def sidewalk(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None
         far = z + step * (1 + z / 30)
         slabs += [(x0 + wide * i, z, x0 + wide * (i + 1), far) for i in range(row % 2, columns, 2)]
         z, row = far, row + 1
-    canvas.fill(GROUND.boxes(slabs), scaled(colour, rng.uniform(0.6, 0.75)), PAVING)
+    canvas.fill(GROUND.box(slabs), scaled(colour, rng.uniform(0.6, 0.75)), PAVING)
     x = x0 if abs(x0) < abs(x1) else x1
     canvas.fill(GROUND.box(x - 0.1, NEAR, x + 0.1, end), scaled(colour, 1.25))
 
@@ -97,7 +97,7 @@ def parking(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None:
     colour = rng.near(rng.grey(75, 150), 10)
     canvas.fill(GROUND.box(x0, NEAR, x1, end), colour, PAVING, "parking")
     bays = [(x0, z, x1, z + 0.15) for z in np.arange(rng.uniform(1, 6), 40, 5.5)]
-    canvas.fill(GROUND.boxes(bays), (215, 215, 210))
+    canvas.fill(GROUND.box(bays), (215, 215, 210))
 
 
 def terrain(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None:
@@ -109,7 +109,7 @@ def terrain(canvas: Canvas, rng: Rng, x0: float, x1: float, end: float) -> None:
         spot = scaled(rng.near(colour), rng.uniform(0.8, 1.2))
         size = min(rng.uniform(0.3, 1.0), (x1 - x0) / 2)
         x = min(max(x, x0 + size), x1 - size)
-        canvas.fill(GROUND.disc(x, z + 1, size, 1), spot, GRASS)
+        canvas.fill(GROUND.disc(x, z + 1, size, 1, corners=14), spot, GRASS)
 
 
 def rails(canvas: Canvas, rng: Rng, x: float, end: float) -> None:
@@ -117,9 +117,9 @@ def rails(canvas: Canvas, rng: Rng, x: float, end: float) -> None:
     bed = rng.grey(70, 140)
     canvas.fill(GROUND.box(x - 1.3, NEAR, x + 1.3, end), bed, ASPHALT, "rail track")
     sleepers = [(x - 1.1, z, x + 1.1, z + 0.4) for z in np.arange(2, 30, 1.6)]
-    canvas.fill(GROUND.boxes(sleepers), scaled(bed, 0.72), ASPHALT)
+    canvas.fill(GROUND.box(sleepers), scaled(bed, 0.72), ASPHALT)
     lines = [(x - 0.78, NEAR, x - 0.62, end), (x + 0.62, NEAR, x + 0.78, end)]
-    canvas.fill(GROUND.boxes(lines), scaled(bed, 0.45 if rng.chance(0.5) else 1.6))
+    canvas.fill(GROUND.box(lines), scaled(bed, 0.45 if rng.chance(0.5) else 1.6))
 
 
 def crossing(canvas: Canvas, rng: Rng, z0: float, z1: float) -> None:

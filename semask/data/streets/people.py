@@ -1,39 +1,21 @@
 """People, bicycles, motorcycles, and people on them."""
 
 import math
-from collections.abc import Iterable
 
-from semask.data.streets.canvas import GROUND, Canvas, Face, Part, Pixels, board, stack, upright
-from semask.data.streets.materials import CLOTH, PLAIN
+import numpy as np
+
+from semask.data.streets.canvas import GROUND, Canvas, Face, Pixels, board, stack, upright
+from semask.data.streets.materials import CLOTH
 from semask.data.streets.palette import CLOTHES, CYCLES, MOTORS, SKINS, Colour, Rng, scaled
 
 TYRE: Colour = (24, 24, 26)
 BAND: Colour = (225, 228, 230)  # reflective
-
-Bar = tuple[float, float, float, float, float, float]  # u0, v0, u1, v1, half widths w0, w1
 
 
 def stand(x: float, z: float, yaw: float) -> tuple[Face, bool]:
     """The plane that a two-wheeler is drawn on, and whether that is as seen from an end."""
     end_on = abs(math.cos(yaw)) < 0.45
     return board(x, z, 0.0 if end_on else yaw), end_on
-
-
-def limb(u0: float, v0: float, u1: float, v1: float, w0: float, w1: float) -> list[list[float]]:
-    """Corners (u, v) of a tapered bar from (u0, v0) to (u1, v1) with half widths w0 and w1."""
-    length = math.hypot(u1 - u0, v1 - v0)
-    nu, nv = -(v1 - v0) / length, (u1 - u0) / length
-    return [
-        [u0 + nu * w0, v0 + nv * w0], [u1 + nu * w1, v1 + nv * w1],
-        [u1 - nu * w1, v1 - nv * w1], [u0 - nu * w0, v0 - nv * w0],
-    ]  # fmt: skip
-
-
-def limbs(
-    canvas: Canvas, plane: Face, parts: Iterable[tuple[Bar, Colour]], material: int = CLOTH
-) -> list[Pixels]:
-    """Fill bars on a plane one after the other; return their pixels."""
-    return [s for bar, c in parts for s in canvas.fill(plane.at(limb(*bar)), c, material)]
 
 
 def person(canvas: Canvas, rng: Rng, x: float, z: float, name: str = "person") -> None:
@@ -45,22 +27,23 @@ def person(canvas: Canvas, rng: Rng, x: float, z: float, name: str = "person") -
     canvas.shade(GROUND.box(x - 0.5, z - 0.2, x + 0.5, z + 0.3), 0.4)
     skirt = rng.chance(0.25)
     legs = skin if skirt else bottom
-    parts: list[tuple[Bar, Colour]] = [
-        ((-0.09, 0.86, -0.09 - stride, 0.03, 0.13, 0.08), legs),
-        ((0.09, 0.86, 0.09 + stride, 0.03, 0.13, 0.08), scaled(legs, 0.8)),
-        ((-0.12 - stride, 0.05, 0.04 - stride, 0.05, 0.05, 0.05), TYRE),
-        ((0.06 + stride, 0.05, 0.22 + stride, 0.05, 0.05, 0.05), TYRE),
-        ((-0.24, 1.36, -0.3 - swing, 0.84, 0.08, 0.06), scaled(top, 0.8)),
-        ((0.24, 1.36, 0.3 + swing, 0.84, 0.08, 0.06), scaled(top, 0.85)),
-        ((0, 1.48, 0, 0.78, 0.25, 0.2), top),
+    parts = [
+        (plane.bar(-0.09, 0.86, -0.09 - stride, 0.03, 0.13, 0.08), legs),
+        (plane.bar(0.09, 0.86, 0.09 + stride, 0.03, 0.13, 0.08), scaled(legs, 0.8)),
+        (plane.bar(-0.12 - stride, 0.05, 0.04 - stride, 0.05, 0.05, 0.05), TYRE),
+        (plane.bar(0.06 + stride, 0.05, 0.22 + stride, 0.05, 0.05, 0.05), TYRE),
+        (plane.bar(-0.24, 1.36, -0.3 - swing, 0.84, 0.08, 0.06), scaled(top, 0.8)),
+        (plane.bar(0.24, 1.36, 0.3 + swing, 0.84, 0.08, 0.06), scaled(top, 0.85)),
+        (plane.bar(0, 1.48, 0, 0.78, 0.25, 0.2), top),
     ]
-    shapes = limbs(canvas, plane, parts)
+    shapes = canvas.fill_each(parts, CLOTH)
     if rng.chance(0.75):  # striped shirt
         stripes = stack(-0.22, 0.22, 0.09, 0.84, 1.02, 1.2, 1.38)
-        canvas.fill(plane.boxes(stripes), rng.contrasting(top))
+        canvas.fill(plane.box(stripes), rng.contrasting(top))
     if skirt or rng.chance(0.1):  # skirt or coat
-        shapes += limbs(canvas, plane, [((0, 0.95, 0, 0.45, 0.19, 0.3), bottom if skirt else top)])
-    shapes += canvas.fill(plane.disc(0, 1.62, 0.135, 0.17, 10), skin)
+        flared = plane.bar(0, 0.95, 0, 0.45, 0.19, 0.3)
+        shapes += canvas.fill(flared, bottom if skirt else top, CLOTH)
+    shapes += canvas.fill(plane.disc(0, 1.62, 0.135, 0.17), skin)
     canvas.fill(plane.at([(-0.14, 1.63), (0.14, 1.63), (0.1, 1.8), (-0.1, 1.8)]), hair)
     if rng.chance(0.25):  # bag
         shapes += canvas.fill(plane.box(0.22, 0.7, 0.48, 1.05), rng.paint())
@@ -70,14 +53,14 @@ def person(canvas: Canvas, rng: Rng, x: float, z: float, name: str = "person") -
 def wheel(canvas: Canvas, plane: Face, u: float, radius: float, tyre: float) -> list[Pixels]:
     """A spoked wheel: a ring with a hub, seen through; returns the outline."""
     rim = radius - tyre
-    rings = plane.discs([(u, radius, radius, radius), (u, radius, rim, rim)], 14)
+    rings = plane.disc([(u, radius, radius, radius), (u, radius, rim, rim)], corners=14)
     shapes = canvas.fill(rings, TYRE)
     spokes = []
     for i in range(4):
         du, dv = (rim * f(i * math.pi / 4 + 0.2) for f in (math.cos, math.sin))
-        spokes.append(limb(u - du, radius - dv, u + du, radius + dv, 0.022, 0.022))
-    canvas.fill(plane.at(spokes), (190, 190, 192))
-    canvas.fill(plane.disc(u, radius, 0.07, 0.07, 6), (130, 130, 130))
+        spokes.append(plane.bar(u - du, radius - dv, u + du, radius + dv, 0.022, 0.022))
+    canvas.fill(np.array(spokes), (190, 190, 192))
+    canvas.fill(plane.disc(u, radius, 0.07, 0.07, corners=6), (130, 130, 130))
     return shapes[:1]
 
 
@@ -88,9 +71,10 @@ def bicycle(
     colour = rng.usual(CYCLES)
     plane, end_on = stand(x, z, yaw)
     if end_on:
-        wheel_and_frame = ((-0.08, 0, 0.08, 0.74), TYRE), ((-0.1, 0.6, 0.1, 0.92), colour)
-        handlebar = ((-0.34, 0.95, 0.34, 1.05), (60, 60, 62))
-        canvas.label(name, canvas.fill_parts(plane, (*wheel_and_frame, handlebar)))
+        shapes = canvas.fill(plane.box(-0.08, 0, 0.08, 0.74), TYRE)
+        shapes += canvas.fill(plane.box(-0.1, 0.6, 0.1, 0.92), colour)
+        shapes += canvas.fill(plane.box(-0.34, 0.95, 0.34, 1.05), (60, 60, 62))
+        canvas.label(name, shapes)
         canvas.fill(plane.box(-0.06, 0.5, 0.06, 0.6), (215, 45, 40))
         return
     r = rng.uniform(0.36, 0.4)
@@ -100,30 +84,27 @@ def bicycle(
         (0.4, r, 0.88, 0.36, 0.045, 0.045), (0.88, 0.36, 1.3, 0.82, 0.05, 0.05),
         (0.88, 0.36, 0.72, 0.98, 0.045, 0.045), (1.27, 1.05, 1.5, r, 0.045, 0.045),
     ]  # fmt: skip
-    shapes += limbs(canvas, plane, [(bar, colour) for bar in bars], PLAIN)
-    saddle_and_grip = ((0.56, 0.96, 0.86, 1.04), TYRE), ((1.18, 1.02, 1.42, 1.1), TYRE)
-    canvas.label(name, shapes + canvas.fill_parts(plane, saddle_and_grip))
+    shapes += canvas.fill_each((plane.bar(*bar), colour) for bar in bars)
+    saddle, grip = plane.box(0.56, 0.96, 0.86, 1.04), plane.box(1.18, 1.02, 1.42, 1.1)
+    canvas.label(name, shapes + canvas.fill_each([(saddle, TYRE), (grip, TYRE)]))
 
 
 def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     colour = rng.usual(MOTORS)
     plane, end_on = stand(x, z, yaw)
-    parts: tuple[Part, ...]
     if end_on:
-        parts = (
-            ((-0.14, 0, 0.14, 0.7), TYRE),
-            ([(-0.28, 0.55), (0.28, 0.55), (0.2, 0.98), (-0.2, 0.98)], colour),
-            ((-0.46, 1.02, 0.46, 1.14), (50, 50, 52)),
-            ((-0.36, 0.4, -0.2, 0.62), (150, 150, 150)),
-        )
-        canvas.label("motorcycle", canvas.fill_parts(plane, parts))
+        shapes = canvas.fill(plane.box(-0.14, 0, 0.14, 0.7), TYRE)
+        shapes += canvas.fill(plane.bar(0, 0.55, 0, 0.98, 0.28, 0.2), colour)
+        shapes += canvas.fill(plane.box(-0.46, 1.02, 0.46, 1.14), (50, 50, 52))
+        shapes += canvas.fill(plane.box(-0.36, 0.4, -0.2, 0.62), (150, 150, 150))
+        canvas.label("motorcycle", shapes)
         canvas.fill(plane.box(-0.14, 0.74, 0.14, 0.86), (225, 40, 35))
         return
     shapes = []
     for u in (0.36, 1.66):
-        shapes += canvas.fill(plane.disc(u, 0.34, 0.34, 0.34), TYRE)
-        canvas.fill(plane.disc(u, 0.34, 0.2, 0.2, 10), (205, 205, 208))
-        canvas.fill(plane.disc(u, 0.34, 0.1, 0.1, 8), TYRE)
+        shapes += canvas.fill(plane.disc(u, 0.34, 0.34, 0.34, corners=14), TYRE)
+        canvas.fill(plane.disc(u, 0.34, 0.2, 0.2), (205, 205, 208))
+        canvas.fill(plane.disc(u, 0.34, 0.1, 0.1, corners=8), TYRE)
     parts = (
         ([(0.3, 0.45), (1.2, 0.3), (1.42, 0.62), (1.3, 0.8), (0.3, 0.72)], scaled(colour, 0.55)),
         ([(0.62, 0.28), (1.2, 0.24), (1.22, 0.52), (0.7, 0.52)], (110, 110, 112)),
@@ -133,9 +114,9 @@ def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None
         ([(1.24, 1.0), (1.52, 0.92), (1.5, 1.2), (1.36, 1.24)], colour),
         ([(0.1, 0.3), (0.8, 0.26), (0.8, 0.36), (0.1, 0.42)], (175, 175, 178)),
     )
-    shapes += canvas.fill_parts(plane, parts)
-    canvas.fill(plane.boxes(stack(0.62, 1.2, 0.06, 0.28, 0.4)), (215, 215, 218))
-    canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, 8), (250, 245, 215))
+    shapes += canvas.fill_each((plane.at(outline), colour) for outline, colour in parts)
+    canvas.fill(plane.box(stack(0.62, 1.2, 0.06, 0.28, 0.4)), (215, 215, 218))
+    canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, corners=8), (250, 245, 215))
     canvas.label("motorcycle", shapes)
 
 
@@ -151,17 +132,17 @@ def rider(
         bottom = top if rng.chance(0.7) else bottom
     if end_on:
         wide = 0.34 if motor else 0.26
-        parts: tuple[tuple[Bar, Colour], ...] = (
-            ((-0.12, 0.95, -wide, 0.35, 0.12, 0.09), bottom),
-            ((0.12, 0.95, wide, 0.4, 0.12, 0.09), scaled(bottom, 0.85)),
-            ((-0.24, 1.42, -wide - 0.08, 1.05, 0.08, 0.06), scaled(top, 0.8)),
-            ((0.24, 1.42, wide + 0.08, 1.05, 0.08, 0.06), scaled(top, 0.8)),
-            ((0, 1.52, 0, 0.85, 0.27, 0.22), top),
-        )
-        shapes = limbs(canvas, plane, parts)
-        canvas.label(name, shapes + canvas.fill(plane.disc(0, 1.68, 0.17, 0.2, 10), helmet))
+        parts = [
+            (plane.bar(-0.12, 0.95, -wide, 0.35, 0.12, 0.09), bottom),
+            (plane.bar(0.12, 0.95, wide, 0.4, 0.12, 0.09), scaled(bottom, 0.85)),
+            (plane.bar(-0.24, 1.42, -wide - 0.08, 1.05, 0.08, 0.06), scaled(top, 0.8)),
+            (plane.bar(0.24, 1.42, wide + 0.08, 1.05, 0.08, 0.06), scaled(top, 0.8)),
+            (plane.bar(0, 1.52, 0, 0.85, 0.27, 0.22), top),
+        ]
+        shapes = canvas.fill_each(parts, CLOTH)
+        canvas.label(name, shapes + canvas.fill(plane.disc(0, 1.68, 0.17, 0.2), helmet))
         if vest:
-            canvas.fill(plane.boxes(stack(-0.22, 0.22, 0.09, 1.0, 1.2)), BAND)
+            canvas.fill(plane.box(stack(-0.22, 0.22, 0.09, 1.0, 1.2)), BAND)
         return
     if motor:
         hip, neck, hand = (0.5, 0.98), (0.86, 1.5), (1.36, 1.1)
@@ -169,19 +150,19 @@ def rider(
     else:
         hip, neck, hand = (0.68, 1.06), (1.0, 1.52), (1.34, 1.1)
         knee, foot = (1.06, 0.72), (0.92, rng.uniform(0.2, 0.42))
-    parts = (
-        ((*hip, *knee, 0.13, 0.1), bottom),
-        ((*knee, *foot, 0.1, 0.07), scaled(bottom, 0.85)),
-        ((foot[0] - 0.08, foot[1], foot[0] + 0.16, foot[1], 0.05, 0.05), TYRE),
-        ((*hip, *neck, 0.19, 0.21), top),
-        ((*neck, 1.18, 1.2, 0.085, 0.07), scaled(top, 0.75)),
-        ((1.16, 1.2, *hand, 0.07, 0.06), skin),
-    )
-    shapes = limbs(canvas, plane, parts)
-    shapes += canvas.fill(plane.disc(neck[0] + 0.12, neck[1] + 0.2, 0.15, 0.17, 10), skin)
+    parts = [
+        (plane.bar(*hip, *knee, 0.13, 0.1), bottom),
+        (plane.bar(*knee, *foot, 0.1, 0.07), scaled(bottom, 0.85)),
+        (plane.bar(foot[0] - 0.08, foot[1], foot[0] + 0.16, foot[1], 0.05, 0.05), TYRE),
+        (plane.bar(*hip, *neck, 0.19, 0.21), top),
+        (plane.bar(*neck, 1.18, 1.2, 0.085, 0.07), scaled(top, 0.75)),
+        (plane.bar(1.16, 1.2, *hand, 0.07, 0.06), skin),
+    ]
+    shapes = canvas.fill_each(parts, CLOTH)
+    shapes += canvas.fill(plane.disc(neck[0] + 0.12, neck[1] + 0.2, 0.15, 0.17), skin)
     for t in (0.3, 0.6) if vest else ():
         u, v = hip[0] + (neck[0] - hip[0]) * t, hip[1] + (neck[1] - hip[1]) * t
-        limbs(canvas, plane, [((u - 0.14, v + 0.08, u + 0.14, v - 0.08, 0.045, 0.045), BAND)])
+        canvas.fill(plane.bar(u - 0.14, v + 0.08, u + 0.14, v - 0.08, 0.045, 0.045), BAND, CLOTH)
     u, v = neck[0] - 0.06, neck[1] + 0.2
     cap = [(u + 0.36 * i / 6, v + 0.2 * math.sin(math.pi * i / 6)) for i in range(7)]
     canvas.label(name, shapes + canvas.fill(plane.at(cap), helmet))

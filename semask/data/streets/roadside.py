@@ -26,20 +26,20 @@ def windows(canvas: Canvas, rng: Rng, facade: Face, colour: Colour) -> None:
     if rng.chance(0.8):
         u, v = 0.13 * width / columns, 0.11 * tall
         shade = scaled(colour, 0.65) if rng.chance(0.3) else rng.near((215, 212, 205), 8)
-        canvas.fill(facade.boxes(np.add(glass, (-u, -v, u, v))), shade, PLASTER)
-    canvas.fill(facade.boxes(glass), pane)
+        canvas.fill(facade.box(np.add(glass, (-u, -v, u, v))), shade, PLASTER)
+    canvas.fill(facade.box(glass), pane)
     if rng.chance(0.6):
         bars = [(0.55 * a + 0.45 * b, v0, 0.45 * a + 0.55 * b, v1) for a, v0, b, v1 in glass]
-        canvas.fill(facade.boxes(bars), scaled(colour, 1.15))
+        canvas.fill(facade.box(bars), scaled(colour, 1.15))
     if height <= 8:
         return
     high = 2.7 / height
     if rng.chance(0.4):  # shop: panes under a sign board
-        canvas.fill(facade.boxes(row(columns, 0.15, 0.6 / height, 0.85, high)), pane)
+        canvas.fill(facade.box(row(columns, 0.15, 0.6 / height, 0.85, high)), pane)
         canvas.fill(facade.box(0.02, high, 0.98, 3.3 / height), rng.paint())
     else:
         doors = row(columns, 0.32, 0.0, 0.68, high)[::2]
-        canvas.fill(facade.boxes(doors), rng.near(rng.pick(EARTHS), 20))
+        canvas.fill(facade.box(doors), rng.near(rng.pick(EARTHS), 20))
 
 
 def building(
@@ -117,12 +117,13 @@ def skyline(canvas: Canvas, rng: Rng, distance: float) -> None:
         x += width * rng.uniform(0.8, 1.3)
     leaf, stone = rng.near(rng.pick(LEAVES), 12), rng.usual(FACADES)
     if trees:
-        tones = [rng.near(leaf, 5) for _ in trees]
-        canvas.label("vegetation", canvas.fill_each(plane.discs(trees), tones, FOLIAGE))
+        parts = [(crown, rng.near(leaf, 5)) for crown in plane.disc(trees)]
+        canvas.label("vegetation", canvas.fill_each(parts, FOLIAGE))
     if blocks:
         walls = [rng.near(stone if rng.chance(0.5) else rng.usual(FACADES), 10) for _ in blocks]
-        canvas.label("building", canvas.fill_each(plane.boxes(blocks), walls, PLASTER))
-        canvas.fill(plane.boxes(panes), scaled(stone, 0.6))
+        parts = list(zip(plane.box(blocks), walls, strict=True))
+        canvas.label("building", canvas.fill_each(parts, PLASTER))
+        canvas.fill(plane.box(panes), scaled(stone, 0.6))
 
 
 def wall(canvas: Canvas, rng: Rng, face: Face) -> None:
@@ -135,14 +136,14 @@ def wall(canvas: Canvas, rng: Rng, face: Face) -> None:
     joint = scaled(colour, 0.45 if rng.chance(0.3) else 1.7)
     h, w = 0.07 / height, 0.1 / length
     beds = [(0, i / courses - h, 1, i / courses + h) for i in range(1, courses)]
-    canvas.fill(face.boxes(beds), joint, STONE)
+    canvas.fill(face.box(beds), joint, STONE)
     heads = [
         (u - w, course / courses, u + w, (course + 1) / courses)
         for course in range(courses)
         for i in range(bricks)
         if 0 < (u := (i + 0.5 * (course % 2)) / bricks) < 1
     ]
-    canvas.fill(face.boxes(heads), joint, STONE)
+    canvas.fill(face.box(heads), joint, STONE)
     canvas.fill(face.box(0, 1 - 0.2 / height, 1, 1), scaled(colour, 1.25), STONE)
 
 
@@ -155,7 +156,7 @@ def fence(canvas: Canvas, rng: Rng, face: Face) -> None:
     canvas.label("fence", list(canvas.project(face.quad)))
     canvas.shade(face.quad, 0.55)
     rail = 0.06 / height
-    canvas.fill(face.boxes([(0, v - rail, 1, v + rail) for v in (0.2, 0.8)]), scaled(colour, 0.7))
+    canvas.fill(face.box([(0, v - rail, 1, v + rail) for v in (0.2, 0.8)]), scaled(colour, 0.7))
     pickets = []
     for i in range(count):
         u = (i + 0.5) / count
@@ -167,7 +168,7 @@ def guard_rail(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     """A steel beam on short posts, 12 metres along the street."""
     face = upright(x, z, x, z + 12, 0.8)
     steel = rng.grey(120, 190)
-    shapes = canvas.fill(face.boxes(row(6, 0, 0, 0.12, 0.8)), scaled(steel, 0.6))
+    shapes = canvas.fill(face.box(row(6, 0, 0, 0.12, 0.8)), scaled(steel, 0.6))
     shapes += canvas.fill(face.box(0, 0.5, 1, 1), steel)
     canvas.fill(face.box(0, 0.7, 1, 0.8), scaled(steel, 0.7))
     canvas.label("guard rail", shapes)
@@ -184,7 +185,8 @@ def crown(canvas: Canvas, rng: Rng, x: float, z: float, y: float, rx: float, ry:
         high = math.sin(angle)
         clumps.append((math.cos(angle) * rx * 0.62, y + high * ry * 0.62, rx * size, ry * size))
         tones.append(scaled(colour, 0.85 + 0.16 * high + rng.uniform(-0.1, 0.1)))
-    canvas.label("vegetation", canvas.fill_each(plane.discs(clumps), tones, FOLIAGE))
+    parts = zip(plane.disc(clumps), tones, strict=True)
+    canvas.label("vegetation", canvas.fill_each(parts, FOLIAGE))
     if ry * canvas.camera.focal / z < canvas.pixels.shape[0] / 16:  # too far to see leaves
         return
     for factor in (0.55, 1.5):
@@ -193,7 +195,7 @@ def crown(canvas: Canvas, rng: Rng, x: float, z: float, y: float, rx: float, ry:
             angle, reach = rng.uniform(0, 6.28), rng.uniform(0, 0.8)
             u, v = math.cos(angle) * rx * reach, y + math.sin(angle) * ry * reach
             spots.append((u, v, rx * 0.13, ry * 0.11))
-        canvas.fill(plane.discs(spots, 6), scaled(colour, factor), FOLIAGE)
+        canvas.fill(plane.disc(spots, corners=6), scaled(colour, factor), FOLIAGE)
 
 
 def tree(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
@@ -228,7 +230,7 @@ def hedge(canvas: Canvas, rng: Rng, face: Face) -> None:
     for tone in (0.6, 1.4):
         at = [(rng.uniform(0.03, 0.97), rng.uniform(0.1, 0.85)) for _ in range(12)]
         spots = [(u, v, 0.4 / length, 0.12) for u, v in at]
-        canvas.fill(face.discs(spots, 6), scaled(colour, tone), FOLIAGE)
+        canvas.fill(face.disc(spots, corners=6), scaled(colour, tone), FOLIAGE)
 
 
 def bank(canvas: Canvas, rng: Rng, x: float, side: int, z0: float, z1: float) -> None:

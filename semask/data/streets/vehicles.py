@@ -87,7 +87,7 @@ class Vehicle:
             u = a / length
             rings = (1, 14, TYRE), (0.52, 10, (165, 165, 168)), (0.2, 6, (70, 70, 72))
             for part, corners, colour in rings:
-                disc = face.disc(u, radius, radius * part / length, radius * part, corners)
+                disc = face.disc(u, radius, radius * part / length, radius * part, corners=corners)
                 shape = self.canvas.fill(disc, colour)
                 self.shapes += shape if colour is TYRE else []
 
@@ -103,7 +103,7 @@ class Vehicle:
         """Two lamps at the corners of an end: red behind, white in front."""
         colour = (205, 40, 35) if end == "rear" else (245, 242, 215)
         lamps = [(0.04, v0, 0.04 + w, v1), (0.96 - w, v0, 0.96, v1)]
-        self.canvas.fill(box[end].boxes(lamps), colour)
+        self.canvas.fill(box[end].box(lamps), colour)
 
     def plate(self, face: Face, v: float, height: float) -> None:
         """A license plate on an end face of the given height."""
@@ -141,7 +141,7 @@ def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "c
         panes = [(0.1, 0.14, 0.5, 0.9), (0.54, 0.14, 0.9, 0.9)]
         if kind == "van" and rng.chance(0.5):
             panes = [from_rear(side, (0.6, 0.2, 0.95, 0.9))]
-        canvas.fill(cabin[side].boxes(panes), GLASS)
+        canvas.fill(cabin[side].box(panes), GLASS)
         canvas.fill(body[side].box(0.0, 0.62, 1.0, 0.7), scaled(colour, 0.75))
         v.wheels(side, (0.8, length - 0.85), 0.34)
     canvas.label(name, v.shapes)
@@ -165,18 +165,18 @@ def truck(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         v.paint(part, colour)
     rib = scaled(load_colour, rng.uniform(0.55, 0.7) if sum(load_colour) > 150 else 1.9)
     for side in sides:
-        canvas.fill(load[side].boxes(row(int(cab_at / 0.75), 0.32, 0.06, 0.68, 0.94)), rib)
+        canvas.fill(load[side].box(row(int(cab_at / 0.75), 0.32, 0.06, 0.68, 0.94)), rib)
         canvas.fill(cab[side].box(*from_rear(side, (0.3, 0.52, 0.85, 0.88))), GLASS)
         v.wheels(side, (1.0, 2.2, length - 1.0), 0.5)
     for end in ends:
         v.tyres(end)
         if end == "rear":
             ribs = [(u, 0.04, u + 0.1, 0.96) for u in (0.05, 0.25, 0.45, 0.65, 0.85)]
-            canvas.fill(load[end].boxes(ribs), rib)
+            canvas.fill(load[end].box(ribs), rib)
             v.lights(frame, end, 0.3, 0.9)
         else:
             canvas.fill(cab[end].box(0.06, 0.52, 0.94, 0.92), GLASS)
-            canvas.fill(cab[end].boxes(stack(0.2, 0.8, 0.06, 0.2, 0.32)), (45, 45, 48))
+            canvas.fill(cab[end].box(stack(0.2, 0.8, 0.06, 0.2, 0.32)), (45, 45, 48))
             v.lights(cab, end, 0.06, 0.16)
     canvas.label("truck", v.shapes)
     if "rear" in ends:
@@ -196,13 +196,13 @@ def bus(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         face = body[side]
         canvas.fill(face.box(0.01, 0.42, 0.99, 0.86), GLASS)
         posts = row(int(length / 1.5), -0.07, 0.42, 0.07, 0.86)[1:]
-        canvas.fill(face.boxes(posts), scaled(colour, SHADES[side]))
-        canvas.fill(face.boxes(stack(0, 1, 0.05, 0.08, 0.19, 0.3)), stripe)
+        canvas.fill(face.box(posts), scaled(colour, SHADES[side]))
+        canvas.fill(face.box(stack(0, 1, 0.05, 0.08, 0.19, 0.3)), stripe)
         if side == "right":
             doors = [(u, 0.02, u + 1.2 / length, 0.84) for u in (0.35, 0.86)]
             gaps = [(u + 0.55 / length, 0.02, u + 0.65 / length, 0.84) for u in (0.35, 0.86)]
-            canvas.fill(face.boxes(doors), (60, 68, 76))
-            canvas.fill(face.boxes(gaps), (20, 20, 22))
+            canvas.fill(face.box(doors), (60, 68, 76))
+            canvas.fill(face.box(gaps), (20, 20, 22))
         v.wheels(side, (2.6, length - 2.4), 0.48)
     for end in ends:
         face, rear = body[end], end == "rear"
@@ -212,7 +212,7 @@ def bus(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         canvas.fill(face.box(0.2, 0.885, 0.8, 0.945), (250, 170, 50))
         if rear:
             slats = stack(0.22, 0.78, 0.04, 0.16, 0.25, 0.34)
-            canvas.fill(face.boxes(slats), scaled(colour, 0.5))
+            canvas.fill(face.box(slats), scaled(colour, 0.5))
         v.lights(body, end, 0.1, 0.36 if rear else 0.24, 0.13)
     canvas.label("bus", v.shapes)
     if "rear" in ends:
@@ -241,19 +241,19 @@ def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         starts = [i * pitch for i in range(int(1 / pitch) - 1)]
         canvas.fill(face.at(slanted(starts, pitch / 2, pitch * 0.6)), stripe)
         canvas.fill(face.box(0, 0.9, 1, 1), stripe)
-        canvas.fill(face.boxes(row(count, 0.16, 0.5, 0.84, 0.84)), GLASS)
+        canvas.fill(face.box(row(count, 0.16, 0.5, 0.84, 0.84)), GLASS)
         doors = row(count, 0.1, 0.04, 0.9, 0.86)[1::3]
-        canvas.fill(face.boxes(doors), scaled(stripe, 0.8))
+        canvas.fill(face.box(doors), scaled(stripe, 0.8))
         leaves = row(count, 0.2, 0.36, 0.46, 0.82)[1::3] + row(count, 0.54, 0.36, 0.8, 0.82)[1::3]
-        canvas.fill(face.boxes(leaves), GLASS)
+        canvas.fill(face.box(leaves), GLASS)
     for end in ends:
         face, lamp = body[end], (215, 45, 40) if end == "rear" else (250, 248, 225)
         canvas.fill(face.at(slanted((0.0, 0.28, 0.56), 0.14, 0.16)), stripe)
         canvas.fill(face.at([(0.1, 0.46), (0.9, 0.46), (0.84, 0.82), (0.16, 0.82)]), GLASS)
         canvas.fill(face.box(0.3, 0.87, 0.7, 0.95), (250, 190, 60))
         for u in (0.16, 0.84):
-            canvas.fill(face.disc(u, 0.25, 0.08, 0.05, 10), lamp)
-        canvas.fill(face.disc(0.5, 0.98, 0.06, 0.035, 8), lamp)
+            canvas.fill(face.disc(u, 0.25, 0.08, 0.05), lamp)
+        canvas.fill(face.disc(0.5, 0.98, 0.06, 0.035, corners=8), lamp)
     raised = (0, -0.08), (0, 0.08), (0.9, 0.08), (0.9, -0.08)
     arm = Face(*(v.place(length * 0.5 + d, b, high + d) for d, b in raised))
     canvas.label("train", v.shapes + canvas.fill(arm.quad, (40, 40, 42)))
