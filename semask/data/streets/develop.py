@@ -26,8 +26,7 @@ def texture(stream: np.random.PCG64, height: int, width: int) -> npt.NDArray[np.
         for cell_width, cell_height, amplitude in layers:
             rows = max(math.ceil(height / (cell_height * unit)) + 1, 2)
             columns = max(math.ceil(width / (cell_width * unit)) + 1, 2)
-            cells = noise(stream, rows, columns).astype(np.int16) - 128
-            cells = (cells * amplitude) >> 7
+            cells = (noise(stream, rows, columns).astype(np.int16) - 128) * amplitude >> 7
             field = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
             offsets += field.astype(np.int16, copy=False)
     return textures
@@ -40,8 +39,7 @@ def develop(canvas: Canvas, rng: Random) -> npt.NDArray[np.uint8]:
     anew for each picture, so that a colour says little about the class.
     """
     stream = np.random.PCG64(int(rng.random() * 2**52))
-    height, width = canvas.height, canvas.width
-    s = SUPERSAMPLING
+    height, width, s = canvas.height, canvas.width, SUPERSAMPLING
     parts = [canvas.pixels[i::s, j::s, :3].astype(np.int32) for i in range(s) for j in range(s)]
     pixels = sum(parts[1:], parts[0]) // (s * s)
     material = canvas.pixels[::s, ::s, 3].ravel()
@@ -53,7 +51,9 @@ def develop(canvas: Canvas, rng: Random) -> npt.NDArray[np.uint8]:
     grey = pixels.sum(2, keepdims=True) // 3
     saturation = int(256 * rng.uniform(0.6, 1.1))
     pixels = grey + (((pixels - grey) * saturation) >> 8)
-    pixels = vignette(pixels, int(rng.uniform(0, 70)))
+    y, x = ((np.arange(n) * 2 - n + 1) ** 2 * 128 // (n * n) for n in (height, width))
+    darker = (y[:, None] + x) * int(rng.uniform(0, 70)) >> 8  # towards the corners: vignetting
+    pixels = (pixels * (256 - darker)[..., None].astype(np.int32)) >> 8
     grain = noise(stream, height, width * 3).astype(np.int32) + noise(stream, height, width * 3)
     pixels += ((grain - 255) * int(rng.uniform(8, 26)) >> 8).reshape(height, width, 3)
     pixels = np.clip(pixels, 0, 255)
@@ -64,12 +64,3 @@ def develop(canvas: Canvas, rng: Random) -> npt.NDArray[np.uint8]:
         table = np.array([min(round(c), 255) for c in curve], np.uint8)
         pixels[..., channel] = table[pixels[..., channel]]
     return pixels.astype(np.uint8)
-
-
-def vignette(pixels: npt.NDArray[np.int32], strength: int) -> npt.NDArray[np.int32]:
-    """Darken (H, W, 3) towards the corners, by strength/256 at the corners."""
-    height, width = pixels.shape[:2]
-    y = (np.arange(height) * 2 - height + 1) ** 2 * 128 // (height * height)
-    x = (np.arange(width) * 2 - width + 1) ** 2 * 128 // (width * width)
-    falloff = 256 - (((y[:, None] + x) * strength) >> 8)
-    return (pixels * falloff[..., None].astype(np.int32)) >> 8

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from semask.data.streets.canvas import GROUND, Canvas, Face, Pixels, board, stack, upright
+from semask.data.streets.canvas import GROUND, Canvas, Face, board, stack, upright
 from semask.data.streets.materials import CLOTH
 from semask.data.streets.palette import CLOTHES, CYCLES, MOTORS, SKINS, Colour, Rng, scaled
 
@@ -50,80 +50,80 @@ def person(canvas: Canvas, rng: Rng, x: float, z: float, name: str = "person") -
     canvas.label(name, shapes)
 
 
-def wheel(canvas: Canvas, plane: Face, u: float, radius: float, tyre: float) -> list[Pixels]:
-    """A spoked wheel: a ring with a hub, seen through; returns the outline."""
-    rim = radius - tyre
-    rings = plane.disc([(u, radius, radius, radius), (u, radius, rim, rim)], corners=14)
-    shapes = canvas.fill(rings, TYRE)
-    spokes = []
-    for i in range(4):
-        du, dv = (rim * f(i * math.pi / 4 + 0.2) for f in (math.cos, math.sin))
-        spokes.append(plane.bar(u - du, radius - dv, u + du, radius + dv, 0.022, 0.022))
-    canvas.fill(np.array(spokes), (190, 190, 192))
-    canvas.fill(plane.disc(u, radius, 0.07, 0.07, corners=6), (130, 130, 130))
-    return shapes[:1]
-
-
-def bicycle(
-    canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "bicycle"
-) -> None:
+def bicycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, group: str = "") -> None:
     """A bicycle from the side, or from behind where it is seen end on."""
     colour = rng.usual(CYCLES)
     plane, end_on = stand(x, z, yaw)
+    shapes = []
     if end_on:
-        shapes = canvas.fill(plane.box(-0.08, 0, 0.08, 0.74), TYRE)
+        shapes += canvas.fill(plane.box(-0.08, 0, 0.08, 0.74), TYRE)
         shapes += canvas.fill(plane.box(-0.1, 0.6, 0.1, 0.92), colour)
         shapes += canvas.fill(plane.box(-0.34, 0.95, 0.34, 1.05), (60, 60, 62))
-        canvas.label(name, shapes)
         canvas.fill(plane.box(-0.06, 0.5, 0.06, 0.6), (215, 45, 40))
-        return
-    r = rng.uniform(0.36, 0.4)
-    shapes = [shape for u in (0.4, 1.5) for shape in wheel(canvas, plane, u, r, 0.1)]
-    bars = [
-        (0.4, r, 0.72, 0.88, 0.045, 0.045), (0.72, 0.88, 1.3, 0.86, 0.05, 0.05),
-        (0.4, r, 0.88, 0.36, 0.045, 0.045), (0.88, 0.36, 1.3, 0.82, 0.05, 0.05),
-        (0.88, 0.36, 0.72, 0.98, 0.045, 0.045), (1.27, 1.05, 1.5, r, 0.045, 0.045),
-    ]  # fmt: skip
-    shapes += canvas.fill_each((plane.bar(*bar), colour) for bar in bars)
-    saddle, grip = plane.box(0.56, 0.96, 0.86, 1.04), plane.box(1.18, 1.02, 1.42, 1.1)
-    canvas.label(name, shapes + canvas.fill_each([(saddle, TYRE), (grip, TYRE)]))
+    else:
+        r = rng.uniform(0.36, 0.4)
+        rim = r - 0.1
+        for u in (0.4, 1.5):  # spoked wheels, seen through: rings with hubs
+            rings = plane.disc((u, r, r, r), (u, r, rim, rim), corners=14)
+            shapes += canvas.fill(rings, TYRE)[:1]
+            turns = [i * math.pi / 4 + 0.2 for i in range(4)]
+            ends = [(rim * math.cos(turn), rim * math.sin(turn)) for turn in turns]
+            spokes = [plane.bar(u - du, r - dv, u + du, r + dv, 0.022, 0.022) for du, dv in ends]
+            canvas.fill(np.array(spokes), (190, 190, 192))
+            canvas.fill(plane.disc(u, r, 0.07, 0.07, corners=6), (130, 130, 130))
+        bars = [
+            (0.4, r, 0.72, 0.88, 0.045, 0.045), (0.72, 0.88, 1.3, 0.86, 0.05, 0.05),
+            (0.4, r, 0.88, 0.36, 0.045, 0.045), (0.88, 0.36, 1.3, 0.82, 0.05, 0.05),
+            (0.88, 0.36, 0.72, 0.98, 0.045, 0.045), (1.27, 1.05, 1.5, r, 0.045, 0.045),
+        ]  # fmt: skip
+        shapes += canvas.fill_each((plane.bar(*bar), colour) for bar in bars)
+        shapes += canvas.fill(plane.box(0.56, 0.96, 0.86, 1.04), TYRE)
+        shapes += canvas.fill(plane.box(1.18, 1.02, 1.42, 1.1), TYRE)
+    canvas.label(f"bicycle{group}", shapes)
 
 
 def motorcycle(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     colour = rng.usual(MOTORS)
     plane, end_on = stand(x, z, yaw)
+    shapes = []
     if end_on:
-        shapes = canvas.fill(plane.box(-0.14, 0, 0.14, 0.7), TYRE)
+        shapes += canvas.fill(plane.box(-0.14, 0, 0.14, 0.7), TYRE)
         shapes += canvas.fill(plane.bar(0, 0.55, 0, 0.98, 0.28, 0.2), colour)
         shapes += canvas.fill(plane.box(-0.46, 1.02, 0.46, 1.14), (50, 50, 52))
         shapes += canvas.fill(plane.box(-0.36, 0.4, -0.2, 0.62), (150, 150, 150))
-        canvas.label("motorcycle", shapes)
         canvas.fill(plane.box(-0.14, 0.74, 0.14, 0.86), (225, 40, 35))
-        return
-    shapes = []
-    for u in (0.36, 1.66):
-        shapes += canvas.fill(plane.disc(u, 0.34, 0.34, 0.34, corners=14), TYRE)
-        canvas.fill(plane.disc(u, 0.34, 0.2, 0.2), (205, 205, 208))
-        canvas.fill(plane.disc(u, 0.34, 0.1, 0.1, corners=8), TYRE)
-    parts = (
-        ([(0.3, 0.45), (1.2, 0.3), (1.42, 0.62), (1.3, 0.8), (0.3, 0.72)], scaled(colour, 0.55)),
-        ([(0.62, 0.28), (1.2, 0.24), (1.22, 0.52), (0.7, 0.52)], (110, 110, 112)),
-        ([(0.02, 0.74), (0.9, 0.76), (0.86, 0.9), (0.0, 0.94)], TYRE),
-        ([(0.82, 0.72), (1.36, 0.7), (1.4, 0.98), (0.95, 1.04)], colour),
-        ([(1.3, 0.95), (1.42, 1.0), (1.74, 0.36), (1.6, 0.32)], (150, 150, 152)),
-        ([(1.24, 1.0), (1.52, 0.92), (1.5, 1.2), (1.36, 1.24)], colour),
-        ([(0.1, 0.3), (0.8, 0.26), (0.8, 0.36), (0.1, 0.42)], (175, 175, 178)),
-    )
-    shapes += canvas.fill_each((plane.at(outline), colour) for outline, colour in parts)
-    canvas.fill(plane.box(stack(0.62, 1.2, 0.06, 0.28, 0.4)), (215, 215, 218))
-    canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, corners=8), (250, 245, 215))
+    else:
+        for u in (0.36, 1.66):
+            shapes += canvas.fill(plane.disc(u, 0.34, 0.34, 0.34, corners=14), TYRE)
+            canvas.fill(plane.disc(u, 0.34, 0.2, 0.2), (205, 205, 208))
+            canvas.fill(plane.disc(u, 0.34, 0.1, 0.1, corners=8), TYRE)
+        dark = scaled(colour, 0.55)
+        parts = (
+            ([(0.3, 0.45), (1.2, 0.3), (1.42, 0.62), (1.3, 0.8), (0.3, 0.72)], dark),
+            ([(0.62, 0.28), (1.2, 0.24), (1.22, 0.52), (0.7, 0.52)], (110, 110, 112)),
+            ([(0.02, 0.74), (0.9, 0.76), (0.86, 0.9), (0.0, 0.94)], TYRE),
+            ([(0.82, 0.72), (1.36, 0.7), (1.4, 0.98), (0.95, 1.04)], colour),
+            ([(1.3, 0.95), (1.42, 1.0), (1.74, 0.36), (1.6, 0.32)], (150, 150, 152)),
+            ([(1.24, 1.0), (1.52, 0.92), (1.5, 1.2), (1.36, 1.24)], colour),
+            ([(0.1, 0.3), (0.8, 0.26), (0.8, 0.36), (0.1, 0.42)], (175, 175, 178)),
+        )
+        shapes += canvas.fill_each((plane.at(outline), colour) for outline, colour in parts)
+        canvas.fill(plane.box(stack(0.62, 1.2, 0.06, 0.28, 0.4)), (215, 215, 218))
+        canvas.fill(plane.disc(1.52, 0.94, 0.12, 0.13, corners=8), (250, 245, 215))
     canvas.label("motorcycle", shapes)
 
 
 def rider(
-    canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, motor: bool, name: str = "rider"
+    canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, group: str = "", motor: bool = False
 ) -> None:
-    """Someone on a two-wheeler drawn before: bent forward, helmet, foot on pedal."""
+    """Someone on a bicycle, or a motorcycle: bent forward, helmet, foot on pedal.
+
+    With group="group", one of many that are labelled as such.
+    """
+    if motor:
+        motorcycle(canvas, rng, x, z, yaw)
+    else:
+        bicycle(canvas, rng, x, z, yaw, group)
     plane, end_on = stand(x, z, yaw)
     skin, top, bottom = rng.near(rng.pick(SKINS)), rng.paint(), rng.paint()
     helmet, vest = rng.paint(), rng.chance(0.85)
@@ -140,7 +140,7 @@ def rider(
             (plane.bar(0, 1.52, 0, 0.85, 0.27, 0.22), top),
         ]
         shapes = canvas.fill_each(parts, CLOTH)
-        canvas.label(name, shapes + canvas.fill(plane.disc(0, 1.68, 0.17, 0.2), helmet))
+        canvas.label(f"rider{group}", shapes + canvas.fill(plane.disc(0, 1.68, 0.17, 0.2), helmet))
         if vest:
             canvas.fill(plane.box(stack(-0.22, 0.22, 0.09, 1.0, 1.2)), BAND)
         return
@@ -165,15 +165,8 @@ def rider(
         canvas.fill(plane.bar(u - 0.14, v + 0.08, u + 0.14, v - 0.08, 0.045, 0.045), BAND, CLOTH)
     u, v = neck[0] - 0.06, neck[1] + 0.2
     cap = [(u + 0.36 * i / 6, v + 0.2 * math.sin(math.pi * i / 6)) for i in range(7)]
-    canvas.label(name, shapes + canvas.fill(plane.at(cap), helmet))
-
-
-def cyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, group: str = "") -> None:
-    """A rider on a bicycle; with group="group", one of many that are labelled as such."""
-    bicycle(canvas, rng, x, z, yaw, f"bicycle{group}")
-    rider(canvas, rng, x, z, yaw, False, f"rider{group}")
+    canvas.label(f"rider{group}", shapes + canvas.fill(plane.at(cap), helmet))
 
 
 def motorcyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
-    motorcycle(canvas, rng, x, z, yaw)
-    rider(canvas, rng, x, z, yaw, True)
+    rider(canvas, rng, x, z, yaw, motor=True)

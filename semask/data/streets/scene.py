@@ -1,15 +1,32 @@
 """One street scene: which things stand where, drawn from the far end to the camera."""
 
 import hashlib
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from semask.data.streets import furniture, ground, roadside
-from semask.data.streets.canvas import SUPERSAMPLING, Camera, Canvas, Face, upright
+from semask.data.streets import furniture, ground, people, roadside, vehicles
+from semask.data.streets.canvas import SUPERSAMPLING, Camera, Canvas, upright
 from semask.data.streets.develop import develop
 from semask.data.streets.palette import SKIES, Rng
-from semask.data.streets.placement import Street, foreground, pavement, traffic
+
+ACROSS = math.pi / 2
+
+Draw = Callable[..., object]
+Thing = tuple[float, Draw, tuple[object, ...]]  # Z of the far edge, what draws it, its place
+
+
+class Street(NamedTuple):
+    """A street: X in metres of what lies on its left (-1) and on its right (1), and its run."""
+
+    edge: dict[int, float]  # of the road
+    verge: dict[int, float]  # the outer edge of the sidewalk
+    front: dict[int, float]  # where walls, fences and facades stand
+    junction: float | None  # distance of the middle of a crossing road
+    end: float  # how far the street runs
 
 
 def scene(
@@ -25,10 +42,17 @@ def scene(
     """
     rng = Rng(f"{key} {index}")
     turn = index + hashlib.sha256(key.encode()).digest()[0]
-    view = camera(rng, width, height)
+    camera = Camera(  # at the height of a car's windscreen, looking roughly down the street
+        focal=rng.uniform(1.4, 1.8) * height * SUPERSAMPLING,
+        height=rng.uniform(1.45, 1.9),
+        centre_x=rng.uniform(0.36, 0.64) * width * SUPERSAMPLING,
+        centre_y=rng.uniform(0.36, 0.5) * height * SUPERSAMPLING,
+        roll=rng.uniform(-0.03, 0.03),
+        mirrored=rng.chance(0.5),
+    )
     visibility = rng.uniform(60, 110) if rng.chance(0.25) else rng.uniform(150, 500)
     zenith, horizon = (rng.near(colour, 8) for colour in rng.pick(SKIES))
-    canvas = Canvas(width, height, view, horizon, visibility)
+    canvas = Canvas(width, height, camera, horizon, visibility)
     ground.sky(canvas, rng, zenith, horizon)
     street = street_plan(rng)
     backdrop(canvas, rng, street, turn)
@@ -47,18 +71,6 @@ def scene(
     if rng.chance(0.25):
         furniture.borders(canvas, rng)
     return develop(canvas, rng), canvas.objects
-
-
-def camera(rng: Rng, width: int, height: int) -> Camera:
-    """A camera at the height of a car's windscreen, looking roughly down the street."""
-    return Camera(
-        focal=rng.uniform(1.4, 1.8) * height * SUPERSAMPLING,
-        height=rng.uniform(1.45, 1.9),
-        centre_x=rng.uniform(0.36, 0.64) * width * SUPERSAMPLING,
-        centre_y=rng.uniform(0.36, 0.5) * height * SUPERSAMPLING,
-        roll=rng.uniform(-0.03, 0.03),
-        mirrored=rng.chance(0.5),
-    )
 
 
 def street_plan(rng: Rng) -> Street:
@@ -115,21 +127,18 @@ def lanes(canvas: Canvas, rng: Rng, street: Street, turn: int) -> None:
         ground.rails(canvas, rng, left + 1.6, end)
 
 
-def plots(rng: Rng, street: Street) -> list[tuple[float, float]]:
+def plots(rng: Rng, street: Street) -> Iterator[tuple[float, float]]:
     """Where the plots along one side of a street begin and end, nearest first."""
-    z, cuts = rng.uniform(2, 4), []
-    corner, opposite = street.end, street.end  # the crossing road lies between them
-    if street.junction:
-        corner, opposite = street.junction - 3, street.junction + 3
+    z, middle = rng.uniform(2, 4), street.junction
+    corner, opposite = (middle - 3, middle + 3) if middle else (street.end, street.end)
     while z < street.end:
-        if corner - 2 < z < opposite:
+        if corner - 2 < z < opposite:  # the crossing road is there
             z = opposite
             continue
         length = rng.uniform(7, 14) * (1 + z / 30)
-        end = min(z + length, street.end, corner if z < corner else street.end)
-        cuts.append((z, end))
+        end = min(z + length, corner if z < corner else street.end)
+        yield z, end
         z = end
-    return cuts
 
 
 def frontage(canvas: Canvas, rng: Rng, street: Street, side: int, turn: int) -> None:
@@ -138,15 +147,16 @@ def frontage(canvas: Canvas, rng: Rng, street: Street, side: int, turn: int) -> 
     kinds = ("houses", "wall", "green", "fence")
     main = kinds[(turn + (1 + turn // 4 % 3 if side < 0 else 0)) % 4]
     light = rng.uniform(0.82, 1.15)
-    for z0, z1 in reversed(plots(rng, street)):
+    for z0, z1 in reversed(list(plots(rng, street))):
         kind = main if z0 < 16 or rng.chance(0.4) else rng.pick(kinds)
         if kind == "houses":
             roadside.building(canvas, rng, x, side, z0, z1, light)
             continue
+        first, last = (z1, z0) if side > 0 else (z0, z1)  # from left to right, seen from the street
         set_back = x + side * rng.uniform(6, 9)
         if kind == "green":
             roadside.bank(canvas, rng, x, side, z0, z1)
-            face = along(set_back, side, z0, z1, rng.uniform(1.4, 2.2))
+            face = upright(set_back, first, set_back, last, rng.uniform(1.4, 2.2))
             if rng.chance(0.5):
                 roadside.hedge(canvas, rng, face)
             if rng.chance(0.5):
@@ -158,9 +168,128 @@ def frontage(canvas: Canvas, rng: Rng, street: Street, side: int, turn: int) -> 
             for t in (0.8, 0.3):
                 roadside.tree(canvas, rng, x + side * rng.uniform(1.5, 4), z0 + t * (z1 - z0))
         draw = roadside.wall if kind == "wall" else roadside.fence
-        draw(canvas, rng, along(x, side, z0, z1, rng.uniform(2.5, 4.0)))
+        draw(canvas, rng, upright(x, first, x, last, rng.uniform(2.5, 4.0)))
 
 
-def along(x: float, side: int, z0: float, z1: float, height: float) -> Face:
-    """A surface along the street that faces it."""
-    return upright(x, z1, x, z0, height) if side > 0 else upright(x, z0, x, z1, height)
+def traffic(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
+    """Vehicles on the road, each in a place of its own so that they stay visible."""
+    car, train = vehicles.car, vehicles.train
+    heavy = (vehicles.bus, vehicles.truck, train)[turn % 3]
+    left, right = street.edge[-1], street.edge[1]
+    centre = (left + right) / 2
+    mine, theirs = (centre + right) / 2, (centre + left) / 2
+    if heavy is train:
+        if street.junction:
+            z = street.junction
+            yield z + 2, train, (rng.uniform(-16, -6), z, ACROSS)
+        elif rng.chance(0.6):
+            z = rng.uniform(8, 12)
+            yield z + 10, train, (left + 1.6, z + 20, math.pi)
+        else:
+            z = rng.uniform(7, 11)
+            yield z + 10, train, (left + 1.6, z, 0.0)
+        yield 8, car, (mine, rng.uniform(6.5, 9), rng.uniform(-0.15, 0.15))
+    elif street.junction:  # crosses in front of us
+        z = street.junction
+        side = rng.side()
+        x = rng.uniform(-7, -2) if side > 0 else rng.uniform(2, 7)
+        yield z + 1.5, heavy, (x, z, side * ACROSS + rng.uniform(-0.1, 0.1))
+        yield 7, car, rng.pick(((mine, 7.5, 0.0), (theirs, z - 2.5, math.pi)))
+    elif rng.chance(0.55):  # ahead of us
+        z = rng.uniform(7, 11)
+        yield z + 5, heavy, (mine, z, rng.uniform(-0.12, 0.12))
+        yield 8, car, (theirs, rng.uniform(11, 14), math.pi)
+    else:  # comes towards us
+        z = rng.uniform(8, 11)
+        yield z + 5, heavy, (theirs, z + 9, math.pi + rng.uniform(-0.1, 0.1))
+        yield 8, car, (mine, rng.uniform(6.5, 9), rng.uniform(-0.1, 0.1))
+    for x, heading in ((mine, 0.0), (theirs, math.pi)):
+        if rng.chance(0.5):
+            z = rng.uniform(24, 45)
+            yield z + 4, car, (x, z, heading)
+    if rng.chance(0.35):  # parked along the right kerb
+        z = rng.uniform(7, 10)
+        for _ in range(rng.count(1, 5)):
+            parked = rng.pick((vehicles.caravan, vehicles.trailer)) if rng.chance(0.1) else car
+            yield z + 4, parked, (right + 0.9, z, math.pi if rng.chance(0.2) else 0.0)
+            z += rng.uniform(5.2, 7)
+    if rng.chance(0.3):
+        z = rng.uniform(8, 16)
+        for _ in range(rng.count(1, 4)):
+            yield z, car, (left - 0.8, z + 4.4, math.pi)
+            z += rng.uniform(5.2, 7)
+    if rng.chance(0.12):
+        z = rng.uniform(40, 60)
+        for i in range(4):
+            yield z + i, car, (centre + 2 * i - 3, z, 0.0, "cargroup")
+
+
+def foreground(canvas: Canvas, rng: Rng, turn: int) -> Iterator[Thing]:
+    """People and two-wheelers near the camera, side by side so that few hide each other."""
+    wanted: list[Draw] = [people.rider, people.motorcycle, people.person]
+    if turn // 3 % 2:
+        wanted[:2] = people.motorcyclist, people.bicycle
+    if rng.chance(0.3):
+        wanted.append(people.person)
+    slots = sorted(range(5), key=lambda _: rng.random())
+    for slot, draw in zip(slots, wanted, strict=False):
+        z = rng.uniform(4.4, 6.8)
+        x = canvas.across((slot + rng.uniform(0.3, 0.7)) / 5, z)
+        if draw is people.person:
+            yield z, draw, (x, z)
+            continue
+        yaw = rng.uniform(-0.5, 0.5) + (math.pi if rng.chance(0.5) else 0.0)
+        if rng.chance(0.15):
+            yaw = ACROSS
+        yield z, draw, (x - math.cos(yaw), z, yaw)
+
+
+def pavement(rng: Rng, street: Street, turn: int) -> Iterator[Thing]:
+    """Poles, lights, signs, trees, passers-by and small things."""
+
+    def at(z: float, draw: Draw, x: float, *more: object) -> Thing:
+        return z, draw, (x, z, *more)
+
+    def walk(side: int) -> float:
+        inner, outer = street.edge[side], street.verge[side]
+        return inner + (outer - inner) * rng.uniform(0.2, 0.9)
+
+    def kerb(side: int, gap: float = 0.3) -> float:
+        return street.edge[side] + side * gap
+
+    near = rng.side()
+    for side in (near, -near):  # close enough to be seen well
+        z = rng.uniform(6, 8) if side > 0 else rng.uniform(8, 11)
+        masted = (turn + (side == near)) % 2
+        yield at(z, furniture.signal_mast if masted else furniture.sign_post, kerb(side))
+        if rng.chance(0.35):
+            other = rng.pick((furniture.lamp, furniture.sign_post, furniture.signal_mast))
+            yield at(rng.uniform(12, 22), other, kerb(side))
+    if rng.chance(0.5):
+        for i in range(rng.count(2, 5)):
+            side = rng.side()
+            x = street.front[side] - side * 0.5
+            yield at(rng.uniform(9, 14) + 7 * i, roadside.tree, x)
+    for _ in range(rng.count(0, 2.5)):
+        yield at(rng.uniform(8, 13), people.person, walk(rng.side()))
+    if rng.chance(0.15):
+        z = rng.uniform(7, 9)
+        yield z + 12, roadside.guard_rail, (kerb(near, 0.1), z)
+    for draw, probability in (
+        (furniture.static, 0.4), (furniture.dynamic, 0.15), (furniture.bollards, 0.12),
+        (furniture.pole_group, 0.08),
+    ):  # fmt: skip
+        if rng.chance(probability):
+            yield at(rng.uniform(7, 16), draw, walk(rng.side()))
+    if rng.chance(0.12):
+        z, x = rng.uniform(22, 32), walk(-near)
+        for i in range(4):
+            yield at(z + i, people.person, x + 0.4 * i, "persongroup")
+    if rng.chance(0.12):
+        z, x = rng.uniform(10, 14), walk(near)
+        for i in range(3):
+            yield at(z + 0.5 * i, people.bicycle, x + 0.3 * i, 0.3, "group")
+    if rng.chance(0.08):
+        z = rng.uniform(24, 34)
+        for i in range(3):
+            yield at(z + i, people.rider, street.edge[-1] + 0.5 + 0.8 * i, ACROSS, "group")

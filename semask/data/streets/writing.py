@@ -23,19 +23,14 @@ from semask.data.streets.scene import scene
 LIST = "streets.json"
 STAGING = ".streets-unfinished"
 
+Cities = Mapping[str, Mapping[str, int]]  # number of scenes, at most 999,999, per split and city
 _OURS = re.compile(r"(leftImg8bit|gtFine)/[A-Za-z0-9-]+/[A-Za-z0-9-]+/[A-Za-z0-9_-]+\.(png|json)")
 
 
 def generate(
-    root: Path,
-    *,
-    seed: int,
-    width: int,
-    height: int,
-    cities: Mapping[str, Mapping[str, int]],
-    processes: int = 1,
+    root: Path, *, seed: int, width: int, height: int, cities: Cities, processes: int = 1
 ) -> list[str]:
-    """Makes a data set of drawn street scenes under `root`.
+    """Makes a data set of drawn street scenes under `root`, the same with any number of processes.
 
     For scene i of a city: `leftImg8bit/<split>/<city>/<city>_<i, 6 digits>_000019_leftImg8bit.png`
     (RGB) and `gtFine/<split>/<city>/…_gtFine_polygons.json`. A scene depends on the seed, its
@@ -45,14 +40,7 @@ def generate(
     does not is removed, if it is still as it was written; other files are left alone. New files
     are made aside and moved in when all are there, so an interrupted run leaves the old set.
 
-    Args:
-        root: folder of the data set; made if need be.
-        seed: from 0.
-        width: of the pictures in pixels; what it, the height and names of cities can be, the
-            config's schema says.
-        height: likewise.
-        cities: number of scenes, at most 999,999, per split and city.
-        processes: how many to draw with; makes no difference to the files.
+    The config's schema says what seed, width, height (in pixels) and names of cities can be.
 
     Returns:
         The paths of the files, relative to `root`, sorted.
@@ -110,8 +98,8 @@ def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
     shrink by little.
     """
     height, width, _ = picture.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row opens with its filter: none
-    rows[:, 1:] = picture.reshape(height, -1)
+    # each row opens with its filter: none
+    rows = np.pad(picture.reshape(height, -1), ((0, 0), (1, 0)))
     return png_file(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), stored(rows.tobytes()))
 
 
