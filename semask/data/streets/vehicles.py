@@ -8,7 +8,7 @@ camera, a quarter turn drives to the right.
 import math
 from collections.abc import Sequence
 
-from semask.data.streets.canvas import Canvas, Face, Pixels, Rectangle, row, stack
+from semask.data.streets.canvas import Canvas, Face, Pixels, row, stack
 from semask.data.streets.palette import BUSES, CARS, LOADS, TRAINS, Colour, Rng, scaled
 
 Box = dict[str, Face]
@@ -31,10 +31,7 @@ SHADES = {"top": 1.12, "left": 1.0, "right": 0.78, "rear": 0.88, "front": 0.92}
 
 
 class Vehicle:
-    """A vehicle under construction, above its shadow; `shapes` is what its label will join.
-
-    It is `length` and `width` metres, and its rear edge has its centre at (x, z).
-    """
+    """A vehicle under construction, above its shadow; `shapes` is what its label will join."""
 
     def __init__(
         self, canvas: Canvas, x: float, z: float, yaw: float, length: float, width: float
@@ -45,24 +42,18 @@ class Vehicle:
         self.shapes: list[Pixels] = []
         canvas.shade(Face(*self.level(-0.3, length + 0.3, width / 2 + 0.3, 0)).quad, 0.5)
 
-    def place(self, a: float, b: float, y: float) -> tuple[float, float, float]:
-        """World coordinates (X, Y, Z) of the vehicle's (a, b, y)."""
-        return self.x + a * self.sin + b * self.cos, y, self.z + a * self.cos - b * self.sin
-
     def level(self, a0: float, a1: float, half: float, y: float) -> list[tuple[float, ...]]:
-        """The corners of a rectangle at height y: rear left, rear right, front right, front left.
-
-        It reaches from a0 to a1 and `half` to either side.
-        """
-        return [self.place(a, b, y) for a, b in ((a0, -half), (a0, half), (a1, half), (a1, -half))]
+        """World points (X, Y, Z) at height y: rear left, rear right, front right, front left."""
+        corners = (a0, -half), (a0, half), (a1, half), (a1, -half)
+        x, z, sin, cos = self.x, self.z, self.sin, self.cos
+        return [(x + a * sin + b * cos, y, z + a * cos - b * sin) for a, b in corners]
 
     def box(
         self, y: Span, lean: Lean = (0, 0, 0), a: Span | None = None, inset: float = 0.0
     ) -> Box:
-        """The five outer faces of a box, u from left to right as seen from outside.
+        """The five outer faces of a box from one y to another, u from left to right from outside.
 
-        `y` and `a` say where it begins and ends; without `a` it is as long as the vehicle. It is
-        as wide as the vehicle but for an inset on both sides.
+        It is as long as the vehicle, or from one `a` to another, and as wide less two insets.
         """
         (a0, a1), half = a or (0, self.length), self.width / 2 - inset
         rear, front, side = lean
@@ -93,11 +84,9 @@ class Vehicle:
 
     def tyres(self, end: str) -> None:
         """Wheels seen from an end, below the body."""
-        a, flip = (0, 1) if end == "rear" else (self.length, -1)
-        for b in (-self.width / 2 + 0.05, self.width / 2 - 0.3):
-            b0, b1 = flip * b, flip * (b + 0.25)
-            corners = (self.place(a, *by) for by in ((b0, 0), (b1, 0), (b1, 0.4), (b0, 0.4)))
-            self.shapes += self.canvas.fill(Face(*corners).quad, TYRE)
+        face = self.box((0, 0.4))[end]
+        for u in (0.05 / self.width, 1 - 0.3 / self.width):
+            self.shapes += self.canvas.fill(face.box(u, 0, u + 0.25 / self.width, 1), TYRE)
 
     def lights(self, box: Box, end: str, v0: float, v1: float, w: float = 0.17) -> None:
         """Two lamps at the corners of an end: red behind, white in front."""
@@ -109,12 +98,6 @@ class Vehicle:
         """A license plate on an end face of the given height."""
         where = face.box(0.37, v, 0.63, v + 0.14 / height)
         self.canvas.fill(where, (232, 230, 215), label="license plate")
-
-
-def from_rear(side: str, rectangle: Rectangle) -> Rectangle:
-    """A rectangle on a side face whose u was counted from the rear, which is right on the left."""
-    u0, v0, u1, v1 = rectangle
-    return rectangle if side == "right" else (1 - u1, v0, 1 - u0, v1)
 
 
 def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "car") -> None:
@@ -140,7 +123,8 @@ def car(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float, name: str = "c
     for side in sides:
         panes = [(0.1, 0.14, 0.5, 0.9), (0.54, 0.14, 0.9, 0.9)]
         if kind == "van" and rng.chance(0.5):
-            panes = [from_rear(side, (0.6, 0.2, 0.95, 0.9))]
+            u = 0.6 if side == "right" else 0.05  # u begins at the rear on the right alone
+            panes = [(u, 0.2, u + 0.35, 0.9)]
         canvas.fill(cabin[side].box(panes), GLASS)
         canvas.fill(body[side].box(0.0, 0.62, 1.0, 0.7), scaled(colour, 0.75))
         v.wheels(side, (0.8, length - 0.85), 0.34)
@@ -166,7 +150,8 @@ def truck(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
     rib = scaled(load_colour, rng.uniform(0.55, 0.7) if sum(load_colour) > 150 else 1.9)
     for side in sides:
         canvas.fill(load[side].box(row(int(cab_at / 0.75), 0.32, 0.06, 0.68, 0.94)), rib)
-        canvas.fill(cab[side].box(*from_rear(side, (0.3, 0.52, 0.85, 0.88))), GLASS)
+        u = 0.3 if side == "right" else 0.15
+        canvas.fill(cab[side].box(u, 0.52, u + 0.55, 0.88), GLASS)
         v.wheels(side, (1.0, 2.2, length - 1.0), 0.5)
     for end in ends:
         v.tyres(end)
@@ -254,8 +239,7 @@ def train(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
         for u in (0.16, 0.84):
             canvas.fill(face.disc(u, 0.25, 0.08, 0.05), lamp)
         canvas.fill(face.disc(0.5, 0.98, 0.06, 0.035, corners=8), lamp)
-    raised = (0, -0.08), (0, 0.08), (0.9, 0.08), (0.9, -0.08)
-    arm = Face(*(v.place(length * 0.5 + d, b, high + d) for d, b in raised))
+    arm = v.box((high, high + 0.9), (0.9, 0, 0), (length / 2, length), 1.22)["rear"]
     canvas.label("train", v.shapes + canvas.fill(arm.quad, (40, 40, 42)))
 
 
