@@ -53,9 +53,8 @@ def _circle(corners: int) -> Points:
 class Face:
     """A four-cornered surface in the world; (u, v) runs over it as seen from outside.
 
-    Args:
-        corners: four points (X, Y, Z): bottom left, bottom right, top right, top left, which have
-            (u, v) = (0, 0), (1, 0), (1, 1), (0, 1); in between, bilinear.
+    Its corners (X, Y, Z) are bottom left, bottom right, top right, top left, where (u, v) is
+    (0, 0), (1, 0), (1, 1), (0, 1); in between, bilinear.
     """
 
     def __init__(self, *corners: Sequence[float]) -> None:
@@ -131,11 +130,6 @@ def stack(u0: float, u1: float, height: float, *bottoms: float) -> list[Rectangl
     return [(u0, v, u1, v + height) for v in bottoms]
 
 
-def screen_polygon(*corners: Sequence[float]) -> list[Pixels]:
-    """A polygon given by its corners in supersampled pixels, as `Canvas.paint` takes it."""
-    return [np.rint(np.asarray(corners)).astype(np.int32)]
-
-
 class Canvas:
     """A picture under construction and the polygons drawn so far.
 
@@ -183,21 +177,25 @@ class Canvas:
         x = (fraction * self.pixels.shape[1] - camera.centre_x) / camera.focal * z
         return -x if camera.mirrored else x
 
-    def paint(self, polygons: list[Pixels], colour: Colour, material: int = PLAIN) -> None:
-        """Fill polygons in supersampled pixels; where two of them overlap, a hole is left."""
-        cv2.fillPoly(self.pixels, polygons, (*colour, material))
+    def overlay(self, corners: npt.ArrayLike, colour: Colour | None, label: str | None) -> None:
+        """Fill a polygon (N, 2) in supersampled pixels, unless in no colour, and label it."""
+        shape = np.rint(corners).astype(np.int32)
+        if colour:
+            cv2.fillPoly(self.pixels, [shape], (*colour, PLAIN))
+        if label:
+            self.label(label, [shape])
 
     def fill(
         self, points: Points, colour: Colour, material: int = PLAIN, label: str | None = None
     ) -> list[Pixels]:
-        """Fill one polygon (N, 3), or several (M, N, 3) that do not overlap, with one colour.
+        """Fill one polygon (N, 3), or several (M, N, 3), with one colour; an overlap leaves a hole.
 
         Returns their pixels for `label`, which is called at once where a name is given.
         """
         polygons = points.reshape(-1, *points.shape[-2:])
         shapes = list(self.project(polygons))
         if shapes:
-            self.paint(shapes, self.hazy(colour, polygons[0]), material)
+            cv2.fillPoly(self.pixels, shapes, (*self.hazy(colour, polygons[0]), material))
         if label:
             self.label(label, shapes)
         return shapes

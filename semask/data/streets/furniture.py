@@ -1,6 +1,6 @@
 """Poles and what hangs on them, and the small things of a street."""
 
-from semask.data.streets.canvas import Canvas, board, screen_polygon, stack
+from semask.data.streets.canvas import Canvas, board, stack
 from semask.data.streets.materials import PLASTER
 from semask.data.streets.palette import STEELS, Colour, Rng, scaled
 
@@ -115,13 +115,12 @@ def static(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     trim = scaled(colour, 0.7)
     kind = int(rng.random() * 3)
     if kind == 0:
-        basket = plane.at([(-0.3, 0), (0.3, 0), (0.36, 1.0), (-0.36, 1.0)])
-        rim = plane.box(-0.42, 1.0, 0.42, 1.15)
-        shapes = canvas.fill_each([(basket, colour), (rim, trim)])
+        shapes = canvas.fill(plane.at([(-0.3, 0), (0.3, 0), (0.36, 1), (-0.36, 1)]), colour)
+        shapes += canvas.fill(plane.box(-0.42, 1.0, 0.42, 1.15), trim)
     elif kind == 1:
         seat, back = (-0.9, 0.4, 0.9, 0.55), (-0.9, 0.7, 0.9, 1.0)
         legs = (-0.8, 0, -0.65, 0.4), (0.65, 0, 0.8, 0.4)
-        shapes = canvas.fill(plane.box((seat, back, *legs)), colour)
+        shapes = canvas.fill(plane.box(seat, back, *legs), colour)
     else:
         shapes = canvas.fill(plane.box(-0.65, 0, 0.65, 2.6), colour, PLASTER)
         shapes += canvas.fill(plane.box(-0.75, 2.6, 0.75, 2.9), trim)
@@ -145,16 +144,12 @@ def ego_vehicle(canvas: Canvas, rng: Rng) -> None:
     height, width = canvas.pixels.shape[:2]
     rise = rng.uniform(0.06, 0.12)
     colour = rng.paint()
-    points = []
-    for i in range(13):
-        t = i / 6 - 1
-        points.append((width * (0.5 + 0.53 * t), height * (1 - rise * (1 - 0.6 * t**4))))
-    bonnet = screen_polygon((0, height), *points, (width, height))
-    canvas.paint(bonnet, colour)
-    canvas.label("ego vehicle", bonnet)
+    along = [i / 6 - 1 for i in range(13)]
+    points = [(width * (0.5 + 0.53 * t), height * (1 - rise * (1 - 0.6 * t**4))) for t in along]
+    canvas.overlay([(0, height), *points, (width, height)], colour, "ego vehicle")
     crest = [(x, y + 0.02 * height) for x, y in points[3:6]]
-    gleam = screen_polygon(*crest, (width * 0.45, height), (width * 0.2, height))
-    canvas.paint(gleam, scaled(colour, 1.3))
+    gleam = [*crest, (width * 0.45, height), (width * 0.2, height)]
+    canvas.overlay(gleam, scaled(colour, 1.3), None)
 
 
 def borders(canvas: Canvas, rng: Rng) -> None:
@@ -162,9 +157,7 @@ def borders(canvas: Canvas, rng: Rng) -> None:
     height, width = canvas.pixels.shape[:2]
     rim = rng.uniform(0.008, 0.016) * width
     if rng.chance(0.5):
-        edge = screen_polygon((0, 0), (rim, 0), (rim * 0.5, height), (0, height))
-        canvas.paint(edge, (4, 4, 4))
-        canvas.label("rectification border", edge)
+        edge = [(0, 0), (rim, 0), (rim * 0.5, height), (0, height)]
+        canvas.overlay(edge, (4, 4, 4), "rectification border")
     top = height * (1 - rng.uniform(0.02, 0.03))
-    strip = screen_polygon((0, top), (width, top), (width, height), (0, height))
-    canvas.label("out of roi", strip)
+    canvas.overlay([(0, top), (width, top), (width, height), (0, height)], None, "out of roi")

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from semask.data.streets.canvas import GROUND, Canvas, screen_polygon
+from semask.data.streets.canvas import GROUND, Canvas
 from semask.data.streets.materials import ASPHALT, CLOUD, GRASS, PAVING, PLAIN
 from semask.data.streets.palette import GRASSES, SKIES, SLABS, Colour, Rng, scaled
 
@@ -26,7 +26,7 @@ def sky(canvas: Canvas, rng: Rng, zenith: Colour, horizon: Colour) -> None:
             axes = (int(rng.uniform(0.03, 0.09) * width), int(rng.uniform(0.01, 0.03) * width))
             x, y = x + int(rng.uniform(-1, 1) * axes[0]), y + int(rng.uniform(-1, 1) * axes[1])
             cv2.ellipse(canvas.pixels, (x, y), axes, 0, 0, 360, (*cloud, CLOUD), -1)
-    canvas.label("sky", screen_polygon((0, 0), (width, 0), (width, height), (0, height)))
+    canvas.overlay([(0, 0), (width, 0), (width, height), (0, height)], None, "sky")
 
 
 def open_ground(canvas: Canvas, rng: Rng) -> None:

@@ -55,12 +55,11 @@ def building(
     depth = rng.uniform(8, 14) * side
     sunny, shady = scaled(colour, light), scaled(colour, 2 - light)
     shapes = []
-    roof = rng.uniform(1.5, 4) if rng.chance(0.5) else 0.0
     gable = upright(x, z0, x + depth, z0, height)
     facade = upright(x, z0, x, z1, height)
-    if roof:
+    if rng.chance(0.5):  # a pitched roof
+        back, top = x + depth / 2, height + rng.uniform(1.5, 4)
         tiles = rng.near(rng.pick(((150, 75, 55), (75, 70, 72), (110, 80, 65))), 15)
-        back, top = x + depth / 2, height + roof
         slope = Face((x, height, z0), (x, height, z1), (back, top, z1), (back, top, z0))
         shapes += canvas.fill(slope.quad, tiles, STONE)
         corners = [(x, height, z0), (x + depth, height, z0), (back, top, z0)]
@@ -157,10 +156,10 @@ def fence(canvas: Canvas, rng: Rng, face: Face) -> None:
     canvas.shade(face.quad, 0.55)
     rail = 0.06 / height
     canvas.fill(face.box([(0, v - rail, 1, v + rail) for v in (0.2, 0.8)]), scaled(colour, 0.7))
-    pickets = []
-    for i in range(count):
-        u = (i + 0.5) / count
-        pickets.append([(u - half, 0), (u + half, 0), (u + half, 0.92), (u, 1), (u - half, 0.92)])
+    pickets = [
+        [(u - half, 0), (u + half, 0), (u + half, 0.92), (u, 1), (u - half, 0.92)]
+        for u in [(i + 0.5) / count for i in range(count)]
+    ]
     canvas.fill(face.at(pickets), colour)
 
 
