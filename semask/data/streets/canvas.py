@@ -207,9 +207,8 @@ class Canvas:
     def shade(self, points: Points, strength: float) -> None:
         """Darken what lies under one polygon (..., N, 3): a shadow."""
         polygon = self.project(points).reshape(-1, 2)
-        x0, y0 = np.maximum(polygon.min(0), 0).tolist()
-        x1, y1 = (polygon.max(0) + 1).tolist()
-        region = self.pixels[y0 : max(y1, 0), x0 : max(x1, 0), :3]
+        (x0, y0), (x1, y1) = np.maximum((polygon.min(0), polygon.max(0) + 1), 0).tolist()
+        region = self.pixels[y0:y1, x0:x1, :3]
         if region.size == 0:
             return
         mask = np.zeros(region.shape[:2], np.uint8)

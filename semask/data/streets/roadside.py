@@ -178,14 +178,13 @@ def crown(canvas: Canvas, rng: Rng, x: float, z: float, y: float, rx: float, ry:
     colour = rng.near(rng.pick(LEAVES), 12)
     plane = board(x, z)
     turn = rng.uniform(0, 6)
-    clumps, tones = [(0.0, y, rx * 0.8, ry * 0.8)], [colour]
+    clumps = [(plane.disc(0, y, rx * 0.8, ry * 0.8), colour)]
     for i in range(9):
         angle, size = turn + i * 0.698 + rng.uniform(-0.2, 0.2), rng.uniform(0.32, 0.5)
-        high = math.sin(angle)
-        clumps.append((math.cos(angle) * rx * 0.62, y + high * ry * 0.62, rx * size, ry * size))
-        tones.append(scaled(colour, 0.85 + 0.16 * high + rng.uniform(-0.1, 0.1)))
-    parts = zip(plane.disc(clumps), tones, strict=True)
-    canvas.label("vegetation", canvas.fill_each(parts, FOLIAGE))
+        u, high = math.cos(angle) * rx * 0.62, math.sin(angle)
+        clump = plane.disc(u, y + high * ry * 0.62, rx * size, ry * size)
+        clumps.append((clump, scaled(colour, 0.85 + 0.16 * high + rng.uniform(-0.1, 0.1))))
+    canvas.label("vegetation", canvas.fill_each(clumps, FOLIAGE))
     if ry * canvas.camera.focal / z < canvas.pixels.shape[0] / 16:  # too far to see leaves
         return
     for factor in (0.55, 1.5):
