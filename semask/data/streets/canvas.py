@@ -133,9 +133,7 @@ def stack(u0: float, u1: float, height: float, *bottoms: float) -> list[Rectangl
 class Canvas:
     """A picture under construction and the polygons drawn so far.
 
-    Attributes:
-        pixels: (2·height, 2·width, 4) uint8: RGB and material.
-        objects: ``{"label": name, "polygon": [[x, y], ...]}`` in drawing order.
+    `pixels` (2·height, 2·width, 4) uint8 are RGB and material, `objects` are in drawing order.
     """
 
     def __init__(
@@ -144,7 +142,7 @@ class Canvas:
         self.width, self.height, self.camera = width, height, camera
         self.haze, self.visibility = haze, visibility
         self.pixels = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 4), np.uint8)
-        self.objects: list[dict[str, object]] = []
+        self.objects: list[dict[str, object]] = []  # {"label": name, "polygon": [[x, y], ...]}
         # picture axes: x to the right, y down; half a pixel is added for rounding
         self._axes = np.array((-1.0 if camera.mirrored else 1.0, -1.0))
         self._eye = np.array((0.0, camera.height))
