@@ -15,32 +15,18 @@ import sys
 
 import torch
 
-_DECLARATIONS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-
 # A torch.library.Library takes its declarations back when it is collected, so it must stay here.
 _library: torch.library.Library | None = None
 
-
-def declare_missing_torchvision_operators() -> None:
-    """Declares torchvision's ``nms`` and ``qnms`` if it cannot be imported for want of them."""
-    global _library
-    if _library is not None:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except ImportError:
-        return
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]  # half-imported: the next import has to start afresh
-        _library = torch.library.Library("torchvision", "FRAGMENT")
-        for declaration in _DECLARATIONS:
-            _library.define(declaration)
-
-
-declare_missing_torchvision_operators()
+try:
+    importlib.import_module("torchvision")
+except ImportError:
+    pass
+except RuntimeError as error:
+    if "torchvision::" not in str(error):
+        raise
+    for half_imported in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[half_imported]  # the next import has to start afresh
+    _library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        _library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

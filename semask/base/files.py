@@ -79,11 +79,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
 
 
 def make_folder(folder: Path, advice: str) -> None:
-    """Makes a folder, unless it is there.
-
-    Raises:
-        InputError: it cannot be made; says why, and what to do.
-    """
+    """Makes a folder, unless it is there; InputError says why it cannot be, and what to do."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -91,11 +87,7 @@ def make_folder(folder: Path, advice: str) -> None:
 
 
 def require_disk(folder: Path, size: int, name: str | os.PathLike[str]) -> None:
-    """Asks for room on a disk.
-
-    Raises:
-        InputError: `size` bytes are not free where `folder` is; says so in GiB.
-    """
+    """Raises InputError, in GiB, unless `size` bytes are free where `folder` is."""
     free = shutil.disk_usage(folder).free
     if size > free:
         raise InputError(
@@ -105,11 +97,7 @@ def require_disk(folder: Path, size: int, name: str | os.PathLike[str]) -> None:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """SHA-256 of a file's bytes, as 64 hex digits; OSError where it cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -117,8 +105,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def looks(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Size in bytes, time of the last change in ns, and inode: what a changed file has otherwise.
 
-    Raises:
-        OSError: there is no such file.
+    OSError where there is no such file.
     """
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns, found.st_ino
@@ -154,11 +141,7 @@ def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        InputError: the file is missing, unreadable or not JSON.
-    """
+    """Reads a JSON file; InputError where it is missing, unreadable or not JSON."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:

@@ -17,8 +17,7 @@ def side_by_side(
 ) -> list[_Result]:
     """What `work`, which can be pickled, makes of each item; by this process where that will do.
 
-    Raises:
-        BrokenProcessPool: a process was killed.
+    BrokenProcessPool where a process was killed.
     """
     processes = min(processes, math.ceil(len(items) / _AT_A_TIME))
     if processes <= 1:

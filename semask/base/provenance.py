@@ -39,10 +39,7 @@ def source_digest(module: str, leave_out: Collection[str] = (), also: Collection
     waiting = [module, *also]
     while waiting:
         name = waiting.pop()
-        if name in found or name in leave_out:
-            continue
-        path = _source_of(name)
-        if path is None:
+        if name in found or name in leave_out or (path := _source_of(name)) is None:
             continue
         found[name] = path
         waiting += _imports_of(path)
@@ -61,10 +58,8 @@ def _source_of(name: str) -> Path | None:
     if top not in _PACKAGES:
         return None
     folder = Path(semask.__file__).parents[1].joinpath(top, *rest)
-    for path in (folder / "__init__.py", folder.with_suffix(".py")):
-        if path.is_file():
-            return path
-    return None
+    paths = (folder / "__init__.py", folder.with_suffix(".py"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:

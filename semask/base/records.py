@@ -91,10 +91,9 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
 
 
 def kept_weights(path: Path, record: Mapping[str, Any], which: str) -> str:
-    """SHA-256 of the weights, best or last, that a training's record says it kept.
+    """SHA-256 of the weights, best or last, that a training's record, at `path`, says it kept.
 
-    Raises:
-        InputError: the run kept none; names `path`, the record's.
+    InputError where it kept none.
     """
     digests: Mapping[str, str] = record["weights_digest"]
     if which not in digests or record["figures"][which] is None:
@@ -106,20 +105,12 @@ def kept_weights(path: Path, record: Mapping[str, Any], which: str) -> str:
 
 
 def check_weights(path: Path, digest: str) -> None:
-    """Check that a weights file is the one whose SHA-256 a record has.
-
-    Raises:
-        InputError: the file is missing or another one.
-    """
+    """Raises InputError unless a weights file is there and the one whose SHA-256 a record has."""
     _check_file(path, digest, "weights", "run its training again, or restore the file")
 
 
 def check_label_maps(path: Path, record_path: Path, record: Mapping[str, Any]) -> None:
-    """Check that a file of label maps is the one of an evaluation's record, at `record_path`.
-
-    Raises:
-        InputError: the evaluation kept none; the file is missing or another one.
-    """
+    """The same of a file of label maps and an evaluation's record, which may have kept none."""
     digest = record["figures"].get("label_maps_digest")
     if digest is None:
         raise InputError(f"{record_path}: kept no label maps; evaluate anew where it was made")

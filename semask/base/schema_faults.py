@@ -36,14 +36,10 @@ def first_fault(value: Any, schema: Mapping[str, Any]) -> str | None:
 
 def _not_finite(value: Any, key: str = "") -> str | None:
     """Key of the first number that is NaN or an infinity."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else key
-    if isinstance(value, Mapping):
-        inner = [*value.items()]
-    elif isinstance(value, list):
-        inner = [*enumerate(value)]
-    else:
-        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return key
+    items = value.items() if isinstance(value, Mapping) else ()
+    inner = enumerate(value) if isinstance(value, list) else items
     found = (_not_finite(item, f"{key}.{name}" if key else str(name)) for name, item in inner)
     return next((name for name in found if name is not None), None)
 

@@ -18,8 +18,7 @@ from semask.data import sets
 def check_all(layers: Sequence[Mapping[str, Any]], schema_file: Path) -> dict[str, Any]:
     """The chosen configuration, after a check of it and of those of the other variants.
 
-    Raises:
-        InputError: one line that names the variant, the key, and what is wrong.
+    Raises InputError, one line that names the variant, the key, and what is wrong.
     """
     config = assemble(layers)
     check_config(config, schema_file)
@@ -36,8 +35,7 @@ def check_all(layers: Sequence[Mapping[str, Any]], schema_file: Path) -> dict[st
 def _check_mirrors(config: Mapping[str, Any]) -> None:
     """Looks for logins before anything is said of the values, recorded, or put on a command line.
 
-    `semask.fetching.transfer.mirrored` refuses them, too, but that is read after all of this has
-    happened.
+    `semask.fetching.transfer.mirrored` refuses them, too, but only after all of this.
     """
     downloads = config.get("downloads")
     mirrors = downloads.get("mirrors") if isinstance(downloads, Mapping) else None
@@ -51,8 +49,7 @@ def _check_mirrors(config: Mapping[str, Any]) -> None:
 def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
     """Check a merged configuration.
 
-    Raises:
-        InputError: one line that names the key, what is wrong and what is allowed.
+    Raises InputError, one line that names the key, what is wrong and what is allowed.
     """
     _check_mirrors(config)
     fault = first_fault(dict(config), read_schema(schema_file))
@@ -69,18 +66,15 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         )
     _check_augmentation(config["training"]["augmentation"])
     check_sizes(config)
-    _check_loss_scale(config["training"]["precision"], config["port_faults"]["fixed_loss_scale"])
+    precision, fixed = config["training"]["precision"], config["port_faults"]["fixed_loss_scale"]
+    if fixed is not None and precision != "fp16":
+        raise InputError(
+            f"config: port_faults.fixed_loss_scale: {fixed} is for precision fp16; "
+            f"with {precision} set it to null"
+        )
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
     _check_paths(config)
-    _check_folders(
-        config["dataset"]["root"],
-        config["dataset"]["prepared"],
-        {
-            "dataset.labels": config["dataset"]["labels"],
-            "results": config["results"],
-            "downloads.weights": config["downloads"]["weights"],
-        },
-    )
+    _check_folders(config)
 
 
 def _resolved(key: str, folder: str) -> Path:
@@ -108,8 +102,7 @@ def _check_paths(config: Mapping[str, Any]) -> None:
         **{f"imports.{name}.file": of["file"] for name, of in bundles_of(config).items()},
     }
     for key, path in paths.items():
-        fault = _fault_of(path) if path is not None else None
-        if fault is not None:
+        if path is not None and (fault := _fault_of(path)):
             raise InputError(f"config: {key}: {path!r} {fault}")
     own = Path(config["results"], config["variant"] or "", "bundle.zip")
     for name, of in bundles_of(config).items():
@@ -137,11 +130,7 @@ def _fault_of(path: str) -> str | None:
         return "starts like an option of a command; write its whole name, from / on"
     if "://" in path:
         return "is a URL; give a path on this machine"
-    try:
-        unfit = b"\0" in path.encode()
-    except UnicodeEncodeError:
-        unfit = True
-    if unfit:
+    if "\0" in path or path.encode(errors="ignore").decode() != path:  # halves of characters
         return "cannot be the name of a file; use another one"
     try:
         os.fsencode(path)
@@ -154,16 +143,21 @@ def _fault_of(path: str) -> str | None:
     return None
 
 
-def _check_folders(root: str, prepared: str | None, written: Mapping[str, str]) -> None:
-    in_use = {"dataset.root": root, **written}
+def _check_folders(config: Mapping[str, Any]) -> None:
+    root, prepared = config["dataset"]["root"], config["dataset"]["prepared"]
+    written = {
+        "dataset.labels": config["dataset"]["labels"],
+        "results": config["results"],
+        "downloads.weights": config["downloads"]["weights"],
+    }
     if prepared is not None:
-        for key, folder in in_use.items():
+        for key, folder in {"dataset.root": root, **written}.items():
             if _resolved(key, folder).is_relative_to(_resolved("dataset.prepared", prepared)):
                 raise InputError(
                     f"config: dataset.prepared: {prepared} is or holds {key}, {folder}; give a "
                     "folder of its own"
                 )
-        written = {**written, "dataset.prepared": prepared}
+        written["dataset.prepared"] = prepared
     places: dict[Path, str] = {}
     for key, folder in written.items():
         other = places.setdefault(_resolved(key, folder), key)
@@ -197,15 +191,13 @@ def _check_dataset(dataset: Mapping[str, Any], num_classes: int) -> None:
 
 
 def _check_rows(rows: list[dict[str, Any]]) -> None:
-    seen: set[str] = set()
-    for number, row in enumerate(rows):
-        name = row_folder(row)
-        if name in seen:
+    names = [row_folder(row) for row in rows]
+    for number, name in enumerate(names):
+        if name in names[:number]:
             raise InputError(
                 f"config: rows.{number}: {name} is there twice; give one row all its modes and "
                 "seeds"
             )
-        seen.add(name)
 
 
 def _check_planted(config: Mapping[str, Any]) -> None:
@@ -264,14 +256,6 @@ def _check_augmentation(augmentation: Mapping[str, Any]) -> None:
             f"{key}.crop: {crop} (height, width) is larger than any image "
             f"that is fitted into training.augmentation.scale, {scale} (width, height); use a "
             "smaller crop or a larger scale"
-        )
-
-
-def _check_loss_scale(precision: str, fixed: float | None) -> None:
-    if fixed is not None and precision != "fp16":
-        raise InputError(
-            f"config: port_faults.fixed_loss_scale: {fixed} is for precision fp16; "
-            f"with {precision} set it to null"
         )
 
 

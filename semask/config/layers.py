@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ class _EachOnce(yaml.SafeLoader):
 def read_layer(path: Path) -> dict[str, Any]:
     """A layer of a configuration from its file.
 
-    Raises:
-        InputError: the file cannot be read, is not YAML, or holds no mapping.
+    Raises InputError where it cannot be read, is not YAML, or holds no mapping.
     """
     try:
         read = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)  # noqa: S506  # a SafeLoader
@@ -74,9 +73,7 @@ def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) ->
     for layer in layers:
         _check_plain(layer)
         _check_variants(layer)
-    whole: dict[str, Any] = {}
-    for layer in layers:
-        whole = _merged(whole, layer)
+    whole: dict[str, Any] = reduce(_merged, layers, {})
     chosen = variant if variant is not None else whole.get("variant")
     known = whole.pop("variants", None) or {}
     _check_released(whole, known)
@@ -121,14 +118,11 @@ def _check_plain(value: Any, keys: tuple[str, ...] = ()) -> None:
         raise InputError(
             f"config: {'.'.join(keys)}: {value!a} has a control character in it; take it out"
         )
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if not _is_plain(str(name)):
-                raise InputError(f"config: {name!a}: a key with a control character in it")
-            _check_plain(inner, (*keys, str(name)))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            _check_plain(inner, (*keys, str(number)))
+    items = value.items() if isinstance(value, Mapping) else ()
+    for name, inner in enumerate(value) if isinstance(value, list) else items:
+        if not _is_plain(str(name)):
+            raise InputError(f"config: {name!a}: a key with a control character in it")
+        _check_plain(inner, (*keys, str(name)))
 
 
 def _is_plain(text: str) -> bool:

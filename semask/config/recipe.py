@@ -146,19 +146,13 @@ def resolve(
     training_images: int,
     pretrained: str | None = None,
 ) -> Recipe:
-    """Make every choice that the config leaves open for one run.
+    """Make every choice that the config leaves open for one run, of mode full or performance.
 
-    Args:
-        config: the parts dataset (its name), model, training, numerics, port_faults,
-            performance and evaluation (scale, sliding_window) of the config.
-        mode: full or performance.
-        processes: number of training processes.
-        training_images: size of the training split, which turns epochs into iterations.
-        pretrained: `sha256:` and the digest of the weights that training starts from, by which
-            the recipe knows them, whatever the config calls their file.
-
-    Raises:
-        InputError: a batch that the processes cannot share.
+    Of `config` it takes dataset (its name), model, training, numerics, port_faults, performance and
+    evaluation (scale, sliding_window). The size of the training split turns epochs into iterations.
+    `pretrained` is `sha256:` and the digest of the weights that training starts from, by which the
+    recipe knows them, whatever the config calls their file. InputError for a batch that the
+    processes cannot share.
     """
     training = dict(config["training"])
     batch = training.pop("batch")
@@ -200,11 +194,7 @@ def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def global_batch_of(batch: Mapping[str, Any], processes: int) -> int:
-    """Images per iteration over all processes.
-
-    Raises:
-        InputError: a batch of the run with less than one image for each process.
-    """
+    """Images per iteration over all processes; InputError where some would have none."""
     if batch["per"] == "device":
         return int(batch["size"]) * processes
     if batch["size"] < processes:
@@ -218,8 +208,7 @@ def global_batch_of(batch: Mapping[str, Any], processes: int) -> int:
 def accumulation_of(batch: Mapping[str, Any], processes: int) -> int:
     """Passes per iteration, the same for all processes, of at most `micro_batch` images each.
 
-    Raises:
-        InputError: shares of different sizes, the smallest of which has fewer images than passes.
+    InputError where shares differ and the smallest of them has fewer images than passes.
     """
     images = global_batch_of(batch, processes)
     if batch["micro_batch"] is None:

@@ -1,6 +1,6 @@
 """Sizes that no memory holds and batches that processes cannot share, seen before anything runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from semask.base.errors import InputError
@@ -13,11 +13,7 @@ _LARGEST_PASS = 2**40  # bytes: a TiB, of the images of one pass and their logit
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:
-    """Check what follows from several keys: batches, images at their ratios, steps of AdamW.
-
-    Raises:
-        InputError: one line that names a key.
-    """
+    """Check what follows from several keys: batches, images at their ratios, steps of AdamW."""
     training, evaluation = config["training"], config["evaluation"]
     _check_batches(config)
     augmentation = training["augmentation"]
@@ -47,7 +43,9 @@ def _check_image(key: str, scale: list[int], ratio: float) -> None:
 def _check_batches(config: Mapping[str, Any]) -> None:
     batch = config["training"]["batch"]
     crop = config["training"]["augmentation"]["crop"]
-    for row, processes in _rows_of(config):
+    for number, of_row in enumerate(config["rows"]):
+        processes = of_row["processes"]
+        row = f"rows.{number}, {of_row['device']}-{processes}p"
         try:
             images = global_batch_of(batch, processes)
             passes = accumulation_of(batch, processes)
@@ -67,8 +65,3 @@ def _check_batches(config: Mapping[str, Any]) -> None:
                 f"config: training.batch.size: {once} crops of {crop[0]}x{crop[1]} at once in a "
                 f"process of {row} take more than {size // 2**40} TiB; use fewer, or micro_batch"
             )
-
-
-def _rows_of(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for number, row in enumerate(config["rows"]):
-        yield f"rows.{number}, {row['device']}-{row['processes']}p", row["processes"]
