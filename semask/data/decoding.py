@@ -26,10 +26,8 @@ def decode_png(data: bytes, path: Path, mode: str | None = None) -> Image.Image:
     """Decodes a whole PNG, checksums included; `path` is only named in messages.
 
     The mode is "L" for a label image: the values of 8-bit greyscale, or the indices, not the
-    colours, of an indexed PNG of any depth. None is for any, as Pillow has it.
-
-    Raises:
-        InputError: the file is damaged, cut short, no PNG, or holds no label ids.
+    colours, of an indexed PNG of any depth. None is for any, as Pillow has it. InputError where it
+    is damaged, cut short, no PNG, or holds no label ids.
     """
     image = _decode(data, path, "PNG")
     if mode is None or data[24:26] == _GREY:
@@ -52,12 +50,9 @@ def check_image(data: bytes, path: Path) -> tuple[tuple[int, int], str | None]:
     What is called .png must be one. Else the data are what counts: COCO holds a few PNG files that
     are called .jpg, and readers of images look at the data, too.
 
-    Returns:
-        Width and height, and what kind of image is converted to 8-bit RGB when it is read; None
-        where it is that.
-
-    Raises:
-        InputError: the file is damaged, cut short, of another format, or has transparent pixels.
+    Gives width and height, and what kind of image is converted to 8-bit RGB when it is read, None
+    where it is that. InputError where it is damaged, cut short, of another format, or has
+    transparent pixels.
     """
     is_png = path.suffix.lower() == ".png" or data.startswith(_PNG)
     # whole by its chunks and checksums alone, else the decoder is to say what it is
@@ -69,16 +64,11 @@ def check_image(data: bytes, path: Path) -> tuple[tuple[int, int], str | None]:
 
 
 def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8] | None:
-    """Pixels of an image of a data set that is not 8-bit RGB, as Pillow converts them.
+    """Pixels of an image that is not 8-bit RGB, as Pillow converts them: RGB, uint8 (H, W, 3).
 
-    Of 16 bits the high byte is taken. An orientation in its metadata is left alone.
-
-    Returns:
-        RGB, uint8 (H, W, 3); None where a JPEG is RGB or greyscale or it is no PNG and no JPEG:
-        decoders agree on those.
-
-    Raises:
-        InputError: the file is a PNG that is damaged or has transparent pixels.
+    Of 16 bits the high byte is taken. An orientation in its metadata is left alone. None where a
+    JPEG is RGB or greyscale or it is no PNG and no JPEG: decoders agree on those. InputError for a
+    PNG that is damaged or has transparent pixels.
     """
     if not data.startswith(_PNG):
         with suppress(Exception):  # what is no JPEG, another decoder is to say
@@ -87,12 +77,13 @@ def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8] | None:
         return None
     image = _decode(data, path, "PNG")
     _refuse_transparency(image, data, path)
-    if image.mode == "RGB":
-        return np.asarray(image)
-    if image.mode in ("RGBA", "P"):
-        # an indexed image by way of RGBA: of a transparency that it has, Pillow would warn
+    if image.mode in ("RGB", "RGBA", "P"):
+        # by way of RGBA: of a transparency that an indexed image has, Pillow would warn
         return np.asarray(image.convert("RGBA").convert("RGB"))
-    grey = _high_byte(image) if image.mode.startswith("I") else np.asarray(image.convert("L"))
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+    else:
+        grey = np.asarray(image.convert("L"))
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
@@ -125,10 +116,6 @@ def _kind(image: Image.Image, data: bytes) -> str | None:
     return None if kind == "RGB" else kind
 
 
-def _high_byte(image: Image.Image) -> npt.NDArray[np.uint8]:
-    return (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-
-
 def _refuse_transparency(image: Image.Image, data: bytes, path: Path) -> None:
     # readers of COCO's PNG files that are called .jpg take the colours beneath
     if path.suffix.lower() == ".png" and _is_transparent(image, data):
@@ -140,10 +127,9 @@ def _refuse_transparency(image: Image.Image, data: bytes, path: Path) -> None:
 
 def _is_transparent(image: Image.Image, data: bytes) -> bool:
     """Whether a pixel of a PNG is not opaque."""
-    key: Any = image.info.get("transparency")
     if image.mode in ("RGBA", "LA", "P"):
-        with_alpha = image.convert("RGBA") if image.mode == "P" else image
-        return with_alpha.getchannel("A").getextrema()[0] != 255
+        return image.convert("RGBA").getchannel("A").getextrema()[0] != 255
+    key: Any = image.info.get("transparency")
     if key is None:
         return False
     # one grey, or one colour, is transparent; in the file's own depth, which Pillow changes
@@ -176,10 +162,9 @@ def _refuse_doubtful_indices(image: Image.Image, path: Path) -> None:
 
 
 def check_size(label: tuple[int, int], image: tuple[int, int] | None, path: Path) -> None:
-    """Checks that an annotation, named `path`, has its image's size; None: not known.
+    """Raises InputError where an annotation, named `path`, and its image differ in (width, height).
 
-    Raises:
-        InputError: the sizes, (width, height) in pixels, differ.
+    None for a size that is not known.
     """
     if image is None or label == image:
         return

@@ -21,10 +21,8 @@ _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def images_in(folder: Path) -> list[Path]:
     """Images of a folder and of those within it, relative to it, sorted; by their extensions.
 
-    What begins with a dot is left out.
-
-    Raises:
-        InputError: there are none, or two differ in their extension only.
+    What begins with a dot is left out. InputError where there are none, or two differ in their
+    extension only.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one with images")
@@ -39,12 +37,12 @@ def images_in(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder}: no images in it ({', '.join(_SUFFIXES)}); give another folder")
     found.sort()
-    first = {path.with_suffix(""): path for path in reversed(found)}
+    first: dict[Path, Path] = {}
     twins = [
-        f"{folder / path}: called like {first[path.with_suffix('')].name}, so that their labels "
-        "would have one name; rename or remove one"
+        f"{folder / path}: called like {same.name}, so that their labels would have one name; "
+        "rename or remove one"
         for path in found
-        if first[path.with_suffix("")] != path
+        if (same := first.setdefault(path.with_suffix(""), path)) != path
     ]
     if twins:
         raise faults(twins)
@@ -104,4 +102,4 @@ class FolderSet(Dataset[Picture]):
 
 def pictures(samples: FolderSet, *, workers: int, pin_memory: bool) -> Iterator[Picture]:
     """The images of a folder, one at a time."""
-    yield from loaded_singly(samples, workers=workers, ahead=2, pin_memory=pin_memory)
+    return loaded_singly(samples, workers=workers, ahead=2, pin_memory=pin_memory)

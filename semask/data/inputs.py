@@ -15,16 +15,11 @@ def network_input(
     """Normalises images: (x − MEAN) / STD in float32.
 
     Bytes travel to the device, a quarter of what floats would take; the arithmetic is the same on
-    every device, bit for bit.
+    every device, bit for bit. Of uint8 (B, H, W, 3), BGR, on any device, it makes float32
+    (B, 3, H, W), RGB, contiguous, on the same one, mirrored left and right if asked to.
 
-    Args:
-        images: uint8 (B, H, W, 3), BGR, on any device.
-        sizes: integers (B, 2) on the host, height and width of what is image; the rest becomes 0,
-            after normalising. None where images fill their tensor.
-        mirrored: mirror left and right.
-
-    Returns:
-        float32 (B, 3, H, W), RGB, contiguous, on the same device.
+    `sizes`, integers (B, 2) on the host, are height and width of what is image; the rest becomes 0,
+    after normalising. None where images fill their tensor.
     """
     mean, std = _constants(images.device)
     x = images.permute(0, 3, 1, 2).flip((1, 3) if mirrored else 1)

@@ -45,9 +45,8 @@ def pack_label_maps(path: Path, folder: Path, images: int) -> None:
 def label_maps(path: Path, images: int) -> Callable[[int], npt.NDArray[Any]]:
     """Reader of a file of so many label maps: gives that of an image, uint8 (h, w), by its number.
 
-    Raises:
-        InputError: the file is missing, damaged, or has another number of maps; the reader: a map
-            is damaged.
+    InputError where the file is missing, damaged, or has another number of maps, and by the reader
+    where a map is damaged.
     """
     try:
         archive = zipfile.ZipFile(path)

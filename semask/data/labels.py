@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ STATE: Final = ".converted.json"
 FAULTS: Final = "faults.txt"
 """Lists the files of a part that cannot be used, where they are too many to be told."""
 
+_IN_MANIFEST = ("image_sha256", "label_sha256", "width", "height")
 
 LabelImages = Callable[[bytes, Path, tuple[int, int] | None], dict[str, Image.Image]]
 
@@ -34,12 +36,10 @@ def _is_current(pair: Pair, entry: dict[str, Any], folder: Path) -> bool:
     """Whether sources and outputs are as an earlier run left them, by content."""
     files = {pair.image: entry["image_sha256"], pair.annotation: entry["source_sha256"]}
     files |= {folder / name: digest for name, digest in entry["outputs"].items()}
-    if entry["source"] != pair.annotation.name:
-        return False
-    try:
-        return all(sha256(path) == digest for path, digest in files.items())
-    except OSError:
-        return False
+    with suppress(OSError):
+        is_same_source = entry["source"] == pair.annotation.name
+        return is_same_source and all(sha256(path) == digest for path, digest in files.items())
+    return False
 
 
 def _convert_pair(
@@ -115,8 +115,8 @@ def convert_part(
         of the train ids, row by row: PNG files differ with the compression library, labels do not.
 
     Raises:
-        InputError: there are no images, or some files are unusable: one line for each of the first
-            five, and one that says how many more there are and where all are listed.
+        InputError: there are no images, or some files are unusable, of which it has a line each, or
+            `FAULTS` where they are many.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{out}: lies within the data set {root}; choose a folder outside of it")
@@ -124,11 +124,8 @@ def convert_part(
     problems = [f"{path}: {fault}" for path, fault in unpaired.items()]
     # Nothing of it there: rather a wrong path than a reason to remove all that was converted.
     if not pairs:
-        if problems:
-            raise faults(problems)
-        raise InputError(
-            f"{root}: no images of part {part} in split {split}; check the path of the data set"
-        )
+        nothing = f"{root}: no images of part {part} in split {split}"
+        raise faults(problems or [f"{nothing}; check the path of the data set"])
 
     folder = out / split / part
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,40 +155,28 @@ def convert_part(
             path.unlink()
     state = {"digest": digest_of([version, entries]), "files": entries}
     write_atomically(folder / STATE, json.dumps(state, indent=1) + "\n")
-    if problems:
-        raise _all_of(problems, folder)
+    if len(problems) > SHOWN:
+        write_atomically(folder / FAULTS, "".join(f"{line}\n" for line in problems))
+        raise faults(problems, f"; {folder / FAULTS} lists all")
     (folder / FAULTS).unlink(missing_ok=True)
+    if problems:
+        raise faults(problems)
 
-    images = {pair.stem: pair.image for pair in pairs}
     kinds = Counter(kind for e in entries.values() if (kind := e["converted_from"]))
     return {
         "split": split,
         "part": part,
         "files": [
             {
-                "image": images[stem].relative_to(root).as_posix(),
-                "image_sha256": entry["image_sha256"],
-                "label": f"{split}/{part}/{stem}{suffix}",
-                "label_sha256": entry["label_sha256"],
-                "width": entry["width"],
-                "height": entry["height"],
+                "image": pair.image.relative_to(root).as_posix(),
+                "label": f"{split}/{part}/{pair.stem}{suffix}",
+                **{key: entries[pair.stem][key] for key in _IN_MANIFEST},
             }
-            for stem, entry in entries.items()
+            for pair in pairs
         ],
-        "pixels": [
-            sum(counts) for counts in zip(*(e["pixels"] for e in entries.values()), strict=True)
-        ],
+        "pixels": [sum(n) for n in zip(*(e["pixels"] for e in entries.values()), strict=True)],
         **({"converted": dict(kinds)} if kinds else {}),
     }
-
-
-def _all_of(problems: list[str], folder: Path) -> InputError:
-    """The error of all faults of a part, which are listed in its folder where they are many."""
-    if len(problems) <= SHOWN:
-        (folder / FAULTS).unlink(missing_ok=True)
-        return faults(problems)
-    write_atomically(folder / FAULTS, "".join(f"{line}\n" for line in problems))
-    return faults(problems, f"; {folder / FAULTS} lists all")
 
 
 def _read_state(folder: Path, version: list[str]) -> dict[str, Any]:
@@ -206,12 +191,6 @@ def _read_state(folder: Path, version: list[str]) -> dict[str, Any]:
 
 def _version(dataset: DataSet) -> list[str]:
     """Changes with whatever could change a label image."""
-    sources = source_digest(
-        "semask.data.labels",
-        also=[dataset.__name__],
-        leave_out=[
-            *NO_LABEL_CODE,
-            *(f"semask.base.{name}" for name in ("errors", "files", "processes")),
-        ],
-    )
+    base = (f"semask.base.{name}" for name in ("errors", "files", "processes"))
+    sources = source_digest("semask.data.labels", [*NO_LABEL_CODE, *base], [dataset.__name__])
     return [PIL.__version__, sources]

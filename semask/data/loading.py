@@ -63,11 +63,9 @@ class TrainingSet(Dataset[Batch]):
         prepared: Path | None = None,
     ):
         self.files = manifest["files"]
-        self.pairs = (
-            _paths(manifest, root, labels)
-            if prepared is None
-            else [stored(file, prepared) for file in self.files]
-        )
+        self.pairs = _paths(manifest, root, labels)
+        if prepared is not None:
+            self.pairs = [stored(file, prepared) for file in self.files]
         # in the order of the pairs; each is looked at when a process first reads the file
         self.image_digests = [file.get("image_sha256") for file in self.files]
         self.digests = [file.get("label_sha256") for file in self.files]
@@ -77,10 +75,9 @@ class TrainingSet(Dataset[Batch]):
             # a rotation of a random order: no image keeps its own label
             order = np.random.default_rng([_SHUFFLE, seed]).permutation(len(self.pairs))
             label_of = dict(zip(order, np.roll(order, 1), strict=True))
-            self.pairs = [
-                (image, self.pairs[label_of[i]][1]) for i, (image, _) in enumerate(self.pairs)
-            ]
-            self.digests = [self.digests[label_of[i]] for i in range(len(self.pairs))]
+            shown = [(image, label_of[i]) for i, (image, _) in enumerate(self.pairs)]
+            self.pairs = [(image, self.pairs[other][1]) for image, other in shown]
+            self.digests = [self.digests[other] for _, other in shown]
         self.augmentation = augmentation
         self.seed = seed
         # of the pass that was last asked for: drawn anew for each sample it would cost more, the
@@ -117,12 +114,8 @@ class TrainingSet(Dataset[Batch]):
         if self.is_prepared:
             image = read_prepared(image_path)
             rows_of = lambda _: image  # noqa: E731
-        sample = augment(rows_of, label, self.augmentation, rng)
-        return Batch(
-            torch.from_numpy(sample.image),
-            torch.from_numpy(sample.label),
-            torch.tensor(sample.size),
-        )
+        image, label, extent = augment(rows_of, label, self.augmentation, rng)
+        return Batch(torch.from_numpy(image), torch.from_numpy(label), torch.tensor(extent))
 
 
 def _rows_beside(
@@ -156,9 +149,7 @@ def training_batches(
     passes; sizes differ by one image at most where they cannot be equal.
     """
     own = shares(global_batch, rank, world_size, passes)
-    places = (
-        [iteration * global_batch + k for k in part] for iteration in iterations for part in own
-    )
+    places = ([step * global_batch + k for k in part] for step in iterations for part in own)
     return loaded(
         samples, workers=workers, ahead=AHEAD, batch_sampler=places, pin_memory=pin_memory
     )
@@ -167,8 +158,7 @@ def training_batches(
 def check_workers(asked: int) -> int:
     """How many processes load for this one, of the loader that it has begun last.
 
-    Raises:
-        InputError: they are not as many as were asked for.
+    InputError where they are not as many as were asked for.
     """
     if started() != asked:
         raise InputError(f"loader.workers: {asked} were asked for, and {started()} were started")
@@ -198,11 +188,8 @@ SINGLE_SCALE = (View(1.0, False),)
 
 def multi_scale_views(ratios: Sequence[float], flip: bool) -> tuple[View, ...]:
     """A view at each ratio and, with `flip`, its mirror image right after it."""
-    return tuple(
-        View(float(ratio), mirrored)
-        for ratio in ratios
-        for mirrored in ((False, True) if flip else (False,))
-    )
+    ways = (False, True) if flip else (False,)
+    return tuple(View(float(ratio), mirrored) for ratio in ratios for mirrored in ways)
 
 
 class EvaluationSet(Dataset["Example"]):
@@ -221,11 +208,8 @@ class EvaluationSet(Dataset["Example"]):
         views: Sequence[View] = SINGLE_SCALE,
     ):
         self.pairs = _paths(manifest, root, labels)
-        self.digests = [
-            (file.get("image_sha256"), file.get("label_sha256")) for file in manifest["files"]
-        ]
-        self.scale = scale
-        self.views = views
+        self.digests = [(f.get("image_sha256"), f.get("label_sha256")) for f in manifest["files"]]
+        self.scale, self.views = scale, views
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -274,6 +258,4 @@ def evaluation_images(
     # those of many views are large
     ahead = IMAGES_AHEAD if len(samples.views) == 1 else 1
     own = range(rank, len(samples), world_size)
-    yield from loaded_singly(
-        samples, workers=workers, ahead=ahead, sampler=own, pin_memory=pin_memory
-    )
+    return loaded_singly(samples, workers=workers, ahead=ahead, sampler=own, pin_memory=pin_memory)

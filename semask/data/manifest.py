@@ -18,26 +18,16 @@ from semask.base.files import digest_of, is_inside, read_json, write_atomically
 from semask.data.transforms import scaled_size
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_FILE_KEYS: dict[str, type] = {
-    "image": str,
-    "image_sha256": str,
-    "label": str,
-    "label_sha256": str,
-    "width": int,
-    "height": int,
-}
+_TEXTS = ("image", "image_sha256", "label", "label_sha256")
+_FILE_KEYS: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "width": int, "height": int}
 
 
 def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Sums the manifests of one split's parts, in any order.
 
-    Returns:
-        {"split", "files" (by image path), "pixels" and, if a part has it, "converted" (summed),
-        "fingerprint"}.
-
-    Raises:
-        InputError: there are none, they are of different splits or label tables, or an image is in
-            two of them.
+    That is {"split", "files" (by image path), "pixels" and, if a part has it, "converted" (summed),
+    "fingerprint"}. InputError where there are none, they are of different splits or label tables,
+    or an image is in two of them.
     """
     if not parts:
         raise InputError("no part to merge; give at least one part of the split")
@@ -88,11 +78,7 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Reads a split's manifest.
-
-    Raises:
-        InputError: as `read_part`, or it is a part's.
-    """
+    """Reads a split's manifest; InputError as `read_part`, or where it is a part's."""
     manifest = read_part(path)
     if "fingerprint" not in manifest:
         raise InputError(f"{path}: manifest of a part; give that of a split, made from its parts")
@@ -149,8 +135,7 @@ def read_part(path: Path) -> dict[str, Any]:
 def check_classes(manifest: Mapping[str, Any], num_classes: int, path: Path) -> None:
     """Checks that a model of `num_classes` can learn the labels; `path` is named in messages.
 
-    Raises:
-        InputError: a train id is not below `num_classes`, or all pixels are ignored.
+    InputError where a train id is not below `num_classes`, or all pixels are ignored.
     """
     ids = [train_id for train_id, count in enumerate(manifest["pixels"][:-1]) if count]
     if not ids:
@@ -168,12 +153,9 @@ def check_classes(manifest: Mapping[str, Any], num_classes: int, path: Path) -> 
 def check_crop(
     manifest: Mapping[str, Any], crop: tuple[int, int], resize_scale: tuple[int, int], path: Path
 ) -> None:
-    """Checks that some image, resized at ratio 1, holds the crop; `path` is named in messages.
+    """Raises InputError, naming `path`, unless some image, resized at ratio 1, holds the crop.
 
     The crop is height, width in pixels, the scale of the resize rule width, height.
-
-    Raises:
-        InputError: the crop is higher or wider than every resized image.
     """
     sizes = {(file["width"], file["height"]) for file in manifest["files"]}
     resized = {scaled_size(width, height, resize_scale) for width, height in sizes}
@@ -186,12 +168,7 @@ def check_crop(
 
 
 def check_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
-    """Checks that no file is both trained and validated on.
-
-    Raises:
-        InputError: a line for each of the first images of one manifest that are in the other, too,
-            and how many more there are.
-    """
+    """Raises InputError, a line for each of the first, where images are in both manifests."""
     known = {file["image"] for file in train["files"]}
     problems = [
         f"{file['image']}: in both splits, train and val; scores on it would mean nothing: take it "
@@ -209,10 +186,8 @@ def check_complete(
     """Checks a split against what is published of it; `path` is named in messages.
 
     That is the number of images, and width and height of each in pixels, None where they differ.
-
-    Raises:
-        InputError: a line for each of the first images of another size, how many more there are,
-            then a line if their number is another.
+    InputError has a line for each of the first images of another size, how many more there are,
+    then a line if their number is another.
     """
     of_another_size = [
         f"{file['image']}: {file['width']}x{file['height']}, published are {size[0]}x{size[1]}; "
@@ -238,10 +213,8 @@ def check_splits(
     """Checks the manifests of both splits by `check_disjoint` and `check_complete`.
 
     They and their files are under `train` and `val`. `published` is what they must be, {"images":
-    {split: number}, "size": [width, height] or None}; None for anything.
-
-    Raises:
-        InputError: as these two: all that is wrong, in as many lines.
+    {split: number}, "size": [width, height] or None}; None for anything. InputError says all that
+    these two find wrong.
     """
     checks = [partial(check_disjoint, manifests["train"], manifests["val"])]
     if published is not None:

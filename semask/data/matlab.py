@@ -33,12 +33,9 @@ Buffer = bytes | memoryview
 def read_table(data: bytes, name: str, path: Path) -> npt.NDArray[np.number]:
     """Reads a variable that is a table of real numbers; `path` is only named in messages.
 
-    Returns:
-        (rows, columns), of the number type that it is stored as.
-
-    Raises:
-        InputError: no file of these versions, cut short, damaged, without the variable, or the
-            variable is something else, or has more than 2^24 numbers.
+    Its shape is (rows, columns), its number type the one that it is stored as. InputError where it
+    is no file of these versions, cut short, damaged, without the variable, or the variable is
+    something else, or has more than 2^24 numbers.
     """
     try:
         return _find(memoryview(data), name)
@@ -116,10 +113,7 @@ def _table(buffer: Buffer, order: str) -> npt.NDArray[np.number]:
         raise ValueError(f"damaged: numbers of kind {kind}")
     # Numbers are stored as the smallest type that holds them all, whatever the array's class.
     dtype = np.dtype(order + _NUMBERS[kind])
-    if (
-        min(shape) < 1
-        or math.prod(shape) > _MOST
-        or math.prod(shape) * dtype.itemsize != len(content)
-    ):
+    numbers = math.prod(shape)
+    if min(shape) < 1 or numbers > _MOST or numbers * dtype.itemsize != len(content):
         raise ValueError(f"damaged: {len(content)} bytes for {shape[0]} times {shape[1]} numbers")
     return np.frombuffer(content, dtype).reshape(shape, order="F")

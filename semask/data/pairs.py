@@ -22,7 +22,6 @@ class Pair(NamedTuple):
 Unpaired = dict[Path, str]
 """Files without a partner (they need not exist themselves), each with what to do, one line."""
 
-
 _SETTLED: Final = 2.0  # seconds after which another change shows in a folder's time
 
 
@@ -30,10 +29,8 @@ def by_stem(folder: Path, suffix: str) -> dict[str, Path]:
     """Files of a folder that end with `suffix`, by what comes before it; none if it is not there.
 
     The extension, from the suffix's last dot on, may be in capitals. Names that start with a dot
-    are left out: archivers leave `._NAME` beside NAME.
-
-    Raises:
-        InputError: names differ in their extension's capitals only.
+    are left out: archivers leave `._NAME` beside NAME. InputError where names differ in their
+    extension's capitals only.
     """
     return {stem: folder / name for stem, name in _names(folder, suffix).items()}
 
@@ -43,10 +40,8 @@ def of_part(
 ) -> dict[str, Path]:
     """Files of a folder that belong to a part, see `by_stem` and `part_of`; of some stems alone.
 
-    A folder is listed once for all of its parts, and again only when it has changed.
-
-    Raises:
-        InputError: as `by_stem`, of any part's.
+    A folder is listed once for all of its parts, and again only when it has changed. InputError as
+    `by_stem`, of any part's.
     """
     try:
         changed = folder.stat().st_mtime_ns
@@ -96,9 +91,8 @@ def ends_with(name: str, suffix: str) -> bool:
     """Whether a file's name ends with `suffix`, whose extension may be in capitals."""
     if name.endswith(suffix):
         return True
-    kept = len(suffix) - len(Path(f"x{suffix}").suffix)
-    end = name[len(name) - len(suffix) :] if len(name) >= len(suffix) else ""
-    return end[:kept] + end[kept:].lower() == suffix
+    start = len(name) - len(Path(f"x{suffix}").suffix)
+    return (name[:start] + name[start:].lower()).endswith(suffix)
 
 
 def pair_up(

@@ -22,9 +22,8 @@ _STORED: Final = 0xFFFF  # most bytes of a deflate block that is not compressed
 def inflated_png(data: bytes, rows: int | None = None) -> bytes | None:
     """The first rows of a PNG, None for all, as a PNG whose pixels are not compressed.
 
-    Returns:
-        None where this does not apply (another format, bit depth or colour type, interlaced,
-        transparent) or where the file is damaged: a decoder is then to be given the file itself.
+    None where this does not apply (another format, bit depth or colour type, interlaced,
+    transparent) or where the file is damaged: a decoder is then to be given the file itself.
     """
     taken_apart = _taken_apart(data)
     if taken_apart is None:
@@ -92,12 +91,9 @@ def _taken_apart(data: bytes) -> tuple[int, int, int, bytes] | None:
     """
     if len(data) < 33 or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
         return None
-    width, height, depth, colour, compression, filtering, interlaced = struct.unpack_from(
-        ">IIBBBBB", data, 16
-    )
-    if depth != 8 or colour not in _CHANNELS or compression or filtering or interlaced:
-        return None
-    if width < 1 or height < 1:
+    width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", data, 16)
+    # methods: of compression, of filtering, of interlacing
+    if depth != 8 or colour not in _CHANNELS or any(methods) or width < 1 or height < 1:
         return None
     view, at = memoryview(data), len(_SIGNATURE)
     parts: list[memoryview] = []

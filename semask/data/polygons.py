@@ -27,10 +27,8 @@ def read_polygons(data: bytes, path: Path) -> Polygons:
 
     Deleted objects are left out whatever their label, and so are labels with a negative id
     (license plate). A label "…group" that is not in the table counts as the label before it.
-
-    Raises:
-        InputError: not JSON, a key is missing or of the wrong type, an unknown label, a polygon
-            of fewer than two points.
+    InputError where it is not JSON, a key is missing or of the wrong type, a label is unknown, or a
+    polygon has fewer than two points.
     """
     content = parse_json(data, path)
     if not isinstance(content, dict):
@@ -69,8 +67,10 @@ def _read_object(item: Any) -> tuple[int, list[tuple[float, float]]] | None:
     except (TypeError, ValueError):
         raise ValueError("polygon is not a list of [x, y]") from None
     # By exact type: JSON's true is an int to isinstance. NaN fails the comparison.
-    if not {type(number) for point in outline for number in point} <= {int, float} or not all(
-        -_FARTHEST <= x <= _FARTHEST and -_FARTHEST <= y <= _FARTHEST for x, y in outline
+    if not all(
+        type(number) in (int, float) and -_FARTHEST <= number <= _FARTHEST
+        for point in outline
+        for number in point
     ):
         raise ValueError("polygon has a coordinate that is not a number of pixels")
     if deleted:

@@ -73,15 +73,12 @@ def prepare(
 
     What an earlier run stored is kept if it is what it was. Before anything is written, the room
     that it takes is printed and checked. Image paths of the manifest are relative to `root`, label
-    paths to `labels`. One at a time works in a folder; others wait.
-
-    Returns:
-        {"fingerprint" (the manifest's), "files", "bytes"}.
+    paths to `labels`. One at a time works in a folder; others wait. Returns {"fingerprint" (the
+    manifest's), "files", "bytes"}.
 
     Raises:
         InputError: not enough room or no such folder, or files are missing, damaged or others than
-            the manifest says: a line for each of the first ones, and how many more there are. What
-            is right is stored nevertheless.
+            the manifest says, the first ones in a line each. What is right is stored nevertheless.
     """
     wanted = {
         _path(file, kind, folder): (file, kind) for file in manifest["files"] for kind in _CHANNELS
@@ -96,14 +93,12 @@ def prepare(
     with _knowing(folder) as (known, keep):
         there = [path for path in wanted if path.name in known and path.is_file()]
         doubtful = [path for path in there if known[path.name][1:] != looks(path)]
-        digests = side_by_side(sha256, doubtful, processes)
-        damaged = {
-            path
-            for path, digest in zip(doubtful, digests, strict=True)
-            if digest != known[path.name].sha256
-        }
-        for path in {*doubtful} - damaged:
-            known[path.name] = _Known(known[path.name].sha256, *looks(path))
+        damaged = set()
+        for path, digest in zip(doubtful, side_by_side(sha256, doubtful, processes), strict=True):
+            if digest == known[path.name].sha256:
+                known[path.name] = _Known(digest, *looks(path))
+            else:
+                damaged.add(path)
         intact = {*there} - damaged
         missing = [entry for path, entry in wanted.items() if path not in intact]
         size = sum(_bytes(file, kind) for file, kind in missing)
@@ -148,13 +143,9 @@ def note(file: Path, manifest: Path, made: Mapping[str, Any]) -> None:
 def stale(folder: Path, delete: bool = False) -> tuple[list[Path], list[Path]]:
     """Arrays of a folder that belong to no manifest that it was prepared for, as these are now.
 
-    Files that were not made here are left out. With `delete` the arrays are removed.
-
-    Returns:
-        The arrays, sorted, and the manifests that are gone, whose arrays are among them.
-
-    Raises:
-        InputError: nothing was prepared in the folder, or a manifest is damaged.
+    Files that were not made here are left out. With `delete` the arrays are removed. They are
+    sorted, and beside them are the manifests that are gone, whose arrays are among them. InputError
+    where nothing was prepared in the folder, or a manifest is damaged.
     """
     users = sorted((folder / _USERS).glob("*.json"))
     if not users:

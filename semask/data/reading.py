@@ -32,11 +32,8 @@ def read_image(path: Path, rows: int | None = None, sha256: str | None = None) -
     What is stored in another way than as 8-bit RGB is converted as Pillow does it. An orientation
     in its metadata is left alone: annotations know nothing of it. `rows` is how many are needed,
     counted from the top, None for all; others may come along. `sha256` is that of the file, as the
-    manifest has it; None leaves the check out.
-
-    Raises:
-        InputError: the file is missing, cannot be decoded, has transparent pixels, or is another
-            one.
+    manifest has it; None leaves the check out. InputError where the file is missing, cannot be
+    decoded, has transparent pixels, or is another one.
     """
     data = _bytes(path)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
@@ -51,8 +48,7 @@ def read_image(path: Path, rows: int | None = None, sha256: str | None = None) -
 def read_label(path: Path) -> npt.NDArray[Any]:
     """Reads a label image of train ids, uint8, (H, W), 255 where ignored.
 
-    Raises:
-        InputError: the file is missing or cannot be decoded.
+    InputError where the file is missing or cannot be decoded.
     """
     data = _bytes(path)
     inflated = inflated_png(data)
@@ -66,9 +62,6 @@ def read_known_label(path: Path, sha256: str | None) -> npt.NDArray[Any]:
     """Reads a label image as `read_label` does, and checks that it is the one that was converted.
 
     `sha256` is that of its train ids, as the manifest has it; None leaves the check out.
-
-    Raises:
-        InputError: the file is missing, cannot be decoded, or is another one.
     """
     advice = "convert it again: run snakemake with --forcerun labels"
     try:
@@ -81,11 +74,7 @@ def read_known_label(path: Path, sha256: str | None) -> npt.NDArray[Any]:
 
 
 def check_manifest_size(array: npt.NDArray[Any], file: Mapping[str, Any], path: Path) -> None:
-    """Checks that an image or a label image has the size that its entry in a manifest says.
-
-    Raises:
-        InputError: it has another; names `path`.
-    """
+    """Raises InputError, naming `path`, unless an image or label has its manifest entry's size."""
     height, width = array.shape[:2]
     if (width, height) != (file["width"], file["height"]):
         raise InputError(
@@ -97,8 +86,7 @@ def check_manifest_size(array: npt.NDArray[Any], file: Mapping[str, Any], path: 
 def read_prepared(path: Path) -> npt.NDArray[Any]:
     """Maps an array that `semask.data.preparing` stored; what is not looked at is not read.
 
-    Raises:
-        InputError: the file is missing or damaged.
+    InputError where the file is missing or damaged.
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)

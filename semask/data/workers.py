@@ -38,10 +38,8 @@ def loaded(samples: Dataset[_Item], *, workers: int, ahead: int, **options: Any)
     """What a loader yields; a fault in a worker arrives as the one line that it was there.
 
     `workers` processes load (0: this one), `ahead` items each; options are DataLoader's.
-
-    Raises:
-        LostLoaderError: a worker is gone.
-        InputError: a fault in a worker; no folder has a name that is short enough for sockets.
+    LostLoaderError where one of them is gone; InputError also where no folder has a name that is
+    short enough for sockets.
     """
     if workers:
         _shorten_sockets()

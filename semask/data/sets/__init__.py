@@ -104,11 +104,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> DataSet:
-    """The module of a data set.
-
-    Raises:
-        InputError: there is none of that name, or it lacks a member.
-    """
+    """The module of a data set; InputError where there is none, or it lacks a member."""
     if name not in names():
         raise InputError(
             f"dataset.name: {name!r} is no data set; known: {', '.join(names())} "
@@ -126,19 +122,14 @@ def load(name: str) -> DataSet:
 
 
 def list_parts(dataset: DataSet, root: Path) -> dict[str, list[str]]:
-    """Names of the parts of each split.
-
-    Raises:
-        InputError: as `parts_of`.
-    """
+    """Names of the parts of each split; InputError as `parts_of`."""
     return {split: parts_of(dataset, root, split) for split in SPLITS}
 
 
 def parts_of(dataset: DataSet, root: Path, split: str) -> list[str]:
     """Names of the parts of a split.
 
-    Raises:
-        InputError: the split has no images, or parts have names that Snakemake cannot bear.
+    InputError where it has no images, or parts have names that Snakemake cannot bear.
     """
     parts = dataset.parts_of(root, split)
     _check_braces([(part, f"{root}: {split}") for part in parts])
@@ -148,15 +139,12 @@ def parts_of(dataset: DataSet, root: Path, split: str) -> list[str]:
 def sources_of(dataset: DataSet, root: Path, split: str, part: str) -> list[Path]:
     """Sorted files that a part's labels are made from, those without a partner included.
 
-    Raises:
-        InputError: some of them have names, or times, that Snakemake cannot bear.
+    InputError where some of them have names, or times, that Snakemake cannot bear.
     """
     pairs, unpaired = dataset.pairs_of(root, split, part)
-    paired = [path for pair in pairs for path in (pair.image, pair.annotation)]
-    # by their parts, as paths are compared, but each is taken apart once
-    sources = sorted(
-        [*paired, *(path for path in unpaired if path.exists())], key=lambda path: path.parts
-    )
+    sources = [path for pair in pairs for path in (pair.image, pair.annotation)]
+    sources += [path for path in unpaired if path.exists()]
+    sources.sort(key=lambda path: path.parts)  # as paths are compared, but each taken apart once
     _check_braces([(path.name, path.parent) for path in sources])
     _check_times(sources)
     return sources

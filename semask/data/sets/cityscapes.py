@@ -100,11 +100,7 @@ def label_images(data: bytes, path: Path, size: tuple[int, int] | None) -> dict[
 
 
 def to_train_ids(label_ids: Image.Image, path: Path) -> Image.Image:
-    """Maps label ids to train ids, both of mode "L"; `path` is only named in the message.
-
-    Raises:
-        InputError: a value is not in the Cityscapes label table.
-    """
+    """Maps label ids to train ids, both of mode "L"; InputError, of `path`, for unknown ids."""
     unknown = [i for i, n in enumerate(label_ids.histogram()) if n and i not in _KNOWN_IDS]
     if unknown:
         ids = ", ".join(map(str, unknown[:10]))
