@@ -11,7 +11,6 @@ from scipy.io import loadmat
 
 from semask.base.errors import InputError
 from semask.data import sets
-from semask.data.classes import COCO_STUFF_UNUSED
 from semask.data.labels import convert_part
 from semask.data.manifest import (
     check_complete,
@@ -21,6 +20,7 @@ from semask.data.manifest import (
     read_part,
     write_manifest,
 )
+from semask.data.sets import coco_stuff10k
 
 from . import miniatures
 
@@ -306,7 +306,7 @@ def test_known_places_in_the_class_lists() -> None:
     known = {1: "person", 13: "stop sign", 27: "backpack", 90: "toothbrush", 92: "banner",
              95: "bridge", 106: "clouds", 149: "road", 157: "sky-other", 182: "wood"}  # fmt: skip
     assert {i: of_id[i] for i in known} == known
-    assert set(of_id) == set(range(1, 183)) - COCO_STUFF_UNUSED
+    assert set(of_id) == set(range(1, 183)) - coco_stuff10k.UNUSED
 
 
 def test_unknown_names() -> None:

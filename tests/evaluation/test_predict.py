@@ -20,7 +20,8 @@ from semask.base import signals
 from semask.base.errors import InputError, Interrupted
 from semask.base.files import sha256
 from semask.base.records import SCHEMA, write_record
-from semask.data.classes import ADE20K_PALETTE, CITYSCAPES_LABELS, CITYSCAPES_PALETTE
+from semask.data.classes import CITYSCAPES_LABELS, CITYSCAPES_PALETTE
+from semask.data.sets import ade20k
 from semask.evaluation.known_weights import use_of
 from semask.evaluation.weight_files import read_state_dict, write_reference_checkpoint
 from semask.model import build, export_reference
@@ -432,7 +433,7 @@ def test_an_experiment_says_what_weights_are_of(
     with Image.open(output / "labels" / "a.png") as label:
         ids, rgb = np.asarray(label), np.asarray(label.convert("RGB"))
     assert ids.min() >= 1
-    assert (rgb == ADE20K_PALETTE[ids - 1]).all()
+    assert (rgb == ade20k.PALETTE[ids - 1]).all()
     overlay.write_text("dataset: {name: ade20k}\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"model\.num_classes: 19, but ade20k has 150 classes"):
         use_of(path, overlays=[overlay])

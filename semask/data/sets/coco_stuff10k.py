@@ -6,6 +6,7 @@ validated on. Of the ids 1 … 182 a class each has 171; 0 is unlabelled and ign
 left are an error: no published file has them.
 """
 
+import colorsys
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +14,40 @@ import numpy as np
 from PIL import Image
 
 from semask.base.errors import InputError
-from semask.data.classes import COCO_STUFF_CLASSES, COCO_STUFF_PALETTE, COCO_STUFF_UNUSED, IGNORE
+from semask.data.classes import IGNORE, names_in, read_only
 from semask.data.decoding import check_size
 from semask.data.matlab import read_table
 from semask.data.pairs import Pair, Unpaired, of_part, pair_up, part_of
 from semask.fetching.fetch import Source
 
-CLASSES: Final = COCO_STUFF_CLASSES
-PALETTE: Final = COCO_STUFF_PALETTE
-LABEL_IDS: Final = np.array([i for i in range(1, 183) if i not in COCO_STUFF_UNUSED], np.uint8)
+# things, then stuff
+CLASSES: Final = names_in("""
+person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear,
+zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports
+ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine
+glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot
+dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop,
+mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock,
+vase, scissors, teddy bear, hair drier, toothbrush, banner, blanket, branch, bridge,
+building-other, bush, cabinet, cage, cardboard, carpet, ceiling-other, ceiling-tile, cloth,
+clothes, clouds, counter, cupboard, curtain, desk-stuff, dirt, door-stuff, fence, floor-marble,
+floor-other, floor-stone, floor-tile, floor-wood, flower, fog, food-other, fruit,
+furniture-other, grass, gravel, ground-other, hill, house, leaves, light, mat, metal,
+mirror-stuff, moss, mountain, mud, napkin, net, paper, pavement, pillow, plant-other, plastic,
+platform, playingfield, railing, railroad, river, road, rock, roof, rug, salad, sand, sea,
+shelf, sky-other, skyscraper, snow, solid-other, stairs, stone, straw, structural-other, table,
+tent, textile-other, towel, tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel,
+wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-other, wood
+""")
+# made here, far apart: the data set has no colours that all agree on
+_COLOURS: Final = [
+    colorsys.hsv_to_rgb(i * 0.381966 % 1, 1 - i % 3 / 4, 1 - i % 4 / 6) for i in range(len(CLASSES))
+]
+PALETTE: Final = read_only((255 * np.array(_COLOURS)).astype(np.uint8))
+UNUSED: Final = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
+"""Ids 1 … 182 that no pixel has: COCO's list of things holds names that were never annotated."""
+LABEL_IDS: Final = np.array([i for i in range(1, 183) if i not in UNUSED], np.uint8)
 IMAGES: Final = {"train": 9000, "val": 1000}
 SIZE: Final = None
 ARCHIVES: Final = (
