@@ -19,17 +19,15 @@ _log: Path | None = None
 class InputError(Exception):
     """Wrong input from the user: a config value, a file, a device that is not there.
 
-    The message is one line (one line per fault where several are reported): which file or key,
-    what is wrong with it, and what to do. Command-line scripts print it without a traceback and
-    exit with a non-zero status.
+    The message is a line for each fault: which file or key, what is wrong with it, and what to do.
+    Command-line scripts print it without a traceback and exit with a non-zero status.
     """
 
 
 def faults(lines: Sequence[str], of_the_rest: str = "") -> InputError:
     """An error of several faults, one line each: the first ones, and how many more there are.
 
-    `of_the_rest` is what is said after "N more cannot be used", a place where they are listed
-    for example.
+    `of_the_rest` is said after "N more cannot be used": where they are listed, for example.
     """
     rest = len(lines) - SHOWN
     more = [f"{rest} more cannot be used{of_the_rest}"] if rest > 0 else []

@@ -23,10 +23,8 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     The temporary name keeps the suffix of `path` (writers that choose a format by suffix work) and
     starts with a dot. On success the file is synced and renamed over `path`, and the folder is
     synced; on any exception it is removed and an older `path` stays as it was. The parent folder is
-    made if need be. The caller creates the file, so its permissions follow the user's umask.
-
-    Raises:
-        OSError: it cannot be written; names `path`, also where a library said nothing of it.
+    made if need be. The caller creates the file, so its permissions follow the user's umask. An
+    OSError names `path`, also where a library said nothing of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +101,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def looks(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Size in bytes, time of the last change in ns, and inode: what a changed file has otherwise.
-
-    OSError where there is no such file.
-    """
+    """Size in bytes, time of the last change in ns, and inode: a changed file has others."""
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns, found.st_ino
 
@@ -114,11 +109,8 @@ def looks(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 def digest_of(obj: Any) -> str:
     """SHA-256 (64 hex digits) of a JSON-like value; the order of keys does not matter.
 
-    Tuples count as lists; 1 and 1.0 differ.
-
-    Raises:
-        TypeError: `obj` holds something that JSON has no word for.
-        ValueError: `obj` holds NaN or an infinity.
+    Tuples count as lists; 1 and 1.0 differ. ValueError where `obj` holds NaN or an infinity,
+    TypeError where it holds something else that JSON has no word for.
     """
     text = json.dumps(obj, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -127,8 +119,7 @@ def digest_of(obj: Any) -> str:
 def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
     """Parses the bytes of a JSON file; `path` is only named in the message.
 
-    Raises:
-        InputError: the bytes are not JSON (cut short, empty, another format, nested too deeply).
+    InputError where they are not JSON (cut short, empty, another format, nested too deeply).
     """
     try:
         return json.loads(data)

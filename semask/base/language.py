@@ -11,9 +11,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-# as Python calls it where it looks for one itself (PEP 538)
-_UTF8 = ("C.UTF-8", "C.utf8", "UTF-8")
-
 
 def print_on() -> None:
     """Have a character that the terminal's language lacks printed as its number.
@@ -32,7 +29,8 @@ def read_utf8() -> None:
     What it prints and how it calls files stays as the language says, and so do its children, which
     are given the names of files in the same bytes.
     """
-    for name in _UTF8:
+    # as Python calls it where it looks for one itself (PEP 538)
+    for name in ("C.UTF-8", "C.utf8", "UTF-8"):
         with suppress(locale.Error):
             locale.setlocale(locale.LC_CTYPE, name)
             return

@@ -21,7 +21,7 @@ _VERSIONS_OF = ("numpy", "opencv-python-headless", "pillow", "snakemake", "timm"
 
 
 def source_digest(module: str, leave_out: Collection[str] = (), also: Collection[str] = ()) -> str:
-    """SHA-256 over the source of a module and of all of this project that it imports.
+    """SHA-256 (64 hex digits) over the source of a module and what it imports of this project.
 
     The imports are read from the source, also those inside functions, so nothing is run. A rule
     that carries this digest runs again when the code it runs has changed, and only then.
@@ -31,9 +31,6 @@ def source_digest(module: str, leave_out: Collection[str] = (), also: Collection
         leave_out: dotted names that do not decide what the module makes; they and what only they
             import do not count.
         also: further modules that count, for what `module` imports by name as it runs.
-
-    Returns:
-        64 hexadecimal digits.
     """
     found: dict[str, Path] = {}
     waiting = [module, *also]

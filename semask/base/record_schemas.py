@@ -277,17 +277,16 @@ _OF_KIND = {
     "profile": _LOOKED,
     "train": {**_EXECUTED, "ran": _RAN_WITH_GRAPHS},
     "evaluate": {**_EXECUTED, "ran": _RAN_WITH_GRAPHS},
-}
-_OF_KIND["cross"] = {
-    **_OF_KIND["parity"],
-    "ran": _RAN,
-    "data_fingerprint": DIGEST,
-    "weights_of": object_of(
-        **{key: _OF_A_ROW[key] for key in ("row", "seed", "device")},
-        iteration=COUNT,
-        weights_digest=DIGEST,
-        evaluate_record_digest=DIGEST,
-    ),
+    "cross": {
+        **_LOOKED,
+        "ran": _RAN,
+        "data_fingerprint": DIGEST,
+        "weights_of": object_of(
+            **{key: _OF_A_ROW[key] for key in ("row", "seed", "device")},
+            iteration=COUNT,
+            **dict.fromkeys(("weights_digest", "evaluate_record_digest"), DIGEST),
+        ),
+    },
 }
 
 

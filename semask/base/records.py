@@ -1,20 +1,15 @@
 """Records: the JSON files that stages leave behind and that the table is made of.
 
-A record is one JSON object: `schema` (its version), `kind`, `experiment`, `data_fingerprint`, `run`
-(what `semask.base.provenance.describe_run` says), `figures` (what was found, by kind) and `digest`,
-a SHA-256 over all the rest. Records of a row also have `row` (device, processes, threads, and
-`planted_fault` if it has one), `mode`, `seed`, `recipe`, `recipe_digest`, `weights_digest` (by name
-of the file, empty where none is kept) and `device` (what `semask.devices.description.describe`
-says); those of full training runs have `validation_fingerprint`, of the split that chose the best
-weights; those of training and evaluation also have `execution` (the settings of that name, for the
-device) and `ran` (what was observed: the processes, graphs that the first one compiled, precision
-at the end; of an interrupted run those of its last try). A record of a released checkpoint has
-`dataset`, `row`, `model` (settings of `semask.model.build`), `evaluation`, `weights_digest` and
-`device`. The record of a model's facts
-speaks of no data: it has no `experiment` and no `data_fingerprint`. Records of parity and profiles
-are of no run and no data: they have `experiment`, `row`, `recipe`, `device` and `execution`. One of
-weights that another row's device scored (`cross`) has these and `data_fingerprint`; `row` is the
-one that scored, and `weights_of` says whose weights they are.
+A record is one JSON object, with the keys that `semask.base.record_schemas` has for its kind. All
+have `schema` (its version), `kind`, `run` (what `semask.base.provenance.describe_run` says),
+`figures` (what was found) and `digest`, a SHA-256 over all the rest. Of the others
+`weights_digest` is by name of the file, empty where none is kept; `device` is what
+`semask.devices.description.describe` says; `validation_fingerprint` that of the split that chose
+the best weights; `execution` the settings of that name, for the device; `model` the settings of
+`semask.model.build`; and `ran` what was observed: the processes, graphs that the first one
+compiled, precision at the end; of an interrupted run those of its last try. In a record of weights
+that another row's device scored (`cross`) `row` is the one that scored, `weights_of` says whose
+weights they are.
 """
 
 import json
@@ -35,10 +30,9 @@ _LONGEST = 200  # letters of a schema's complaint, which begins with the whole v
 
 
 def write_record(path: Path, kind: str, **content: Any) -> None:
-    """Write a record whole or not at all.
+    """Write a record of a kind of `semask.base.record_schemas`, whole or not at all.
 
-    `content` has the keys named at the top of this module, less schema, kind, recipe_digest and
-    digest, which are added here; `kind` is one of `semask.base.record_schemas`.
+    `content` has the keys of its kind, less schema, kind, recipe_digest and digest, added here.
     """
     record = {"schema": SCHEMA, "kind": kind, **content}
     if "recipe" in record:
@@ -50,11 +44,9 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
 
 
 def read_record(path: Path, kind: str) -> dict[str, Any]:
-    """Read a record and check it.
+    """Read a record; InputError where it is missing, truncated, or edited after it was written.
 
-    Raises:
-        InputError: the file is missing, truncated, of another schema version or kind, lacks a
-            key, or was edited after it was written.
+    Also where it is of another schema version or kind, or lacks a key.
     """
     remedy = f"delete {path} and run snakemake again to make it anew"
     try:
@@ -63,7 +55,7 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         if not path.is_file():
             raise
         raise InputError(f"{str(damaged).rpartition(': ')[0]}; {remedy}") from None
-    if not isinstance(record, Mapping) or "schema" not in record:
+    if not isinstance(record, dict) or "schema" not in record:
         raise InputError(f"{path}: not a record; {remedy}")
     if record["schema"] != SCHEMA:
         raise InputError(
@@ -72,10 +64,8 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         )
     if record.get("kind") != kind:
         raise InputError(f"{path}: record of kind {record.get('kind')!r}, not {kind!r}; {remedy}")
-    fault = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema_of(kind)).iter_errors(dict(record))
-    )
-    if fault is not None:
+    validator = jsonschema.Draft202012Validator(schema_of(kind))
+    if (fault := jsonschema.exceptions.best_match(validator.iter_errors(record))) is not None:
         key = ".".join(str(part) for part in fault.absolute_path) or "record"
         said = " ".join(fault.message.split())
         said = said if len(said) <= _LONGEST else f"…{said[-_LONGEST:]}"
@@ -87,13 +77,13 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         raise InputError(f"{path}: holds a number that is not finite; {remedy}") from None
     if digest != record["digest"]:
         raise InputError(f"{path}: changed after it was written (its digest differs); {remedy}")
-    return dict(record)
+    return record
 
 
 def kept_weights(path: Path, record: Mapping[str, Any], which: str) -> str:
-    """SHA-256 of the weights, best or last, that a training's record, at `path`, says it kept.
+    """SHA-256 of the weights, best or last, that a training's record says it kept.
 
-    InputError where it kept none.
+    InputError, naming `path`, the record's, where it kept none.
     """
     digests: Mapping[str, str] = record["weights_digest"]
     if which not in digests or record["figures"][which] is None:

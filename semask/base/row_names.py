@@ -45,8 +45,5 @@ def row_name(row: Mapping[str, Any]) -> str:
 
 
 def as_recorded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What records say of a row of the config, and stages are given: device, processes, threads.
-
-    And planted_fault, of rows that have one.
-    """
+    """What records say of a row of the config, and stages are given; no fault where it has none."""
     return {key: row[key] for key in _KEYS if row.get(key) is not None}

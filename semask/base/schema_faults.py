@@ -18,8 +18,7 @@ _Validator = jsonschema.validators.extend(
 def first_fault(value: Any, schema: Mapping[str, Any]) -> str | None:
     """What is wrong with a value as a JSON schema sees it: the key, the fault, how many more.
 
-    Returns:
-        None where nothing is. A number that is not finite is wrong, whatever the schema says.
+    None where nothing is. A number that is not finite is wrong, whatever the schema says.
     """
     key = _not_finite(value)
     if key is not None:

@@ -1,9 +1,10 @@
 """Checks of the merged configuration: the schema, then what one key says about another."""
 
-import operator
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import getitem, gt
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,7 @@ def _check_mirrors(config: Mapping[str, Any]) -> None:
 
 
 def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
-    """Check a merged configuration.
-
-    Raises InputError, one line that names the key, what is wrong and what is allowed.
-    """
+    """Check a merged configuration; InputError names the key, what is wrong and what is allowed."""
     _check_mirrors(config)
     fault = first_fault(dict(config), read_schema(schema_file))
     if fault is not None:
@@ -74,7 +72,6 @@ def check_config(config: Mapping[str, Any], schema_file: Path) -> None:
         )
     _check_evaluation(config["evaluation"], config["dataset"]["name"])
     _check_paths(config)
-    _check_folders(config)
 
 
 def _resolved(key: str, folder: str) -> Path:
@@ -84,23 +81,19 @@ def _resolved(key: str, folder: str) -> Path:
         raise InputError(f"config: {key}: {folder} is no folder ({fault}); give another") from None
 
 
+# keys of files and folders, beside those of released weights and of bundles
+_PATHS = (
+    *("results", "dataset.root", "dataset.labels", "dataset.prepared", "downloads.lock"),
+    *("downloads.weights", "model.pretrained", "bundle.sign", "imports.allowed_signers"),
+)
+
+
 def _check_paths(config: Mapping[str, Any]) -> None:
     """Refuses names of files and folders that Snakemake or a command line cannot bear."""
-    dataset, downloads = config["dataset"], config["downloads"]
+    paths: dict[str, Any] = {key: reduce(getitem, key.split("."), config) for key in _PATHS}
     released = (config["released"] or {}).get("weights", {})
-    paths = {
-        "results": config["results"],
-        "dataset.root": dataset["root"],
-        "dataset.labels": dataset["labels"],
-        "dataset.prepared": dataset["prepared"],
-        "downloads.lock": downloads["lock"],
-        "downloads.weights": downloads["weights"],
-        "model.pretrained": config["model"]["pretrained"],
-        **{f"released.weights.{name}": path for name, path in released.items()},
-        "bundle.sign": config["bundle"]["sign"],
-        "imports.allowed_signers": config["imports"]["allowed_signers"],
-        **{f"imports.{name}.file": of["file"] for name, of in bundles_of(config).items()},
-    }
+    paths |= {f"released.weights.{name}": path for name, path in released.items()}
+    paths |= {f"imports.{name}.file": of["file"] for name, of in bundles_of(config).items()}
     for key, path in paths.items():
         if path is not None and (fault := _fault_of(path)):
             raise InputError(f"config: {key}: {path!r} {fault}")
@@ -118,6 +111,7 @@ def _check_paths(config: Mapping[str, Any]) -> None:
             shortest = os.path.normpath(paths[key])
             advice = "give a folder of its own" if shortest == "." else f"write it as {shortest!r}"
             raise InputError(f"config: {key}: {paths[key]!r}: {advice}")
+    _check_folders(paths)
 
 
 def _fault_of(path: str) -> str | None:
@@ -143,13 +137,9 @@ def _fault_of(path: str) -> str | None:
     return None
 
 
-def _check_folders(config: Mapping[str, Any]) -> None:
-    root, prepared = config["dataset"]["root"], config["dataset"]["prepared"]
-    written = {
-        "dataset.labels": config["dataset"]["labels"],
-        "results": config["results"],
-        "downloads.weights": config["downloads"]["weights"],
-    }
+def _check_folders(paths: Mapping[str, Any]) -> None:
+    root, prepared = paths["dataset.root"], paths["dataset.prepared"]
+    written = {key: paths[key] for key in ("dataset.labels", "results", "downloads.weights")}
     if prepared is not None:
         for key, folder in {"dataset.root": root, **written}.items():
             if _resolved(key, folder).is_relative_to(_resolved("dataset.prepared", prepared)):
@@ -265,7 +255,7 @@ _CITYSCAPES_FORMAT = ("streets", "cityscapes")
 
 def _check_evaluation(evaluation: Mapping[str, Any], dataset: str) -> None:
     window = evaluation["sliding_window"]
-    if window is not None and any(map(operator.gt, window["stride"], window["size"])):
+    if window is not None and any(map(gt, window["stride"], window["size"])):
         raise InputError(
             f"config: evaluation.sliding_window.stride: {window['stride']} leaves gaps between "
             f"windows of size {window['size']}; use at most the size"

@@ -37,10 +37,7 @@ class _EachOnce(yaml.SafeLoader):
 
 
 def read_layer(path: Path) -> dict[str, Any]:
-    """A layer of a configuration from its file.
-
-    Raises InputError where it cannot be read, is not YAML, or holds no mapping.
-    """
+    """A layer from its file; InputError where it cannot be read, is not YAML, holds no mapping."""
     try:
         read = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)  # noqa: S506  # a SafeLoader
     except OSError as fault:
@@ -58,17 +55,9 @@ def assemble(layers: Sequence[Mapping[str, Any]], variant: str | None = None) ->
     """Merge the layers of a configuration, later ones over earlier ones, and choose its variant.
 
     What a layer says of the chosen variant, under `variants`, is merged right after that layer:
-    over the layers before it, and under those that come later.
-
-    Args:
-        layers: config.yaml, the overlays in their order, what the command line sets.
-        variant: which one to choose; None for what the key `variant` says.
-
-    Returns:
-        The merged configuration, without `variants`.
-
-    Raises:
-        InputError: the chosen variant is not there.
+    over the layers before it, and under those that come later. `layers` are config.yaml, the
+    overlays in their order, what the command line sets; of what is returned `variants` is no part.
+    Without `variant` the key of that name chooses; InputError where what is chosen is not there.
     """
     for layer in layers:
         _check_plain(layer)

@@ -65,7 +65,15 @@ def _convert_pair(
         images = label_images(source_bytes, pair.annotation, size)
         if not problems:
             train_ids = images[suffix_of_train_ids]
-            _check_train_ids(train_ids, num_classes, pair, size)
+            check_size(train_ids.size, size, pair.annotation)
+            counts = train_ids.histogram()
+            for value, count in enumerate(counts):
+                if count and num_classes <= value != IGNORE:
+                    raise InputError(
+                        f"{pair.annotation}: value {value} is neither one of {num_classes} train "
+                        f"ids nor {IGNORE}; correct the annotation, or the data set's module if it "
+                        "should know it"
+                    )
     except InputError as error:
         problems.append(str(error))
     if problems:
@@ -77,25 +85,10 @@ def _convert_pair(
         with atomically(output) as temporary:
             temporary.write_bytes(grey_png(np.asarray(image)))
         entry["outputs"][output.name] = sha256(output)
-    counts = train_ids.histogram()
     entry["label_sha256"] = hashlib.sha256(train_ids.tobytes()).hexdigest()
     entry["width"], entry["height"] = train_ids.size
     entry["pixels"] = [*counts[:num_classes], counts[IGNORE]]
     return entry, []
-
-
-def _check_train_ids(
-    train_ids: Image.Image, num_classes: int, pair: Pair, size: tuple[int, int] | None
-) -> None:
-    """Checks what a data set's module made of an annotation before anything is written."""
-    check_size(train_ids.size, size, pair.annotation)
-    counts = enumerate(train_ids.histogram())
-    stray = [value for value, count in counts if count and num_classes <= value != IGNORE]
-    if stray:
-        raise InputError(
-            f"{pair.annotation}: value {stray[0]} is neither one of {num_classes} train ids nor "
-            f"{IGNORE}; correct the annotation, or the data set's module if it should know it"
-        )
 
 
 def convert_part(

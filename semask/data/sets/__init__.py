@@ -76,13 +76,10 @@ class DataSet(Protocol):
     def label_images(
         self, data: bytes, path: Path, size: tuple[int, int] | None
     ) -> dict[str, Image.Image]:
-        """Converts an annotation.
+        """Converts an annotation, of which it is given the bytes and, for messages, the path.
 
-        Args:
-            data: the bytes of the file.
-            path: where they are from, for messages.
-            size: width and height of the image; None if it is damaged: then the annotation is
-                looked at for faults only, and what is returned does not matter.
+        `size` is width and height of the image; None if it is damaged: then the annotation is
+        looked at for faults only, and what is returned does not matter.
 
         Returns:
             Images of mode "L" by suffix, of all or some of SUFFIXES; the first, always there, has
