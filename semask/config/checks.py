@@ -17,10 +17,7 @@ from semask.data import sets
 
 
 def check_all(layers: Sequence[Mapping[str, Any]], schema_file: Path) -> dict[str, Any]:
-    """The chosen configuration, after a check of it and of those of the other variants.
-
-    Raises InputError, one line that names the variant, the key, and what is wrong.
-    """
+    """The chosen configuration, after a check of it and of each variant, which InputError names."""
     config = assemble(layers)
     check_config(config, schema_file)
     for name in variant_names(layers):

@@ -163,17 +163,13 @@ def resolve(
     if mode == "performance":
         training["iterations"] = config["performance"]["iterations"]
         training["evaluate_every"] = None
+    training["global_batch"] = global_batch
+    training["accumulation"] = accumulation_of(batch, processes)
+    training["augmentation"] = Augmentation(**_tuples(training["augmentation"]))
     return Recipe(
         dataset=config["dataset"],
         model=ModelRecipe(**{**_tuples(config["model"]), "pretrained": pretrained}),
-        training=TrainingRecipe(
-            **{
-                **training,
-                "global_batch": global_batch,
-                "accumulation": accumulation_of(batch, processes),
-                "augmentation": Augmentation(**_tuples(training["augmentation"])),
-            }
-        ),
+        training=TrainingRecipe(**training),
         numerics=Numerics(**config["numerics"]),
         port_faults=PortFaults(**config["port_faults"]),
         evaluation=evaluation_recipe(config["evaluation"]),

@@ -35,7 +35,5 @@ def network_input(
 def _constants(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     # kept, since a copy to the device for every batch would wait for it
     with torch.inference_mode(False):
-        return (
-            torch.tensor(MEAN, device=device)[:, None, None],
-            torch.tensor(STD, device=device)[:, None, None],
-        )
+        mean, std = (torch.tensor(of, device=device)[:, None, None] for of in (MEAN, STD))
+        return mean, std

@@ -32,13 +32,14 @@ _IN_MANIFEST = ("image_sha256", "label_sha256", "width", "height")
 LabelImages = Callable[[bytes, Path, tuple[int, int] | None], dict[str, Image.Image]]
 
 
-def _is_current(pair: Pair, entry: dict[str, Any], folder: Path) -> bool:
+def _is_current(pair: Pair, entry: dict[str, Any] | None, folder: Path) -> bool:
     """Whether sources and outputs are as an earlier run left them, by content."""
+    if entry is None or entry["source"] != pair.annotation.name:
+        return False
     files = {pair.image: entry["image_sha256"], pair.annotation: entry["source_sha256"]}
     files |= {folder / name: digest for name, digest in entry["outputs"].items()}
     with suppress(OSError):
-        is_same_source = entry["source"] == pair.annotation.name
-        return is_same_source and all(sha256(path) == digest for path, digest in files.items())
+        return all(sha256(path) == digest for path, digest in files.items())
     return False
 
 
@@ -108,8 +109,8 @@ def convert_part(
         of the train ids, row by row: PNG files differ with the compression library, labels do not.
 
     Raises:
-        InputError: there are no images, or some files are unusable, of which it has a line each, or
-            `FAULTS` where they are many.
+        InputError: there are no images, or some files are unusable: a line for each of the first
+            ones, and how many more there are, all of which `FAULTS` lists.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{out}: lies within the data set {root}; choose a folder outside of it")
@@ -127,11 +128,7 @@ def convert_part(
     # Current files are found here rather than in the processes, which take longer to start.
     version = _version(dataset)
     done = _read_state(folder, version)
-    outdated = [
-        pair
-        for pair in pairs
-        if pair.stem not in done or not _is_current(pair, done[pair.stem], folder)
-    ]
+    outdated = [pair for pair in pairs if not _is_current(pair, done.get(pair.stem), folder)]
     converted = dict(zip(outdated, side_by_side(convert, outdated, processes), strict=True))
     entries: dict[str, dict[str, Any]] = {}
     for pair in pairs:

@@ -88,9 +88,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def read_part(path: Path) -> dict[str, Any]:
     """Reads a part's or a split's manifest; a split's has the key "fingerprint".
 
-    Raises:
-        InputError: the file is missing, not JSON, lacks a key or has one of the wrong type, a path
-            leads outside, or its fingerprint is not that of its files.
+    InputError where it is missing, not JSON, lacks a key or has one of the wrong type, a path leads
+    outside, or its fingerprint is not that of its files.
     """
     manifest = read_json(path)
 
@@ -186,8 +185,7 @@ def check_complete(
     """Checks a split against what is published of it; `path` is named in messages.
 
     That is the number of images, and width and height of each in pixels, None where they differ.
-    InputError has a line for each of the first images of another size, how many more there are,
-    then a line if their number is another.
+    InputError tells the first images of another size, then of another number of them.
     """
     of_another_size = [
         f"{file['image']}: {file['width']}x{file['height']}, published are {size[0]}x{size[1]}; "
@@ -213,8 +211,7 @@ def check_splits(
     """Checks the manifests of both splits by `check_disjoint` and `check_complete`.
 
     They and their files are under `train` and `val`. `published` is what they must be, {"images":
-    {split: number}, "size": [width, height] or None}; None for anything. InputError says all that
-    these two find wrong.
+    {split: number}, "size": [width, height] or None}; None for anything. InputError says all.
     """
     checks = [partial(check_disjoint, manifests["train"], manifests["val"])]
     if published is not None:

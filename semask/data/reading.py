@@ -46,10 +46,7 @@ def read_image(path: Path, rows: int | None = None, sha256: str | None = None) -
 
 
 def read_label(path: Path) -> npt.NDArray[Any]:
-    """Reads a label image of train ids, uint8, (H, W), 255 where ignored.
-
-    InputError where the file is missing or cannot be decoded.
-    """
+    """Reads a label image of train ids, uint8, (H, W), 255 where ignored, or raises InputError."""
     data = _bytes(path)
     inflated = inflated_png(data)
     if inflated is None and data.startswith(b"\x89PNG"):

@@ -124,10 +124,7 @@ def list_parts(dataset: DataSet, root: Path) -> dict[str, list[str]]:
 
 
 def parts_of(dataset: DataSet, root: Path, split: str) -> list[str]:
-    """Names of the parts of a split.
-
-    InputError where it has no images, or parts have names that Snakemake cannot bear.
-    """
+    """Names of a split's parts; InputError for none, or for names that Snakemake cannot bear."""
     parts = dataset.parts_of(root, split)
     _check_braces([(part, f"{root}: {split}") for part in parts])
     return parts

@@ -14,21 +14,15 @@ import numpy as np
 from PIL import Image
 
 from semask.base.errors import InputError
-from semask.data.classes import (
-    CITYSCAPES_CLASSES,
-    CITYSCAPES_EVALUATED,
-    CITYSCAPES_LABELS,
-    CITYSCAPES_PALETTE,
-    CITYSCAPES_TRAIN_IDS,
-)
+from semask.data import classes
 from semask.data.decoding import check_size, decode_png
 from semask.data.pairs import Pair, Unpaired, by_stem, ends_with, pair_up
 from semask.data.polygons import draw_polygons, read_polygons
 from semask.fetching.fetch import Source
 
-CLASSES: Final = CITYSCAPES_CLASSES
-PALETTE: Final = CITYSCAPES_PALETTE
-LABEL_IDS: Final = np.array([label.id for label in CITYSCAPES_EVALUATED], np.uint8)
+CLASSES: Final = classes.CITYSCAPES_CLASSES
+PALETTE: Final = classes.CITYSCAPES_PALETTE
+LABEL_IDS: Final = np.array([label.id for label in classes.CITYSCAPES_EVALUATED], np.uint8)
 IMAGES: Final = {"train": 2975, "val": 500}
 SIZE: Final = (2048, 1024)
 ARCHIVES: Final = (
@@ -54,7 +48,7 @@ _TRAIN_IDS: Final = "_gtFine_labelTrainIds.png"
 _IDS: Final = "_gtFine_labelIds.png"
 SUFFIXES: Final = (_TRAIN_IDS, _IDS)
 
-_KNOWN_IDS: Final = frozenset(label.id for label in CITYSCAPES_LABELS)
+_KNOWN_IDS: Final = frozenset(label.id for label in classes.CITYSCAPES_LABELS)
 
 
 def parts_of(root: Path, split: str) -> list[str]:
@@ -108,4 +102,4 @@ def to_train_ids(label_ids: Image.Image, path: Path) -> Image.Image:
             f"{path}: label id {ids} is not in the Cityscapes label table (0 to 33); "
             "map these pixels to a known id, 0 to ignore them"
         )
-    return label_ids.point(CITYSCAPES_TRAIN_IDS.tolist())
+    return label_ids.point(classes.CITYSCAPES_TRAIN_IDS.tolist())

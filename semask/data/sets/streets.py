@@ -23,10 +23,7 @@ ARCHIVES: Final[tuple[Source, ...]] = ()
 
 
 def generate(root: Path, settings: Mapping[str, Any], processes: int) -> None:
-    """Makes the data set below `root`; settings are those of `semask.data.streets.generate`.
-
-    InputError where a file that was not made here is in the way.
-    """
+    """Makes the data set below `root`, as `semask.data.streets.generate` does of its settings."""
     # draws with OpenCV, which the conversion of labels can do without
     from semask.data import streets
 
