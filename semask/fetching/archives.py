@@ -8,7 +8,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from semask.base.errors import InputError
@@ -42,9 +42,7 @@ def extract(
     after an interruption. Permissions and owners in the archive count for nothing. `strip` is a
     leading folder to leave out, which every member must be below; `only` has the leading folders of
     what is wanted, all if empty; `remedy` is what to do about an archive that is damaged.
-
-    Returns:
-        Number of files of the archive that were wanted, all of which are then on the disk.
+    Gives the number of files that were wanted, all of which are then on the disk.
 
     Raises:
         InputError: the archive is damaged (names the member), wants to write outside `folder` or
@@ -125,16 +123,13 @@ def common_folder(archive: Path) -> str | None:
     return names.pop() if len(names) == 1 and all(slash for _, slash, _ in tops) else None
 
 
-@contextlib.contextmanager
-def _opened(archive: Path, remedy: str = "fetch it again") -> Iterator[zipfile.ZipFile]:
+def _opened(archive: Path, remedy: str = "fetch it again") -> zipfile.ZipFile:
     try:
-        opened = zipfile.ZipFile(archive)
+        return zipfile.ZipFile(archive)
     except FileNotFoundError:
         raise InputError(f"{archive}: no such file; fetch it first") from None
     except (*DAMAGE, OSError) as fault:
         raise InputError(f"{archive}: not a whole zip archive ({fault}); {remedy}") from None
-    with opened:
-        yield opened
 
 
 def _members(

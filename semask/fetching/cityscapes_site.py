@@ -14,7 +14,6 @@ import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import requests
@@ -34,20 +33,21 @@ def fetch_package(package: str, folder: Path, *, mirrors: Mapping[str, str]) -> 
 
     The login comes from the environment variables CITYSCAPES_USERNAME and CITYSCAPES_PASSWORD, or
     from the file of credentials that csDownload writes; it goes to the site and nowhere else.
-
-    Args:
-        package: the site's name of it, for example `gtFine_trainvaltest.zip`.
-        folder: where to put it; holds the partial file between two tries.
-        mirrors: starts of URLs → what to put in their place.
-
-    Returns:
-        The file, and its md5 (32 hexadecimal digits) as the site says.
+    `package` is the site's name of it, for example `gtFine_trainvaltest.zip`; `folder` holds the
+    partial file between two tries; of `mirrors` see `semask.fetching.transfer.mirrored`. Gives the
+    file, and its md5 (32 hexadecimal digits) as the site says.
 
     Raises:
         InputError: no login, a refused one, no access to the package, another md5, or the site is
             not reached. The partial file stays, except for one with another md5.
     """
-    downloader = _downloader()
+    try:
+        from cityscapesscripts.download import downloader
+    except ImportError:
+        raise InputError(
+            "Cityscapes is downloaded with cityscapesscripts, which is not installed: install "
+            "the extra [cityscapes] (in a checkout: pip install --editable '.[cityscapes]')"
+        ) from None
     target = folder / package
     with _Session(package, target, mirrors) as session:
         try:
@@ -91,9 +91,7 @@ class _Session(requests.Session):
 
     def __init__(self, package: str, target: Path, mirrors: Mapping[str, str]):
         super().__init__()
-        self.package = package
-        self.target = target
-        self.mirrors = mirrors
+        self.package, self.target, self.mirrors = package, target, mirrors
         self.md5 = ""
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:  # type: ignore[override]
@@ -140,17 +138,6 @@ class _Session(requests.Session):
         require_disk(
             self.target.parent, int(response.headers.get("Content-Length", 0)), self.package
         )
-
-
-def _downloader() -> ModuleType:
-    try:
-        from cityscapesscripts.download import downloader
-    except ImportError:
-        raise InputError(
-            "Cityscapes is downloaded with cityscapesscripts, which is not installed: install "
-            "the extra [cityscapes] (in a checkout: pip install --editable '.[cityscapes]')"
-        ) from None
-    return downloader
 
 
 def _credentials() -> tuple[str, str, str]:
@@ -225,12 +212,9 @@ def _plain_words(package: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps progress bars out of logs."""
-    if sys.stderr.isatty():
-        yield
-        return
-    with (
-        open(os.devnull, "w", encoding="utf-8") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
+    with contextlib.ExitStack() as stack:
+        if not sys.stderr.isatty():
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
         yield

@@ -27,10 +27,8 @@ def download(
     An archive is deleted when it is unpacked. A leading folder that has the archive's name is left
     out: ADEChallengeData2016.zip gives `root`/images, not `root`/ADEChallengeData2016/images.
     `root`/.download/unpacked.json says what was unpacked. For `lock` and `mirrors` see
-    `semask.fetching.fetch.fetch`.
-
-    Returns:
-        For each archive name, url, digest (as published, or None), sha256, size (bytes) and files.
+    `semask.fetching.fetch.fetch`. Each archive's answer has name, url, digest (as published, or
+    None), sha256, size (bytes) and files.
 
     Raises:
         InputError: as `semask.fetching.fetch.fetch` and `semask.fetching.archives.extract`, or

@@ -46,21 +46,14 @@ def fetch(
     mirrors: Mapping[str, str],
     check: Callable[[Path], None] | None = None,
 ) -> str:
-    """Fetches a file, unless it is there, and checks it.
+    """Fetches a file, unless it is there, checks it, and gives `sha256:` and 64 hexadecimal digits.
 
     What was fetched lies in a folder beside the target until it is whole and right, so a cut costs
-    only the rest. Where nobody published a digest, that of the first file is pinned in the lock
-    file, and said so on standard output. What the lock file has outranks what others published.
-
-    Args:
-        source: the file. One of the Cityscapes site needs a login, see `cityscapes_site`.
-        target: where to put it. A file that is there is checked, never replaced.
-        lock: lock file of pinned digests (JSON), made if need be.
-        mirrors: starts of URLs → what to put in their place.
-        check: raises InputError for a file that is of no use; asked before a digest is pinned.
-
-    Returns:
-        `sha256:` and 64 hexadecimal digits.
+    only the rest. A file that is there is checked, never replaced. Where nobody published a digest,
+    that of the first file is pinned in `lock` (JSON, made if need be), and said so on standard
+    output. What is pinned there outranks what others published. `mirrors` are starts of URLs → what
+    to put in their place. `check` raises InputError for a file that is of no use; it is asked
+    before a digest is pinned.
 
     Raises:
         InputError: the file cannot be had, or is another one than published or pinned: names both
@@ -85,9 +78,7 @@ def check_there(
     Nothing is fetched. `source` is a `Source` as a mapping; one that nobody published a digest of
     is pinned in the lock file at first, after `check`, as `fetch` does. A file beside it remembers
     what was right: it is not read again while its size, time and inode stay, and what it should be.
-
-    Returns:
-        As `fetch`; None where nobody published it, or it is not there.
+    Gives what `fetch` does; None where nobody published it, or it is not there.
 
     Raises:
         InputError: it is another file than published or pinned.
@@ -179,15 +170,9 @@ def _transfer(
         return fetched, f"The site's own md5:{md5} agrees with the file"
     from semask.fetching.transfer import transfer
 
-    fetched = transfer(
-        source.url,
-        folder / "complete",
-        size=source.size,
-        digest_known=digest_known,
-        mirrors=mirrors,
-        instead=target,
-    )
-    return fetched, None
+    file = folder / "complete"
+    transfer(source, file, digest_known=digest_known, mirrors=mirrors, instead=target)
+    return file, None
 
 
 def _checked(
@@ -201,15 +186,13 @@ def _checked(
     advice: str,
 ) -> str:
     """SHA-256 of a file, in hexadecimal, after a look at whether it is the right one."""
-    from semask.fetching.transfer import looks_like_page
-
     size = path.stat().st_size
     if size == 0:
         raise InputError(f"{named}: is empty; {advice}")
     if said_by == str(lock):
         advice += f"; if this is the right file, remove its entry in {lock}"
     with open(path, "rb") as file:
-        if looks_like_page(file.read(1024)):
+        if _looks_like_page(file.read(1024)):
             raise InputError(
                 f"{named}: is a web page in place of the file, perhaps one that asks for a login; "
                 f"{advice}"
@@ -229,6 +212,11 @@ def _checked(
             f"{advice}"
         )
     return found["sha256"]
+
+
+def _looks_like_page(start: bytes) -> bool:
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--"))
 
 
 def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:

@@ -15,8 +15,7 @@ from semask.base.files import read_json, write_atomically
 def read_pins(lock: Path) -> dict[str, dict[str, Any]]:
     """What a lock file, JSON, pins; one that is not there yet pins nothing.
 
-    Returns:
-        By file name: url, size (bytes), sha256 (hexadecimal), pinned (date, ISO 8601).
+    Of each file name it has url, size (bytes), sha256 (hexadecimal) and pinned (date, ISO 8601).
 
     Raises:
         InputError: the file is unreadable or holds something else.

@@ -39,14 +39,9 @@ def check_key(key: Path) -> None:
 
 
 def sign(file: Path, key: Path) -> bytes:
-    """Sign a file.
+    """The signature of a file, which is to be written to `signature_of(file)`.
 
-    Args:
-        file: to be signed.
-        key: private SSH key, or the public half of one that ssh-agent holds.
-
-    Returns:
-        The signature, which is to be written to `signature_of(file)`.
+    `key` is a private SSH key, or the public half of one that ssh-agent holds.
 
     Raises:
         InputError: as `check_key`, or ssh-keygen cannot sign with the key.
@@ -67,9 +62,7 @@ def sign(file: Path, key: Path) -> bytes:
 def check_signed(file: Path, signers: Path) -> None:
     """Look whether what `verify` needs is there.
 
-    Args:
-        file: the signed file.
-        signers: list of those who may sign, as ssh-keygen(1) has it under ALLOWED SIGNERS.
+    `signers` is a list of those who may sign, as ssh-keygen(1) has it under ALLOWED SIGNERS.
 
     Raises:
         InputError: no ssh-keygen, no such list, or no signature.
@@ -84,11 +77,7 @@ def check_signed(file: Path, signers: Path) -> None:
 
 
 def verify(file: Path, signers: Path) -> Signer:
-    """Find out who signed a file.
-
-    Args:
-        file: the signed file.
-        signers: as in `check_signed`.
+    """Find out who signed a file; `signers` is as in `check_signed`.
 
     Raises:
         InputError: as `check_signed`; the file or its signature was changed; or the key is not of

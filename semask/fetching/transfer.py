@@ -20,6 +20,7 @@ from gdown.download import get_url_from_gdrive_confirmation
 import semask
 from semask.base.errors import InputError
 from semask.base.files import require_disk
+from semask.fetching.fetch import Source
 
 TIMEOUT = (20.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes."""
@@ -55,33 +56,24 @@ def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
 
 
 def transfer(
-    url: str,
-    target: Path,
-    *,
-    size: int | None,
-    digest_known: bool,
-    mirrors: Mapping[str, str],
-    instead: Path,
-) -> Path:
-    """Fetches a file, or what is missing of it after a cut.
+    source: Source, target: Path, *, digest_known: bool, mirrors: Mapping[str, str], instead: Path
+) -> None:
+    """Fetches a file, or what is missing of it after a cut; its digest is not yet checked then.
 
     Args:
-        url: http(s) URL, or `drive:ID`.
+        source: of an http(s) URL, or `drive:ID`.
         target: where to put it. Its folder must be there and hold nothing else: between two tries
             it keeps the partial file and what is known of it.
-        size: bytes, if known.
         digest_known: whether the caller can tell a wrong file. If not, a partial file is continued
             only where the server says that it is still the same file.
         mirrors: see `mirrored`.
         instead: where the user may put a file from elsewhere, for the message.
 
-    Returns:
-        `target`, as long as the server announced, its digest not yet checked.
-
     Raises:
         InputError: the server is not reached or refuses, the disk is too small, what comes is a web
             page or has another size. The partial file stays.
     """
+    url, size = source.url, source.size
     with requests.Session() as session, _plain_words(url, instead):
         session.headers.update({"User-Agent": _AGENT, "Accept-Encoding": "identity"})
         address, announced, validator = _locate(session, url, mirrors)
@@ -110,13 +102,6 @@ def transfer(
                 _run_gdown(address, target)
     # for whom the umask lets: gdown makes a file that nobody else can read
     shutil.copymode(target.parent / _VERSION, target)
-    return target
-
-
-def looks_like_page(start: bytes) -> bool:
-    """Whether a file that starts like this is a web page."""
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--"))
 
 
 def _locate(
@@ -197,9 +182,7 @@ def _plain_words(url: str, instead: Path) -> Iterator[None]:
 
 def reason_of(fault: Exception) -> str:
     """What went wrong in a transfer, and what to do, in one line."""
-    cause: BaseException = fault
-    if isinstance(fault, gdown.DownloadError) and isinstance(fault.__cause__, Exception):
-        cause = fault.__cause__
+    cause = (fault.__cause__ if isinstance(fault, gdown.DownloadError) else None) or fault
     again = "what arrived is kept: run again to go on"
     if isinstance(cause, requests.HTTPError):
         status = cause.response.status_code if cause.response is not None else 0
