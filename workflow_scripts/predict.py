@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semask.base import signals, startup
 from semask.base.errors import InputError
-from semask.devices.conditions import usable_cores
+from semask.devices.conditions import USABLE_CORES
 from semask.workflow import guard
 from semask.workflow.launching import enter
 from semask.workflow.options import new_folder, whole_number
@@ -28,7 +28,7 @@ def main() -> None:
         "--configfile", type=Path, nargs="+", default=[], help="overlays of the experiment instead"
     )
     parser.add_argument("--variant", help="of that experiment")
-    parser.add_argument("--threads", type=whole_number("--threads", 1), default=len(usable_cores()))
+    parser.add_argument("--threads", type=whole_number("--threads", 1), default=len(USABLE_CORES))
     parser.add_argument("--workers", type=whole_number("--workers", 0), default=1, help="(1)")
     parser.add_argument(
         "--sheet", type=whole_number("--sheet", 0), default=8, help="rows of the contact sheet (8)"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import psutil
@@ -19,11 +18,16 @@ import psutil
 from semask.devices import launched, locks, sensors
 from semask.devices.sensors import Reading, UnobservedError
 
-_USABLE = (
+USABLE_CORES: Sequence[int] = (
     sorted(os.sched_getaffinity(0))
     if hasattr(os, "sched_getaffinity")
     else range(os.cpu_count() or 1)
 )
+"""The cores that this process, and so those that it starts, could use when it began.
+
+An NPU's libraries bind its first thread to some of them (`CPU_AFFINITY_CONF`), and it alone.
+"""
+
 _PAUSE = 5.0  # seconds between two looks
 _COST = 0.001  # most of the time that looks may take
 _SHORTEST = 2.0  # seconds: what the kernel counts by hundredths of one says nothing of less
@@ -71,8 +75,6 @@ class Watch:
 
     def __init__(self, device: str, count: int, host: str):
         self._device, self._count, self._host = device, count, host
-        # now: libraries may later bind the thread that asks to fewer
-        self._usable = usable_cores()
         self._root = os.getppid() if launched.is_one_of_several() else os.getpid()
         self._cores: list[_Cores] = []
         self._readings: list[list[Reading]] = []
@@ -88,12 +90,7 @@ class Watch:
     def __enter__(self) -> "Watch":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, fault: object, trace: object) -> None:
         self._ended.set()
         if fault is None and self._thread.is_alive():
             self._thread.join()
@@ -117,7 +114,7 @@ class Watch:
         try:
             own = [psutil.Process(self._root)]
             own += own[0].children(recursive=True)
-            self._cores.append(_cores_now(own, self._usable))
+            self._cores.append(_cores_now(own))
             if look is not None:
                 self._readings.append(look(frozenset(each.pid for each in own)))
         except Exception as why:  # whatever this machine lacks, the run goes on
@@ -143,8 +140,8 @@ class Watch:
         """
         if self._thread.ident is None:
             return None
-        found = _summary_of_cores(self._cores, len(self._usable))
-        seconds = found.get("seconds", 0.0)
+        found = _summary_of_cores(self._cores)
+        seconds = found["seconds"]
         devices = [_summary_of_device(of) for of in zip(*self._readings, strict=True)]
         unobserved = [*self._unobserved]
         if self._cores and found["others"] is None:
@@ -166,23 +163,15 @@ class Watch:
         }
 
 
-def usable_cores() -> Sequence[int]:
-    """The cores that this process, and so those that it starts, could use when it began.
-
-    An NPU's libraries bind its first thread to some of them (`CPU_AFFINITY_CONF`), and it alone.
-    """
-    return _USABLE
-
-
 def _spent() -> float:
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.thread_time() + ended.ru_utime + ended.ru_stime
 
 
-def _cores_now(own: Sequence[psutil.Process], usable: Sequence[int]) -> _Cores:
+def _cores_now(own: Sequence[psutil.Process]) -> _Cores:
     each = psutil.cpu_times(percpu=True)
     # in some containers the kernel's numbers are none of those that are listed
-    chosen = [each[n] for n in usable] if usable[-1] < len(each) else each
+    chosen = [each[n] for n in USABLE_CORES] if USABLE_CORES[-1] < len(each) else each
     # a neighbour of this virtual machine (steal) takes time as a program does
     busy = sum(
         getattr(of, kind, 0.0)
@@ -196,7 +185,7 @@ def _cores_now(own: Sequence[psutil.Process], usable: Sequence[int]) -> _Cores:
         total=busy + idle,
         busy=busy,
         own=sum(map(_seconds_of, own)),
-        throttled=_throttled(usable),
+        throttled=_throttled(),
         clock=frequency.current if frequency else None,
     )
 
@@ -209,36 +198,31 @@ def _seconds_of(process: psutil.Process) -> float:
         return 0.0
 
 
-def _throttled(cores: Sequence[int]) -> float | None:
-    """Seconds for which cores were throttled by heat, where the kernel counts them."""
-    files = "thermal_throttle/core_throttle_total_time_ms"
+def _throttled() -> float | None:
+    """Seconds for which the cores were throttled by heat, where the kernel counts them."""
+    place = "/sys/devices/system/cpu/cpu{}/thermal_throttle/core_throttle_total_time_ms"
     try:
-        return sum(
-            int(Path(f"/sys/devices/system/cpu/cpu{n}", files).read_text("ascii")) for n in cores
-        ) / 1000  # fmt: skip
+        return sum(int(Path(place.format(n)).read_text("ascii")) for n in USABLE_CORES) / 1000
     except (OSError, ValueError):
         return None
 
 
-def _summary_of_cores(looks: Sequence[_Cores], cores: int) -> dict[str, Any]:
-    if not looks:
-        none = dict.fromkeys(("others", "throttled", "clock_mhz"))
-        return {"seconds": 0.0, "samples": 0, "cores": cores, **none}
-    first, last = looks[0], looks[-1]
-    seconds = last.at - first.at
-    shares = [_share(a, b) for a, b in _spans(looks)]
-    others = None
-    if seconds >= _SHORTEST:
-        mean = _share(first, last)
-        others = {"mean": mean, "most": max([mean, *shares])}
-    throttled = None
-    if first.throttled is not None and last.throttled is not None and seconds:
-        throttled = _in_one((last.throttled - first.throttled) / seconds / cores)
+def _summary_of_cores(looks: Sequence[_Cores]) -> dict[str, Any]:
+    seconds, others, throttled = 0.0, None, None
+    if looks:
+        first, last = looks[0], looks[-1]
+        seconds = last.at - first.at
+        if seconds >= _SHORTEST:
+            mean = _share(first, last)
+            others = {"mean": mean, "most": max([mean, *(_share(*of) for of in _spans(looks))])}
+        if first.throttled is not None and last.throttled is not None and seconds:
+            spent = last.throttled - first.throttled
+            throttled = _in_one(spent / seconds / len(USABLE_CORES))
     clocks = [look.clock for look in looks if look.clock]
     return {
         "seconds": seconds,
         "samples": len(looks),
-        "cores": cores,
+        "cores": len(USABLE_CORES),
         "others": others,
         "throttled": throttled,
         "clock_mhz": _spread(clocks) if clocks else None,

@@ -29,7 +29,7 @@ def describe(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "ids": visible_devices(device),
-        "nodes": setup.nodes(),
+        "nodes": setup.nodes,
         "environment": told(os.environ),
         "driver": None,
         "cann": None,

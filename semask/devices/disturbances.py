@@ -10,10 +10,7 @@ TAKEN = 0.1
 def disturbances(machines: Sequence[Mapping[str, Any]], device: str) -> list[str]:
     """What makes a speed say little, in words: "other programs took 34 % of its cores' time".
 
-    Args:
-        machines: conditions of each machine of a run, as records have them; none where nobody
-            looked.
-        device: cpu, gpu or npu.
+    It takes the conditions of each machine of a run, as records have them; none if nobody looked.
     """
     said = []
     for machine in machines:

@@ -40,14 +40,12 @@ def noted_attention(wanted: bool = True) -> Iterator[list[str]]:
 
 
 def check_attention(found: Sequence[str], fused: bool) -> None:
-    """Check that attention was computed in one operator, if it was to be.
+    """Check that attention was computed in one operator, if it was to be (`fused`).
 
-    Args:
-        found: as `noted_attention` gives it; nothing where nothing was looked at.
-        fused: whether it was asked for.
+    `found` is as `noted_attention` gives it, nothing where nothing was looked at.
 
     Raises:
-        InputError: it was, and torch computed step by step.
+        InputError: torch computed step by step where it was not to.
     """
     if fused and found and _STEP_BY_STEP.issuperset(found):
         raise InputError(

@@ -15,9 +15,8 @@ _TRIES = 3  # at least
 def matmul_peak(device: torch.device, precision: str) -> float:
     """FLOP per second of a square matrix product, the best of some.
 
-    Args:
-        device: which; its numerics (TF32, HF32) are as they are set.
-        precision: fp32, bf16 or fp16, by autocast as training computes in it.
+    The device's numerics (TF32, HF32) are as they are set; the precision, fp32, bf16 or fp16, is by
+    autocast, as training computes in it.
     """
     side = _SIDE.get(device.type, _LARGE_SIDE)
     a, b = (torch.randn(side, side, device=device) for _ in range(2))

@@ -19,12 +19,10 @@ _OTHER_SEED = 500
 
 
 def plant_in_model(fault: str | None, model: nn.Module) -> None:
-    """Have a device compute or draw a model's pass wrongly.
+    """Have a device compute or draw the pass of a model, not yet compiled, wrongly.
 
-    Args:
-        fault: one of `semask.base.row_names.PLANTED_FAULTS`, of which gelu_tanh and
-            drop_path_never_fires change a model; None for a row without any.
-        model: on the device, not yet compiled.
+    `fault` is one of `semask.base.row_names.PLANTED_FAULTS`, of which gelu_tanh and
+    drop_path_never_fires change a model; None for a row without any.
     """
     for module in model.modules():
         if fault == "gelu_tanh" and isinstance(module, nn.GELU):
@@ -39,12 +37,9 @@ def plant_in_training(
 ) -> None:
     """Have a device take steps wrongly, or only otherwise.
 
-    Args:
-        fault: as in `plant_in_model`; decay_everything and gradients_not_averaged change a step,
-            and none draws other dropout and drop-path masks from here on, which nothing is wrong
-            with.
-        optimizer: in whose groups decay_everything is planted.
-        ddp: what averages the gradients of several processes; None with one.
+    `fault` is as in `plant_in_model`; decay_everything (in the optimizer's groups) and
+    gradients_not_averaged (by `ddp`, None with one process) change a step, and none draws other
+    dropout and drop-path masks from here on, which nothing is wrong with.
     """
     if fault == "none":
         torch.manual_seed(torch.initial_seed() + _OTHER_SEED)

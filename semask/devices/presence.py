@@ -23,17 +23,10 @@ class AbsentError(Exception):
 
 
 def require(device: str, processes: int, asked_by: str) -> int:
-    """Check that `processes` of `device` can be used here; there is no fall-back to the CPU.
+    """Check that `processes` of `device` can be used here, and give how many there are.
 
-    A CPU is one device per core; asking for more processes than cores is allowed there.
-
-    Args:
-        device: cpu, gpu or npu.
-        processes: how many devices.
-        asked_by: what in the config asks for them, for the message.
-
-    Returns:
-        How many there are.
+    There is no fall-back to the CPU. A CPU is one device per core; asking for more processes than
+    cores is allowed there. `asked_by` is what in the config asks for them, for the message.
 
     Raises:
         InputError: the device is not there, or fewer of it than asked for.
@@ -68,7 +61,6 @@ def counted(device: str) -> int:
     found = int(torch.get_device_module(backend.type).device_count())
     if found:
         return found
-    assert backend.visible is not None
     if device == "npu":
         raise AbsentError(
             f"torch_npu {_version_of('torch_npu')} is loaded and finds no NPU{_listed(backend)}; "

@@ -1,14 +1,13 @@
 """The processes that a run really has: each tells what it is, and together they must be the row."""
 
 import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from semask.base.errors import InputError
-from semask.devices import description
+from semask.devices import description, setup
 from semask.devices.backends import visible_devices
 from semask.devices.distributed import gather_objects, local_rank, rank
 from semask.devices.rows import fault_of
@@ -19,10 +18,7 @@ _met: list[dict[str, Any]] = []
 def meet(row: Mapping[str, Any]) -> None:
     """Have all processes tell each other what they are, and check that they are the row's.
 
-    Every process calls this, once it is bound to its device.
-
-    Args:
-        row: device, processes, threads.
+    Every process calls this, once it is bound to its device. A row has device, processes, threads.
 
     Raises:
         InputError: they are more or fewer than the row's, on devices of several names, two on one
@@ -62,7 +58,7 @@ def _this(device: str) -> dict[str, Any]:
     number = local_rank()
     return {
         "rank": rank(),
-        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        "host": setup.host(),
         "pid": os.getpid(),
         "device": description.name_of(device),
         "id": (ids[number].strip() or None) if number < len(ids) else None,

@@ -46,10 +46,8 @@ _moved = time.monotonic()
 def mark(phase: str, iteration: int | None = None, part: int = 0) -> None:
     """Say what this process does from now on.
 
-    Args:
-        phase: one of PHASES.
-        iteration: counted from 1; the last one that was given if None.
-        part: of the phase, for example the number of an image.
+    `phase` is one of PHASES, `iteration` counts from 1 (None: the last one that was given), `part`
+    is one of the phase, for example the number of an image.
     """
     global _point, _moved
     number = _point.iteration if iteration is None else iteration
@@ -59,11 +57,13 @@ def mark(phase: str, iteration: int | None = None, part: int = 0) -> None:
 
 def watch(rank: int, processes: int, minutes: float) -> None:
     """Start the thread that ends this process when it has not moved for so many minutes."""
-    given = os.environ.get(FOLDER)
-    folder = None if given is None else Path(given)
     mark("starting")
-    arguments = (rank, processes, minutes * 60, folder)
+    arguments = (rank, processes, minutes * 60, _folder())
     threading.Thread(target=_watch, args=arguments, daemon=True).start()
+
+
+def _folder() -> Path | None:
+    return Path(os.environ[FOLDER]) if FOLDER in os.environ else None
 
 
 def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None:
@@ -82,7 +82,7 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
                 pass  # a full disk is for those to report who have something to lose
         if still < limit:
             continue
-        places = _read(folder, processes) if folder is not None else {}
+        places = _read(folder, processes)
         places[rank] = (_point, time.time())
         if rank == min(_heard(places)):
             report(f"error: {verdict(places, processes, still)}\n")
@@ -92,8 +92,10 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
         os._exit(INTERRUPTED)
 
 
-def _read(folder: Path, processes: int) -> dict[int, tuple[Point, float]]:
-    found = {}
+def _read(folder: Path | None, processes: int) -> dict[int, tuple[Point, float]]:
+    found: dict[int, tuple[Point, float]] = {}
+    if folder is None:
+        return found
     for rank in range(processes):
         try:
             place: Any = json.loads((folder / str(rank)).read_text(encoding="utf-8"))
@@ -105,9 +107,8 @@ def _read(folder: Path, processes: int) -> dict[int, tuple[Point, float]]:
 
 def are_starting(processes: int) -> bool:
     """Whether no process of this machine has got beyond its start, as far as they have said."""
-    given = os.environ.get(FOLDER)
-    places = {} if given is None else _read(Path(given), processes)
-    return all(PHASES[point.phase] == "starting" for point, _ in places.values())
+    places = _read(_folder(), processes).values()
+    return all(PHASES[point.phase] == "starting" for point, _ in places)
 
 
 def _heard(places: Mapping[int, tuple[Point, float]]) -> list[int]:
@@ -118,10 +119,8 @@ def _heard(places: Mapping[int, tuple[Point, float]]) -> list[int]:
 def verdict(places: Mapping[int, tuple[Point, float]], processes: int, still: float) -> str:
     """Which process a run waits for, in one line.
 
-    Args:
-        places: where each process that is known of is, and when that was written, in seconds.
-        processes: of the run.
-        still: seconds for which nothing has moved.
+    `places` has where each process that is known of is, and when that was written, in seconds;
+    `still` is for how many seconds nothing has moved.
     """
     silent = sorted(set(places) - set(_heard(places)))
     least = min(point for point, _ in places.values())

@@ -14,9 +14,7 @@ REDUCED: Mapping[str, tuple[tuple[str, str], tuple[str | None, str | None]]] = {
 def fault_of(processes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> str | None:
     """Why some processes are not a row's, in words; None where they are.
 
-    Args:
-        processes: as `semask.devices.processes.seen` gives them.
-        row: device, processes, threads.
+    Processes are as `semask.devices.processes.seen` gives them; a row has processes and threads.
     """
     if len(processes) != row["processes"]:
         plural = "es take" if len(processes) != 1 else " takes"
@@ -40,9 +38,8 @@ def fault_of(processes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> 
 def precision_of(device: str, numerics: Mapping[str, Any]) -> dict[str, Any]:
     """How a kind of device computes under some `numerics`.
 
-    Returns:
-        matmul, convolution (None on a CPU, which has no setting), by torch's names or, on an NPU,
-        ieee or hf32; deterministic.
+    Keys: matmul, convolution (None on a CPU, which has no setting), by torch's names or, on an NPU,
+    ieee or hf32; deterministic.
     """
     matmul, convolution = REDUCED[device]
     return {

@@ -67,10 +67,6 @@ Look = Callable[[frozenset[int]], list[Reading]]
 def opened(device: str, count: int) -> Look:
     """What looks at the first `count` visible devices, given the process ids of the run itself.
 
-    Args:
-        device: gpu or npu.
-        count: how many.
-
     Raises:
         UnobservedError: they cannot be looked at; also by a later look.
     """
@@ -144,10 +140,9 @@ def _gpu(nvml: Any, handle: Any, own: frozenset[int]) -> Reading:
         if bits & _POWER_CAP and None not in limits and limits[0] < limits[1]:
             reasons.append(_LOWERED)
         throttled = bool(bits & _THROTTLING) or _LOWERED in reasons
-    processes = asked("ComputeRunningProcesses")
     # those on other parts of a divided GPU are not told apart
-    unknown = processes is None or settings["mig"]
-    others = None if unknown else _other_processes([of.pid for of in processes], own)
+    processes = None if settings["mig"] else asked("ComputeRunningProcesses")
+    others = _other_processes([of.pid for of in processes or ()], own)
     return Reading(_known(figures), _known(settings), reasons, throttled, others)
 
 
@@ -171,8 +166,7 @@ def _npus(count: int) -> Look:
             _npu(
                 cards[card].get(chip, {}),
                 _uncorrected(card, chip),
-                processes.get((card, chip), []),
-                own,
+                _other_processes(processes.get((card, chip), []), own),
             )
             for card, chip in chips
         ]
@@ -236,12 +230,7 @@ def _uncorrected(card: str, chip: str) -> int | None:
     return sum(map(int, found)) if found else None
 
 
-def _npu(
-    common: Mapping[str, float],
-    uncorrected: int | None,
-    processes: Sequence[int],
-    own: frozenset[int],
-) -> Reading:
+def _npu(common: Mapping[str, float], uncorrected: int | None, others: int | None) -> Reading:
     clock, rated = common.get("Aicore curFreq(MHZ)"), common.get("Aicore Freq(MHZ)")
     busy = common.get("Aicore Usage Rate(%)")
     figures = {
@@ -254,5 +243,4 @@ def _npu(
         throttled = busy >= _BUSY and clock < _RATED * rated
         reasons = [_BELOW] if throttled else []
     settings = {"rated_clock_mhz": rated, "ecc_uncorrected": uncorrected}
-    others = _other_processes(processes, own)
     return Reading(_known(figures), _known(settings), reasons, throttled, others)

@@ -18,8 +18,9 @@ from semask.devices.distributed import gather_objects, local_rank, rank
 from semask.devices.presence import require
 from semask.devices.rows import REDUCED, precision_of
 
-# where the processes of a run on several machines are, known once they have met
-_nodes: list[dict[str, Any]] | None = None
+nodes: list[dict[str, Any]] | None = None
+"""Host and visible ids of each machine of a run on several, once its processes have met."""
+
 # Longer than any limit of `semask.devices.progress`, which knows better who is waited for.
 _PROCESS_GROUP_TIMEOUT = timedelta(hours=2)
 
@@ -29,11 +30,8 @@ def set_up(
 ) -> torch.device:
     """Bind this process to its device and join the process group where there is more than one.
 
-    Args:
-        device: cpu, gpu or npu.
-        threads: CPU threads for torch's operators in this process.
-        numerics: how the device computes; set for the whole process.
-        forbid_fallbacks: an operator that an NPU lacks is an error.
+    `threads` are those of torch's operators on the CPU. With `forbid_fallbacks` an operator that an
+    NPU lacks is an error.
 
     Raises:
         InputError: the device is not there.
@@ -66,18 +64,14 @@ def set_up(
             device_id=None if device == "cpu" else chosen,
         )
     if int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1:
-        global _nodes
-        places = gather_objects((int(os.environ["GROUP_RANK"]), _host(), visible_devices(device)))
-        _nodes = [{"host": host, "ids": ids} for _, host, ids in sorted(set(places))]
+        global nodes
+        places = gather_objects((int(os.environ["GROUP_RANK"]), host(), visible_devices(device)))
+        nodes = [{"host": name, "ids": ids} for _, name, ids in sorted(set(places))]
     return chosen
 
 
-def nodes() -> list[dict[str, Any]] | None:
-    """Host and visible ids of each machine of a run on several, once its processes have met."""
-    return _nodes
-
-
-def _host() -> str:
+def host() -> str:
+    """Name of this machine, or of the one of Slurm's nodes that it is for this process."""
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _CHANNELS = {F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
+_ELEMENTS = 256  # of each sample that are noted, at most
 
 
 class _OfRandomFunctions(TorchFunctionMode):
@@ -43,10 +44,8 @@ class SharedChance(_OfRandomFunctions):
     use is a site, counted in the order of the pass. Where the first dimension holds several things
     of each sample (its windows), the mask is the sample's.
 
-    Args:
-        seed: of the run.
-        iteration: counted from 1.
-        samples: numbers of the pass's samples in the iteration's batch, in order.
+    Iterations are counted from 1; `samples` are the numbers of the pass's samples in the
+    iteration's batch, in order.
     """
 
     def __init__(self, seed: int, iteration: int, samples: Sequence[int]):
@@ -101,20 +100,14 @@ class Counted(_OfRandomFunctions):
     Args:
         found: gets for each use of a random function its name, the probability to be kept that it
             was asked for, and what was kept: bool (samples, some elements of each), on the CPU.
-        elements: of each sample, at most.
     """
 
-    def __init__(self, found: list[tuple[str, float, Tensor]], elements: int = 256):
+    def __init__(self, found: list[tuple[str, float, Tensor]]):
         super().__init__()
-        self._found, self._elements = found, elements
+        self._found = found
 
     def _dropout(
-        self,
-        func: Callable[..., Tensor],
-        x: Tensor,
-        p: float = 0.5,
-        training: bool = True,
-        inplace: bool = False,
+        self, func: Any, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
     ) -> Tensor:
         if not training or p == 0:
             return x
@@ -131,5 +124,5 @@ class Counted(_OfRandomFunctions):
         return result
 
     def _note(self, name: str, probability: float, seen: Tensor) -> None:
-        some = seen.flatten(1)[:, : self._elements] if seen.dim() > 1 else seen[:, None]
+        some = seen.flatten(1)[:, :_ELEMENTS] if seen.dim() > 1 else seen[:, None]
         self._found.append((name, probability, (some != 0).cpu()))

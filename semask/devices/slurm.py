@@ -81,22 +81,16 @@ def _scontrol(*arguments: str) -> str:
 
 def _expanded(listed: str) -> tuple[int, ...]:
     """Numbers of a list like 0-2,5."""
-    found: list[int] = []
-    for part in listed.split(",") if listed else ():
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return tuple(found)
+    spans = [part.partition("-") for part in listed.split(",") if part]
+    return tuple(n for first, _, last in spans for n in range(int(first), int(last or first) + 1))
 
 
 def own_devices(device: str) -> list[str] | None:
-    """Indices of the devices that a Slurm job was given on this node, as strings.
+    """Indices of the devices (gpu or npu) that a Slurm job was given on this node, as strings.
 
-    Args:
-        device: gpu or npu. An NPU may have any name that the site gave it: it is the job's one
-            kind of numbered resource that is no GPU.
-
-    Returns:
-        None outside Slurm, and where the whole node is the job's without its devices being counted.
+    An NPU may have any name that the site gave it: it is the job's one kind of numbered resource
+    that is no GPU. Gives None outside Slurm, and where the whole node is the job's without its
+    devices being counted.
 
     Raises:
         InputError: the job was given none, or several kinds that may be NPUs; scontrol fails.
@@ -116,30 +110,27 @@ def own_devices(device: str) -> list[str] | None:
             f"Slurm job {number}: has {' and '.join(kinds)}, and which of them are NPUs is not "
             "known; ask for one of them"
         )
-    if kinds and not resources[kinds[0]]:
+    if not kinds:
+        if job.exclusive:
+            return None
+        raise InputError(
+            f"Slurm job {number}: was given no {device} on {node}; ask for them by gres in "
+            "profiles/slurm/config.yaml, or for whole nodes by --exclusive"
+        )
+    if not resources[kinds[0]]:
         raise InputError(
             f"Slurm job {number}: Slurm counts {kinds[0]} without numbering them; add File= to "
             "gres.conf, or export the numbers in the site's prolog (docs/cluster.md)"
         )
-    if kinds:
-        return [str(index) for index in resources[kinds[0]]]
-    if job.exclusive:
-        return None
-    raise InputError(
-        f"Slurm job {number}: was given no {device} on {node}; ask for them by gres in "
-        "profiles/slurm/config.yaml, or for whole nodes by --exclusive"
-    )
+    return [str(index) for index in resources[kinds[0]]]
 
 
 def on_each(nodes: int, environment: dict[str, str]) -> list[str]:
     """Command that starts the words after it once on each of the first `nodes` nodes of this job.
 
-    It ends with the highest of their statuses; when one of them fails, the others are killed.
-
-    Args:
-        nodes: how many.
-        environment: of the command; what Slurm has set for the step that this process is in is
-            taken out, since srun would read it as options.
+    It ends with the highest of their statuses; when one of them fails, the others are killed. What
+    Slurm has set for the step that this process is in is taken out of the command's `environment`,
+    since srun would read it as options.
     """
     for name in list(environment):
         if re.match(r"S(LURM|RUN|BATCH)_", name) and name not in ("SLURM_JOB_ID", "SLURM_CONF"):

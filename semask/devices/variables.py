@@ -170,9 +170,7 @@ def _refused(environment: Mapping[str, str], accepted: Collection[str]) -> Itera
 def check(environment: Mapping[str, str] = os.environ, accepted: Sequence[str] = ()) -> None:
     """Refuse what would have figures say something else than the config.
 
-    Args:
-        environment: of the process.
-        accepted: names that the config accepts, beside those that its workflow has noted.
+    `accepted` are names that the config accepts, beside those that its workflow has noted.
 
     Raises:
         InputError: variables override a setting, or are for debugging.
@@ -190,9 +188,7 @@ def check(environment: Mapping[str, str] = os.environ, accepted: Sequence[str] =
 def differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
     """Variables that change figures and that two processes had otherwise: "NAME (1 and unset)".
 
-    Args:
-        a: as `told` gives them.
-        b: another one's.
+    Each one's are as `told` gives them.
     """
     return [
         f"{name} ({a.get(name, 'unset')} and {b.get(name, 'unset')})"

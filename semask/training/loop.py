@@ -12,7 +12,7 @@ from semask.base import signals
 from semask.base.errors import Interrupted
 from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
 from semask.devices import computing, cpu_fallbacks, distributed, processes, setup
-from semask.devices.conditions import Watch, usable_cores
+from semask.devices.conditions import USABLE_CORES, Watch
 from semask.devices.disturbances import disturbances
 from semask.devices.timeline import Timeline
 from semask.evaluation.metrics import scores
@@ -71,7 +71,7 @@ def train(run: Run) -> None:
 
 
 def _tell_of_crowded_cores(run: Run) -> None:
-    loading, cores = run.workers * distributed.local_world_size(), len(usable_cores())
+    loading, cores = run.workers * distributed.local_world_size(), len(USABLE_CORES)
     if loading > cores:
         share = f"{loading} processes load here, and the cores are {cores}"
         print(f"{run.name}: loader.workers: {share}", flush=True)

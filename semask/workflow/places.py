@@ -22,7 +22,7 @@ from semask.base.row_names import folder_of, row_folder
 from semask.config.recipe import accumulation_of, global_batch_of
 from semask.data import AHEAD, IMAGES_AHEAD
 from semask.devices.addresses import loopback
-from semask.devices.conditions import usable_cores
+from semask.devices.conditions import USABLE_CORES
 from semask.workflow import released_plan
 from semask.workflow.plan import Plan
 
@@ -55,7 +55,7 @@ def check(workflow: Any, plan: Plan, warn: Callable[[str], object]) -> None:
             chosen = json.loads(released_plan.config(plan, one["variant"]))
             # what it takes of the experiment's config is the variant's own
             check_rows({**config, "evaluation": chosen["evaluation"]}, [(rule, chosen["row"])])
-    for line in crowded([row for _, row in jobs.values()], len(usable_cores())):
+    for line in crowded([row for _, row in jobs.values()], len(USABLE_CORES)):
         warn(line)
     check_rows(config, [*jobs.values()])
 
