@@ -11,8 +11,6 @@ import psutil
 
 from semask.base.errors import InputError
 
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
-
 
 def loopback() -> str:
     """This machine's address for itself: 127.0.0.1, or ::1 where there is no IPv4.
@@ -20,7 +18,7 @@ def loopback() -> str:
     Raises:
         InputError: it has none.
     """
-    for family, address in zip(_FAMILIES, ("127.0.0.1", "::1"), strict=True):
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
             # bound it can be where the interface is down, too, but not reached
             with socket.create_server((address, 0), family=family) as server:
@@ -42,7 +40,7 @@ def address_towards(other: str) -> str:
     Raises:
         InputError: there is no loopback either.
     """
-    for family in _FAMILIES:
+    for family in (socket.AF_INET, socket.AF_INET6):
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
                 probe.connect((other, 9))  # sends nothing

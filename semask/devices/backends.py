@@ -1,7 +1,4 @@
-"""The back ends of the kinds of devices: cuda, npu and cpu, nccl, hccl and gloo.
-
-Everything else says `cpu`, `gpu` or `npu`; only this package names what is behind them.
-"""
+"""The back ends of the kinds of devices: cuda, npu and cpu, nccl, hccl and gloo."""
 
 import os
 from typing import NamedTuple

@@ -67,10 +67,7 @@ class _Cores(NamedTuple):
 class Watch:
     """A context in which a machine's conditions are watched from `begin` on.
 
-    Args:
-        device: cpu, gpu or npu.
-        count: how many of them this machine's processes have.
-        host: name of this machine, for the summary.
+    Its processes have the first `count` devices of the kind; its name, `host`, is for the summary.
     """
 
     def __init__(self, device: str, count: int, host: str):

@@ -42,14 +42,10 @@ def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
 
 
 def allowed_fallbacks(own: Sequence[str], forbidden: bool) -> list[str]:
-    """Operators that fell back in any process that tells, sorted; every process calls this.
-
-    Args:
-        own: those of this process.
-        forbidden: torch_npu 2.12 forbids none itself, so it is looked at here, too.
+    """Operators that fell back in any process, sorted; every process calls this with its own.
 
     Raises:
-        InputError: there are some where they are forbidden.
+        InputError: there are some where they are forbidden: torch_npu 2.12 does not see to it.
     """
     found = sorted({name for names in gather_objects(list(own)) for name in names})
     if found and forbidden:

@@ -42,20 +42,13 @@ def take(
     waiting: Callable[[], None] = lambda: None,
     everybody: Path | None = None,
 ) -> list[str]:
-    """Take `count` of the devices `ids`, waiting until so many are free at once.
+    """Take `count` of the devices `ids`, at least so many, waiting until they are free at once.
 
     The locks are held by open files that programs started with exec inherit: they last until this
-    process, or the program that it has become, ends, however it ends.
-
-    Args:
-        device: kind of the devices, part of the locks' names.
-        ids: by which the devices are known, in the order of preference.
-        count: how many, at most as many as there are ids.
-        waiting: called once if there is something to wait for.
-        everybody: folder of all users' locks; None for those of this user alone.
-
-    Returns:
-        The devices taken, in the order of `ids`.
+    process, or the program that it has become, ends, however it ends. They are named by `device`,
+    the kind, and by the `ids`, which stand in the order of preference, as do those that are given
+    back. `waiting` is called once if there is something to wait for. `everybody` is the folder of
+    all users' locks; None for those of this user alone.
 
     Raises:
         InputError: somebody else made the folder of this user's locks.

@@ -117,8 +117,7 @@ def _load_torch_npu() -> None:
 
 
 def _version_of(package: str) -> str:
-    module = sys.modules.get(package)
-    known = getattr(module, "__version__", None)
+    known = getattr(sys.modules.get(package), "__version__", None)
     try:
         return str(known or importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:

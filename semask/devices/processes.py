@@ -25,7 +25,16 @@ def meet(row: Mapping[str, Any]) -> None:
             device, or with another number of threads; in every process.
     """
     global _met
-    _met = gather_objects(_this(row["device"]))
+    ids, number = (visible_devices(row["device"]) or "").split(","), local_rank()
+    own: dict[str, Any] = {
+        "rank": rank(),
+        "host": setup.host(),
+        "pid": os.getpid(),
+        "device": description.name_of(row["device"]),
+        "id": (ids[number].strip() or None) if number < len(ids) else None,
+        "threads": torch.get_num_threads(),
+    }
+    _met = gather_objects(own)
     fault = fault_of(_met, row)
     if fault is not None:
         raise InputError(
@@ -51,16 +60,3 @@ def seen() -> list[dict[str, Any]]:
     where nothing restricts them and on a CPU.
     """
     return _met
-
-
-def _this(device: str) -> dict[str, Any]:
-    ids = (visible_devices(device) or "").split(",")
-    number = local_rank()
-    return {
-        "rank": rank(),
-        "host": setup.host(),
-        "pid": os.getpid(),
-        "device": description.name_of(device),
-        "id": (ids[number].strip() or None) if number < len(ids) else None,
-        "threads": torch.get_num_threads(),
-    }

@@ -43,22 +43,14 @@ class UnobservedError(Exception):
 
 
 class Reading(NamedTuple):
-    """A look at one device; what it does not tell is missing or None.
+    """A look at one device; what it does not tell is missing or None."""
 
-    Attributes:
-        figures: clock_mhz, memory_clock_mhz, temperature_c, power_w.
-        settings: ecc, mig, ecc_uncorrected (errors), rated_clock_mhz, power_limit_w,
-            default_power_limit_w.
-        reasons: why its clock is not higher.
-        throttled: whether one of them is throttling.
-        others: number of other programs' processes on it.
-    """
-
-    figures: Mapping[str, float]
+    figures: Mapping[str, float]  # clock_mhz, memory_clock_mhz, temperature_c, power_w
+    # ecc, mig, ecc_uncorrected (errors), rated_clock_mhz, power_limit_w, default_power_limit_w
     settings: Mapping[str, Any]
-    reasons: Sequence[str] | None
-    throttled: bool | None
-    others: int | None
+    reasons: Sequence[str] | None  # why its clock is not higher
+    throttled: bool | None  # whether one of them is throttling
+    others: int | None  # number of other programs' processes on it
 
 
 Look = Callable[[frozenset[int]], list[Reading]]

@@ -23,16 +23,10 @@ _NO_NPU = re.compile(r"gpu|mps|shard|nic|hca")
 
 
 class Job(NamedTuple):
-    """A Slurm job.
-
-    Attributes:
-        nodes: for each node, in Slurm's order, the indices of its generic resources by their names;
-            none of those that Slurm only counts.
-        exclusive: whether the nodes are the job's alone.
-    """
-
+    # of each, in Slurm's order, the indices of its generic resources by their names; none of those
+    # that Slurm only counts
     nodes: Mapping[str, Mapping[str, tuple[int, ...]]]
-    exclusive: bool
+    exclusive: bool  # whether the nodes are the job's alone
 
 
 def job_number() -> str | None:

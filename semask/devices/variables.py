@@ -7,7 +7,7 @@ them. It lists names and prefixes, never everything: an environment holds secret
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -21,20 +21,13 @@ ACCEPTED = "SEMASK_ACCEPTED_VARIABLES"
 
 
 class Variable(NamedTuple):
-    """What a variable, or all with a prefix, do.
+    """What a variable, or all with a prefix, do."""
 
-    Attributes:
-        name: of the variable; a prefix ends in `*`.
-        library: that reads it.
-        changes: numbers, speed, debugging or place.
-        overrides: key of the config that it has the last word on; empty for none.
-        off: pattern of the values with which one that overrides or debugs does nothing.
-    """
-
-    name: str
-    library: str
-    changes: str
-    overrides: str = ""
+    name: str  # a prefix ends in `*`
+    library: str  # that reads it
+    changes: str  # numbers, speed, debugging or place
+    overrides: str = ""  # key of the config that it has the last word on
+    # pattern of the values with which one that overrides or debugs does nothing
     off: str = "|0|off|false|no"
 
 
@@ -156,17 +149,6 @@ def told(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _refused(environment: Mapping[str, str], accepted: Collection[str]) -> Iterator[str]:
-    for name, value in sorted(environment.items()):
-        of = known(name)
-        if of is None or name in accepted or re.fullmatch(of.off, value.strip(), re.IGNORECASE):
-            continue
-        if of.overrides:
-            yield f"{name}={value!r:.60} overrides {of.overrides}"
-        elif of.changes == DEBUGGING:
-            yield f"{name}={value!r:.60} is for debugging and changes speed"
-
-
 def check(environment: Mapping[str, str] = os.environ, accepted: Sequence[str] = ()) -> None:
     """Refuse what would have figures say something else than the config.
 
@@ -175,8 +157,15 @@ def check(environment: Mapping[str, str] = os.environ, accepted: Sequence[str] =
     Raises:
         InputError: variables override a setting, or are for debugging.
     """
-    noted = environment.get(ACCEPTED, "").split(",")
-    faults = [*_refused(environment, {*accepted, *noted})]
+    allowed, faults = {*accepted, *environment.get(ACCEPTED, "").split(",")}, []
+    for name, value in sorted(environment.items()):
+        of = known(name)
+        if of is None or name in allowed or re.fullmatch(of.off, value.strip(), re.IGNORECASE):
+            continue
+        if of.overrides:
+            faults.append(f"{name}={value!r:.60} overrides {of.overrides}")
+        elif of.changes == DEBUGGING:
+            faults.append(f"{name}={value!r:.60} is for debugging and changes speed")
     if faults:
         names = ", ".join(said.partition("=")[0] for said in faults)
         raise InputError(

@@ -55,7 +55,15 @@ def _one(
         raise InputError(f"{marker}: {source.name}: damaged; delete it to unpack again")
     if known and known["digest"] == source.digest:
         if source.digest is None:
-            _compare_with_pin(source, known, root, marker, lock)
+            pinned = read_pins(lock).get(source.name)
+            if pinned is None:
+                pin(lock, source.name, **{key: known[key] for key in ("url", "size", "sha256")})
+            elif pinned["sha256"] != known["sha256"]:
+                raise InputError(
+                    f"{root}: was unpacked from {source.name} with sha256:{known['sha256']}, {lock}"
+                    f" pins sha256:{pinned['sha256']}; empty the folder (with {marker}) to fetch "
+                    "the pinned one"
+                )
         return known
     archive = root / FOLDER / source.name
     digest = fetch(source, archive, lock=lock, mirrors=mirrors, check=check_archive)
@@ -74,16 +82,3 @@ def _one(
     write_atomically(marker, json.dumps(unpacked, indent=2, sort_keys=True) + "\n")
     archive.unlink()
     return unpacked[source.name]
-
-
-def _compare_with_pin(
-    source: Source, known: Mapping[str, Any], root: Path, marker: Path, lock: Path
-) -> None:
-    pinned = read_pins(lock).get(source.name)
-    if pinned is None:
-        pin(lock, source.name, **{key: known[key] for key in ("url", "size", "sha256")})
-    elif pinned["sha256"] != known["sha256"]:
-        raise InputError(
-            f"{root}: was unpacked from {source.name} with sha256:{known['sha256']}, {lock} pins "
-            f"sha256:{pinned['sha256']}; empty the folder (with {marker}) to fetch the pinned one"
-        )
