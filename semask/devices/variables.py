@@ -8,6 +8,7 @@ them. It lists names and prefixes, never everything: an environment holds secret
 import os
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -128,10 +129,7 @@ def known(name: str) -> Variable | None:
     """What the table says of a variable; None where it says nothing."""
     if _SECRET.search(name):
         return None
-    for of in TABLE:
-        if name == of.name or (of.name.endswith("*") and name.startswith(of.name[:-1])):
-            return of
-    return None
+    return next((of for of in TABLE if fnmatchcase(name, of.name)), None)
 
 
 def told(environment: Mapping[str, str]) -> dict[str, str]:
