@@ -7,24 +7,29 @@ from typing import Any
 import torch
 
 from semask.base.errors import InputError
+from semask.config.recipe import Numerics
 from semask.devices import description, setup
 from semask.devices.backends import visible_devices
-from semask.devices.distributed import gather_objects, local_rank, rank
+from semask.devices.distributed import check_processes, gather_objects, local_rank, rank
 from semask.devices.rows import fault_of
 
 _met: list[dict[str, Any]] = []
 
 
-def meet(row: Mapping[str, Any]) -> None:
-    """Have all processes tell each other what they are, and check that they are the row's.
+def meet(row: Mapping[str, Any], numerics: Numerics, forbid_fallbacks: bool) -> torch.device:
+    """Bind this process to its device, and have all tell each other what they are.
 
-    Every process calls this, once it is bound to its device. A row has device, processes, threads.
+    Every process calls this. A row has device, processes, threads; for the rest see
+    `semask.devices.setup.set_up`.
 
     Raises:
-        InputError: they are more or fewer than the row's, on devices of several names, two on one
-            device, or with another number of threads; in every process.
+        InputError: the device is not there, or the processes are not the row's: more or fewer, on
+            devices of several names, two on one device, or with another number of threads; in
+            every process.
     """
     global _met
+    device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)
+    check_processes(row["processes"], device)
     ids, number = (visible_devices(row["device"]) or "").split(","), local_rank()
     own: dict[str, Any] = {
         "rank": rank(),
@@ -41,6 +46,7 @@ def meet(row: Mapping[str, Any]) -> None:
             f"rows: {row['device']}-{row['processes']}p: {fault}; start it by its workflow_scripts "
             "command, on machines of one kind"
         )
+    return device
 
 
 def tell(own: Mapping[str, Any]) -> None:

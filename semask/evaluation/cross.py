@@ -90,9 +90,7 @@ def score_elsewhere(
     num_classes, images = recipe["model"]["num_classes"], len(manifest["files"])
     there_of = label_maps(predicted, images)
     numerics = Numerics(**recipe["numerics"])
-    device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)
-    distributed.check_processes(row["processes"], device)
-    processes.meet(row)
+    device = processes.meet(row, numerics, forbid_fallbacks)
     settings, execution = evaluation_recipe(recipe["evaluation"]), suited(execution, manifest)
     own, gathered = _Found(num_classes), list[_Found]()
 

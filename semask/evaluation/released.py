@@ -9,7 +9,7 @@ from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.config.recipe import Numerics, evaluation_recipe
 from semask.data.loading import multi_scale_views
-from semask.devices import computing, description, distributed, processes, setup
+from semask.devices import computing, description, processes, setup
 from semask.evaluation.split import Pass, Split, score_passes
 from semask.evaluation.weight_files import load_weights
 from semask.model import build
@@ -34,9 +34,7 @@ def score_released(config: Mapping[str, Any], *, weights: Path, val: Split, reco
     model = build(**config["model"])
     report = load_weights(model, weights, load_reference)
     numerics = Numerics(**config["numerics"])
-    device = setup.set_up(row["device"], row["threads"], numerics, config["forbid_fallbacks"])
-    distributed.check_processes(row["processes"], device)
-    processes.meet(row)
+    device = processes.meet(row, numerics, config["forbid_fallbacks"])
     computing.place(model.eval(), device)
     passes = [Pass("single_scale", model)]
     multi_scale = config["evaluation"]["multi_scale"]

@@ -22,7 +22,7 @@ from semask.data import sets
 from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views
 from semask.data.reading import read_image
-from semask.devices import computing, description, distributed, planted, processes, setup
+from semask.devices import computing, description, planted, processes, setup
 from semask.evaluation.drawing import contact_sheet
 from semask.evaluation.prediction import predict
 from semask.evaluation.predictions import (
@@ -80,9 +80,7 @@ def score_run(
     started = provenance.now()
     row, recipe = trained["row"], trained["recipe"]
     numerics = Numerics(**recipe["numerics"])
-    device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)
-    distributed.check_processes(row["processes"], device)
-    processes.meet(row)
+    device = processes.meet(row, numerics, forbid_fallbacks)
     before = graphs()
     settings = evaluation_recipe(recipe["evaluation"])
     precision = recipe["training"]["precision"]

@@ -52,9 +52,7 @@ def train(run: Run) -> None:
         Interrupted: the run was asked to leave.
         OSError: something cannot be written; what was kept before is intact.
     """
-    device = setup.set_up(run.device, run.threads, run.recipe.numerics, run.forbid_fallbacks)
-    distributed.check_processes(run.processes, device)
-    processes.meet(run.row)
+    device = processes.meet(run.row, run.recipe.numerics, run.forbid_fallbacks)
     computing.check_precision(device, run.recipe.training.precision)
     with ExitStack() as held:
         if distributed.rank() == 0:
