@@ -6,6 +6,7 @@ runs measure.
 
 import csv
 import gzip
+import itertools
 import re
 import shutil
 import statistics
@@ -15,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,72 +60,6 @@ def kind_of(name: str) -> str:
         (kind for kind, words in KINDS.items() if re.search(words, name, re.IGNORECASE)),
         ELEMENTWISE,
     )
-
-
-def profile_steps(
-    stepper: Stepper,
-    batches: Callable[[], Iterator[Batch]],
-    device: torch.device,
-    first: int,
-    steps: int,
-    trace: Path | None,
-) -> dict[str, Any]:
-    """Take steps and say where their time goes.
-
-    Args:
-        stepper: of this process.
-        batches: gives this process's batches, without end.
-        device: of this process.
-        first: iteration to begin with.
-        steps: how many, three times over: plain, by part, and by operator.
-        trace: gets a Chrome trace, gzipped; None for none.
-
-    Returns:
-        milliseconds: of a step, the median, nothing else being looked at; watched_milliseconds:
-        with the parts watched; parts: milliseconds of each, forward and backward (what lies between
-        them, and the backward pass of the patch embedding, is the rest); kinds: of each
-        kind of operators, and idle; operators: name, milliseconds and number of the largest.
-    """
-    take = _Steps(stepper, batches(), device, first)
-    take(_WARM_UP)
-    plain = take(steps)
-    with Watch(stepper, device) as watch:
-        watched = take(steps)
-    parts = watch.milliseconds(steps)
-    whole = 1000 * statistics.mean(watched)
-    parts["rest"] = max(0.0, whole - sum(parts.values()))
-    spent, length = _operators(device, lambda: take(steps), trace)
-    kinds: dict[str, float] = defaultdict(float)
-    for name, (milliseconds, _) in spent.items():
-        kinds[kind_of(name)] += milliseconds / steps
-    kinds[IDLE] = max(0.0, 1000 * length / steps - sum(kinds.values()))
-    largest = sorted(spent.items(), key=lambda item: -item[1][0])[:_LARGEST]
-    return {
-        "milliseconds": 1000 * statistics.median(plain),
-        "watched_milliseconds": whole,
-        "parts": parts,
-        "kinds": dict(kinds),
-        "operators": [
-            {"name": name[:200], "milliseconds": spent_on / steps, "number": number / steps}
-            for name, (spent_on, number) in largest
-        ],
-    }
-
-
-class _Steps:
-    """Takes steps; gives the seconds of each."""
-
-    def __init__(self, stepper: Stepper, batches: Iterator[Batch], device: torch.device, n: int):
-        self._stepper, self._batches, self._device, self._next = stepper, batches, device, n
-
-    def __call__(self, count: int) -> list[float]:
-        timeline = Timeline(self._device)
-        timeline.mark()
-        for _ in range(count):
-            self._stepper.step(self._next, self._batches)
-            self._next += 1
-            timeline.mark()
-        return timeline.intervals()
 
 
 def _operators(
@@ -212,15 +146,21 @@ def profile_row(
     steps: int,
     trace: Path | None,
 ) -> dict[str, Any]:
-    """Profile a row's training steps, on made-up batches.
+    """Take a row's training steps on made-up batches, and say where their time goes.
 
     Args:
         recipe: that the row trains.
         execution: how it does.
         row: device, processes, threads; planted_fault, if it has one.
         device: of this process.
-        steps: how many.
-        trace: see `profile_steps`.
+        steps: how many, three times over: plain, by part, and by operator.
+        trace: gets a Chrome trace, gzipped; None for none.
+
+    Returns:
+        milliseconds: of a step, the median, nothing else being looked at; watched_milliseconds:
+        with the parts watched; parts: milliseconds of each, forward and backward (what lies between
+        them, and the backward pass of the patch embedding, is the rest); kinds: of each
+        kind of operators, and idle; operators: name, milliseconds and number of the largest.
     """
     setup.seed_everything(0)
     settings = recipe.training
@@ -229,24 +169,54 @@ def profile_row(
     first = settings.warmup_iterations + 1
     enough = max(settings.iterations, first + _WARM_UP + 3 * steps)
     long = replace(recipe, training=replace(settings, iterations=enough))
-    run = without_data(long, execution, row, seed=0)
-    made = partial(_made_up, recipe)
-    return profile_steps(Stepper(run, device), made, device, first, steps, trace)
+    stepper = Stepper(without_data(long, execution, row, seed=0), device)
+    batches, iterations = _made_up(recipe), itertools.count(first)
+
+    def take(number: int) -> list[float]:
+        """Takes steps; gives the seconds of each."""
+        timeline = Timeline(device)
+        timeline.mark()
+        for _ in range(number):
+            stepper.step(next(iterations), batches)
+            timeline.mark()
+        return timeline.intervals()
+
+    take(_WARM_UP)
+    plain = take(steps)
+    with Watch(stepper, device) as watch:
+        watched = take(steps)
+    parts = watch.milliseconds(steps)
+    whole = 1000 * statistics.mean(watched)
+    parts["rest"] = max(0.0, whole - sum(parts.values()))
+    spent, length = _operators(device, lambda: take(steps), trace)
+    kinds: dict[str, float] = defaultdict(float)
+    for name, (milliseconds, _) in spent.items():
+        kinds[kind_of(name)] += milliseconds / steps
+    kinds[IDLE] = max(0.0, 1000 * length / steps - sum(kinds.values()))
+    largest = sorted(spent.items(), key=lambda item: -item[1][0])[:_LARGEST]
+    return {
+        "milliseconds": 1000 * statistics.median(plain),
+        "watched_milliseconds": whole,
+        "parts": parts,
+        "kinds": dict(kinds),
+        "operators": [
+            {"name": name[:200], "milliseconds": spent_on / steps, "number": number / steps}
+            for name, (spent_on, number) in largest
+        ],
+    }
 
 
 def _made_up(recipe: Recipe) -> Iterator[Batch]:
     """The same batch again and again, for each of a process's passes."""
     settings = recipe.training
-    shared = shares(
-        settings.global_batch, distributed.rank(), distributed.world_size(), settings.accumulation
-    )
     source = torch.Generator().manual_seed(0)
-    size = settings.augmentation.crop
+    size, of = settings.augmentation.crop, recipe.model.num_classes
     passes = []
-    for samples in shared:
-        count, of = len(samples), recipe.model.num_classes
+    for samples in shares(
+        settings.global_batch, distributed.rank(), distributed.world_size(), settings.accumulation
+    ):
+        count = len(samples)
         images = torch.randint(256, (count, *size, 3), dtype=torch.uint8, generator=source)
         labels = torch.randint(of, (count, *size), dtype=torch.uint8, generator=source)
         passes.append(Batch(images, labels, torch.tensor([size] * count)))
-    while True:
-        yield from passes
+    return itertools.cycle(passes)
