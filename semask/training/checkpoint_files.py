@@ -6,7 +6,6 @@ is known before anything in it is read.
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,16 +51,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             if line != f"{_digest(file)}\n".encode():
                 raise InputError(f"{path}: damaged: its digest is another one")
             file.seek(_LINE)
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            return state
     except OSError as fault:
         raise InputError(f"{path}: cannot be read ({fault.strerror})") from None
     except pickle.UnpicklingError:
         raise InputError(f"{path}: holds objects, which no trainer writes") from None
-    assert isinstance(state, dict)
-    return state
 
 
 def _digest(file: io.BufferedIOBase) -> str:
     """SHA-256 of what follows the first line."""
-    file.seek(_LINE, os.SEEK_SET)
+    file.seek(_LINE)
     return hashlib.file_digest(file, "sha256").hexdigest()

@@ -54,14 +54,7 @@ class LossWatch:
 
 
 def diverged(what: str, iteration: int, rate: float, images: Iterable[str]) -> DivergenceError:
-    """The error that ends a run whose numbers are none any more.
-
-    Args:
-        what: is no finite number.
-        iteration: counted from 1.
-        rate: its learning rate.
-        images: its batch.
-    """
+    """The error that ends a run: `what` is no finite number in an iteration, counted from 1."""
     return DivergenceError(
         f"iteration {iteration}: {what}, lr {rate:g}, images {', '.join(images)}; a checkpoint, "
         "if there is one, is from before: lower training.learning_rate, or look at these images"

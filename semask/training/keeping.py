@@ -30,10 +30,8 @@ _KEPT = ("best", "last", "fallbacks", "tries", "warnings")
 class Keeper:
     """Keeps the state of a run in its work directory; with several processes each has one.
 
-    Args:
-        run: the run.
-        device: whose generator belongs to the state.
-        parts: what has a `state_dict`: model, optimizer, scaler.
+    To the state belong the generator of `device` and `parts`, which have a `state_dict`: model,
+    optimizer, scaler.
 
     Attributes:
         iteration: iterations done when the run was restored.
@@ -131,9 +129,7 @@ class Keeper:
     def checkpoint(self, iteration: int, position: Position | None) -> None:
         """Save the state after an iteration, and drop older ones; every process calls this.
 
-        Args:
-            iteration: iterations done.
-            position: end of the log; of the first process.
+        `position` is the end of the log; only the first process has one.
 
         Raises:
             OSError: it cannot be written; older checkpoints stay.
@@ -182,19 +178,28 @@ class Keeper:
         """
         self.last = {"iteration": iteration, "miou": miou, "sha256": None}
         if distributed.rank() == 0:
+            facts = {
+                "variant": self._run.recipe.model.variant,
+                "recipe_digest": self._run.recipe.digest(),
+                "seed": self._run.seed,
+                "iteration": iteration,
+            }
+            tensors = {name: x.cpu().contiguous() for name, x in model.state_dict().items()}
             path = workdir.weights_file(self._run.work, iteration)
-            _save_weights(path, model, self._run, iteration)
+            # one entry, since safetensors writes several in any order: equal weights, equal files
+            write_atomically(path, save(tensors, {"semask": json.dumps(facts)}))
             self.last["sha256"] = sha256(path)
         if self.best is None or miou > self.best["miou"]:
             self.best = self.last
 
     def files(self) -> dict[str, Path]:
         """What the run keeps in the end, by the name of the output."""
-        files = {"log": self._run.work / workdir.LOG}
-        for name, kept in (("best", self.best), ("last", self.last)):
-            if kept is not None:
-                files[name] = workdir.weights_file(self._run.work, kept["iteration"])
-        return files
+        weights = {
+            name: workdir.weights_file(self._run.work, kept["iteration"])
+            for name, kept in (("best", self.best), ("last", self.last))
+            if kept is not None
+        }
+        return {"log": self._run.work / workdir.LOG, **weights}
 
 
 def _this_try(run: Run, iteration: int) -> dict[str, Any]:
@@ -209,16 +214,3 @@ def _this_try(run: Run, iteration: int) -> dict[str, Any]:
         **{key: device[key] for key in ("torch", "torch_npu", "cann", "cuda", "driver")},
         "execution": run.executed,
     }
-
-
-def _save_weights(path: Path, model: nn.Module, run: Run, iteration: int) -> None:
-    """Save a model's weights on the host's side, with what they are."""
-    facts = {
-        "variant": run.recipe.model.variant,
-        "recipe_digest": run.recipe.digest(),
-        "seed": run.seed,
-        "iteration": iteration,
-    }
-    tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    # one entry, since safetensors writes several in any order: equal weights, equal files
-    write_atomically(path, save(tensors, {"semask": json.dumps(facts)}))

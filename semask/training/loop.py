@@ -56,7 +56,10 @@ def train(run: Run) -> None:
     computing.check_precision(device, run.recipe.training.precision)
     with ExitStack() as held:
         if distributed.rank() == 0:
-            _tell_of_crowded_cores(run)
+            loading, cores = run.workers * distributed.local_world_size(), len(USABLE_CORES)
+            if loading > cores:
+                share = f"{loading} processes load here, and the cores are {cores}"
+                print(f"{run.name}: loader.workers: {share}", flush=True)
             held.callback(workdir.open_workdir(run.work, run.identity).release)
             if held.enter_context(workdir.running(run.work)):
                 print(
@@ -66,13 +69,6 @@ def train(run: Run) -> None:
                 )
         _train_and_write(run, device)
     distributed.tear_down()
-
-
-def _tell_of_crowded_cores(run: Run) -> None:
-    loading, cores = run.workers * distributed.local_world_size(), len(USABLE_CORES)
-    if loading > cores:
-        share = f"{loading} processes load here, and the cores are {cores}"
-        print(f"{run.name}: loader.workers: {share}", flush=True)
 
 
 def _train_and_write(run: Run, device: torch.device) -> None:
@@ -108,7 +104,7 @@ def _train(
     log = RunLog(run, keeper.position, keeper.iteration) if first_process else None
     watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
     samples = _samples(run)
-    last = run.recipe.training.iterations
+    last, keep_every = run.recipe.training.iterations, run.fault_tolerance.checkpoint_iterations
     # one process of a machine watches its conditions, from the steady window's beginning on
     watched = run.mode == "performance" and distributed.local_rank() == 0
     watched_from = max(1, skipped_iterations(last, run.warmup_iterations)) if watched else None
@@ -127,7 +123,7 @@ def _train(
             if done == watched_from:
                 watching.begin()
             evaluating = _is_to_be_evaluated(run, keeper, done)
-            keeping = evaluating or _is_to_be_kept(run, done)
+            keeping = evaluating or (keep_every is not None and done % keep_every == 0)
             if len(pending) < look_every and not keeping and done < last:
                 continue
 
@@ -165,9 +161,8 @@ def _train(
 def _agreed(device: torch.device, late: bool, pace: float) -> tuple[str | None, bool, float]:
     """What the processes agree on at a look.
 
-    Returns:
-        The signal if any process was asked to leave, whether a checkpoint is due in any, and the
-        mean of the seconds that an iteration took.
+    The signal if any was asked to leave, whether a checkpoint is due in any, and the mean of the
+    seconds that an iteration took.
     """
     own = torch.tensor([signals.asked_to_leave() is not None, late, pace], device=device)
     asked, any_late, mean_pace = distributed.all_reduce_mean(own).tolist()
@@ -205,11 +200,6 @@ def _images_of(run: Run, samples: TrainingSet, iteration: int) -> list[str]:
     """Images of an iteration, counted from 1, over all processes."""
     batch = run.recipe.training.global_batch
     return [samples.image_of(n) for n in range((iteration - 1) * batch, iteration * batch)]
-
-
-def _is_to_be_kept(run: Run, iteration: int) -> bool:
-    every = run.fault_tolerance.checkpoint_iterations
-    return every is not None and iteration % every == 0
 
 
 def _is_to_be_evaluated(run: Run, keeper: Keeper, iteration: int) -> bool:

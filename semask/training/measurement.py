@@ -23,16 +23,13 @@ def speed(
     """Throughput figures of a run.
 
     Args:
-        seconds: duration of each iteration from the first one on, data loading included,
-            evaluation left out.
-        data_seconds: of each iteration, the part spent waiting for its batch.
+        seconds: of each iteration, data loading included, evaluation left out.
+        data_seconds: the part of them spent waiting for the batch.
         communication: of some iterations, counted from 1, the seconds of communication that no
             computing hides; None where there is none, with one process.
         global_batch: images per iteration over all processes.
-        warmup_iterations: iterations left out at the start; where the run is no longer than
-            that, only the first one is left out.
-        log_window: (end, length) in iterations of the log window that the seed reads its FPS
-            from; None for none.
+        warmup_iterations: left out at the start; of a run that is no longer only the first one is.
+        log_window: (end, length) in iterations of the log window that the seed reads its FPS from.
 
     Returns:
         fps: images / seconds over the steady window, what follows the warm-up.
@@ -49,6 +46,10 @@ def speed(
     waiting = np.asarray(data_seconds[skipped:])
     per_iteration = global_batch / steady
     p10, median, p90 = np.percentile(per_iteration, [10, 50, 90])
+    known = {n: took for n, took in (communication or {}).items() if skipped < n <= len(seconds)}
+    communicating = 0.0 if communication is None else None
+    if known:
+        communicating = float(min(1.0, sum(known.values()) / sum(seconds[n - 1] for n in known)))
     fps_log_window = None
     if log_window is not None and log_window[0] <= len(seconds):
         end, length = log_window
@@ -59,20 +60,9 @@ def speed(
         "fps_p10": float(p10),
         "fps_p90": float(p90),
         "data_wait_share": float(min(1.0, waiting.sum() / steady.sum())),
-        "communication_share": _share(communication, seconds, skipped),
+        "communication_share": communicating,
         "fps_log_window": fps_log_window,
         "log_window": None if log_window is None else list(log_window),
         "iterations_measured": len(steady),
         "warmup_iterations": skipped,
     }
-
-
-def _share(
-    communication: Mapping[int, float] | None, seconds: Sequence[float], skipped: int
-) -> float | None:
-    if communication is None:
-        return 0.0
-    known = {n: took for n, took in communication.items() if skipped < n <= len(seconds)}
-    if not known:
-        return None
-    return float(min(1.0, sum(known.values()) / sum(seconds[n - 1] for n in known)))

@@ -16,20 +16,12 @@ VALIDATION = "validation_fingerprint"
 
 @dataclass(frozen=True)
 class FaultTolerance:
-    """How a run guards against interruptions; it changes no result.
+    """How a run guards against interruptions; it changes no result."""
 
-    Attributes:
-        checkpoint_iterations: iterations between two checkpoints; None leaves it to the time.
-        checkpoint_minutes: a checkpoint is due when the last one is older; None leaves it to the
-            iterations.
-        keep_checkpoints: how many of them, the newest ones.
-        stall_minutes: a run in which nothing moves for so long is ended.
-    """
-
-    checkpoint_iterations: int | None
-    checkpoint_minutes: float | None
-    keep_checkpoints: int
-    stall_minutes: float
+    checkpoint_iterations: int | None  # between two checkpoints; None leaves it to the time
+    checkpoint_minutes: float | None  # age of the last one at which another is due; None: likewise
+    keep_checkpoints: int  # how many, the newest ones
+    stall_minutes: float  # a run in which nothing moves for so long is ended
 
     @classmethod
     def from_config(cls, settings: Mapping[str, Any]) -> "FaultTolerance":
@@ -131,11 +123,7 @@ class Run:
 def without_data(recipe: Recipe, execution: Execution, row: Mapping[str, Any], seed: int) -> Run:
     """A run for its steps alone: it reads no data set and keeps nothing.
 
-    Args:
-        recipe: that its steps follow.
-        execution: how they are run.
-        row: device, processes, threads; planted_fault, if it has one.
-        seed: of the run.
+    `row` has device, processes, threads, and planted_fault, if there is one.
     """
     unused = Path()
     return Run(

@@ -33,6 +33,7 @@ from semask.training.log_file import read_log
 from semask.training.run import Run
 from semask.training.workdir import LOG
 
+# what SegmentationLosses holds, in its order, and the learning rate
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")
 
 
@@ -64,12 +65,9 @@ class Step(NamedTuple):
 def log_lines(
     pending: Sequence[Step], seconds: Sequence[float], files_of: Callable[[int], Sequence[str]]
 ) -> list[dict[str, Any]]:
-    """Log lines of some iterations; the losses are means over the processes.
+    """Log lines of iterations that took so many seconds; losses are means over the processes.
 
-    Args:
-        pending: the iterations.
-        seconds: how long each took.
-        files_of: the images of an iteration, counted from 1, for the message.
+    `files_of` gives the images of an iteration, counted from 1, for the message.
 
     Raises:
         DivergenceError: a loss is not finite.
@@ -77,17 +75,12 @@ def log_lines(
     values = distributed.all_reduce_mean(torch.stack([step.figures for step in pending]))
     lines = []
     for step, took, figures in zip(pending, seconds, values.tolist(), strict=True):
-        total, ce, semantic, acc_seg = figures
-        if not math.isfinite(total):
+        if not math.isfinite(figures[0]):
             images = files_of(step.iteration)
-            raise diverged(f"the loss is {total}", step.iteration, step.rate, images)
+            raise diverged(f"the loss is {figures[0]}", step.iteration, step.rate, images)
         line = {
             "iteration": step.iteration,
-            "loss": total,
-            "loss_ce": ce,
-            "loss_semantic": semantic,
-            "acc_seg": acc_seg,
-            "lr": step.rate,
+            **dict(zip(_CURVES, [*figures, step.rate], strict=True)),
             "seconds": took,
             "data_seconds": step.waited,
         }
@@ -98,13 +91,9 @@ def log_lines(
 class RunLog:
     """Writes the log of a run and shows how far it is.
 
-    A run that goes on keeps the log up to a position, drops what an interrupted try wrote after it,
-    and writes the TensorBoard files anew from what is kept.
-
-    Args:
-        run: the run. The log is in its work directory, the TensorBoard files are beside its record.
-        position: where to go on; None starts anew.
-        first: iterations already done.
+    The log is in the run's work directory, the TensorBoard files are beside its record. A run that
+    goes on, after `first` iterations, keeps the log up to a position, drops what an interrupted try
+    wrote after it, and writes the TensorBoard files anew from what is kept.
     """
 
     def __init__(self, run: Run, position: Position | None, first: int):

@@ -26,14 +26,9 @@ def write_run_record(
 ) -> None:
     """Write the record of a complete run into its work directory.
 
-    Args:
-        run: the run.
-        stepper: what took its steps.
-        keeper: what it kept.
-        fallbacks: operators that fell back.
-        precision: as `semask.devices.setup.precision_kept` gives it at the end.
-        peak_memory: most bytes that the first process held since it was started.
-        machines: conditions of each (`semask.devices.conditions`); empty if not watched.
+    `fallbacks` are operators that fell back, `peak_memory` the most bytes that the first process
+    held, `machines` the conditions of each (`semask.devices.conditions`), empty if not watched;
+    `precision` is as `semask.devices.setup.precision_kept` gives it at the end.
     """
     files = keeper.files()
     lines = read_log(files["log"])

@@ -32,9 +32,7 @@ _TIMED = 20
 class Stepper:
     """A model in training with its optimiser; with several processes each has one.
 
-    Args:
-        run: the run; torch's generators are seeded by now.
-        device: of this process.
+    When it is made, torch's generators are seeded.
 
     Attributes:
         model: in training mode, on the device.
@@ -131,9 +129,7 @@ class Stepper:
     def step(self, iteration: int, batches: Iterator[Batch]) -> Step:
         """Take an iteration's batch, or this process's share of it, and update the weights.
 
-        Args:
-            iteration: counted from 1.
-            batches: its passes come next.
+        Iterations are counted from 1; of `batches` the passes of this one come next.
         """
         rate = scheduled_rate(self._run.recipe.training, iteration)
         for group in self.optimizer.param_groups:
@@ -155,19 +151,16 @@ class Stepper:
     def _gradients(self, iteration: int, batches: Iterator[Batch]) -> tuple[float, torch.Tensor]:
         """Leaves the gradients of one iteration's batch at the parameters, scaled by `scaler`.
 
-        Returns:
-            Seconds spent waiting for data, and SegmentationLosses as a tensor: this process's part
-            of the means over the batch, times the number of processes.
+        Gives the seconds spent waiting for data, and SegmentationLosses as a tensor: this process's
+        part of the means over the batch, times the number of processes.
         """
         settings, device = self._run.recipe.training, self._device
         shared_chance = self._run.recipe.numerics.shared_chance
         replica: nn.Module = self.model if self._ddp is None else self._ddp
         waited, figures = 0.0, torch.zeros(len(SegmentationLosses._fields), device=device)
+        world_size = distributed.world_size()
         shared = shares(
-            settings.global_batch,
-            distributed.rank(),
-            distributed.world_size(),
-            settings.accumulation,
+            settings.global_batch, distributed.rank(), world_size, settings.accumulation
         )
         for part, samples in enumerate(shared, start=1):
             asked = time.perf_counter()
@@ -175,7 +168,7 @@ class Stepper:
             waited += time.perf_counter() - asked
             progress.mark("computing gradients", part=part)
             # processes are averaged over: each image's loss then counts 1 / global batch
-            weight = len(batch.images) * distributed.world_size() / settings.global_batch
+            weight = len(batch.images) * world_size / settings.global_batch
             images = network_input(batch.images.to(device, non_blocking=True), batch.sizes)
             labels = batch.labels.to(device, non_blocking=True)
             last = part == settings.accumulation

@@ -40,12 +40,8 @@ _RUNNING = "running"
 def open_workdir(path: Path, identity: Mapping[str, Any]) -> FileLock:
     """Take a work directory for a run, making it if need be.
 
-    Args:
-        path: the folder.
-        identity: everything that must be the same for a run to go on from its checkpoints.
-
-    Returns:
-        The lock, held; it goes with the process.
+    `identity` is everything that must be the same for a run to go on from its checkpoints. The lock
+    is held; it goes with the process.
 
     Raises:
         BusyError: another trainer holds the folder.
@@ -130,36 +126,23 @@ def weights_file(path: Path, iteration: int) -> Path:
 def complete(run: Run, files: Mapping[str, Path]) -> None:
     """Bring a run's files, record last, to where they belong, and drop its checkpoints.
 
-    The run is complete once its record is in the work directory: from then on the files are only
-    copied, as often as need be.
-
-    Args:
-        run: the run.
-        files: in its work directory, by the names of the outputs.
+    The run is complete once its record is in the work directory: from then on the files, by the
+    names of the outputs, are only copied, as often as need be.
     """
-    for name, target in run.outputs.items():
-        _copy(files[name], target)
-    _copy(run.work / RECORD, run.record)
+    copies = [(files[name], target) for name, target in run.outputs.items()]
+    for source, target in [*copies, (run.work / RECORD, run.record)]:
+        with atomically(target) as temporary:
+            shutil.copyfile(source, temporary)
     shutil.rmtree(run.work / CHECKPOINTS, ignore_errors=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with atomically(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def deliver_again(run: Run, code_digest: str) -> bool:
     """Bring the files of a run to where they belong, if its work directory holds it complete.
 
     There is one where Snakemake did not live to note that the run had ended: it deletes the
-    outputs and starts the run again, perhaps because other settings are asked for.
-
-    Args:
-        run: the run.
-        code_digest: of the code that would train: a run of other code is not taken.
-
-    Returns:
-        Whether it was done; if not, a complete run that is of no use is forgotten.
+    outputs and starts the run again, perhaps because other settings are asked for. `code_digest` is
+    of the code that would train: a run of other code is not taken. Says whether it was done; if
+    not, a complete run that is of no use is forgotten.
     """
     if not (run.work / RECORD).exists():
         return False
@@ -167,11 +150,14 @@ def deliver_again(run: Run, code_digest: str) -> bool:
     lock = _locked(run.work)
     try:
         files = _files_of_complete(run, code_digest)
-        if files is None:
-            _forget(run.work)
-            return False
-        complete(run, files)
-        return True
+        if files is not None:
+            complete(run, files)
+            return True
+        (run.work / RECORD).unlink(missing_ok=True)
+        for folder in (CHECKPOINTS, WEIGHTS):
+            shutil.rmtree(run.work / folder, ignore_errors=True)
+        (run.work / LOG).unlink(missing_ok=True)
+        return False
     finally:
         lock.release()
 
@@ -191,22 +177,11 @@ def _files_of_complete(run: Run, code_digest: str) -> dict[str, Path] | None:
     return None
 
 
-def _forget(path: Path) -> None:
-    (path / RECORD).unlink(missing_ok=True)
-    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
-    shutil.rmtree(path / WEIGHTS, ignore_errors=True)
-    (path / LOG).unlink(missing_ok=True)
-
-
 def clear(path: Path, delivered: bool) -> None:
     """Remove what is of no use any more once a run's command has ended for good.
 
-    That is all of a run that is complete and whose record is where it belongs, and of another run
-    the note why it was given up.
-
-    Args:
-        path: the work directory.
-        delivered: whether the record is where it belongs.
+    That is all of a run that is complete and was delivered, its record being where it belongs, and
+    of another run the note why it was given up.
     """
     if (path / RECORD).is_file() and delivered:
         shutil.rmtree(path, ignore_errors=True)
@@ -219,11 +194,7 @@ def refuse_given_up(path: Path, attempt: int) -> None:
     """Refuse to try a run again that failed of what another attempt cannot cure.
 
     Snakemake tries a failed job again, whatever it failed of: a run that was killed goes on, one
-    whose input is wrong says so once.
-
-    Args:
-        path: the work directory.
-        attempt: which one it is, from 1.
+    whose input is wrong says so once. Attempts are counted from 1.
 
     Raises:
         GivenUpError: an earlier attempt of the same job was given up.
