@@ -45,12 +45,9 @@ def label_id_files(manifest: Mapping[str, Any], root: Path, labels: Path) -> lis
 def cityscapes_iou(truths: Sequence[Path], folder: Path) -> dict[str, float | None]:
     """IoU per class by cityscapesscripts' evalPixelLevelSemanticLabeling.
 
-    Args:
-        truths: label-id images, `<city>_<sequence>_<frame>_gtFine_labelIds.png`.
-        folder: with one prediction, `<city>_<sequence>_<frame>*.png`, for each.
-
-    Returns:
-        Fractions by class name, None where a class is neither labelled nor predicted.
+    The truths are label-id images, `<city>_<sequence>_<frame>_gtFine_labelIds.png`; the folder has
+    one prediction, `<city>_<sequence>_<frame>*.png`, for each. The IoU are fractions by class name,
+    None where a class is neither labelled nor predicted.
 
     Raises:
         InputError: cityscapesscripts is not installed, or refuses the files.
@@ -106,9 +103,8 @@ def compare(
     for name, percent in zip(CITYSCAPES_CLASSES, mine, strict=False):
         iou, other = None if percent is None else percent / 100, official[name]
         classes[name] = {"semask_bench": iou, "cityscapesscripts": other}
-        if iou is None or other is None:
-            agree = iou is other
-        else:
+        agree = iou is other
+        if iou is not None and other is not None:
             largest = max(largest, abs(iou - other))
             agree = abs(iou - other) <= TOLERANCE
         if not agree:

@@ -47,12 +47,8 @@ class NearestColour:
 def constant_prediction(pixels: Sequence[int]) -> tuple[int, float]:
     """The class that scores best when predicted everywhere, and its mIoU in percent.
 
-    Args:
-        pixels: number of pixels per class of the evaluation set, pixels labelled 255 left out.
-
-    Returns:
-        (class, mIoU): with one class everywhere, its IoU is its share of the pixels, that of every
-        other class in the set is 0.
+    Given are the evaluation set's pixels per class, those labelled 255 left out. With one class
+    everywhere, its IoU is its share of the pixels, that of every other class in the set is 0.
 
     Raises:
         InputError: there are no pixels, or a count is negative.

@@ -19,7 +19,7 @@ from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.base.row_names import row_folder
-from semask.config.recipe import Execution, Numerics, evaluation_recipe
+from semask.config.recipe import Execution, Numerics
 from semask.data import sets
 from semask.data.label_maps import label_maps
 from semask.data.reading import read_image, read_label
@@ -67,19 +67,11 @@ def score_elsewhere(
     With several processes every one of them calls this: each scores its share of the images, the
     first one writes.
 
-    Args:
-        evaluated: the record of the run's evaluation.
-        weights: its best weights, checked by their digest.
-        predicted: its label maps, checked by theirs.
-        val: the validation split, of the images that the record speaks of.
-        row: the row that scores: device, processes, threads.
-        workers: data loading processes of each process.
-        pictured: number of images to draw, those with the most flips.
-        pictures: PNG to draw them to.
-        matrices: file of the confusion matrices of each image, .npz.
-        record: file of the record.
-        execution: how the row is run.
-        forbid_fallbacks: an operator that the NPU lacks is an error.
+    `evaluated` is the record of the run's evaluation, and `val` the split of the images that it
+    speaks of; `weights` and `predicted` are its best weights and its label maps, checked by their
+    digests. `row`, which scores, has so many `workers` that load for each process. The `pictured`
+    images with the most flips are drawn to `pictures`, a PNG; the confusion matrices of each image
+    go to `matrices`, an .npz. With `forbid_fallbacks` an operator that the NPU lacks is an error.
 
     Raises:
         InputError: the labels are not those that the manifest counts; the label maps are damaged,
@@ -91,13 +83,17 @@ def score_elsewhere(
     there_of = label_maps(predicted, images)
     numerics = Numerics(**recipe["numerics"])
     device = processes.meet(row, numerics, forbid_fallbacks)
-    settings, execution = evaluation_recipe(recipe["evaluation"]), suited(execution, manifest)
+    execution = suited(execution, manifest)
     own, gathered = _Found(num_classes), list[_Found]()
 
     def compare(number: int, prediction: torch.Tensor, label: torch.Tensor) -> None:
         here, labels, there = prediction.cpu().numpy(), label.numpy(), there_of(number)
         if there.shape != labels.shape:
-            raise InputError(f"{predicted}: {_sizes(there, labels, manifest['files'][number])}")
+            had, has = (f"{of.shape[1]}x{of.shape[0]}" for of in (there, labels))
+            raise InputError(
+                f"{predicted}: the label map of {manifest['files'][number]['image']} is {had}, its "
+                f"label {has}; evaluate anew where it was made"
+            )
         flipped = paired.flipped(there, here, labels)
         own.matrices.append(paired.matrices_of(number, there, here, labels, num_classes))
         own.flips += np.bincount(labels[flipped], minlength=num_classes)
@@ -111,11 +107,9 @@ def score_elsewhere(
     scored = score_passes(
         passes(),
         val,
-        settings,
+        recipe,
         device,
         workers=workers,
-        num_classes=num_classes,
-        precision=recipe["training"]["precision"],
         forbid_fallbacks=forbid_fallbacks,
         fused=execution.fused_attention,
     )
@@ -182,14 +176,6 @@ def _most(found: Sequence[_Flips], count: int) -> list[_Flips]:
     return heapq.nsmallest(count, found, key=lambda of: (-of.pixels, of.number))
 
 
-def _sizes(there: np.ndarray, label: np.ndarray, file: Mapping[str, Any]) -> str:
-    had, has = (f"{of.shape[1]}x{of.shape[0]}" for of in (there, label))
-    return (
-        f"the label map of {file['image']} is {had}, its label {has}; evaluate anew where it was "
-        "made"
-    )
-
-
 def _draw(
     most: Sequence[_Flips],
     there_of: Callable[[int], NDArray[Any]],
@@ -202,8 +188,6 @@ def _draw(
     for _, number, here in most:
         file = val.manifest["files"][number]
         image, label = read_image(val.root / file["image"]), read_label(val.labels / file["label"])
-        there = there_of(number)
-        differ = paired.flipped(there, here, label)
-        rows.append((image[:, :, ::-1], label, there, here, differ))
+        rows.append((image[:, :, ::-1], label, there_of(number), here))
     dataset = sets.load(recipe["dataset"])
     flip_sheet(rows, pictures, names, dataset.CLASSES, dataset.PALETTE)

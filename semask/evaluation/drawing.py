@@ -49,7 +49,10 @@ def contact_sheet(
         palette: their RGB colours, uint8 (K, 3).
     """
     cells = [
-        [image, colour_of(label, palette), overlay(image, of, palette), errors(image, label, of)]
+        [
+            *(image, colour_of(label, palette), overlay(image, of, palette)),
+            _marked(image, label, label != of),
+        ]
         for image, label, of in rows
     ]
     _draw(path, _TITLES, cells, [of for _, *ids in rows for of in ids], classes, palette)
@@ -61,19 +64,13 @@ def prediction_sheet(
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> None:
-    """Draw images, what was predicted of them and that over them; arguments as `contact_sheet`'s.
-
-    The rows have no labels.
-    """
-    cells = [
-        [image, colour_of(prediction, palette), overlay(image, prediction, palette)]
-        for image, prediction in rows
-    ]
+    """Draw images, what was predicted and that over them: as `contact_sheet`, without labels."""
+    cells = [[image, colour_of(of, palette), overlay(image, of, palette)] for image, of in rows]
     _draw(path, _TITLES_WITHOUT_LABELS, cells, [of for _, of in rows], classes, palette)
 
 
 def flip_sheet(
-    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     path: Path,
     names: tuple[str, str],
     classes: Sequence[str],
@@ -81,24 +78,48 @@ def flip_sheet(
 ) -> None:
     """Draw images, their labels, two predictions over them and where these differ.
 
-    Rows have image, label, both predictions, and where these differ, bool (H, W); `names` are of
-    who made the predictions. The rest is as for `contact_sheet`.
+    Rows have image, label and both predictions; `names` are of who made these. The rest is as for
+    `contact_sheet`.
     """
     cells = [
         [
             *(image, colour_of(label, palette)),
             *(overlay(image, of, palette) for of in (there, here)),
-            flips(image, label, differ),
+            _marked(image, label, there != here, halo=True),
         ]
-        for image, label, there, here, differ in rows
+        for image, label, there, here in rows
     ]
     titles = ("image", "label", *(f"{name} over image" for name in names), "flips")
-    _draw(path, titles, cells, [of for _, *ids, _ in rows for of in ids], classes, palette)
+    _draw(path, titles, cells, [of for _, *ids in rows for of in ids], classes, palette)
 
 
 def overlay(image: np.ndarray, prediction: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """A prediction, uint8 (H, W) of train ids, over its image, RGB uint8 (H, W, 3)."""
     return (0.35 * image + 0.65 * colour_of(prediction, palette)).astype(np.uint8)
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Numbers of at most `count` of so many things, spread evenly from the first to the last."""
+    return [int(n) for n in np.unique(np.linspace(0, length - 1, count).round())]
+
+
+def _marked(
+    image: np.ndarray, label: np.ndarray, marked: np.ndarray, halo: bool = False
+) -> np.ndarray:
+    """The image in grey, marked pixels, bool (H, W), vermilion, those without a label black.
+
+    With a halo what is around them is light blue: a single one would be lost in a smaller picture.
+    """
+    grey = image.mean(axis=2, keepdims=True) * 0.5 + 96
+    made = np.broadcast_to(grey, image.shape).astype(np.uint8)
+    made[label == IGNORE] = 0
+    marked = marked & (label != IGNORE)
+    if halo:
+        reach = 2 * math.ceil(image.shape[1] / _REACH) + 1
+        around = cv2.dilate(marked.astype(np.uint8), np.ones((reach, reach), np.uint8))
+        made[around > 0] = _AROUND
+    made[marked] = _WRONG
+    return made
 
 
 def _draw(
@@ -135,58 +156,17 @@ def _draw(
         for column, cell in enumerate(row):
             sheet.paste(cell, (_GAP + column * (_WIDTH + _GAP), top))
         top += row[0].height + _GAP
-    _draw_legend(draw, font, top, width, columns, [(classes[i], palette[i]) for i in shown])
+    step = (width - 2 * _GAP) / columns
+    for index, i in enumerate(shown):
+        left = _GAP + int(index % columns * step)
+        line = top + index // columns * _HEADING
+        colour = tuple(int(x) for x in palette[i])
+        draw.rectangle((left, line + 4, left + 14, line + 18), colour)
+        draw.text((left + 20, line + 3), classes[i], "black", font)
     with atomically(path) as temporary:
         sheet.save(temporary)
-
-
-def errors(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """The image in grey, wrong pixels vermilion, ignored ones black.
-
-    Image and map are RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids.
-    """
-    made = _grey(image)
-    made[(label != prediction) & (label != IGNORE)] = _WRONG
-    made[label == IGNORE] = 0
-    return made
-
-
-def flips(image: np.ndarray, label: np.ndarray, differ: np.ndarray) -> np.ndarray:
-    """The image in grey, pixels whose two predictions differ vermilion, ignored ones black.
-
-    Image and map are RGB uint8 (H, W, 3), the label uint8 (H, W), `differ` bool (H, W).
-    What is around such pixels is light blue: a single one would be lost in a smaller picture.
-    """
-    made = _grey(image)
-    reach = 2 * math.ceil(image.shape[1] / _REACH) + 1
-    around = cv2.dilate(differ.astype(np.uint8), np.ones((reach, reach), np.uint8))
-    made[label == IGNORE] = 0
-    made[around > 0] = _AROUND
-    made[differ] = _WRONG
-    return made
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    grey = image.mean(axis=2, keepdims=True) * 0.5 + 96
-    return np.broadcast_to(grey, image.shape).astype(np.uint8)
 
 
 def _scaled(array: np.ndarray, resampling: Image.Resampling) -> Image.Image:
     height = max(round(array.shape[0] * _WIDTH / array.shape[1]), 1)
     return Image.fromarray(np.ascontiguousarray(array)).resize((_WIDTH, height), resampling)
-
-
-def _draw_legend(
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    top: int,
-    width: int,
-    columns: int,
-    classes: Sequence[tuple[str, np.ndarray]],
-) -> None:
-    step = (width - 2 * _GAP) / columns
-    for index, (name, colour) in enumerate(classes):
-        left = _GAP + int(index % columns * step)
-        line = top + index // columns * _HEADING
-        draw.rectangle((left, line + 4, left + 14, line + 18), tuple(int(x) for x in colour))
-        draw.text((left + 20, line + 3), name, "black", font)

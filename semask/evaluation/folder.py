@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,11 +17,11 @@ from tqdm import tqdm
 from semask.base.errors import InputError, faults
 from semask.base.files import atomically, digest_of
 from semask.config.recipe import EvaluationRecipe
-from semask.data.folders import FolderSet, images_in, pictures
+from semask.data.folders import FolderSet, Picture, images_in, pictures
 from semask.data.reading import read_image
 from semask.data.sets import DataSet
 from semask.devices import computing
-from semask.evaluation.drawing import overlay, prediction_sheet
+from semask.evaluation.drawing import overlay, prediction_sheet, spread
 from semask.evaluation.prediction import predict
 from semask.evaluation.predictions import label_ids_of
 from semask.model import SeMaskFPN
@@ -67,8 +68,7 @@ def predict_folder(
 
     Raises:
         InputError: there are no images, `output` lies within their folder, or has files of these
-            names that were not made here; or some images could
-            not be predicted: the others were.
+            names that were not made here; or some images could not be predicted: the others were.
     """
     if output.resolve().is_relative_to(images.resolve()):
         raise InputError(f"{output}: lies within {images}; choose a folder outside of it")
@@ -87,31 +87,29 @@ def predict_folder(
     good: list[str] = []
     problems: list[str] = []
     kept = 0
-    with _Progress(len(names)) as progress:
-        for picture in pictures(samples, workers=workers, pin_memory=pin_memory):
+    all_pictures = pictures(samples, workers=workers, pin_memory=pin_memory)
+    with closing(_told(all_pictures, len(names))) as told:
+        for picture in told:
             if picture.fault is not None:
                 problems.append(picture.fault)
-            elif picture.is_done:
-                good.append(picture.name)
+                continue
+            if picture.is_done:
                 kept += 1
             else:
                 height, width, _ = picture.image.shape
                 with computing.autocast(device, precision):
-                    shown = picture.network_input(device)
-                    size = height, width
+                    shown, size = picture.network_input(device), (height, width)
                     predicted = predict(model, shown, size, evaluation.sliding_window)[0]
                 train_ids, rgb = predicted.cpu().numpy(), picture.image.numpy()[:, :, ::-1]
                 drawn = Image.fromarray(overlay(rgb, train_ids, dataset.PALETTE))
-                overlay_of = _overlay(output, picture.name)
-                _save(drawn, overlay_of, quality=_QUALITY, comment=_KEY)
+                _save(drawn, _overlay(output, picture.name), quality=_QUALITY, comment=_KEY)
                 label = Image.fromarray(label_ids[train_ids])
                 label.putpalette(colours.tobytes())
                 text = PngInfo()
                 text.add_text(_KEY, digest_of([digest, picture.sha256]))
                 # last, for it tells that nothing is left to be done
                 _save(label, _label(output, picture.name), pnginfo=text)
-                good.append(picture.name)
-            progress.update()
+            good.append(picture.name)
     if sheet_rows and good:
         _draw_sheet(images, output, good, sheet_rows, dataset)
     if problems:
@@ -119,27 +117,17 @@ def predict_folder(
     return Done(len(good) - kept, kept)
 
 
-class _Progress:
-    """Tells how many images are done: a bar on a terminal, else a line now and then."""
-
-    def __init__(self, total: int):
-        self.total, self.done, self.told = total, 0, time.monotonic()
-        self.bar = tqdm(total=total, unit="image") if sys.stderr.isatty() else None
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def update(self) -> None:
-        self.done += 1
-        if self.bar is not None:
-            self.bar.update()
-        elif time.monotonic() > self.told + _SECONDS:
-            self.told = time.monotonic()
-            print(f"{self.done} of {self.total} images", flush=True)
+def _told(found: Iterable[Picture], total: int) -> Generator[Picture, None, None]:
+    """The same, and tells how many are done: a bar on a terminal, else a line now and then."""
+    if sys.stderr.isatty():
+        yield from tqdm(found, total=total, unit="image")
+        return
+    told = time.monotonic()
+    for done, picture in enumerate(found, 1):
+        yield picture
+        if time.monotonic() > told + _SECONDS:
+            told = time.monotonic()
+            print(f"{done} of {total} images", flush=True)
 
 
 def _label(output: Path, name: str) -> Path:
@@ -190,8 +178,7 @@ def _draw_sheet(images: Path, output: Path, names: list[str], count: int, datase
     train_ids = np.full(256, 255, np.uint8)
     train_ids[dataset.LABEL_IDS] = np.arange(len(dataset.CLASSES))
     rows = []
-    for index in np.unique(np.linspace(0, len(names) - 1, count).round().astype(int)):
-        name = names[index]
+    for name in (names[index] for index in spread(len(names), count)):
         with Image.open(_label(output, name)) as label:
             predicted = train_ids[np.asarray(label)]
         rows.append((read_image(images / name)[:, :, ::-1], predicted))

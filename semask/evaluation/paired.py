@@ -88,21 +88,21 @@ def differences(matrices: Matrices, images: int, num_classes: int) -> dict[str, 
         there, here: miou and iou (of each class; None where there is nothing to be judged by), in
         percent; difference: miou, iou, here − there, in points, and interval: that of the mIoU's.
     """
-    found: dict[str, Any] = {}
-    for which in ("there", "here"):
-        figures = scores(torch.from_numpy(total(matrices, which, num_classes)))
-        found[which] = {"miou": figures.miou, "iou": figures.iou}
-    there, here = found["there"], found["here"]
-    iou = [
-        None if a is None or b is None else b - a
-        for a, b in zip(there["iou"], here["iou"], strict=True)
-    ]
-    found["difference"] = {
-        "miou": here["miou"] - there["miou"],
-        "iou": iou,
-        "interval": list(interval(matrices, images, num_classes)),
+    there, here = (
+        scores(torch.from_numpy(total(matrices, which, num_classes))) for which in ("there", "here")
+    )
+    return {
+        "there": {"miou": there.miou, "iou": there.iou},
+        "here": {"miou": here.miou, "iou": here.iou},
+        "difference": {
+            "miou": here.miou - there.miou,
+            "iou": [
+                None if a is None or b is None else b - a
+                for a, b in zip(there.iou, here.iou, strict=True)
+            ],
+            "interval": list(interval(matrices, images, num_classes)),
+        },
     }
-    return found
 
 
 def interval(

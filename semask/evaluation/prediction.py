@@ -1,5 +1,6 @@
 """Prediction of an image: at one scale, or averaged over several, whole or by windows."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -26,14 +27,10 @@ def predict(
     Logits are brought to the prediction's size a few classes at a time, on a CPU one at a time: it
     is faster, and memory does not grow with the number of classes. The result is the same.
 
-    Args:
-        model: in evaluation mode; gives logits at quarter resolution.
-        image: float32 (1, 3, H, W), normalised, on the model's device.
-        size: (h, w) of the prediction, the label's size.
-        sliding_window: average the logits of windows instead of those of the whole image.
-
-    Returns:
-        uint8 (1, h, w).
+    The model is in evaluation mode and gives logits at quarter resolution; the image is float32
+    (1, 3, H, W), normalised, on its device. With a sliding window the logits of windows are
+    averaged instead of those of the whole image. The prediction, uint8 (1, h, w), is of the label's
+    `size`.
     """
     parts = _forward(model, image, sliding_window)
     highest = torch.empty(0)
@@ -100,26 +97,18 @@ class _Parts(NamedTuple):
 
 def _forward(model: Model, image: torch.Tensor, window: SlidingWindow | None) -> _Parts:
     height, width = image.shape[-2:]
-    if window is None:
-        return _Parts([_contiguous(model(image))], [], (height, width))
-    places = window_places(height, width, window)
-    logits = [_contiguous(model(image[..., rows, columns])) for rows, columns in places]
+    places = [] if window is None else window_places(height, width, window)
+    views = [image[..., rows, columns] for rows, columns in places] or [image]
+    # a model in channels-last order gives channels-last logits, of which no class can be cut out
+    # without a copy
+    logits = [model(view).float().contiguous() for view in views]
     return _Parts(logits, places, (height, width))
 
 
 def window_places(height: int, width: int, window: SlidingWindow) -> list[tuple[slice, slice]]:
     """Rows and columns of an image's windows, from its first pixel to its last."""
-    return [
-        (rows, columns)
-        for rows in _steps(height, window.size[0], window.stride[0])
-        for columns in _steps(width, window.size[1], window.stride[1])
-    ]
-
-
-def _contiguous(logits: torch.Tensor) -> torch.Tensor:
-    # a model in channels-last order gives channels-last logits, of which no class can be cut out
-    # without a copy
-    return logits.float().contiguous()
+    sides = zip((height, width), window.size, window.stride, strict=True)
+    return list(itertools.product(*(_steps(*side) for side in sides)))
 
 
 def _steps(length: int, window: int, stride: int) -> list[slice]:

@@ -55,13 +55,10 @@ def write_predictions(
 ) -> None:
     """Write the manifest of saved predictions, and remove what an earlier run left beside them.
 
-    Args:
-        path: the manifest, JSON: `content` and, under `files`, by figure of the evaluation's
-            record, a list of file (relative to the manifest's folder) and sha256.
-        figures: each has its predictions in the folder of its name, within the one beside the
-            manifest that has the manifest's name less the suffix.
-        names: of the predictions, in each of the folders.
-        content: what else the manifest says.
+    The manifest is JSON: `content` and, under `files`, by figure of the evaluation's record, a list
+    of file (relative to the manifest's folder) and sha256. Each figure has its predictions, so
+    named, in the folder of its name, within the one beside the manifest that has the manifest's
+    name less the suffix.
     """
     folders = {figure: path.with_suffix("") / figure for figure in figures}
     for leftover in path.with_suffix("").glob("*/*"):
@@ -69,11 +66,8 @@ def write_predictions(
             leftover.unlink()
     files = {
         figure: [
-            {
-                "file": (folder / name).relative_to(path.parent).as_posix(),
-                "sha256": sha256(folder / name),
-            }
-            for name in names
+            {"file": file.relative_to(path.parent).as_posix(), "sha256": sha256(file)}
+            for file in (folder / name for name in names)
         ]
         for figure, folder in folders.items()
     }

@@ -7,7 +7,7 @@ from typing import Any
 from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
-from semask.config.recipe import Numerics, evaluation_recipe
+from semask.config.recipe import Numerics
 from semask.data.loading import multi_scale_views
 from semask.devices import computing, description, processes, setup
 from semask.evaluation.split import Pass, Split, score_passes
@@ -43,11 +43,9 @@ def score_released(config: Mapping[str, Any], *, weights: Path, val: Split, reco
     scored = score_passes(
         passes,
         val,
-        evaluation_recipe(config["evaluation"]),
+        {**config, "training": {"precision": "fp32"}},
         device,
         workers=config["workers"],
-        num_classes=config["model"]["num_classes"],
-        precision="fp32",
         forbid_fallbacks=config["forbid_fallbacks"],
     )
     if scored is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.config.recipe import (
-    EvaluationRecipe,
     Execution,
     Numerics,
     build_settings,
@@ -23,7 +23,7 @@ from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views
 from semask.data.reading import read_image
 from semask.devices import computing, description, planted, processes, setup
-from semask.evaluation.drawing import contact_sheet
+from semask.evaluation.drawing import contact_sheet, spread
 from semask.evaluation.prediction import predict
 from semask.evaluation.predictions import (
     label_ids_of,
@@ -31,7 +31,7 @@ from semask.evaluation.predictions import (
     save_prediction,
     write_predictions,
 )
-from semask.evaluation.split import Keep, Pass, Split, score_passes
+from semask.evaluation.split import Pass, Split, score_passes
 from semask.evaluation.weight_files import read_state_dict
 from semask.model import SeMaskFPN, build
 from semask.model.compiling import compile_for_scoring, compiled_since, graphs
@@ -58,21 +58,16 @@ def score_run(
     With several processes every one of them calls this: each scores its share of the images and
     saves their predictions, the first one writes all else.
 
-    Args:
-        trained: the run's record.
-        weights: files of the weights `best` and `last`, checked by their digests.
-        val: the validation split.
-        workers: data loading processes of each process.
-        multi_scale: `ratios` and `flip` of the views that the best weights are scored with, too.
-        saved: manifest of the best weights' predictions, which are saved in a folder beside it
-            that has its name less the suffix; None saves none.
-        label_maps: file of the best weights' predictions as train ids, for those who score the
-            same weights elsewhere; None keeps none.
-        pictured: number of images to draw.
-        pictures: PNG to draw them to: image, label and prediction of the last weights.
-        record: file of the record.
-        execution: how it is run. Models are compiled only for images of one size.
-        forbid_fallbacks: an operator that the NPU lacks is an error.
+    `trained` is the run's record, and `weights` are the files of `best` and `last`, checked by
+    their digests; with `multi_scale`, `ratios` and `flip` of the views, the best are scored in that
+    way, too. Each process has so many `workers` that load. `execution` is how it is run: models are
+    compiled only for images of one size. With `forbid_fallbacks` an operator that the NPU lacks is
+    an error.
+
+    The best weights' predictions are saved in a folder beside their manifest `saved` that has its
+    name less the suffix, and kept as train ids in `label_maps`, for those who score the same
+    weights elsewhere; None for neither. So many images are `pictured` in `pictures`, a PNG, with
+    their labels and the last weights' predictions.
 
     Raises:
         InputError: the labels are not those that the manifest counts.
@@ -82,38 +77,29 @@ def score_run(
     numerics = Numerics(**recipe["numerics"])
     device = processes.meet(row, numerics, forbid_fallbacks)
     before = graphs()
-    settings = evaluation_recipe(recipe["evaluation"])
-    precision = recipe["training"]["precision"]
     manifest = val.manifest
     execution = suited(execution, manifest)
     names = [] if saved is None else prediction_names(manifest)
     label_ids = label_ids_of(recipe["dataset"])
 
-    def saver(figure: str) -> Keep | None:
-        if saved is None:
-            return None
-        folder = saved.with_suffix("") / figure
-        return lambda number, prediction, _: save_prediction(
-            folder / names[number], prediction.cpu().numpy(), label_ids
-        )
-
-    def keep_best(number: int, prediction: torch.Tensor, label: torch.Tensor) -> None:
-        if label_maps is not None:
+    def keep(number: int, prediction: torch.Tensor, _: torch.Tensor, figure: str = "best") -> None:
+        if label_maps is not None and figure == "best":
             save_label_map(label_maps.with_suffix(""), number, prediction.cpu().numpy())
-        if save is not None:
-            save(number, prediction, label)
+        if saved is not None:
+            path = saved.with_suffix("") / figure / names[number]
+            save_prediction(path, prediction.cpu().numpy(), label_ids)
 
-    save = saver("best")
     is_best_last = trained["weights_digest"]["best"] == trained["weights_digest"]["last"]
 
     def passes() -> Iterator[Pass]:
         model = load_kept(recipe, trained["row"], weights["best"], execution, device)
-        yield Pass("best", model, keep=keep_best)
+        yield Pass("best", model, keep=keep)
         if multi_scale is not None:
             views = multi_scale_views(**multi_scale)
             # every scale would be compiled for itself
             with torch.compiler.set_stance("force_eager"):
-                yield Pass("best_multi_scale", model, views, saver("best_multi_scale"))
+                figure = "best_multi_scale"
+                yield Pass(figure, model, views, partial(keep, figure=figure))
         if not is_best_last:
             last = load_kept(recipe, trained["row"], weights["last"], execution, device)
             yield Pass("last", last)
@@ -121,11 +107,9 @@ def score_run(
     scored = score_passes(
         passes(),
         val,
-        settings,
+        recipe,
         device,
         workers=workers,
-        num_classes=recipe["model"]["num_classes"],
-        precision=precision,
         forbid_fallbacks=forbid_fallbacks,
         fused=execution.fused_attention,
     )
@@ -145,8 +129,7 @@ def score_run(
     if label_maps is not None:
         pack_label_maps(label_maps, label_maps.with_suffix(""), len(manifest["files"]))
         kept["label_maps_digest"] = sha256(label_maps)
-    samples = EvaluationSet(manifest, val.root, val.labels, settings.scale)
-    drawn = _predictions(scored.model, samples, pictured, settings, device, precision)
+    drawn = _predictions(scored.model, val, pictured, recipe, device)
     dataset = sets.load(recipe["dataset"])
     contact_sheet(drawn, pictures, dataset.CLASSES, dataset.PALETTE)
     iterations = {name: trained["figures"][name]["iteration"] for name in weights}
@@ -205,22 +188,18 @@ def load_kept(
 
 @torch.inference_mode()
 def _predictions(
-    model: SeMaskFPN,
-    samples: EvaluationSet,
-    count: int,
-    settings: EvaluationRecipe,
-    device: torch.device,
-    precision: str,
+    model: SeMaskFPN, val: Split, count: int, recipe: Mapping[str, Any], device: torch.device
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Image, label and prediction of some images, spread evenly over the split."""
+    settings = evaluation_recipe(recipe["evaluation"])
+    samples = EvaluationSet(val.manifest, val.root, val.labels, settings.scale)
     drawn = []
-    for index in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int)):
+    for index in spread(len(samples), count):
         example = samples[index]
-        label = example.label
-        size = (label.shape[0], label.shape[1])
+        label = example.label.numpy()
         shown, _ = next(example.inputs(device))
-        with computing.autocast(device, precision):
-            predicted = predict(model, shown, size, settings.sliding_window)
+        with computing.autocast(device, recipe["training"]["precision"]):
+            predicted = predict(model, shown, label.shape, settings.sliding_window)
         picture = read_image(samples.pairs[index][0])[:, :, ::-1]
-        drawn.append((picture, label.numpy(), predicted[0].cpu().numpy()))
+        drawn.append((picture, label, predicted[0].cpu().numpy()))
     return drawn

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from semask.base.errors import InputError
-from semask.config.recipe import EvaluationRecipe, SlidingWindow
+from semask.config.recipe import SlidingWindow, evaluation_recipe
 from semask.data.loading import (
     SINGLE_SCALE,
     EvaluationSet,
@@ -131,22 +131,21 @@ def shared_images(samples: EvaluationSet, workers: int, device: torch.device) ->
 def score_passes(
     passes: Iterable[Pass],
     split: Split,
-    recipe: EvaluationRecipe,
+    recipe: Mapping[str, Any],
     device: torch.device,
     *,
     workers: int,
-    num_classes: int,
-    precision: str,
     forbid_fallbacks: bool,
     fused: bool = False,
 ) -> Scored | None:
     """Score models on a split and leave the process group; every process calls this.
 
-    Passes are in their order, each asked for when the one before is done; `workers` are the data
-    loading processes of each process. With `forbid_fallbacks` an operator that the NPU lacks is an
-    error, with `fused` attention that is not computed in one operator. For `num_classes` and
-    `precision` see `evaluate`. What `semask.devices.processes.seen` gives then has the images,
-    loading processes and attention of each process.
+    Passes are in their order, each asked for when the one before is done. The recipe is in the form
+    that records hold, of which model, training's precision and evaluation are asked for; `workers`
+    are the data loading processes of each process. With `forbid_fallbacks` an operator that the NPU
+    lacks is an error, with `fused` attention that is not computed in one operator. What
+    `semask.devices.processes.seen` gives then has the images, loading processes and attention of
+    each process.
 
     Returns:
         What was found; None in every process but the first.
@@ -156,26 +155,22 @@ def score_passes(
             that is forbidden; attention was not fused, or other than `workers` loaded.
     """
     counted: dict[str, Counts] = {}
+    settings = evaluation_recipe(recipe["evaluation"])
     with cpu_fallbacks.noted_fallbacks(device) as fallbacks:
         for figure, model, views, keep in passes:
-            samples = EvaluationSet(split.manifest, split.root, split.labels, recipe.scale, views)
-            counted[figure] = evaluate(
+            samples = EvaluationSet(split.manifest, split.root, split.labels, settings.scale, views)
+            counted[figure] = found = evaluate(
                 model,
                 shared_images(samples, workers, device),
-                num_classes=num_classes,
+                num_classes=recipe["model"]["num_classes"],
                 device=device,
-                precision=precision,
-                sliding_window=recipe.sliding_window,
+                precision=recipe["training"]["precision"],
+                sliding_window=settings.sliding_window,
                 keep=keep,
             )
-            observed.check_attention(counted[figure].attention, fused)
-            processes.tell(
-                {
-                    "images": counted[figure].own,
-                    "workers": check_workers(workers),
-                    "attention": counted[figure].attention,
-                }
-            )
+            observed.check_attention(found.attention, fused)
+            own = {"images": found.own, "workers": check_workers(workers)}
+            processes.tell({**own, "attention": found.attention})
     operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), forbid_fallbacks)
     first_process = distributed.rank() == 0
     # before the first one goes on alone, for which the others need not wait

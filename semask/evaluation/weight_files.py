@@ -27,15 +27,11 @@ _NUMBERS = "biuf"  # numpy's letters for booleans, integers and floating point
 def read_state_dict(path: Path) -> Mapping[str, Any]:
     """What a file of weights holds, as it is there: a state dict, or one within other things.
 
-    Args:
-        path: a safetensors file if its name ends in `.safetensors`, else one that `torch.save`
-            made. Of those only tensors, plain containers, strings and numbers are read, numpy's
-            scalars and the settings of a trainer among them; anything else, which unpickling might
-            run, is refused.
-
-    Returns:
-        The mapping in the file, tensors in host memory, mapped from the file where that is
-        possible. `semask.model.weights` finds the state dict in it.
+    It is a safetensors file if its name ends in `.safetensors`, else one that `torch.save` made. Of
+    those only tensors, plain containers, strings and numbers are read, numpy's scalars and the
+    settings of a trainer among them; anything else, which unpickling might run, is refused. Tensors
+    are in host memory, mapped from the file where that is possible. `semask.model.weights` finds
+    the state dict in the mapping.
 
     Raises:
         InputError: the file is missing, damaged, of another kind, holds objects, or holds no
@@ -71,10 +67,8 @@ def load_weights(
     try:
         return load(model, state_dict)
     except InputError as fault:
-        lines = str(fault).splitlines()
-        raise InputError(
-            "\n".join(f"{path}: {line.removeprefix('weights: ')}" for line in lines)
-        ) from None
+        lines = [f"{path}: {line.removeprefix('weights: ')}" for line in str(fault).splitlines()]
+        raise InputError("\n".join(lines)) from None
 
 
 def write_reference_checkpoint(
