@@ -26,14 +26,8 @@ def compile_for_training(
     """Has a model's training step compiled, piece by piece when it first comes to it.
 
     On a CPU that is the loss alone: blocks and decoder measured no faster there, and take minutes
-    to compile. Elsewhere it is `compile_parts`, too.
-
-    Args:
-        model: in its final place; its parameters keep their names.
-        several_processes: see `compile_parts`.
-
-    Returns:
-        `segmentation_losses`, compiled: its many passes over full-size logits become a few.
+    to compile. Elsewhere it is `compile_parts`, too; see there for the arguments. What it gives is
+    `segmentation_losses`, compiled: its many passes over full-size logits become a few.
     """
     if next(model.parameters()).device.type != "cpu":
         compile_parts(model, several_processes)
@@ -48,12 +42,9 @@ def compile_parts(model: SeMaskFPN, several_processes: bool = False) -> None:
     """Has blocks, semantic layers and the decoder compiled, each when it is first called.
 
     Blocks of the same shapes are compiled once: of 24 there are 9 that differ. Each part is one
-    graph. What is drawn at random and the masks lie outside of them.
-
-    Args:
-        model: in its final place; its parameters keep their names.
-        several_processes: the decoder's norms may talk to other processes, which no graph can
-            hold: it is left as it is.
+    graph. What is drawn at random and the masks lie outside of them. The model is in its final
+    place; its parameters keep their names. With several processes the decoder's norms may talk to
+    the others, which no graph can hold: it is left as it is.
     """
     modules = model.backbone.modules()
     parts: list[nn.Module] = [m for m in modules if isinstance(m, SwinBlock | SemanticLayer)]
@@ -71,11 +62,9 @@ def compile_parts(model: SeMaskFPN, several_processes: bool = False) -> None:
 def compile_for_scoring(model: SeMaskFPN) -> None:
     """Has a model compiled whose weights will not change any more.
 
-    On a CPU the whole forward pass is one graph with the weights as constants, packed for its
-    matrix products; elsewhere the parts are compiled.
-
-    Args:
-        model: in evaluation mode, in its final place. Each size of input is compiled for itself.
+    It is in evaluation mode, in its final place. On a CPU the whole forward pass is one graph with
+    the weights as constants, packed for its matrix products; elsewhere the parts are compiled. Each
+    size of input is compiled for itself.
     """
     if next(model.parameters()).device.type != "cpu":
         compile_parts(model)
@@ -91,9 +80,8 @@ def compile_for_scoring(model: SeMaskFPN) -> None:
 def graphs() -> dict[str, int]:
     """What this process has compiled so far.
 
-    Returns:
-        compiled: graphs; recompiled: how often code that was compiled before was compiled again,
-        for another shape; breaks: places where a graph had to end.
+    compiled: graphs; recompiled: how often code that was compiled before was compiled again, for
+    another shape; breaks: places where a graph had to end.
     """
     counters = torch._dynamo.utils.counters
     again: Any = torch._dynamo.convert_frame.FRAME_COMPILE_COUNTER

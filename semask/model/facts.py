@@ -27,9 +27,7 @@ def model_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
     semantic decoder, which only training runs, has no product in it. Windows of the semantic layers
     count as they are configured: attention over the whole map grows with the square of its size.
 
-    Args:
-        settings: of `semask.model.build`, variant and num_classes among them. Whether attention
-            is fused makes no difference.
+    The settings are those of `semask.model.build`; whether attention is fused makes no difference.
 
     Returns:
         variant; num_classes; parameters: total, backbone, semantic_layers (of the backbone's),
@@ -51,10 +49,7 @@ def model_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def on_meta(settings: Mapping[str, Any]) -> SeMaskFPN:
-    """A model in evaluation mode on torch's meta device, where tensors have shapes only.
-
-    Args:
-        settings: of `semask.model.build`; attention is never fused.
+    """A model by settings of `build`, in evaluation mode, on torch's meta device: of shapes only.
 
     Raises:
         InputError: the settings are not those of a model.
@@ -81,13 +76,7 @@ def _count(tensors: Iterable[Tensor]) -> int:
 def gmac(model: SeMaskFPN, height: int, width: int) -> dict[str, float]:
     """10⁹ multiply-accumulates of one image in evaluation; `model_facts` says what counts.
 
-    Args:
-        model: as `on_meta` makes it.
-        height: of the image, in pixels.
-        width: likewise.
-
-    Returns:
-        total, backbone, and semantic_layers (of the backbone's).
+    total, backbone, and semantic_layers (of the backbone's), of a model as `on_meta` makes it.
     """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, height, width, device="meta"))
@@ -112,9 +101,8 @@ def variants_tables() -> str:
     for variant in _PAPERS:
         models = [on_meta({"variant": variant, "num_classes": k}) for k in _CLASSES]
         name = f"SeMask-{variant[0].upper()}"
-        parameters.append(
-            [name, *(_with_parts(_parameters(model), 1e6, "decoder") for model in models)]
-        )
+        counts = [_with_parts(_parameters(model), 1e6, "decoder") for model in models]
+        parameters.append([name, *counts])
         work.append([name, *(_with_parts(gmac(models[0], *size), 1) for size in SIZES)])
     return f"{markdown(parameters)}\n\n{markdown(work)}"
 

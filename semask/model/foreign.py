@@ -54,19 +54,12 @@ _HUGGING_FACE: Final = (
 
 
 class Brought(NamedTuple):
-    """A state dict under the original's names.
+    """A state dict under the original's names."""
 
-    Attributes:
-        tensors: what can have a place in a model, by the original's name.
-        others: the rest, by its name in the file: what lies beside the part that was looked for.
-        names: of `tensors` in the file, by the original's name.
-        notes: what was done to the file, in words.
-    """
-
-    tensors: dict[str, Any]
-    others: list[str]
-    names: dict[str, str]
-    notes: list[str]
+    tensors: dict[str, Any]  # what can have a place in a model, by the original's name
+    others: list[str]  # names in the file of what lies beside the part that was looked for
+    names: dict[str, str]  # of `tensors` in the file, by the original's name
+    notes: list[str]  # what was done to the file, in words
 
 
 def bring_segmentor(file: Mapping[Any, Any]) -> Brought:
@@ -85,7 +78,12 @@ def bring_swin(file: Mapping[Any, Any]) -> Brought:
             "from the names of mmpretrain and mmsegmentation, the channels of downsampling put "
             "into the original's order"
         )
-        found = _renamed(found._replace(tensors=_ordered(found.tensors)), _MM, note)
+        # patch merging by mmcv, whose channels are in the order of torch's Unfold
+        ordered = {
+            name: _out_of_unfold(value) if _MM_MERGING.match(name) else value
+            for name, value in found.tensors.items()
+        }
+        found = _renamed(found._replace(tensors=ordered), _MM, note)
     elif any(name.startswith("embeddings.patch_embeddings.") for name in found.tensors):
         note = "from the names of Hugging Face's transformers, query, key and value joined"
         found = _joined(_renamed(found, _HUGGING_FACE, note))
@@ -97,10 +95,7 @@ def bring_swin(file: Mapping[Any, Any]) -> Brought:
 def _inner(file: Mapping[Any, Any], first: tuple[str, ...], unless: str | None = None) -> Brought:
     """What is within wrappers, without what its names begin with before one of `first`.
 
-    Args:
-        file: what was loaded.
-        first: names, one of which a state dict has.
-        unless: part of a name that a state dict must not have to be looked into.
+    One of these names a state dict has; with `unless` in a name it is not looked into.
     """
     state_dict, notes = _unwrapped(file)
     by_name = {str(key): value for key, value in state_dict.items()}
@@ -153,22 +148,10 @@ def _named_by(new: Mapping[str, str], found: Brought, note: str) -> Brought:
     )
 
 
-def _ordered(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Patch merging by mmcv, whose channels are in the order of torch's Unfold."""
-    return {
-        name: _out_of_unfold(value) if _MM_MERGING.match(name) else value
-        for name, value in tensors.items()
-    }
-
-
 def _out_of_unfold(value: Any) -> Any:
     """Channels (C, row, column) of 2 x 2 patches, the last dimension, as (column, row, C)."""
-    if (
-        not isinstance(value, Tensor)
-        or value.layout != torch.strided
-        or value.ndim == 0
-        or value.shape[-1] % 4
-    ):
+    plain = isinstance(value, Tensor) and value.layout == torch.strided and value.ndim > 0
+    if not plain or value.shape[-1] % 4:
         return value
     *leading, channels = value.shape
     patches = value.reshape(*leading, channels // 4, 2, 2)
@@ -192,13 +175,9 @@ def _joined(found: Brought) -> Brought:
 
 def _are_alike(values: list[Any]) -> bool:
     """Whether values are tensors that can be joined."""
-    first, *others = values
     return (
-        isinstance(first, Tensor)
-        and first.ndim > 0
-        and all(isinstance(other, Tensor) for other in others)
-        and len({(v.shape, v.dtype, v.layout, v.device) for v in values}) == 1
-        and first.layout == torch.strided
+        all(isinstance(v, Tensor) and v.ndim > 0 and v.layout == torch.strided for v in values)
+        and len({(v.shape, v.dtype, v.device) for v in values}) == 1
     )
 
 

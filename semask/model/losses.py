@@ -44,9 +44,6 @@ def segmentation_losses(
         labels: class of each pixel (B, H, W), integers 0…K-1, or 255 where there is none.
         hard_pixels: online hard example mining on the main loss: only this many labelled pixels
             per image, those of the highest loss in this process's batch, have a loss. None for all.
-
-    Returns:
-        Scalars of the batch.
     """
     labels = labels.long()
     main, semantic = at_least_float32(main), at_least_float32(semantic)

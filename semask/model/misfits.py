@@ -25,12 +25,8 @@ def refuse_misfits(
 ) -> None:
     """Raises an error for weights that cannot be copied into a model one by one.
 
-    Args:
-        state_dict: of the file.
-        values: the tensors that have a target, under the names of the targets.
-        targets: the model's tensors.
-        prefix: what the model's names begin with and the file's do not.
-        unknown: names of the file without target.
+    Of a file's state dict, `values` have a target, under the names of these, and the names in
+    `unknown` have none. The model's names begin with `prefix` where the file's do not.
 
     Raises:
         InputError: a value is missing, unknown or of another shape than its target, or nothing has

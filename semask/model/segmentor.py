@@ -20,14 +20,10 @@ class SeMaskFPN(nn.Module):
         self.decode_head = decode_head
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """What the mode needs: both logits in training, the main logits alone in evaluation.
+        """What the mode needs, of normalised images (B, 3, H, W) of any size.
 
-        Args:
-            images: (B, 3, H, W), normalised, of any size.
-
-        Returns:
-            In training ``(main, semantic)`` as `logits` gives them; in evaluation ``main``, for
-            which the semantic decoder does not run.
+        In training ``(main, semantic)`` as `logits` gives them; in evaluation ``main`` alone, for
+        which the semantic decoder does not run.
         """
         if self.training:
             return self.logits(images)
@@ -35,14 +31,10 @@ class SeMaskFPN(nn.Module):
         return at_least_float32(self.decode_head(features))
 
     def logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Main and semantic logits, whatever the mode.
+        """Main and semantic logits of normalised images (B, 3, H, W), whatever the mode.
 
-        Args:
-            images: (B, 3, H, W), normalised, of any size.
-
-        Returns:
-            ``(main, semantic)``, each (B, K, ⌈H/4⌉, ⌈W/4⌉), float32 (float64 for a float64 model),
-            under autocast too: they are resized, compared and exponentiated next.
+        Each is (B, K, ⌈H/4⌉, ⌈W/4⌉), float32 (float64 for a float64 model), under autocast too:
+        they are resized, compared and exponentiated next.
         """
         features, semantic_maps = self.backbone(images)
         main = self.decode_head(features)

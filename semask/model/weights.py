@@ -34,20 +34,13 @@ _COUNTERS = re.compile(r"steps$|n_averaged$")  # of how often weights were avera
 
 @dataclass
 class LoadReport:
-    """What happened to the tensors of a model and of a state dict, by name.
+    """What happened to the tensors of a model and of a state dict, by name; not to derived ones."""
 
-    Attributes:
-        loaded: taken from the state dict, the interpolated ones included.
-        missing: of the model, and not in the state dict; they keep their values.
-        unused: of the state dict, and not in the model. Derived tensors are not listed.
-        interpolated: bias tables that came from another window size.
-        converted: what was done to the names and the order of the file's tensors, in words.
-    """
-
-    loaded: list[str]
-    missing: list[str]
-    unused: list[str]
-    interpolated: list[str]
+    loaded: list[str]  # taken from the state dict, the interpolated ones included
+    missing: list[str]  # of the model, and not in the state dict; they keep their values
+    unused: list[str]  # of the state dict, and not in the model
+    interpolated: list[str]  # bias tables that came from another window size
+    # what was done to the names and the order of the file's tensors, in words
     converted: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -63,16 +56,11 @@ class LoadReport:
 def load_reference(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> LoadReport:
     """Fills a model from a state dict of the original SeMask-FPN.
 
-    Args:
-        model: from `build`; nothing in it changes when an error is raised.
-        state_dict: original names (``backbone.…``, ``decode_head.…``) to tensors, or a mapping
-            with such a one under ``state_dict``, ``model`` and the like. A beginning that all
-            names share, as ``module.``, is left out. Relative position bias tables of another
-            window size are interpolated.
-
-    Returns:
-        Names of what was loaded and interpolated. Unused is at most a counter of averaged weights,
-        missing are at most the batch norms' counters of batches, on which nothing depends.
+    That has original names (``backbone.…``, ``decode_head.…``) to tensors, or is a mapping with
+    such a one under ``state_dict``, ``model`` and the like. A beginning that all names share, as
+    ``module.``, is left out. Relative position bias tables of another window size are interpolated.
+    Unused is at most a counter of averaged weights, missing are at most the batch norms' counters
+    of batches, on which nothing depends. When an error is raised, nothing in the model changes.
 
     Raises:
         InputError: a name is missing or unknown, or a tensor has another shape than the model's.
@@ -86,21 +74,15 @@ def load_pretrained_swin(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> Loa
 
     The trunk is the patch embedding, the blocks and the downsampling, and all of it must be in the
     file. The classifier (``head.…``), the norm before it (``norm.…``) and the rest of another model
-    that the Swin is the backbone of have no place in the model and are reported as unused; the
-    semantic layers, the stages' own norms and the decoder have no counterpart in the file and are
-    reported as missing.
+    that the Swin is the backbone of have no place in the model and are reported as unused, by their
+    names in the file; the semantic layers, the stages' own norms and the decoder have no
+    counterpart in the file and are reported as missing.
 
-    Args:
-        model: from `build`; nothing in it changes when an error is raised.
-        state_dict: names to tensors, or a mapping with such a one under ``state_dict``, ``model``
-            and the like: the original's names (``patch_embed.…``, ``layers.…``), timm's,
-            mmpretrain's and mmsegmentation's, or those of Hugging Face's transformers, behind
-            ``module.``, ``backbone.``, ``encoder.`` or ``model.``. Relative position bias tables of
-            another window size are interpolated.
-
-    Returns:
-        Names of what was loaded, missing (both as in the model), unused (as in the file) and
-        interpolated, and what was converted.
+    The state dict, which may lie in a mapping under ``state_dict``, ``model`` and the like, has the
+    original's names (``patch_embed.…``, ``layers.…``), timm's, those of mmpretrain and
+    mmsegmentation, or those of Hugging Face's transformers, behind ``module.``, ``backbone.``,
+    ``encoder.`` or ``model.``. Relative position bias tables of another window size are
+    interpolated. When an error is raised, nothing in the model changes.
 
     Raises:
         InputError: a name of the trunk is missing, a name is unknown, or a tensor has another
@@ -109,37 +91,24 @@ def load_pretrained_swin(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> Loa
     everything = model.state_dict()
     trunk = {name: tensor for name, tensor in everything.items() if _is_of_the_trunk(name)}
     report = _fill(trunk, BACKBONE, bring_swin(state_dict), _NO_TRUNK)
-    report.missing = [
-        name for name in everything if name not in trunk and not name.endswith(_DERIVED)
-    ]
+    report.missing = [n for n in everything if n not in trunk and not n.endswith(_DERIVED)]
     return report
 
 
 def export_reference(model: SeMaskFPN) -> dict[str, Tensor]:
     """The state dict of a model as the original SeMask-FPN would save it.
 
-    Args:
-        model: from `build`, or trained; not wrapped.
-
-    Returns:
-        Original names to tensors, which share memory with the model.
+    The model is not wrapped; the tensors share memory with it.
     """
-    tensors = dict(model.state_dict())
-    for name, buffer in model.named_buffers():  # timm leaves the index out of its state dict
-        if name.endswith(_DERIVED):
-            tensors[name] = buffer
-    return tensors
+    # timm leaves the index out of its state dict
+    derived = {name: x for name, x in model.named_buffers() if name.endswith(_DERIVED)}
+    return {**model.state_dict(), **derived}
 
 
 def interpolate_bias_table(table: Tensor, length: int) -> Tensor:
-    """Resizes a relative position bias table for another number of relative positions.
+    """Resizes a relative position bias table (L², heads), L = 2·window - 1, to L = `length`.
 
-    Args:
-        table: (L², heads), L = 2·window - 1.
-        length: L of the result.
-
-    Returns:
-        (length², heads), bicubic, corners not aligned, of the table's dtype.
+    Bicubic, corners not aligned; the dtype stays.
     """
     side = _side(table)
     image = table.T.reshape(1, -1, side, side)
@@ -149,18 +118,12 @@ def interpolate_bias_table(table: Tensor, length: int) -> Tensor:
 
 
 def _fill(
-    targets: Mapping[str, Tensor],
-    prefix: str,
-    file: Brought,
-    may_be_unused: re.Pattern[str],
+    targets: Mapping[str, Tensor], prefix: str, file: Brought, may_be_unused: re.Pattern[str]
 ) -> LoadReport:
     """Copies the tensors of a state dict into targets, all of them or none.
 
-    Args:
-        targets: by their names in the model.
-        prefix: what the model's names begin with and the file's do not.
-        file: its state dict under the original's names.
-        may_be_unused: how names begin that need no target.
+    Targets go by their names in the model, which begin with `prefix` where the file's do not. Of
+    what `may_be_unused` matches the beginning of the name, no target is needed.
 
     Raises:
         InputError: a target or a tensor without counterpart, or of another shape.

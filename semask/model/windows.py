@@ -44,13 +44,7 @@ def lay_out(
 ) -> Layout:
     """The layout of a map that is padded with zeros at right and bottom and rolled cyclically.
 
-    Args:
-        height: of the map, in tokens.
-        width: likewise.
-        window: side of a window, in tokens.
-        shift: of the map, in tokens, towards the top left; 0 for none.
-        device: of the layout.
-        dtype: of the mask.
+    All lengths are in tokens; the shift is towards the top left, 0 for none. `dtype` is the mask's.
     """
     # A tensor made in inference mode could not take part in training later on.
     with torch.inference_mode(False), torch.no_grad():
