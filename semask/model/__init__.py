@@ -3,12 +3,7 @@
 from semask.model.losses import SegmentationLosses, segmentation_losses
 from semask.model.segmentor import SeMaskFPN
 from semask.model.variants import VARIANTS, build, size_of
-from semask.model.weights import (
-    LoadReport,
-    export_reference,
-    load_pretrained_swin,
-    load_reference,
-)
+from semask.model.weights import LoadReport, export_reference, load_pretrained_swin, load_reference
 
 __all__ = [
     "VARIANTS",

@@ -6,7 +6,8 @@ Face's transformers. All that is done to a file is said in words, for the report
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -23,9 +24,14 @@ _FIRST: Final = (
     "patch_embed.projection.weight",
     "embeddings.patch_embeddings.projection.weight",
 )
-_FIRST_OF_SEGMENTOR: Final = ("backbone.patch_embed.proj.weight",)
 
-_TIMM_DOWNSAMPLE: Final = re.compile(r"^layers[._](\d+)\.downsample\.")
+_Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+_TIMM_DOWNSAMPLE: Final = r"^layers[._](\d+)\.downsample\."
+_TIMM: Final[_Rules] = (
+    # the way down to a stage is in that stage there, not before it
+    (_TIMM_DOWNSAMPLE, lambda found: f"layers.{int(found[1]) - 1}.downsample."),
+    (r"^layers_(\d+)\.", r"layers.\1."),
+)
 _MM: Final = (
     (r"^patch_embed\.projection\.", "patch_embed.proj."),
     (r"^stages\.(\d+)\.", r"layers.\1."),
@@ -64,7 +70,7 @@ class Brought(NamedTuple):
 
 def bring_segmentor(file: Mapping[Any, Any]) -> Brought:
     """The state dict of a SeMask-FPN, out of what was loaded from a file."""
-    return _inner(file, _FIRST_OF_SEGMENTOR)
+    return _inner(file, ("backbone.patch_embed.proj.weight",))
 
 
 def bring_swin(file: Mapping[Any, Any]) -> Brought:
@@ -88,7 +94,7 @@ def bring_swin(file: Mapping[Any, Any]) -> Brought:
         note = "from the names of Hugging Face's transformers, query, key and value joined"
         found = _joined(_renamed(found, _HUGGING_FACE, note))
     elif _has_timm_names(found.tensors):
-        found = _from_timm(found)
+        found = _renamed(found, _TIMM, "from the names of timm")
     return found
 
 
@@ -127,19 +133,17 @@ def _unwrapped(file: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[str]]:
     return inner, [f"from its {chosen!r}{not_those}", *notes]
 
 
-def _renamed(found: Brought, rules: tuple[tuple[str, str], ...], note: str) -> Brought:
+def _renamed(found: Brought, rules: _Rules, note: str) -> Brought:
+    """Other names for tensors; two that would be the same keep those that they have."""
+
     def original(name: str) -> str:
         for pattern, replacement in rules:
             name = re.sub(pattern, replacement, name)
         return name
 
-    return _named_by({name: original(name) for name in found.tensors}, found, note)
-
-
-def _named_by(new: Mapping[str, str], found: Brought, note: str) -> Brought:
-    """Other names for tensors; two that would be the same keep those that they have."""
-    taken = list(new.values())
-    kept = {name: name if taken.count(wanted) > 1 else wanted for name, wanted in new.items()}
+    new = {name: original(name) for name in found.tensors}
+    taken = Counter(new.values())
+    kept = {name: name if taken[wanted] > 1 else wanted for name, wanted in new.items()}
     return Brought(
         {kept[name]: value for name, value in found.tensors.items()},
         found.others,
@@ -182,17 +186,5 @@ def _are_alike(values: list[Any]) -> bool:
 
 
 def _has_timm_names(tensors: Mapping[str, Any]) -> bool:
-    downsample = [name for name in tensors if _TIMM_DOWNSAMPLE.match(name)]
+    downsample = [name for name in tensors if re.match(_TIMM_DOWNSAMPLE, name)]
     return bool(downsample) and not any(re.match(r"layers[._]0\.", name) for name in downsample)
-
-
-def _from_timm(found: Brought) -> Brought:
-    """The original's names: timm keeps the way down to a stage in that stage, not before it."""
-
-    def original(name: str) -> str:
-        if match := _TIMM_DOWNSAMPLE.match(name):
-            return f"layers.{int(match[1]) - 1}.downsample.{name[match.end() :]}"
-        return re.sub(r"^layers_(\d+)\.", r"layers.\1.", name)
-
-    note = "from the names of timm"
-    return _named_by({name: original(name) for name in found.tensors}, found, note)

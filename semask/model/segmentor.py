@@ -9,9 +9,7 @@ from semask.model.decoder import FPNHead, at_least_float32, decode_semantic_maps
 class SeMaskFPN(nn.Module):
     """SeMask-FPN; `semask.model.build` makes one.
 
-    Args:
-        backbone: features and semantic maps of four stages.
-        decode_head: logits from the features.
+    The backbone gives features and semantic maps of four stages, the head logits from the features.
     """
 
     def __init__(self, backbone: SeMaskSwin, decode_head: FPNHead) -> None:

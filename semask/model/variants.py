@@ -105,11 +105,7 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
 
 
 def size_of(file: Mapping[str, Any]) -> tuple[str, int] | None:
-    """Which variant a state dict is of, and for how many classes; None if of none.
-
-    Args:
-        file: as for `semask.model.load_reference`.
-    """
+    """Variant and number of classes of what `load_reference` takes; None if it is of no variant."""
     shapes = {
         name: tuple(value.shape)
         for name, value in bring_segmentor(file).tensors.items()

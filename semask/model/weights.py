@@ -89,7 +89,12 @@ def load_pretrained_swin(model: SeMaskFPN, state_dict: Mapping[str, Any]) -> Loa
             shape than the model's. One line, which also says what size the file's model has.
     """
     everything = model.state_dict()
-    trunk = {name: tensor for name, tensor in everything.items() if _is_of_the_trunk(name)}
+    trunk = {
+        name: tensor
+        for name, tensor in everything.items()
+        if name.startswith((f"{BACKBONE}patch_embed.", f"{BACKBONE}layers."))
+        and ".semantic_layer." not in name
+    }
     report = _fill(trunk, BACKBONE, bring_swin(state_dict), _NO_TRUNK)
     report.missing = [n for n in everything if n not in trunk and not n.endswith(_DERIVED)]
     return report
@@ -143,7 +148,9 @@ def _fill(
                 unknown.append(file.names[short])
             continue
         target = targets[name]
-        if not _is_plain(value, target):
+        # a tensor without numbers can only go to one without
+        has_numbers = target.is_meta or not value.is_meta
+        if not (has_numbers and value.layout == torch.strided and value.dtype in _PLAIN):
             raise InputError(
                 f"weights: {name} holds no plain numbers ({value.dtype}, {value.layout}, on "
                 f"{value.device}); use a file with dense tensors of real numbers"
@@ -167,20 +174,6 @@ def _fill(
             targets[name].copy_(value)
     missing = [name for name in targets if name not in values]
     return LoadReport(list(values), missing, unused, interpolated, file.notes)
-
-
-def _is_plain(value: Tensor, target: Tensor) -> bool:
-    """Whether the numbers of a tensor can be copied one by one."""
-    # a tensor without numbers can only go to one without
-    has_numbers = target.is_meta or not value.is_meta
-    return has_numbers and value.layout == torch.strided and value.dtype in _PLAIN
-
-
-def _is_of_the_trunk(name: str) -> bool:
-    return (
-        name.startswith((f"{BACKBONE}patch_embed.", f"{BACKBONE}layers."))
-        and ".semantic_layer." not in name
-    )
 
 
 def _is_resizable(name: str, value: Tensor, target: Tensor) -> bool:

@@ -20,22 +20,15 @@ MASKED = -100.0
 
 
 class Layout(NamedTuple):
-    """Where the tokens of a map are in its windows, n of them; a map's size makes it.
+    """Where the tokens of a map are in its windows, n of them; a map's size makes it."""
 
-    Attributes:
-        tokens: (n·window²,) int64, the token at each place, counted by rows; 0 where none is.
-        empty: int64, the places without a token, which are zeros.
-        holes: (n·window², 1) bool, the same, for devices that fill slowly by numbers; of length 0
-            if there are none.
-        places: (H·W,) int64, the place of each token.
-        mask: (n, window², window²), 0 where two tokens were neighbours before the shift, -100
-            elsewhere; None without a shift.
-    """
-
-    tokens: Tensor
-    empty: Tensor
+    tokens: Tensor  # (n·window²,) int64, the token at each place, counted by rows; 0 where none is
+    empty: Tensor  # int64, the places without a token, which are zeros
+    # (n·window², 1) bool, the same, for devices that fill slowly by numbers; of length 0 if none
     holes: Tensor
-    places: Tensor
+    places: Tensor  # (H·W,) int64, the place of each token
+    # (n, window², window²), 0 where two tokens were neighbours before the shift, -100 elsewhere;
+    # None without a shift
     mask: Tensor | None
 
 
