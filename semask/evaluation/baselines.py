@@ -21,10 +21,6 @@ from semask.evaluation.metrics import Scores, scores
 Sample = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 """An RGB image uint8 (H, W, 3) and its train ids uint8 (H, W), 255 where not labelled."""
 
-# Bits of each colour channel: the tables of a count per colour and class stay below 1 GB together.
-_BITS: Final = 6
-_BITS_OF_MANY: Final = 5
-_MANY: Final = 50  # classes
 _RADII: Final = (1, 3)  # of the neighbourhood that votes, in levels
 _BALANCES: Final = (0.0, 0.5, 1.0)  # votes of a class weigh (its number of pixels) ** -balance
 
@@ -35,7 +31,6 @@ class NearestColour:
 
     class_means: Scores  # the class whose mean training colour is nearest
     votes: Scores  # the best of the votes among training pixels of similar colour
-    voting: tuple[int, float]  # which vote that is: (radius in levels, balance)
     bits: int  # of each colour channel that the classifiers see
 
     @property
@@ -75,20 +70,21 @@ def nearest_colour(
         InputError: a set holds no labelled pixel, a pair does not fit together, or a label is
             neither a class nor 255.
     """
-    bits = _BITS if num_classes <= _MANY else _BITS_OF_MANY
+    # the tables of a count per colour and class stay below 1 GB together
+    bits = 6 if num_classes <= 50 else 5
     fitted = _colour_counts(training, num_classes, bits, "training")
     judged = _colour_counts(evaluation, num_classes, bits, "evaluation")
     means = _nearest_mean(fitted, bits)
-    votes: dict[tuple[int, float], Scores] = {}
+    votes: list[Scores] = []
     totals = np.maximum(fitted.sum(0), 1)
     for radius in _RADII:
         near = _blur(fitted, radius, bits)
         nobody = near.sum(1) == 0
         for balance in _BALANCES:
             table = np.where(nobody, means, (near / totals**balance).argmax(1))
-            votes[radius, balance] = _score(table, judged)
-    voting = max(votes, key=lambda vote: votes[vote].miou)
-    return NearestColour(_score(means, judged), votes[voting], voting, bits)
+            votes.append(_score(table, judged))
+    best = max(votes, key=lambda found: found.miou)
+    return NearestColour(_score(means, judged), best, bits)
 
 
 def _colour_counts(

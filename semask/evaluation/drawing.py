@@ -40,13 +40,9 @@ def contact_sheet(
 ) -> None:
     """Draw images, their labels, the predictions over them and what is wrong, one row each.
 
-    Below stands a legend of the classes that are in the labels or the predictions.
-
-    Args:
-        rows: image RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids.
-        path: PNG to write.
-        classes: names by train id.
-        palette: their RGB colours, uint8 (K, 3).
+    Rows have image RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids. Below
+    stands a legend of the classes, names by train id, that are in the labels or the predictions;
+    the palette has their RGB colours, uint8 (K, 3).
     """
     cells = [
         [

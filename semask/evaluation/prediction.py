@@ -108,7 +108,8 @@ def _forward(model: Model, image: torch.Tensor, window: SlidingWindow | None) ->
 def window_places(height: int, width: int, window: SlidingWindow) -> list[tuple[slice, slice]]:
     """Rows and columns of an image's windows, from its first pixel to its last."""
     sides = zip((height, width), window.size, window.stride, strict=True)
-    return list(itertools.product(*(_steps(*side) for side in sides)))
+    rows, columns = (_steps(*side) for side in sides)
+    return list(itertools.product(rows, columns))
 
 
 def _steps(length: int, window: int, stride: int) -> list[slice]:

@@ -12,12 +12,7 @@ import torch
 from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
-from semask.config.recipe import (
-    Execution,
-    Numerics,
-    build_settings,
-    evaluation_recipe,
-)
+from semask.config.recipe import Execution, Numerics, build_settings, evaluation_recipe
 from semask.data import sets
 from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views

@@ -32,15 +32,6 @@ class Keeper:
 
     To the state belong the generator of `device` and `parts`, which have a `state_dict`: model,
     optimizer, scaler.
-
-    Attributes:
-        iteration: iterations done when the run was restored.
-        position: end of the log then; None at the start.
-        best, last: iteration, mIoU and digest of the weights of the best and the last evaluation.
-        fallbacks: operators that fell back so far, in all processes.
-        tries: where, when and how the run was started, and from which iteration each time; those
-            of which nothing was kept are left out. Of the first process, like `warnings`, what was
-            said of the run's numbers.
     """
 
     def __init__(self, run: Run, device: torch.device, **parts: Any):
@@ -48,11 +39,16 @@ class Keeper:
         self._saved = time.monotonic()
         # iterations of the weights that each kept checkpoint calls the best and the last
         self._known: dict[int, list[int]] = {}
+        # iterations done when the run was restored, and the end of the log then; None at the start
         self.iteration = 0
         self.position: Position | None = None
+        # iteration, mIoU and digest of the weights of the best and the last evaluation
         self.best: dict[str, Any] | None = None
         self.last: dict[str, Any] | None = None
+        # operators that fell back so far, in all processes
         self.fallbacks: list[str] = []
+        # Of the first process: where, when and how the run was started, and from which iteration
+        # each time, those left out of which nothing was kept; what was said of the run's numbers.
         self.tries: list[dict[str, Any]] = []
         self.warnings: list[str] = []
 

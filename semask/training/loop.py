@@ -1,7 +1,7 @@
 """Training of SeMask-FPN: one loop for every device and any number of processes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from semask.base import signals
 from semask.base.errors import Interrupted
-from semask.data.loading import Batch, EvaluationSet, TrainingSet, training_batches
+from semask.data.loading import EvaluationSet, TrainingSet, training_batches
 from semask.devices import computing, cpu_fallbacks, distributed, processes, setup
 from semask.devices.conditions import USABLE_CORES, Watch
 from semask.devices.disturbances import disturbances
@@ -103,8 +103,17 @@ def _train(
     first_process = distributed.rank() == 0
     log = RunLog(run, keeper.position, keeper.iteration) if first_process else None
     watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
-    samples = _samples(run)
-    last, keep_every = run.recipe.training.iterations, run.fault_tolerance.checkpoint_iterations
+    settings = run.recipe.training
+    samples = TrainingSet(
+        run.train,
+        run.root,
+        run.labels,
+        settings.augmentation,
+        run.seed,
+        shuffle_labels=settings.shuffle_labels,
+        prepared=run.prepared,
+    )
+    last, keep_every = settings.iterations, run.fault_tolerance.checkpoint_iterations
     # one process of a machine watches its conditions, from the steady window's beginning on
     watched = run.mode == "performance" and distributed.local_rank() == 0
     watched_from = max(1, skipped_iterations(last, run.warmup_iterations)) if watched else None
@@ -116,7 +125,16 @@ def _train(
         pending: list[Step] = []
         look_every, looked = 1, time.perf_counter()
         timeline.mark()
-        batches = iter(_batches(run, samples, device, keeper.iteration))
+        batches = training_batches(
+            samples,
+            iterations=range(keeper.iteration, last),
+            global_batch=settings.global_batch,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
+            passes=settings.accumulation,
+            workers=run.workers,
+            pin_memory=computing.wants_pinned_memory(device),
+        )
         for done in range(keeper.iteration + 1, last + 1):
             pending.append(stepper.step(done, batches))
             timeline.mark()
@@ -168,32 +186,6 @@ def _agreed(device: torch.device, late: bool, pace: float) -> tuple[str | None, 
     asked, any_late, mean_pace = distributed.all_reduce_mean(own).tolist()
     leaving = (signals.asked_to_leave() or "another process's signal") if asked else None
     return leaving, bool(any_late), mean_pace
-
-
-def _samples(run: Run) -> TrainingSet:
-    return TrainingSet(
-        run.train,
-        run.root,
-        run.labels,
-        run.recipe.training.augmentation,
-        run.seed,
-        shuffle_labels=run.recipe.training.shuffle_labels,
-        prepared=run.prepared,
-    )
-
-
-def _batches(run: Run, samples: TrainingSet, device: torch.device, first: int) -> Iterator[Batch]:
-    settings = run.recipe.training
-    return training_batches(
-        samples,
-        iterations=range(first, settings.iterations),
-        global_batch=settings.global_batch,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        passes=settings.accumulation,
-        workers=run.workers,
-        pin_memory=computing.wants_pinned_memory(device),
-    )
 
 
 def _images_of(run: Run, samples: TrainingSet, iteration: int) -> list[str]:

@@ -49,9 +49,8 @@ def build_optimizer(
 ) -> AdamW:
     """AdamW in two groups: layer norms and position bias tables do not decay.
 
-    A parameter is spared when its name contains `norm` or `relative_position_bias_table`; the
-    decoder's batch norms (named `bn`), all biases of other layers and gamma decay, as they do in
-    the original. With `decay_everything` none is spared, as in the Ascend port. `fused` updates
+    The decoder's batch norms (named `bn`), all biases of other layers and gamma decay, as they do
+    in the original. With `decay_everything` none is spared, as in the Ascend port. `fused` updates
     all parameters in one pass over them; else torch takes a pass for each operation where it can.
     """
     decayed: list[nn.Parameter] = []

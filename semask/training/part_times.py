@@ -82,16 +82,13 @@ class Watch:
         begun: list[Any] = []
         ended: list[Any] = []
 
-        def arrived(_: Tensor) -> None:
-            begun.append(self._mark())
-
         def left(_: Tensor) -> None:
             ended.append(self._mark())
             if len(ended) == len(given) and begun:
                 spans.append((begun[0], ended[-1]))
 
         for tensor in returned:
-            tensor.register_hook(arrived)
+            tensor.register_hook(lambda _: begun.append(self._mark()))
         for tensor in given:
             tensor.register_hook(left)
 

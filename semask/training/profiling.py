@@ -148,13 +148,9 @@ def profile_row(
 ) -> dict[str, Any]:
     """Take a row's training steps on made-up batches, and say where their time goes.
 
-    Args:
-        recipe: that the row trains.
-        execution: how it does.
-        row: device, processes, threads; planted_fault, if it has one.
-        device: of this process.
-        steps: how many, three times over: plain, by part, and by operator.
-        trace: gets a Chrome trace, gzipped; None for none.
+    The row has device, processes, threads, and planted_fault, if there is one. So many steps are
+    taken three times over: plain, by part, and by operator. `trace` gets a Chrome trace, gzipped;
+    None for none.
 
     Returns:
         milliseconds: of a step, the median, nothing else being looked at; watched_milliseconds:

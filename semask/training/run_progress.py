@@ -65,14 +65,9 @@ def read_plan(work: Path) -> Plan | None:
 
 
 def read_progress(folder: Path, before: Progress | None = None) -> Progress | None:
-    """How far a run is; only the end of its log is read.
+    """How far a run is, by the end of the log in a folder; None without a log, or an empty one.
 
-    Args:
-        folder: with the log in it.
-        before: what the last look found, which knows of the last evaluation.
-
-    Returns:
-        None where there is no log, or nothing in it yet.
+    What the last look found, `before`, knows of the last evaluation.
     """
     try:
         with open(folder / LOG, "rb") as file:

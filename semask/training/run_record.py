@@ -40,11 +40,7 @@ def write_run_record(
         weights_digest={name: sha256(path) for name, path in files.items() if name != "log"},
         execution=run.executed,
         device=description.describe(run.device),
-        ran={
-            "processes": processes.seen(),
-            "graphs": stepper.compiled(),
-            "precision": precision,
-        },
+        ran={"processes": processes.seen(), "graphs": stepper.compiled(), "precision": precision},
         run=provenance.describe_run("workflow_scripts.train", keeper.tries[0]["started"]),
         figures={
             "speed": {
