@@ -1,13 +1,20 @@
 """What a training run keeps: the state to go on from, and its best and last weights.
 
+A checkpoint's first line is the SHA-256 of all that follows, in hexadecimal, so that a file that
+was cut or damaged is known before anything in it is read. What follows is by `torch.save`.
+
 The weights of an evaluation have a file of their own, which a checkpoint knows by its digest. So
 the weights that a checkpoint calls the best are those that it knew, also where a later part of the
 run was lost and done again with other rounding.
 """
 
+import hashlib
+import io
 import json
+import pickle
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +24,13 @@ from torch import nn
 
 from semask.base import provenance
 from semask.base.errors import InputError
-from semask.base.files import sha256, write_atomically
+from semask.base.files import atomically, sha256, write_atomically
 from semask.devices import description, distributed, progress, setup
 from semask.training import workdir
-from semask.training.checkpoint_files import read_checkpoint, write_checkpoint
 from semask.training.run import Run
 from semask.training.run_log import Position, is_intact
 
+_LINE = hashlib.sha256().digest_size * 2 + 1  # bytes of a checkpoint's first line
 _KEPT = ("best", "last", "fallbacks", "tries", "warnings")
 
 
@@ -210,3 +217,49 @@ def _this_try(run: Run, iteration: int) -> dict[str, Any]:
         **{key: device[key] for key in ("torch", "torch_npu", "cann", "cuda", "driver")},
         "execution": run.executed,
     }
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state of tensors and plain values, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written, for example because the disk is full.
+    """
+    with atomically(path) as temporary, open(temporary, "wb+") as file:
+        file.write(b" " * _LINE)
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as fault:
+            # torch notices that bytes are missing; the reason is what it was handling
+            if isinstance(fault.__context__, OSError):
+                raise fault.__context__ from None
+            raise
+        digest = _digest(file)
+        file.seek(0)
+        file.write(f"{digest}\n".encode())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `write_checkpoint` wrote; tensors are in host memory.
+
+    Raises:
+        InputError: the file is missing, cut or damaged; one line without advice.
+    """
+    try:
+        with open(path, "rb") as file:
+            line = file.read(_LINE)
+            if line != f"{_digest(file)}\n".encode():
+                raise InputError(f"{path}: damaged: its digest is another one")
+            file.seek(_LINE)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            return state
+    except OSError as fault:
+        raise InputError(f"{path}: cannot be read ({fault.strerror})") from None
+    except pickle.UnpicklingError:
+        raise InputError(f"{path}: holds objects, which no trainer writes") from None
+
+
+def _digest(file: io.BufferedIOBase) -> str:
+    """SHA-256 of what follows the first line."""
+    file.seek(_LINE)
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ job. One trainer at a time holds it; it belongs to one recipe. Its files:
     lock                        held by the trainer
     run.json                    whose directory it is
     log.jsonl                   the log so far
-    checkpoints/ITERATION.pt    the newest ones, see `semask.training.checkpoint_files`
+    checkpoints/ITERATION.pt    the newest ones, see `semask.training.keeping`
     weights/ITERATION.safetensors   those that checkpoints call the best or the last
     train.json                  the record, once the run is complete
     given_up                    why trying again is of no use

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semask.base.errors import InputError
-from semask.training.checkpoint_files import read_checkpoint, write_checkpoint
+from semask.training.keeping import read_checkpoint, write_checkpoint
 
 STATE = {"iteration": 7, "model": {"a": torch.arange(100.0), "b": torch.tensor(True)}, "best": None}
 
