@@ -92,9 +92,8 @@ def compare(
 ) -> dict[str, Any]:
     """Both IoU of every class, side by side: of a record, at `path`, in percent, and official.
 
-    Returns:
-        classes (by name: semask_bench and cityscapesscripts, fractions or None) and
-        largest_difference.
+    Gives classes (by name: semask_bench and cityscapesscripts, fractions or None) and
+    largest_difference.
 
     Raises:
         InputError: a class differs by more than TOLERANCE; all such are named.

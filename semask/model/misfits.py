@@ -69,12 +69,11 @@ def refuse_misfits(
     lines = [_another_class_count(values, targets)] if by_class else []
     if faults:
         file, model = _size(state_dict), _size(targets)
+        remedy = f"the file has {file}, the model {model}: use one that fits the other"
         if file == model:
             remedy = (
                 "the sizes agree, but it is not the whole model and nothing else: use another file"
             )
-        else:
-            remedy = f"the file has {file}, the model {model}: use one that fits the other"
         lines.append(f"weights: the file does not fit the model: {', '.join(faults)}; {remedy}")
     if lines:
         raise InputError("\n".join(lines))
@@ -82,14 +81,13 @@ def refuse_misfits(
 
 def _another_class_count(values: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> str:
     semantic, decoder = _classes(values, _SEMANTIC), _classes(values, _DECODER)
-    text = (
+    remedy = "use a file or a num_classes that fits the other"
+    if semantic != decoder:  # as in the original's settings for COCO-Stuff: 150 and 171
+        remedy = "no num_classes fits such a file: use another file"
+    return (
         f"weights: the file is for {semantic} classes in its semantic layers and {decoder} in its "
-        f"decoder, the model for {_classes(targets, _DECODER)}"
+        f"decoder, the model for {_classes(targets, _DECODER)}; {remedy}"
     )
-    if semantic != decoder:
-        # as in the original's settings for COCO-Stuff: 150 and 171
-        return f"{text}; no num_classes fits such a file: use another file"
-    return f"{text}; use a file or a num_classes that fits the other"
 
 
 def _classes(tensors: Mapping[str, Tensor], part: str) -> str:

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from semask.devices import distributed
+
 _PER_CHANNEL = (0, 2, 3)
 
 
@@ -35,7 +37,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises (B, C, H, W) per channel; the output has the input's dtype."""
-        if not self.training or not _several_processes():
+        if not self.training or distributed.world_size() == 1:
             return super().forward(x)
         mean, var, count = _batch_statistics(x.detach())
         self._track(mean, var * (count / (count - 1)))
@@ -51,10 +53,6 @@ class SyncBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(unbiased_var.to(self.running_var.dtype), self.momentum)
 
 
-def _several_processes() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
 def _batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (C,), biased variance (C,) and number of pixels () over all processes."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -62,7 +60,7 @@ def _batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # not by new_tensor, which has the host wait for the device
     count = mean.new_full((1,), x.numel() // x.shape[1])
     mine = torch.cat([mean, var, count])
-    gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    gathered = [torch.empty_like(mine) for _ in range(distributed.world_size())]
     dist.all_gather(gathered, mine)
     channels = len(mean)
     means, variances, counts = torch.stack(gathered).split([channels, channels, 1], dim=1)

@@ -74,11 +74,11 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
         InputError: an unknown variant or override, or a value that is not allowed.
     """
     if variant not in list(VARIANTS):
-        raise InputError(f"model: unknown variant {variant!r}; use one of {_listed(VARIANTS)}")
+        raise InputError(f"model: unknown variant {variant!r}; use one of {', '.join(VARIANTS)}")
     settings = {**VARIANTS[variant], **DEFAULTS}
     for key in overrides:
         if key not in settings:
-            raise InputError(f"model: unknown setting {key!r}; use any of {_listed(settings)}")
+            raise InputError(f"model: unknown setting {key!r}; use any of {', '.join(settings)}")
     settings.update(overrides)
     if settings["sem_window"] is None:
         settings["sem_window"] = settings["window"]
@@ -144,14 +144,14 @@ def _check(settings: dict[str, Any]) -> None:
         require("heads", channels % heads == 0, expected)
     attention = _per_stage(settings["semantic_attention"])
     known = _is_per_stage(attention) and all(kind in SEMANTIC_ATTENTION for kind in attention)
-    expected = f"one of {_listed(SEMANTIC_ATTENTION)}, or a list of {STAGES} of them"
+    expected = f"one of {', '.join(SEMANTIC_ATTENTION)}, or a list of {STAGES} of them"
     require("semantic_attention", known, expected)
     for key in ("drop_path", "dropout", "semantic_dropout"):
         value = settings[key]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         require(key, is_number and 0 <= value < 1, "a number from 0 to below 1")
     for key, names in (("norm", list(NORMS)), ("gelu", list(GELUS))):
-        require(key, settings[key] in names, f"one of {_listed(names)}")
+        require(key, settings[key] in names, f"one of {', '.join(names)}")
     for key in ("fused_attention", "checkpointing"):
         require(key, isinstance(settings[key], bool), "true or false")
 
@@ -166,7 +166,3 @@ def _is_count(value: Any) -> bool:
 
 def _is_per_stage(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == STAGES
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(names)

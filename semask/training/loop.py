@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from functools import partial
 
 import torch
-import torch.distributed as dist
 
 from semask.base import signals
 from semask.base.errors import Interrupted
@@ -218,10 +217,8 @@ def _evaluate_and_keep(
     The state from before is in a checkpoint: a signal to leave is obeyed at once.
     """
     with signals.at_once():
-        if distributed.world_size() > 1:
-            # without syncbn each process has its own batch statistics: the first one's are kept
-            for buffer in model.buffers():
-                dist.broadcast(buffer, src=0)
+        # without syncbn each process has its own batch statistics: the first one's are kept
+        distributed.share_from_first(model.buffers())
         # compiled for another size, for some images, would take longer than it saves
         with torch.compiler.set_stance("force_eager"):
             samples = EvaluationSet(run.val, run.root, run.labels, run.recipe.evaluation.scale)
