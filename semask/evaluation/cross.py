@@ -5,14 +5,13 @@ row's. Both predictions of every image are compared pixel by pixel.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from semask.base import provenance
 from semask.base.errors import InputError
@@ -123,8 +122,14 @@ def score_elsewhere(
             "or it was made by other code; evaluate anew where it was made"
         )
     found.save(matrices)
-    most = _most([each for of in gathered for each in of.most], pictured)
-    _draw(most, there_of, val, recipe, pictures, (row_folder(evaluated["row"]), row_folder(row)))
+    drawn = []
+    for _, number, here in _most([each for of in gathered for each in of.most], pictured):
+        file = manifest["files"][number]
+        image, label = read_image(val.root / file["image"]), read_label(val.labels / file["label"])
+        drawn.append((image[:, :, ::-1], label, there_of(number), here))
+    names = row_folder(evaluated["row"]), row_folder(row)
+    dataset = sets.load(recipe["dataset"])
+    flip_sheet(drawn, pictures, names, dataset.CLASSES, dataset.PALETTE)
     labelled = np.array(manifest["pixels"][:num_classes])
     flips = sum((of.flips for of in gathered), np.zeros(num_classes, np.int64))
     write_record(
@@ -174,20 +179,3 @@ def score_elsewhere(
 def _most(found: Sequence[_Flips], count: int) -> list[_Flips]:
     """The images with the most flips, of equal ones the first."""
     return heapq.nsmallest(count, found, key=lambda of: (-of.pixels, of.number))
-
-
-def _draw(
-    most: Sequence[_Flips],
-    there_of: Callable[[int], NDArray[Any]],
-    val: Split,
-    recipe: Mapping[str, Any],
-    pictures: Path,
-    names: tuple[str, str],
-) -> None:
-    rows = []
-    for _, number, here in most:
-        file = val.manifest["files"][number]
-        image, label = read_image(val.root / file["image"]), read_label(val.labels / file["label"])
-        rows.append((image[:, :, ::-1], label, there_of(number), here))
-    dataset = sets.load(recipe["dataset"])
-    flip_sheet(rows, pictures, names, dataset.CLASSES, dataset.PALETTE)

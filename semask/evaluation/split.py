@@ -145,10 +145,7 @@ def score_passes(
     are the data loading processes of each process. With `forbid_fallbacks` an operator that the NPU
     lacks is an error, with `fused` attention that is not computed in one operator. What
     `semask.devices.processes.seen` gives then has the images, loading processes and attention of
-    each process.
-
-    Returns:
-        What was found; None in every process but the first.
+    each process. What was found only the first process is given.
 
     Raises:
         InputError: the labels are not those that the manifest counts; an operator fell back where

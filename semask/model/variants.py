@@ -44,7 +44,7 @@ NORMS = {"bn": nn.BatchNorm2d, "syncbn": SyncBatchNorm}
 
 
 def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
-    """Builds a SeMask-FPN with freshly initialised weights.
+    """Builds a SeMask-FPN with fresh weights, in training mode, on torch's default device.
 
     Args:
         variant: one of `VARIANTS`.
@@ -66,9 +66,6 @@ def build(variant: str, num_classes: int, **overrides: Any) -> SeMaskFPN:
             - ``gelu``: ``"exact"`` (default), ``"tanh"`` or ``"fast"``, of the backbone's MLPs;
             - ``checkpointing``: keep only the inputs of the backbone's blocks for the backward
               pass and compute the rest anew: less memory, more time, the same result (False).
-
-    Returns:
-        The model, in training mode, on torch's default device.
 
     Raises:
         InputError: an unknown variant or override, or a value that is not allowed.

@@ -101,10 +101,9 @@ class Stepper:
     def ran(self) -> dict[str, Any]:
         """What this process's first two steps ran; empty before there was one.
 
-        Returns:
-            attention: as `semask.devices.observed.noted_attention` gives it; dtypes: of the class
-            scores as the backbone computes them, of the logits that the loss is given, and of the
-            gradients; workers: processes that load for this one.
+        attention: as `semask.devices.observed.noted_attention` gives it; dtypes: of the class
+        scores as the backbone computes them, of the logits that the loss is given, and of the
+        gradients; workers: processes that load for this one.
 
         Raises:
             InputError: it is not what was asked for.
