@@ -8,20 +8,15 @@ from semask.data.manifest import read_manifest
 from semask.evaluation.agreement import cityscapes_iou, compare, label_id_files
 from semask.evaluation.predictions import read_predictions
 from semask.workflow import guard
-from semask.workflow.options import new_file
 
 _SAME = ("experiment", "row", "mode", "seed", "recipe", "data_fingerprint", "weights_digest",
          "device")  # fmt: skip
 
 
 def main() -> None:
-    parser = guard.parser(__doc__)
+    parser = guard.parser(__doc__, "--val-manifest", "--root", "--labels", "--record")
     parser.add_argument("--evaluate-record", type=Path, required=True)
     parser.add_argument("--saved-predictions", type=Path, required=True, help="their manifest")
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
-    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=new_file, required=True)
     arguments = parser.parse_args()
     started = provenance.now()
     evaluated = read_record(arguments.evaluate_record, "evaluate")

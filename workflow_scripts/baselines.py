@@ -13,7 +13,7 @@ from semask.data.classes import IGNORE
 from semask.data.manifest import check_classes, read_manifest
 from semask.data.reading import check_manifest_size, read_image, read_label
 from semask.workflow import guard
-from semask.workflow.options import new_file, whole_number
+from semask.workflow.options import whole_number
 
 with startup.imports():
     from semask.evaluation.baselines import constant_prediction, nearest_colour
@@ -23,14 +23,11 @@ _MOST_IMAGES = 300
 
 
 def main() -> None:
-    parser = guard.parser(__doc__)
+    parser = guard.parser(
+        __doc__, "--train-manifest", "--val-manifest", "--root", "--labels", "--record"
+    )
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--num-classes", type=whole_number("--num-classes", 1), required=True)
-    parser.add_argument("--train-manifest", type=Path, required=True)
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
-    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=new_file, required=True)
     arguments = parser.parse_args()
     started = provenance.now()
     train = read_manifest(arguments.train_manifest)

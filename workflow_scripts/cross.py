@@ -10,27 +10,9 @@ from semask.base.row_names import as_recorded
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard
-from semask.workflow.json_options import PLANTED, ROW, config_schema, json_value
+from semask.workflow.json_options import PLANTED, ROW, add_json, scoring_schema
 from semask.workflow.launching import launch_row
-from semask.workflow.options import new_file, whole_number
-
-_EXECUTION = config_schema("execution")
-_RUN = {
-    "$defs": _EXECUTION["$defs"],
-    "type": "object",
-    "required": [*ROW, "workers", "execution", "predictions", "forbid_fallbacks"],
-    "additionalProperties": False,
-    "properties": {
-        **ROW,
-        **PLANTED,
-        # of each process, for loading
-        "workers": {"type": "integer", "minimum": 0},
-        "execution": _EXECUTION,
-        # images to draw
-        "predictions": {"type": "integer", "minimum": 1},
-        "forbid_fallbacks": {"type": "boolean"},
-    },
-}
+from semask.workflow.options import new_file
 
 
 def main() -> None:
@@ -72,7 +54,9 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = guard.parser(__doc__)
+    parser = guard.parser(
+        __doc__, "--val-manifest", "--root", "--labels", "--nodes", "--record", "--stall-minutes"
+    )
     parser.add_argument(
         "--evaluate-record", type=Path, required=True, help="of the run whose weights they are"
     )
@@ -80,23 +64,15 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--label-maps", type=Path, required=True, help="what its own device predicted, zip"
     )
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
-    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument(
-        "--run",
-        type=json_value("--run", _RUN),
-        required=True,
+    add_json(
+        parser, "--run", scoring_schema(PLANTED, **ROW),
         help="the row that scores: device, processes, threads, workers, execution, predictions, "
         "forbid_fallbacks, as JSON",
-    )
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
+    )  # fmt: skip
     parser.add_argument("--pictures", type=new_file, required=True, help="where labels flip, PNG")
     parser.add_argument(
         "--matrices", type=new_file, required=True, help="each image's confusion matrices, .npz"
     )
-    parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     return parser.parse_args()
 
 

@@ -8,19 +8,13 @@ from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.data import sets
 from semask.workflow import guard
-from semask.workflow.json_options import config_schema, json_value
-from semask.workflow.options import new_file, new_folder, whole_number
+from semask.workflow.json_options import add_json, config_schema
+from semask.workflow.options import new_file, new_folder
 
 
 def main() -> None:
-    parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--config",
-        type=json_value("--config", _config_schema()),
-        required=True,
-        help="the key dataset, as JSON",
-    )
-    parser.add_argument("--processes", type=whole_number("--processes", 1), default=1)
+    parser = guard.parser(__doc__, "--processes")
+    add_json(parser, "--config", _config_schema(), help="the key dataset, as JSON")
     parser.add_argument("--output", type=new_file, required=True, help="list of parts, JSON")
     arguments = parser.parse_args()
     config = arguments.config

@@ -6,18 +6,13 @@ from semask.base.files import write_atomically
 from semask.fetching.download import download
 from semask.fetching.fetch import Source
 from semask.workflow import guard
-from semask.workflow.json_options import SOURCE, add_download_options, json_value
+from semask.workflow.json_options import SOURCE, add_download_options, add_json
 from semask.workflow.options import new_file, new_folder
 
 
 def main() -> None:
     parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--archives",
-        type=json_value("--archives", {"type": "array", "items": SOURCE}),
-        required=True,
-        help="sources, JSON",
-    )
+    add_json(parser, "--archives", {"type": "array", "items": SOURCE}, help="sources, JSON")
     parser.add_argument("--root", type=new_folder, required=True, help="folder of the data set")
     add_download_options(parser)
     parser.add_argument("--output", type=new_file, required=True, help="what was unpacked, JSON")

@@ -10,23 +10,9 @@ from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.evaluation.predictions import prediction_names
 from semask.workflow import guard
-from semask.workflow.json_options import config_schema, json_value, run_schema
+from semask.workflow.json_options import add_json, config_schema, scoring_schema
 from semask.workflow.launching import launch
-from semask.workflow.options import new_file, whole_number
-
-_MULTI_SCALE = config_schema("evaluation.multi_scale")
-_RUN = {
-    "$defs": _MULTI_SCALE["$defs"],
-    **run_schema(
-        # of each process, for loading
-        workers={"type": "integer", "minimum": 0},
-        execution=config_schema("execution"),
-        # null for none: score the best weights this way, too
-        multi_scale=_MULTI_SCALE,
-        # images to draw
-        predictions={"type": "integer", "minimum": 1},
-    ),
-}
+from semask.workflow.options import new_file
 
 
 def main() -> None:
@@ -71,20 +57,18 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = guard.parser(__doc__)
+    parser = guard.parser(
+        __doc__, "--val-manifest", "--root", "--labels", "--nodes", "--record", "--stall-minutes"
+    )
     parser.add_argument("--train-record", type=Path, required=True)
     parser.add_argument("--best", type=Path, required=True, help="weights of the best evaluation")
     parser.add_argument("--last", type=Path, required=True, help="weights of the last iteration")
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
-    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument(
-        "--run",
-        type=json_value("--run", _RUN),
-        required=True,
+    # how the best weights are scored, too; null for no such way
+    multi_scale = config_schema("evaluation.multi_scale")
+    add_json(
+        parser, "--run", scoring_schema(multi_scale=multi_scale),
         help="processes, workers, execution, multi_scale, predictions, forbid_fallbacks, as JSON",
-    )
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
+    )  # fmt: skip
     parser.add_argument(
         "--saved-predictions",
         type=new_file,
@@ -97,8 +81,6 @@ def _parse() -> argparse.Namespace:
         help="file, zip, of the best weights' predictions, for scoring them on another device",
     )
     parser.add_argument("--pictures", type=new_file, required=True, help="the drawing, PNG")
-    parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     return parser.parse_args()
 
 

@@ -3,7 +3,7 @@
 from semask.base import provenance, startup
 from semask.base.records import write_record
 from semask.workflow import guard
-from semask.workflow.json_options import MODEL, json_value
+from semask.workflow.json_options import MODEL, add_json
 from semask.workflow.options import new_file
 
 with startup.imports():
@@ -14,11 +14,7 @@ def main() -> None:
     parser = guard.parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--variants", action="store_true", help="print tables of all variants")
-    what.add_argument(
-        "--model",
-        type=json_value("--model", MODEL),
-        help="the config's model, JSON",
-    )
+    add_json(what, "--model", MODEL, required=False, help="the config's model, JSON")
     parser.add_argument("--record", type=new_file, help="file of the model's record")
     arguments = parser.parse_args()
     if arguments.variants:

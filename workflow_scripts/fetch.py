@@ -7,7 +7,7 @@ from pathlib import Path
 from semask.base.files import atomically
 from semask.fetching.fetch import Source, fetch
 from semask.workflow import guard
-from semask.workflow.json_options import SOURCE, add_download_options, json_value
+from semask.workflow.json_options import SOURCE, add_download_options, add_json
 from semask.workflow.options import new_file
 from semask.workflow.usable import check_weights
 
@@ -16,9 +16,7 @@ _WEIGHTS = (".pth", ".pt", ".safetensors")
 
 def main() -> None:
     parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--source", type=json_value("--source", SOURCE), required=True, help="the source, JSON"
-    )
+    add_json(parser, "--source", SOURCE, help="the source, JSON")
     parser.add_argument("--fetched", type=new_file, required=True, help="where to keep the file")
     add_download_options(parser)
     parser.add_argument("--output", type=new_file, required=True, help="the same file, linked")

@@ -1,24 +1,20 @@
 """Convert one part's annotations to train ids and write its manifest."""
 
-from pathlib import Path
-
 from semask.data import sets
 from semask.data.labels import convert_part
 from semask.data.manifest import write_manifest
 from semask.workflow import guard
-from semask.workflow.options import new_file, new_folder, whole_number
+from semask.workflow.options import new_file, new_folder
 
 
 def main() -> None:
-    parser = guard.parser(__doc__)
+    parser = guard.parser(__doc__, "--root", "--processes")
     parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--split", required=True)
     parser.add_argument("--part", required=True)
     parser.add_argument(
         "--labels", type=new_folder, required=True, help="folder for converted labels"
     )
-    parser.add_argument("--processes", type=whole_number("--processes", 1), default=1)
     parser.add_argument("--output", type=new_file, required=True, help="the part's manifest, JSON")
     arguments = parser.parse_args()
     part = convert_part(

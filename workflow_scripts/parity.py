@@ -23,12 +23,10 @@ from semask.base.records import write_record
 from semask.config.recipe import Numerics, Recipe, build_settings, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
-from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
+from semask.workflow.json_options import add_row_options
 from semask.workflow.launching import enter, launch_row
 from semask.workflow.options import new_file, whole_number
 
-_PARTS = ("training", "numerics", "execution", "port_faults", "performance")
-_ROW = {"type": "object", "required": [*ROW], "properties": {**ROW, **PLANTED}}
 _LOOKS = ("semantics", "precision", "chance", "data")
 # an epoch's length decides how many iterations there are, which no look needs
 _IMAGES = 1000
@@ -187,12 +185,8 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _parse() -> argparse.Namespace:
-    parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--config", type=json_value("--config", training_schema(*_PARTS)), help="JSON"
-    )
-    parser.add_argument("--row", type=json_value("--row", _ROW), help="JSON")
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
+    parser = guard.parser(__doc__, "--nodes", "--stall-minutes")
+    add_row_options(parser, required=False)
     parser.add_argument("--record", type=new_file, help="what was found, JSON")
     parser.add_argument("--seed", type=whole_number("--seed", 0), default=0)
     parser.add_argument(
@@ -205,7 +199,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--labels", type=Path, help="folder of the converted labels")
     parser.add_argument("--batches", type=whole_number("--batches", 0), default=8)
     parser.add_argument("--looks", nargs="+", choices=_LOOKS, default=_LOOKS)
-    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     parser.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
     parser.add_argument(
         "--input", type=_shape, nargs="+", help="shape of each input, as in 2x3x224x224"

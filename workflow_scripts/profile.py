@@ -10,12 +10,10 @@ from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
 from semask.config.recipe import execution_on, resolve
 from semask.workflow import guard
-from semask.workflow.json_options import PLANTED, ROW, json_value, training_schema
+from semask.workflow.json_options import add_row_options
 from semask.workflow.launching import launch_row
-from semask.workflow.options import new_file, whole_number
+from semask.workflow.options import whole_number
 
-_PARTS = ("training", "numerics", "execution", "port_faults", "performance")
-_ROW = {"type": "object", "required": [*ROW], "properties": {**ROW, **PLANTED}}
 # an epoch's length decides how many iterations there are, which no step needs
 _IMAGES = 1000
 
@@ -61,19 +59,10 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--config",
-        type=json_value("--config", training_schema(*_PARTS)),
-        required=True,
-        help="JSON",
-    )
-    parser.add_argument("--row", type=json_value("--row", _ROW), required=True, help="JSON")
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
+    parser = guard.parser(__doc__, "--nodes", "--record", "--stall-minutes")
+    add_row_options(parser)
     parser.add_argument("--steps", type=whole_number("--steps", 1), default=10)
-    parser.add_argument("--record", type=new_file, required=True, help="what was found, JSON")
     parser.add_argument("--trace", type=Path, required=True, help="Chrome trace, gzipped")
-    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     return parser.parse_args()
 
 

@@ -8,33 +8,22 @@ from semask.data.manifest import check_classes, read_manifest
 from semask.devices.launched import is_launched
 from semask.fetching.fetch import check_there
 from semask.workflow import guard
-from semask.workflow.json_options import MODEL, SOURCE, config_schema, json_value
+from semask.workflow.json_options import MODEL, SOURCE, add_json, config_schema
 from semask.workflow.launching import launch
-from semask.workflow.options import new_file, whole_number
+from semask.workflow.options import new_file
 from semask.workflow.usable import check_weights
 
 
 def main() -> None:
-    parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--config",
-        type=json_value("--config", _config_schema()),
-        required=True,
-        help="see score_released, JSON",
+    parser = guard.parser(
+        __doc__, "--val-manifest", "--root", "--labels", "--record", "--nodes", "--stall-minutes"
     )
+    add_json(parser, "--config", _config_schema(), help="see score_released, JSON")
     parser.add_argument("--weights", type=Path, required=True, help="checkpoint, original names")
-    parser.add_argument(
-        "--source", type=json_value("--source", SOURCE), help="who published them, JSON"
-    )
+    add_json(parser, "--source", SOURCE, required=False, help="who published them, JSON")
     parser.add_argument(
         "--lock", type=new_file, default=Path("downloads.lock.json"), help="pinned digests, JSON"
     )
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
-    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
-    parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
-    parser.add_argument("--stall-minutes", type=float, default=30, help=guard.STALL_MINUTES)
     arguments = parser.parse_args()
     config = arguments.config
     val = read_manifest(arguments.val_manifest)

@@ -14,18 +14,13 @@ from semask.report.table import build_table, write_table
 from semask.training.log_file import read_log
 from semask.verdict.pairs import Judging
 from semask.workflow import guard
-from semask.workflow.json_options import config_schema, json_value
+from semask.workflow.json_options import add_json, config_schema
 from semask.workflow.options import new_file
 
 
 def main() -> None:
     parser = guard.parser(__doc__)
-    parser.add_argument(
-        "--rows",
-        type=json_value("--rows", config_schema("rows")),
-        required=True,
-        help="the config's rows, JSON",
-    )
+    add_json(parser, "--rows", config_schema("rows"), help="the config's rows, JSON")
     parser.add_argument("--trained", type=Path, nargs="+", required=True, help="training records")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="their evaluations")
     parser.add_argument("--looked", type=Path, nargs="*", default=[], help="records of parity")
@@ -41,11 +36,8 @@ def main() -> None:
     )
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--sources", nargs="*", default=[], help="whose published figures")
-    parser.add_argument(
-        "--equivalence",
-        type=json_value("--equivalence", config_schema("equivalence")),
-        required=True,
-        help="what counts as the same, JSON",
+    add_json(
+        parser, "--equivalence", config_schema("equivalence"), help="what counts as the same, JSON"
     )
     parser.add_argument(
         "--copies",

@@ -22,8 +22,8 @@ from semask.workflow.json_options import (
     PUBLISHED,
     ROW,
     SOURCE,
+    add_json,
     config_schema,
-    json_value,
     run_schema,
     training_schema,
 )
@@ -31,8 +31,6 @@ from semask.workflow.launching import launch
 from semask.workflow.options import new_file, new_folder, whole_number
 from semask.workflow.usable import check_weights
 
-# parts of the config that training reads as they are
-_PARTS = ("training", "numerics", "execution", "port_faults", "loader", "performance")
 _RUN = run_schema(
     PLANTED,
     **ROW,
@@ -151,55 +149,45 @@ def _digest_of_weights(arguments: argparse.Namespace) -> str | None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = guard.parser(__doc__)
-    parser.add_argument(
+    parser = guard.parser(
+        __doc__, "--nodes", "--train-manifest", "--val-manifest", "--root", "--labels", "--record"
+    )
+    add_json(
+        parser,
         "--config",
-        type=json_value("--config", training_schema(*_PARTS)),
-        required=True,
+        training_schema("loader"),
         help="what training reads of the config, as JSON",
     )
-    parser.add_argument(
-        "--run",
-        type=json_value("--run", _RUN),
-        required=True,
+    add_json(
+        parser, "--run", _RUN,
         help="device, processes, threads, planted_fault if there is one, mode, seed and "
         "forbid_fallbacks, as JSON",
-    )
-    parser.add_argument("--nodes", type=whole_number("--nodes", 1), default=1, help=guard.NODES)
-    parser.add_argument("--train-manifest", type=Path, required=True)
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the data set")
-    parser.add_argument("--labels", type=Path, required=True, help="converted labels")
+    )  # fmt: skip
     parser.add_argument("--work", type=new_folder, required=True, help="state of an unfinished run")
     parser.add_argument("--output-log", type=new_file, required=True, help="log, JSON lines")
     parser.add_argument("--best", type=new_file, help="weights of the best evaluation")
     parser.add_argument("--last", type=new_file, help="weights of the last iteration")
-    parser.add_argument(
-        "--published",
-        type=json_value("--published", PUBLISHED),
+    add_json(
+        parser, "--published", PUBLISHED, required=False,
         help="what the splits must be, as JSON, see workflow_scripts.verify",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--prepared",
         type=new_folder,
         help="images and labels as `prepare` stores them; what is missing or damaged is stored",
     )
     parser.add_argument("--pretrained", type=Path, help="weights of a Swin image classifier")
-    parser.add_argument(
-        "--pretrained-source",
-        type=json_value("--pretrained-source", SOURCE),
+    add_json(
+        parser, "--pretrained-source", SOURCE, required=False,
         help="where others published them, as JSON: they must be those",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--lock", type=new_file, default=Path("downloads.lock.json"), help="pinned digests, JSON"
     )
-    parser.add_argument("--record", type=new_file, required=True)
-    parser.add_argument(
-        "--fault-tolerance",
-        type=json_value("--fault-tolerance", config_schema("fault_tolerance", ("retries",))),
-        required=True,
+    add_json(
+        parser, "--fault-tolerance", config_schema("fault_tolerance", ("retries",)),
         help="the config's key of that name, as JSON",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--attempt",
         type=whole_number("--attempt", 1),

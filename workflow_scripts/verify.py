@@ -1,24 +1,20 @@
 """Check that the splits share no file and, if asked to, that they are the published ones."""
 
 import json
-from pathlib import Path
 
 from semask.base.files import write_atomically
 from semask.data.manifest import check_splits, read_manifest
 from semask.workflow import guard
-from semask.workflow.json_options import PUBLISHED, json_value
+from semask.workflow.json_options import PUBLISHED, add_json
 from semask.workflow.options import new_file
 
 
 def main() -> None:
-    parser = guard.parser(__doc__)
-    parser.add_argument("--train-manifest", type=Path, required=True)
-    parser.add_argument("--val-manifest", type=Path, required=True)
-    parser.add_argument(
-        "--published",
-        type=json_value("--published", PUBLISHED),
+    parser = guard.parser(__doc__, "--train-manifest", "--val-manifest")
+    add_json(
+        parser, "--published", PUBLISHED, required=False,
         help='what they must be, as JSON: {"images": {split: number}, "size": [w, h] or null}',
-    )
+    )  # fmt: skip
     parser.add_argument("--output", type=new_file, required=True, help="the fingerprints, JSON")
     arguments = parser.parse_args()
     paths = {"train": arguments.train_manifest, "val": arguments.val_manifest}

@@ -26,9 +26,7 @@ from semask.base.errors import (
 )
 from semask.base.signals import JOB, asked_to_leave, end_with_parent
 from semask.devices.launched import is_one_of_several
-
-NODES = "of the Slurm job, over which the processes are spread; with 1 they run on this machine"
-STALL_MINUTES = "end the processes when nothing has moved for so long"
+from semask.workflow.options import SHARED
 
 # what the surroundings refuse, and what to do about it
 _REFUSED = {
@@ -52,8 +50,8 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see python -m {self.prog} --help")
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Argument parser with the option that all scripts share."""
+def parser(description: str | None, *shared: str) -> argparse.ArgumentParser:
+    """Argument parser with the option of all scripts, and those of several that this one has."""
     made = _Parser(
         prog=f"workflow_scripts.{Path(sys.argv[0]).stem}",
         description=description,
@@ -62,6 +60,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--error-log", type=Path, help="file for an error message, in place of standard error"
     )
+    for option in shared:
+        made.add_argument(option, **SHARED[option])
     return made
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,14 @@ PLANTED: dict[str, Any] = {"planted_fault": {"enum": [*PLANTED_FAULTS]}}
 """JSON schema of what a row may also have, in a demonstration."""
 
 
+TRAINING_PARTS = ("training", "numerics", "execution", "port_faults", "performance")
+"""Parts of the config that all scripts which take a training step read as they are."""
+
+
 def run_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> dict[str, Any]:
     """JSON schema of what one run is told beside the config's parts.
 
-    Args:
-        optional: schemas of keys that need not be there.
-        others: of keys that must, beside those of what every run is told.
+    `optional` are schemas of keys that need not be there, `others` of keys that must.
     """
     keys = {"processes": _COUNT, "forbid_fallbacks": {"type": "boolean"}, **others}
     return {
@@ -61,7 +63,17 @@ def run_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> d
     }
 
 
-_SIDE = {"type": "integer", "minimum": 1}
+def scoring_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> dict[str, Any]:
+    """The same of how weights are scored: also workers of each process, and images to draw."""
+    execution = config_schema("execution")
+    keys = {
+        "workers": {"type": "integer", "minimum": 0},
+        "execution": execution,
+        "predictions": _COUNT,
+    }
+    return {"$defs": execution["$defs"], **run_schema(optional, **keys, **others)}
+
+
 PUBLISHED: dict[str, Any] = {
     "type": ["object", "null"],
     "required": ["images", "size"],
@@ -70,9 +82,9 @@ PUBLISHED: dict[str, Any] = {
         "images": {
             "type": "object",
             "required": ["train", "val"],
-            "additionalProperties": {"type": "integer", "minimum": 1},
+            "additionalProperties": _COUNT,
         },
-        "size": {"type": ["array", "null"], "items": _SIDE, "minItems": 2, "maxItems": 2},
+        "size": {"type": ["array", "null"], "items": _COUNT, "minItems": 2, "maxItems": 2},
     },
 }
 """JSON schema of what the splits must be, see `semask.data.manifest.check_splits`."""
@@ -80,16 +92,17 @@ PUBLISHED: dict[str, Any] = {
 _MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
-def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Reader of a JSON value.
+def add_json(
+    parser: argparse._ActionsContainer,
+    option: str,
+    schema: Mapping[str, Any],
+    *,
+    required: bool = True,
+    **others: Any,
+) -> None:
+    """Add an option whose value is JSON; `others` are what `add_argument` takes.
 
-    Args:
-        option: what messages call it.
-        schema: JSON schema of the value.
-
-    Returns:
-        What parses a text, and raises InputError for one that is not JSON or not as the schema
-        says.
+    A value that is not JSON, or not as the schema says, raises InputError.
     """
 
     def read(text: str) -> Any:
@@ -110,41 +123,36 @@ def json_value(option: str, schema: Mapping[str, Any]) -> Callable[[str], Any]:
             raise InputError(f"{option}: {fault_found}; correct it")
         return value
 
-    return read
+    parser.add_argument(option, type=read, required=required, **others)
 
 
 def add_download_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that download: `--lock` and `--mirrors`."""
     parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
-    parser.add_argument(
-        "--mirrors",
-        type=json_value("--mirrors", _MIRRORS),
-        default={},
-        help="start of URL: other, JSON",
+    add_json(
+        parser, "--mirrors", _MIRRORS, required=False, default={}, help="start of URL: other, JSON"
     )
 
 
-def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """JSON schema of a part of the config.
+def add_row_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add `--config`, see `training_schema`, and `--row`, of which device it is."""
+    row = {"type": "object", "required": [*ROW], "properties": {**ROW, **PLANTED}}
+    add_json(parser, "--config", training_schema(), required=required, help="JSON")
+    add_json(parser, "--row", row, required=required, help="JSON")
 
-    Args:
-        key: dotted name of the part.
-        leave_out: keys of it that need not be there.
-    """
-    whole = read_schema(_SCHEMA)
-    part = whole
+
+def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """JSON schema of a part of the config by its dotted name, without the need for some keys."""
+    part = whole = read_schema(_SCHEMA)
     for name in key.split("."):
         part = part["properties"][name]
     required = [name for name in part.get("required", ()) if name not in leave_out]
     return {**part, "required": required, "$defs": whole["$defs"]}
 
 
-def training_schema(*parts: str) -> dict[str, Any]:
-    """JSON schema of `semask.workflow.plan.Plan.training_config`.
-
-    Args:
-        parts: of the config that are read as they are.
-    """
+def training_schema(*more: str) -> dict[str, Any]:
+    """JSON schema of `semask.workflow.plan.Plan.training_config`, with more parts of the config."""
+    parts = (*TRAINING_PARTS, *more)
     scoring = config_schema(
         "evaluation", leave_out=("multi_scale", "save_predictions", "agreement", "predictions")
     )

@@ -6,6 +6,7 @@ Each function makes, or is, what `add_argument` takes as `type`.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from semask.base.errors import InputError
 
@@ -67,3 +68,25 @@ def _refuse_file_above(path: Path) -> None:
             return
         if parent.exists():
             raise InputError(f"{parent}: not a folder, {path} cannot lie in it; give another name")
+
+
+SHARED: dict[str, dict[str, Any]] = {
+    "--train-manifest": {"type": Path, "required": True},
+    "--val-manifest": {"type": Path, "required": True},
+    "--root": {"type": Path, "required": True, "help": "the data set"},
+    "--labels": {"type": Path, "required": True, "help": "converted labels"},
+    "--record": {"type": new_file, "required": True},
+    "--processes": {"type": whole_number("--processes", 1), "default": 1},
+    "--nodes": {
+        "type": whole_number("--nodes", 1),
+        "default": 1,
+        "help": "of the Slurm job, over which the processes are spread; with 1 they run on this "
+        "machine",
+    },
+    "--stall-minutes": {
+        "type": float,
+        "default": 30,
+        "help": "end the processes when nothing has moved for so long",
+    },
+}
+"""What `add_argument` takes for options that several scripts have."""
