@@ -11,7 +11,7 @@ from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard
 from semask.workflow.json_options import PLANTED, ROW, add_json, scoring_schema
-from semask.workflow.launching import launch_row
+from semask.workflow.launching import launch
 from semask.workflow.options import new_file
 
 
@@ -28,9 +28,10 @@ def main() -> None:
             "compare the data sets, and evaluate on the same"
         )
     row = as_recorded(run)
-    launch_row(
-        "workflow_scripts.cross", row, arguments.nodes, arguments.record, arguments.stall_minutes
-    )
+    launch(
+        "workflow_scripts.cross", row, arguments.nodes, arguments.record.parent,
+        arguments.stall_minutes,
+    )  # fmt: skip
 
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from semask.base import startup
 from semask.base.records import check_weights, kept_weights, read_record
-from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.evaluation.predictions import prediction_names
@@ -24,16 +23,12 @@ def main() -> None:
         check_weights(path, kept_weights(arguments.train_record, trained, name))
     if arguments.saved_predictions is not None:
         prediction_names(val)
-    device, run = trained["row"]["device"], arguments.run
+    run = arguments.run
+    row = {**trained["row"], "processes": run["processes"]}
     launch(
-        "workflow_scripts.evaluate",
-        device,
-        run["processes"],
-        arguments.nodes,
-        shared=arguments.record.parent,
-        asked_by=f"rows: {row_folder(trained['row'])}",
-        stall_minutes=arguments.stall_minutes,
-    )
+        "workflow_scripts.evaluate", row, arguments.nodes, arguments.record.parent,
+        arguments.stall_minutes,
+    )  # fmt: skip
 
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():
@@ -51,7 +46,7 @@ def main() -> None:
         pictured=run["predictions"],
         pictures=arguments.pictures,
         record=arguments.record,
-        execution=execution_on(device, run["execution"]),
+        execution=execution_on(row["device"], run["execution"]),
         forbid_fallbacks=run["forbid_fallbacks"],
     )
 

@@ -24,7 +24,7 @@ from semask.config.recipe import Numerics, Recipe, build_settings, execution_on,
 from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import add_row_options
-from semask.workflow.launching import enter, launch_row
+from semask.workflow.launching import enter, launch
 from semask.workflow.options import new_file, whole_number
 
 _LOOKS = ("semantics", "precision", "chance", "data")
@@ -66,9 +66,10 @@ def _as_json(value: Any) -> Any:
 
 def _look_at_row(arguments: argparse.Namespace) -> None:
     row, config = arguments.row, arguments.config
-    launch_row(
-        "workflow_scripts.parity", row, arguments.nodes, arguments.record, arguments.stall_minutes
-    )
+    launch(
+        "workflow_scripts.parity", row, arguments.nodes, arguments.record.parent,
+        arguments.stall_minutes,
+    )  # fmt: skip
     signals.listen()
     recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)
     with startup.imports():

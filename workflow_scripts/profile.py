@@ -11,7 +11,7 @@ from semask.base.records import write_record
 from semask.config.recipe import execution_on, resolve
 from semask.workflow import guard
 from semask.workflow.json_options import add_row_options
-from semask.workflow.launching import launch_row
+from semask.workflow.launching import launch
 from semask.workflow.options import whole_number
 
 # an epoch's length decides how many iterations there are, which no step needs
@@ -21,9 +21,10 @@ _IMAGES = 1000
 def main() -> None:
     arguments = _parse()
     row, config = arguments.row, arguments.config
-    launch_row(
-        "workflow_scripts.profile", row, arguments.nodes, arguments.record, arguments.stall_minutes
-    )
+    launch(
+        "workflow_scripts.profile", row, arguments.nodes, arguments.record.parent,
+        arguments.stall_minutes,
+    )  # fmt: skip
     signals.listen()
     # of lines on its own beginning and end
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")

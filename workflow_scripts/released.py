@@ -28,18 +28,12 @@ def main() -> None:
     config = arguments.config
     val = read_manifest(arguments.val_manifest)
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
-    row = config["row"]
     if not is_launched():
         check_there(arguments.source, arguments.weights, arguments.lock, check_weights)
     launch(
-        "workflow_scripts.released",
-        row["device"],
-        row["processes"],
-        arguments.nodes,
-        shared=arguments.record.parent,
-        asked_by="released.device",
-        stall_minutes=arguments.stall_minutes,
-    )
+        "workflow_scripts.released", config["row"], arguments.nodes, arguments.record.parent,
+        arguments.stall_minutes, asked_by="released.device",
+    )  # fmt: skip
 
     with startup.imports():
         from semask.evaluation.released import score_released

@@ -9,7 +9,6 @@ from semask.base import signals, startup
 from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.provenance import source_digest
-from semask.base.row_names import row_folder
 from semask.config.recipe import execution_on, resolve
 from semask.data.manifest import check_classes, check_crop, check_splits, read_manifest
 from semask.devices.launched import is_launched
@@ -55,11 +54,9 @@ def main() -> None:
                 _prepare(run, arguments.train_manifest)
             launch(
                 "workflow_scripts.train",
-                arguments.run["device"],
-                arguments.run["processes"],
+                arguments.run,
                 arguments.nodes,
                 shared=run.work,
-                asked_by=f"rows: {row_folder(arguments.run)}",
                 stall_minutes=run.fault_tolerance.stall_minutes,
                 # of several nodes a scheduler sees to it
                 alone=run.mode == "performance" and arguments.nodes == 1,

@@ -16,29 +16,6 @@ from semask.devices.launched import MARK, is_launched, shed
 from semask.workflow import guard
 
 
-def launch_row(
-    module: str, row: Mapping[str, Any], nodes: int, record: Path, stall_minutes: float
-) -> None:
-    """Start a script as `launch` does, on the devices of a row of the config.
-
-    Args:
-        module: dotted name of the script.
-        row: device, processes; planted_fault, if it has one.
-        nodes: see `launch`.
-        record: that the script writes, in a folder that all nodes see.
-        stall_minutes: see `launch`.
-    """
-    launch(
-        module,
-        row["device"],
-        row["processes"],
-        nodes,
-        shared=record.parent,
-        asked_by=f"rows: {row_folder(row)}",
-        stall_minutes=stall_minutes,
-    )
-
-
 def enter() -> None:
     """Begin a command that computes on a device: free of what stands around it.
 
@@ -53,15 +30,14 @@ def enter() -> None:
 
 def launch(
     module: str,
-    device: str,
-    processes: int,
+    row: Mapping[str, Any],
     nodes: int,
     shared: Path,
-    asked_by: str,
     stall_minutes: float,
+    asked_by: str | None = None,
     alone: bool = False,
 ) -> None:
-    """Start a script `processes` times with this script's arguments, on devices that are free.
+    """Start a script once per process of a row, with this script's arguments, on free devices.
 
     Returns only in the processes that do the work, from then on watched
     (`semask.devices.progress`); the process that calls it first becomes their supervisor, what
@@ -70,18 +46,19 @@ def launch(
 
     Args:
         module: dotted name of the script.
-        device: cpu, gpu or npu.
-        processes: how many.
+        row: device, processes; planted_fault, if it has one.
         nodes: of this Slurm job, over which they are spread evenly; 1 for this machine alone.
         shared: folder that all nodes see, for files that last as long as the processes.
-        asked_by: what in the config asks for them.
         stall_minutes: when nothing has moved for so long, the processes are ended.
+        asked_by: what in the config asks for them; the row, if nothing is said.
         alone: wait until nothing else that is to be alone runs on this machine.
 
     Raises:
         InputError: the devices are not there, or the nodes, or a variable is set that would have
             figures say something else than the config.
     """
+    device, processes = row["device"], row["processes"]
+    asked_by = asked_by or f"rows: {row_folder(row)}"
     enter()
     if alone and not is_launched():
         conditions.be_alone()
