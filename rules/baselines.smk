@@ -18,13 +18,12 @@ rule baselines:
     resources:
         mem_mb=2000,
     params:
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         experiment=config["experiment"],
         num_classes=config["model"]["num_classes"],
         code=get_code_of("baselines"),
     shell:
         "exec python -m workflow_scripts.baselines --experiment {params.experiment:q}"
         " --num-classes {params.num_classes} --train-manifest {input.train:q}"
-        " --val-manifest {input.val:q} --root {params.root:q} --labels {params.labels:q}"
+        " --val-manifest {input.val:q} {params.data:q}"
         " --record {output:q} --error-log {log:q}"

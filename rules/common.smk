@@ -52,6 +52,8 @@ RESULTS = PLAN.results
 RELEASED = PLAN.released_folder
 ROOT = config["dataset"]["root"]
 LABELS = config["dataset"]["labels"]
+# a function, for Snakemake takes braces in names for wildcards elsewhere
+get_data = lambda wildcards: ["--root", ROOT, "--labels", LABELS]
 PREPARED = config["dataset"]["prepared"]
 WEIGHTS = config["downloads"]["weights"]
 # but in demonstrations no rule makes the files of a row with a planted fault
@@ -166,12 +168,9 @@ def get_present_row_of(file):
 
 def get_count_of(device):
     """Number of devices of a kind that a run holds."""
-
-    def count(wildcards):
-        row = get_row_of(wildcards)
-        return row["processes"] if row["device"] == device else 0
-
-    return count
+    return lambda wildcards: (
+        get_row_of(wildcards)["processes"] if wildcards.device == device else 0
+    )
 
 
 def get_cores_of(wildcards):

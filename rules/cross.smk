@@ -30,8 +30,7 @@ rule cross:
             get_row_of(wildcards)["processes"]
         ),
     params:
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         of=lambda wildcards, input: [
             word
             for option, path in zip(
@@ -50,7 +49,6 @@ rule cross:
         ),
     shell:
         "exec python -m workflow_scripts.cross {params.of:q} --val-manifest {input.val:q}"
-        " --root {params.root:q} --labels {params.labels:q} --run {params.run:q}"
-        " --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
+        " {params.data:q} --run {params.run:q} --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
         " --pictures {output.pictures:q} --matrices {output.matrices:q}"
         " --record {output.record:q} --error-log {log:q}"

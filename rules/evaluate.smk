@@ -35,8 +35,7 @@ rule evaluate:
             get_row_of(wildcards)["processes"]
         ),
     params:
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         # how images come in changes no result: no reason to score again
         run=lambda wildcards, resources: get_scoring_of(wildcards),
         computed=lambda wildcards: without(get_scoring_of(wildcards), "workers"),
@@ -51,8 +50,7 @@ rule evaluate:
     shell:
         "exec python -m workflow_scripts.evaluate --train-record {input.record:q}"
         " --best {input.best:q} --last {input.last:q} --val-manifest {input.val:q}"
-        " --root {params.root:q} --labels {params.labels:q} --run {params.run:q}"
-        " --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
+        " {params.data:q} --run {params.run:q} --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
         " {params.saved:q} --label-maps {output.label_maps:q} --pictures {output.pictures:q}"
         " --record {output.record:q} --error-log {log:q}"
 
@@ -71,11 +69,9 @@ rule agreement:
     resources:
         mem_mb=1000,
     params:
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         code=get_code_of("agreement", leave_out=sets.NO_LABEL_CODE),
     shell:
         "exec python -m workflow_scripts.agreement --evaluate-record {input.record:q}"
         " --saved-predictions {input.saved:q} --val-manifest {input.val:q}"
-        " --root {params.root:q} --labels {params.labels:q}"
-        " --record {output.record:q} --error-log {log:q}"
+        " {params.data:q} --record {output.record:q} --error-log {log:q}"

@@ -23,14 +23,13 @@ rule labels:
         mem_mb=1000,
     params:
         dataset=config["dataset"]["name"],
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         code=get_code_of(
             "labels", leave_out=sets.NO_LABEL_CODE, also=[PLAN.dataset.__name__]
         ),
     shell:
-        "exec python -m workflow_scripts.labels --dataset {params.dataset:q} --root {params.root:q}"
-        " --split {wildcards.split:q} --part {wildcards.part:q} --labels {params.labels:q}"
+        "exec python -m workflow_scripts.labels --dataset {params.dataset:q} {params.data:q}"
+        " --split {wildcards.split:q} --part {wildcards.part:q}"
         " --processes {threads} --output {output:q} --error-log {log:q}"
 
 

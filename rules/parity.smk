@@ -29,17 +29,8 @@ rule parity:
             get_present_row_of("parity.json")(wildcards)
         ),
         nodes=get_nodes,
-        data=lambda wildcards, input: (
-            [
-                *words("--train-manifest", input.train),
-                "--root",
-                ROOT,
-                "--labels",
-                LABELS,
-            ]
-            if input.train
-            else []
-        ),
+        data=lambda wildcards, input: words("--train-manifest", input.train)
+        + (get_data(wildcards) if input.train else []),
         code=get_code_of("parity"),
     shell:
         "exec python -m workflow_scripts.parity --config {params.config:q} {params.look:q}"

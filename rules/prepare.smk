@@ -27,11 +27,10 @@ rule prepare:
     resources:
         mem_mb=2000,
     params:
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         folder=PREPARED,
         code=get_code_of("prepare"),
     shell:
-        "exec python -m workflow_scripts.prepare --train-manifest {input.train:q} --root {params.root:q}"
-        " --labels {params.labels:q} --folder {params.folder:q} --processes {threads}"
+        "exec python -m workflow_scripts.prepare --train-manifest {input.train:q} {params.data:q}"
+        " --folder {params.folder:q} --processes {threads}"
         " --output {output:q} --error-log {log:q}"

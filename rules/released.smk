@@ -38,17 +38,15 @@ rule released:
         )["processes"],
         nodes=get_nodes,
         stall_minutes=get_stall_minutes,
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         source=lambda wildcards, resources: released_plan.source(
             PLAN, wildcards.variant
         ),
         code=get_code_of("released", leave_out=["semask.fetching.fetch"]),
     shell:
         "exec python -m workflow_scripts.released --config {params.config:q}"
-        " --weights {input.weights:q} --val-manifest {input.val:q} --root {params.root:q}"
-        " --labels {params.labels:q} {params.source:q} --nodes {params.nodes}"
-        " --stall-minutes {params.stall_minutes}"
+        " --weights {input.weights:q} --val-manifest {input.val:q} {params.data:q}"
+        " {params.source:q} --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
         " --record {output:q} --error-log {log:q}"
 
 

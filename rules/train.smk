@@ -15,16 +15,6 @@ NO_TRAINING_CODE = [
     *(f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")),
     "semask.fetching.fetch",
 ]
-TRAIN = (
-    "exec python -m workflow_scripts.train --config {params.config:q}"
-    " --run {params.run:q} --nodes {params.nodes}"
-    " --train-manifest {input.train:q} --val-manifest {input.val:q}"
-    " --root {params.root:q} --labels {params.labels:q} --work {params.work:q}"
-    " --published {params.published:q} {params.prepared:q} {params.pretrained:q}"
-    " {params.source:q}"
-    " --fault-tolerance {params.fault_tolerance:q} --attempt {resources.attempt} --keep-work"
-    " --output-log {output.log:q} --record {output.record:q} --error-log {log:q}"
-)
 FULL = RUN.replace("{mode}", "full")
 # what only changes how the same images, labels and weights come in is no reason to train again
 STORED = [] if PREPARED is None else kept(LIST, True)
@@ -69,8 +59,7 @@ rule train:
             wildcards.seed,
         ),
         nodes=get_nodes,
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
+        data=get_data,
         work=f"{FULL}/work",
         prepared=lambda wildcards, resources: words("--prepared", PREPARED),
         pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
@@ -80,11 +69,22 @@ rule train:
         ),
         published=lambda wildcards, resources: PLAN.complete(),
         code=get_code_of("train", leave_out=NO_TRAINING_CODE),
+        weights=lambda wildcards, output: [
+            *("--best", output.best, "--last", output.last)
+        ],
     shell:
-        " ".join([TRAIN, "--best {output.best:q} --last {output.last:q}"])
+        "exec python -m workflow_scripts.train --config {params.config:q}"
+        " --run {params.run:q} --nodes {params.nodes}"
+        " --train-manifest {input.train:q} --val-manifest {input.val:q}"
+        " {params.data:q} --work {params.work:q}"
+        " --published {params.published:q} {params.prepared:q} {params.pretrained:q}"
+        " {params.source:q}"
+        " --fault-tolerance {params.fault_tolerance:q} --attempt {resources.attempt} --keep-work"
+        " --output-log {output.log:q} {params.weights:q} --record {output.record:q}"
+        " --error-log {log:q}"
 
 
-rule measure:
+use rule train as measure with:
     input:
         train=TRAIN_MANIFEST,
         val=VAL_MANIFEST,
@@ -99,21 +99,11 @@ rule measure:
         f"{PERFORMANCE}/train.benchmark.tsv"
     # rows take turns where runs are repeated
     priority: lambda wildcards: turn(config, get_row_of(wildcards), wildcards.seed)
-    # a run that was killed or asked to leave goes on; one whose input is wrong says so once
-    retries: RETRIES
-    conda:
-        lambda wildcards: f"../envs/{PLAN.environment(wildcards.device)}.yaml"
     # all cores: beside a run that measures speed nothing else may run. On a cluster, where `--jobs` is
     # given and not `--cores`, its profile sees to that.
     threads: lambda wildcards: workflow.resource_settings.cores or get_cores_of(wildcards)
-    resources:
-        gpu=get_count_of("gpu"),
-        npu=get_count_of("npu"),
-        mem_mb=lambda wildcards: 2000 * get_row_of(wildcards)["processes"],
-        attempt=lambda wildcards, attempt: attempt,
     params:
         # a run of another length, which is scored nowhere
-        config=lambda wildcards, resources: PLAN.training_config(),
         computed=without(
             PLAN.training_config(), *(f"training.{key}" for key in OF_FULL_RUNS)
         ),
@@ -122,17 +112,6 @@ rule measure:
             "performance",
             wildcards.seed,
         ),
-        nodes=get_nodes,
-        root=lambda wildcards: ROOT,
-        labels=lambda wildcards: LABELS,
         work=f"{PERFORMANCE}/work",
         prepared=words("--prepared", PREPARED),
-        pretrained=lambda wildcards, input: words("--pretrained", input.pretrained),
-        source=lambda wildcards, resources: SOURCE,
-        fault_tolerance=lambda wildcards, resources: json.dumps(
-            config["fault_tolerance"]
-        ),
-        published=lambda wildcards, resources: PLAN.complete(),
-        code=get_code_of("train", leave_out=NO_TRAINING_CODE),
-    shell:
-        TRAIN
+        weights=[],
