@@ -52,11 +52,20 @@ def ways(
     The models are on the device; the image, of a width and a height, comes from the host.
     """
     image = torch.from_numpy(data.camera_image(size))
-    example = Example(0, {1.0: image}, _label(size), SINGLE_SCALE)
+    label = _label(size)
+    example = Example(0, {1.0: image}, label, SINGLE_SCALE)
 
     def original() -> Callable[[], Any]:
-        run = _original_loop(OriginalModel(made(variant).to(device)), example, device)
-        return lambda: [run() for _ in range(images)]
+        model = OriginalModel(made(variant).to(device))
+
+        @torch.inference_mode()
+        def run() -> None:
+            for _ in range(images):
+                [(shown, _)] = example.inputs(device)
+                prediction = original_predict(model, shown, (size[1], size[0]))
+                original_areas(prediction, label.numpy(), 19)
+
+        return run
 
     def ours(precision: str, compiled: bool = False) -> Callable[[], Any]:
         model = made(variant)
@@ -80,19 +89,6 @@ def _label(size: tuple[int, int]) -> torch.Tensor:
     label = np.kron(label, np.ones((32, 32), np.uint8))
     label[: size[1] // 8] = 255
     return torch.from_numpy(label)
-
-
-def _original_loop(
-    model: OriginalModel, example: Example, device: torch.device
-) -> Callable[[], Any]:
-    def run() -> Any:
-        with torch.inference_mode():
-            [(image, _)] = example.inputs(device)
-            size = example.label.shape[0], example.label.shape[1]
-            prediction = original_predict(model, image, size)
-            return original_areas(prediction, example.label.numpy(), 19)
-
-    return run
 
 
 def _parts(size: tuple[int, int], label: torch.Tensor, rounds: int) -> dict[str, Any]:

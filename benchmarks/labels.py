@@ -55,18 +55,11 @@ def _serial(root: Path, folder: Path) -> None:
 
 
 def _parallel(root: Path, folder: Path, processes: int) -> Callable[[], None]:
-    options = {
-        "dataset": "streets",
-        "root": root,
-        "split": "train",
-        "part": "alder",
-        "labels": folder,
-        "processes": processes,
-        "output": folder / "alder.json",
-    }
-    command = [sys.executable, "-m", "workflow_scripts.labels"]
-    for key, value in options.items():
-        command += [f"--{key}", str(value)]
+    command = [
+        *(sys.executable, "-m", "workflow_scripts.labels", "--dataset", "streets"),
+        *("--root", root, "--split", "train", "--part", "alder", "--labels", folder),
+        *("--processes", str(processes), "--output", folder / "alder.json"),
+    ]
 
     def run() -> None:
         shutil.rmtree(folder, ignore_errors=True)

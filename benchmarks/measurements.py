@@ -6,7 +6,7 @@ No figure on that page is typed: what was not run there says so, with the reason
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,9 @@ def _of_machine(name: str, found: Found) -> Iterator[str]:
         of = found["parts"].get(part, {}).get("found", {})
         if part in told:
             yield from told[part](of)
-    lines = [[part, _reason(found["parts"].get(part))] for part in PARTS]
+    reasons = [[part, _reason(found["parts"].get(part))] for part in PARTS]
     yield "**Not run**, or not to the end:\n"
-    yield markdown_table(("part", "why"), (line for line in lines if line[1])) + "\n"
+    yield markdown_table(("part", "why"), (line for line in reasons if line[1])) + "\n"
 
 
 def _options(settings: Found) -> str:
@@ -89,10 +89,10 @@ def _compiling(found: Found) -> Iterator[str]:
         for name, of in found.items()
         if "seconds" in of
     ]
-    if lines:
-        yield "Compiling, each way in a process of its own, with whatever ran beside:\n"
-        head = "way", "until the first step or image", "the second", "graphs"
-        yield markdown_table(head, lines) + "\n"
+    head = "way", "until the first step or image", "the second", "graphs"
+    yield from _table(
+        "Compiling, each way in a process of its own, with whatever ran beside", head, lines
+    )
 
 
 def _parity(found: Found) -> Iterator[str]:
@@ -104,9 +104,8 @@ def _parity(found: Found) -> Iterator[str]:
                 if "count" in of:  # of which the largest ratios were kept
                     why = f"{of['count']} modules{why[why.index(',') :]}" if "," in why else why
                 lines.append([case, look, answer, why, f"{of.get('seconds', 0):.0f}"])
-    if lines:
-        yield "Parity ([parity.md](parity.md)):\n"
-        yield markdown_table(("case", "look", "answer", "why", "seconds"), lines) + "\n"
+    head = "case", "look", "answer", "why", "seconds"
+    yield from _table("Parity ([parity.md](parity.md))", head, lines)
 
 
 def _train(found: Found) -> Iterator[str]:
@@ -123,14 +122,9 @@ def _train(found: Found) -> Iterator[str]:
             continue
         size = key.removeprefix("batch_")
         captured = any("CUDA graph" in row["name"] for row in rows)
-        yield f"Training steps{', captured or not' if captured else ''}, {size} images:\n"
-        yield (
-            markdown_table(
-                ("way", "images/s", "against the original", "TFLOP/s", "of the ceiling", "memory"),
-                (_step(row) for row in rows),
-            )
-            + "\n"
-        )
+        title = f"Training steps{', captured or not' if captured else ''}, {size} images"
+        head = "way", "images/s", "against the original", "TFLOP/s", "of the ceiling", "memory"
+        yield from _table(title, head, [_step(row) for row in rows])
 
 
 def _step(row: Found) -> list[str]:
@@ -147,11 +141,9 @@ def _step(row: Found) -> list[str]:
 
 
 def _evaluation(found: Found) -> Iterator[str]:
-    if "rows" not in found:
-        return
-    yield "Evaluation of images of 1024×2048, one after the other:\n"
     head = "way", "images/s", "against the original's loop"
-    yield markdown_table(head, (_scored(row) for row in found["rows"])) + "\n"
+    lines = [_scored(row) for row in found.get("rows", ())]
+    yield from _table("Evaluation of images of 1024×2048, one after the other", head, lines)
 
 
 def _scored(row: Found) -> list[str]:
@@ -171,12 +163,19 @@ def _profile(found: Found) -> Iterator[str]:
             why = of["not_run"] if isinstance(of, Mapping) else of
             yield f"Profile of {name}: not run ({why}).\n"
             continue
-        yield (
+        title = (
             f"A step of {name}: {of['milliseconds']:.0f} ms, {of['kernels']:.0f} kernels, which "
-            f"take {100 * of['busy_share']:.0f} % of it:\n"
+            f"take {100 * of['busy_share']:.0f} % of it"
         )
-        kinds = ([kind, f"{100 * share:.1f} %"] for kind, share in of["by_kind"].items())
-        yield markdown_table(("kind of kernel", "share of their time"), kinds) + "\n"
+        kinds = [[kind, f"{100 * share:.1f} %"] for kind, share in of["by_kind"].items()]
+        yield from _table(title, ("kind of kernel", "share of their time"), kinds)
+
+
+def _table(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table under its title; nothing without lines."""
+    if lines:
+        yield f"{title}:\n"
+        yield markdown_table(head, lines) + "\n"
 
 
 if __name__ == "__main__":

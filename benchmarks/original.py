@@ -183,11 +183,8 @@ def original_losses(main: Tensor, semantic: Tensor, labels: Tensor) -> Tensor:
     total = torch.zeros((), device=main.device)
     for logits, weight in ((main, 1.0), (semantic, 0.4)):
         resized = F.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
-        total = (
-            total
-            + weight
-            * F.cross_entropy(resized, labels, reduction="none", ignore_index=IGNORE).mean()
-        )
+        losses = F.cross_entropy(resized, labels, reduction="none", ignore_index=IGNORE)
+        total = total + weight * losses.mean()
     with torch.no_grad():
         _ = (resized.topk(1, dim=1).indices[:, 0] == labels).float().mean()
     return total

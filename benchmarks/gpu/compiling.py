@@ -30,8 +30,6 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     `graphs` gives; or its fault. Training's ways are those of the first batch.
 
     Raises:
-        InputError: the device is not there.
-        NotRunError: nothing is compiled.
         RuntimeError: a way cannot be compiled.
     """
     if arguments.quick:

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.gpu.train import Data, Table, ceilings, ours
 from benchmarks.gpu.ways import COMPILED, RIVAL, WAYS, Keep, Left, NotRunError, Way, device_of, wait
-from benchmarks.train_step import batch, in_training, original_step, take
+from benchmarks.train_step import InTraining, batch, in_training, original_step, take
 
 _LEAST = 30  # seconds under which nothing is compiled any more
 
@@ -21,10 +21,6 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     each replay.
 
     Keeps `check` (see `_check`) and the rows `batch_N` of the first batch.
-
-    Raises:
-        InputError: the device is not there.
-        NotRunError: it has no graphs.
     """
     device = device_of(arguments)
     if device.type != "cuda":
@@ -43,17 +39,17 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
         )
 
 
-def _captured_step(variant: str, way: Way, data: Data, **settings: float) -> Callable[[], None]:
+def _captured_step(variant: str, way: Way, data: Data) -> Callable[[], None]:
     """What replays the captured step; the loop would copy each batch to where `data` is."""
-    trained = in_training(variant, data[0].device, **way.settings(), **settings)
+    return _captured(in_training(variant, data[0].device, **way.settings()), data, way.precision)
+
+
+def _captured(trained: InTraining, data: Data, precision: str) -> Callable[[], None]:
+    """Steps three times, as capturing asks, then captures one more step, and gives its replay."""
     for group in trained.optimizer.param_groups:
         # on the device, where the next replay finds what the schedule says
         group.update(capturable=True, lr=torch.tensor(group["lr"], device=data[0].device))
-    return capture(partial(take, trained, *data, way.precision))
-
-
-def capture(run: Callable[[], Any]) -> Callable[[], None]:
-    """Runs three times, as capturing asks, then captures one more run, and gives its replay."""
+    run = partial(take, trained, *data, precision)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -85,9 +81,7 @@ def _check(arguments: argparse.Namespace, device: torch.device) -> dict[str, flo
         trained = in_training("nano", device, **way.settings(), **nothing)
         run: Callable[[], Any] = partial(take, trained, *data, way.precision)
         if captured:
-            for group in trained.optimizer.param_groups:
-                group.update(capturable=True, lr=torch.tensor(group["lr"], device=device))
-            run, steps = capture(run), steps - 3
+            run, steps = _captured(trained, data, way.precision), steps - 3
         for _ in range(steps):
             run()
         wait(device)

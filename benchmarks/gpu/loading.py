@@ -31,9 +31,6 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left, speed: Any = 
     figures of a run of `workflow_scripts.train`. The files are in the system's cache.
 
     `speed` is what the part `train` kept of the first batch; None without it.
-
-    Raises:
-        InputError: the device is not there.
     """
     device = device_of(arguments)
     batch = arguments.batches[0]

@@ -19,10 +19,9 @@ from benchmarks.gpu.smoke import REPOSITORY
 from benchmarks.gpu.ways import Keep, Left
 from semask.base.signals import end_with_parent
 from semask.config.layers import assemble, read_layer
-from semask.config.recipe import model_of
 from semask.parity import verdict
+from semask.workflow.plan import Plan
 
-_READ = ("experiment", "training", "numerics", "execution", "port_faults", "performance")
 # of each case that runs beside others; the largest takes somewhat more than these bytes
 _CORES, _BYTES = 4, 10 * 2**30
 
@@ -116,15 +115,9 @@ def _command(
 ) -> list[str]:
     model = {"variant": arguments.variant, "drop_path": 0.3}
     config = assemble([read_layer(REPOSITORY / "config.yaml"), {"model": model}, changes])
-    scoring = {key: config["evaluation"][key] for key in ("scale", "sliding_window")}
-    told = {
-        **{key: config[key] for key in _READ},
-        "dataset": config["dataset"]["name"],
-        "model": model_of(config),
-        "evaluation": scoring,
-    }
+    told = Plan(config, layers=(), weights={}).training_config()
     row = {"device": arguments.device, "processes": 1, "threads": arguments.threads}
     return [
         *("-m", "workflow_scripts.parity", *options),
-        *("--config", json.dumps(told), "--row", json.dumps(row), "--record", str(record)),
+        *("--config", told, "--row", json.dumps(row), "--record", str(record)),
     ]

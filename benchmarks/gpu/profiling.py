@@ -29,11 +29,7 @@ _PROFILED = (
 
 
 def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
-    """Keeps, for each way of `_PROFILED` at the first batch, what `_of` finds.
-
-    Raises:
-        InputError: the device is not there.
-    """
+    """Keeps, for each way of `_PROFILED` at the first batch, what `_of` finds."""
     device = device_of(arguments)
     data = batch(arguments.batches[0], arguments.crop, device)
     for name in _PROFILED:

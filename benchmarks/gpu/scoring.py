@@ -18,9 +18,6 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     """Keeps `images_per_run` and `rows`: what is not compiled first, then that, too.
 
     The rival is timed beside the compiled way once more.
-
-    Raises:
-        InputError: the device is not there.
     """
     device = device_of(arguments)
     images = 1 if device.type == "cpu" else 8

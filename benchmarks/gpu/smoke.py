@@ -56,7 +56,6 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     """Runs the experiment and keeps `table`, results/table.md; then `killed`, what `_killed` finds.
 
     Raises:
-        NotRunError: there is no Snakemake.
         RuntimeError: a run failed; with the end of what it printed.
     """
     if find_spec("snakemake") is None:
@@ -73,7 +72,8 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
         files = [f"experiments/smoke_{device}.yaml"] if device != "cpu" else []
         begun = time.monotonic()
         _overlay(folder / "first.yaml", small, {"rows": both, "results": "results/first"})
-        _snakemake(folder, [*files, "first.yaml"], "results/first/table.md")
+        with _started(folder, [*files, "first.yaml"], "results/first/table.md"):
+            pass
         keep("seconds", time.monotonic() - begun)
         keep("table", (folder / "results/first/table.md").read_text(encoding="utf-8"))
         keep("killed", _killed(folder, files, small, {**row, "modes": ["full"]}))
@@ -137,11 +137,6 @@ def _copy(folder: Path) -> None:
 def _overlay(path: Path, *layers: Mapping[str, Any]) -> None:
     # the layers have no key in common but `training`'s, which only the first has
     path.write_text(yaml.safe_dump({k: v for of in layers for k, v in of.items()}), "utf-8")
-
-
-def _snakemake(folder: Path, files: list[str], target: str) -> None:
-    with _started(folder, files, target):
-        pass
 
 
 @contextmanager

@@ -41,9 +41,6 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
     """Every way at the first batch, then at the others: what is compiled comes last each time.
 
     Keeps `ceilings` and for each batch the rows `batch_N`.
-
-    Raises:
-        InputError: the device is not there.
     """
     device = device_of(arguments)
     found = ceilings(device, arguments.quick)
