@@ -25,12 +25,9 @@ class Reserved(NamedTuple):
 
 
 def draw(lines: Sequence[str], size: os.terminal_size, before: Reserved | None) -> str:
-    """What makes a terminal show lines at its bottom, the first one in reverse.
+    """What makes a terminal, of a size, show lines at its bottom, the first one in reverse.
 
-    Args:
-        lines: as many as are to be shown, fewer than the terminal has.
-        size: of the terminal.
-        before: what is reserved now.
+    They are fewer than it has; `before` is what is reserved now.
     """
     out = ""
     if before is not None and before.size != size:

@@ -42,7 +42,7 @@ def cross_records(plan: Plan) -> list[str]:
     Raises:
         InputError: several bundles have the row of the weights.
     """
-    found = [(pair["scored_by"], _weights(plan, pair["weights"])) for pair in _asked(plan)]
+    found = [(pair["scored_by"], _weights(plan, pair["weights"])) for pair in plan.config["cross"]]
     return [
         f"{plan.results}/{on}/cross/{weights.name}/seed{seed}.json"
         for on, weights in found
@@ -70,7 +70,7 @@ def left_out(plan: Plan) -> list[str]:
         InputError: several bundles have the row of the weights.
     """
     lines = []
-    for pair in _asked(plan):
+    for pair in plan.config["cross"]:
         if _scored_elsewhere(plan, **pair):
             continue
         weights, here = _weights(plan, pair["weights"]), pair["scored_by"] in _rows(plan)
@@ -105,10 +105,6 @@ def scoring_settings(plan: Plan, row: Mapping[str, Any]) -> str:
             "forbid_fallbacks": plan.forbids_fallbacks(row["device"]),
         }
     )
-
-
-def _asked(plan: Plan) -> list[Mapping[str, str]]:
-    return list(plan.config["cross"])
 
 
 def _rows(plan: Plan) -> dict[str, Any]:

@@ -94,7 +94,9 @@ def run(main: Callable[[], None]) -> None:
     if several:
         _wait_for_the_first(fault)
     report(_message(fault))
-    _leave(_status(fault))
+    if isinstance(fault, Interrupted):
+        _leave(INTERRUPTED)
+    _leave(130 if isinstance(fault, KeyboardInterrupt) else 1)
 
 
 def _end_without_workflow() -> None:
@@ -120,17 +122,11 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _status(fault: BaseException) -> int:
-    if isinstance(fault, Interrupted):
-        return INTERRUPTED
-    return 130 if isinstance(fault, KeyboardInterrupt) else 1
-
-
 def _message(fault: BaseException) -> str:
     lines = str(fault).splitlines()
     if isinstance(fault, GivenUpError):
         return "".join(f"given up at the first try: {line}\n" for line in lines)
-    if isinstance(fault, InputError):
+    if isinstance(fault, (InputError, LostLoaderError)):
         return "".join(f"error: {line}\n" for line in lines)
     if isinstance(fault, Interrupted):
         return f"interrupted: {fault}; run again to go on\n"
@@ -144,8 +140,6 @@ def _message(fault: BaseException) -> str:
             f"error: {str(fault).splitlines()[0]}; set training.batch.micro_batch, or "
             "execution.checkpointing, or use a device with more memory\n"
         )
-    if isinstance(fault, LostLoaderError):
-        return f"error: {fault}\n"
     return "".join(traceback.format_exception(fault))
 
 

@@ -43,11 +43,8 @@ def take(folder: Path, only_looks: bool = False) -> None:
     """Say that a Snakemake works in this directory, until this process ends, however it ends.
 
     If no other one does, what a killed one left of Snakemake's lock is removed. The lock of another
-    machine is left alone: over a network the operating system's may not be seen.
-
-    Args:
-        folder: `.snakemake`.
-        only_looks: it runs nothing, and holds nothing for which others would think it at work.
+    machine is left alone: over a network the operating system's may not be seen. The folder is
+    `.snakemake`; what only looks holds nothing for which others would think it at work.
     """
     folder.mkdir(exist_ok=True)
     # not inherited by jobs, which would hold it on
@@ -90,17 +87,6 @@ def wait_for_jobs_left() -> None:
     if not _alone:
         return
     handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGINT)}
-    _wait_for_jobs_left()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def _leave(*_: object) -> NoReturn:
-    print("left; the jobs on Slurm go on, and the next snakemake waits for them", file=sys.stderr)
-    sys.exit(1)
-
-
-def _wait_for_jobs_left() -> None:
     told: set[str] = set()
     while left := _jobs_left():
         if not told >= left.keys():
@@ -113,6 +99,13 @@ def _wait_for_jobs_left() -> None:
                 flush=True,
             )
         time.sleep(_BETWEEN_LOOKS)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _leave(*_: object) -> NoReturn:
+    print("left; the jobs on Slurm go on, and the next snakemake waits for them", file=sys.stderr)
+    sys.exit(1)
 
 
 def _jobs_left() -> dict[str, str]:

@@ -94,11 +94,7 @@ def launch(
 
 
 def _check_nodes(nodes: int, asked_by: str) -> None:
-    """Check that this Slurm job has so many nodes.
-
-    Raises:
-        InputError: it has fewer.
-    """
+    """Raises InputError where this Slurm job has fewer nodes."""
     number = slurm.job_number()
     found = 1 if number is None else len(slurm.read_job(number).nodes)
     if found < nodes:

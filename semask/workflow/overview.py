@@ -21,27 +21,16 @@ _LONG = 60
 
 
 class Job(NamedTuple):
-    """A job of the workflow.
+    """A job of the workflow."""
 
-    Args:
-        name: for example `train CPU-1P seed 0`.
-        kind: jobs of the same kind take about equally long.
-        row: training runs of the same row have the same speed; None for all other jobs.
-        state: done, running, waiting, failed, or stopped: begun, and nobody works on it.
-        threads: that it keeps busy.
-        elapsed: seconds that it has run, or that it took; None where nobody knows.
-        plan: of a training run.
-        progress: of a training run that has a log; a waiting one goes on from there.
-    """
-
-    name: str
-    kind: str
-    row: str | None
-    state: str
-    threads: int = 1
-    elapsed: float | None = None
-    plan: Plan | None = None
-    progress: Progress | None = None
+    name: str  # for example `train CPU-1P seed 0`
+    kind: str  # jobs of the same kind take about equally long
+    row: str | None  # training runs of the same row have the same speed; None for all other jobs
+    state: str  # done, running, waiting, failed, or stopped: begun, and nobody works on it
+    threads: int = 1  # that it keeps busy
+    elapsed: float | None = None  # seconds that it has run, or took; None where nobody knows
+    plan: Plan | None = None  # of a training run
+    progress: Progress | None = None  # of one that has a log; a waiting one goes on from there
 
 
 class Left(NamedTuple):
@@ -73,12 +62,9 @@ def overview(
 ) -> list[str]:
     """Lines that say how far a workflow is: one for the whole, one for each job at work.
 
-    Args:
-        jobs: all jobs of the workflow.
-        cores: that its jobs share; None where a cluster has them.
-        now: by the clock of the logs' `written`.
-        others: runs from before, whose speed tells that of the same row.
-        what: the jobs are.
+    Its jobs share the cores, None where a cluster has them; now is by the clock of the logs'
+    `written`; `others` are runs from before, whose speed tells that of the same row; `what` the
+    jobs are called.
     """
     timed = [*others, *jobs]
     speeds = {job.row: _speed(job.row, timed) for job in jobs if job.row is not None}

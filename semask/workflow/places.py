@@ -33,12 +33,9 @@ _ODD = re.compile(r"""[\s'"\\]""")
 
 
 def check(workflow: Any, plan: Plan, warn: Callable[[str], object]) -> None:
-    """Look at this machine, on which Snakemake is about to run jobs.
+    """Look at this machine, on which Snakemake is about to run jobs of its planned workflow.
 
-    Args:
-        workflow: Snakemake's, planned.
-        plan: what the rules ask.
-        warn: is told, in a line, of what runs all the same.
+    Of what runs all the same `warn` is told, in a line.
 
     Raises:
         InputError: a folder cannot be written, or a row that is to be run lacks something.
@@ -95,11 +92,7 @@ def _named(user: int) -> str:
 
 
 def check_rows(config: Mapping[str, Any], jobs: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Check that rows find here what they need beside their devices.
-
-    Args:
-        config: merged and checked.
-        jobs: that are to be run: the rule and its row.
+    """Check that the rows of jobs, rules and their rows, find here what they need beside devices.
 
     Raises:
         InputError: memory that processes share, a loopback or a compiler is missing.

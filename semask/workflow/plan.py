@@ -31,25 +31,17 @@ _TRAINING = ("experiment", "training", "numerics", "execution", "port_faults", "
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment as its rules see it.
+    """An experiment as its rules see it."""
 
-    Attributes:
-        config: merged and checked.
-        layers: what it was merged from.
-        weights: published weights by the names of their files.
-    """
-
-    config: Config
-    layers: Sequence[Config]
-    weights: Mapping[str, Source]
+    config: Config  # merged and checked
+    layers: Sequence[Config]  # what it was merged from
+    weights: Mapping[str, Source]  # that are published, by the names of their files
 
     @classmethod
     def read(cls, layers: Sequence[Config], folder: Path) -> "Plan":
-        """The plan of the layers of a config.
+        """The plan of a config's layers: config.yaml, the overlays, what the command line sets.
 
-        Args:
-            layers: config.yaml, the overlays in their order, what the command line sets.
-            folder: of the checkout, with the schema and the published figures.
+        The folder is the checkout's, with the schema and the published figures.
 
         Raises:
             InputError: one line that names the key, or the damaged list of weights.

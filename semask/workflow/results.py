@@ -17,9 +17,7 @@ from semask.workflow.plan import Plan
 def clear_work(plan: Plan, exists: Callable[[str], bool]) -> None:
     """Clear the work directories of runs whose end Snakemake has noted by now.
 
-    Args:
-        plan: the experiment's.
-        exists: Snakemake's, which also looks into a storage.
+    `exists` is Snakemake's, which also looks into a storage.
     """
     for record in plan.runs("train.json", "full", "performance"):
         work = Path(record).parent / "work"
@@ -28,12 +26,7 @@ def clear_work(plan: Plan, exists: Callable[[str], bool]) -> None:
 
 
 def show(workflow: Any, results: str) -> None:
-    """Put the report together and print the table, where it was among what was asked for.
-
-    Args:
-        workflow: Snakemake's, at the end of its run.
-        results: folder of the results.
-    """
+    """At the end of a run, put the report together and print the table, if that was asked for."""
     made = [job.output for job in workflow.dag.jobs if job.rule.name == "table"]
     if not made:
         return
@@ -52,15 +45,10 @@ def show(workflow: Any, results: str) -> None:
 
 
 def _put_together(workflow: Any, path: Path) -> str | None:
-    """Have Snakemake make its report, as `snakemake --report` does.
+    """Have Snakemake make its report, an HTML file, as `snakemake --report` does.
 
-    Args:
-        workflow: Snakemake's, at the end of its run.
-        path: HTML file to write.
-
-    Returns:
-        Why there is none, in one line; None if it was made. A workflow whose results are complete
-        is no failure because they could not be put together.
+    Returns why there is none, in one line; None if it was made. A workflow whose results are
+    complete is no failure because they could not be put together.
     """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # a line for every file that it adds
@@ -83,14 +71,8 @@ def _put_together(workflow: Any, path: Path) -> str | None:
 
 
 def _shown(made: Any, report: Path) -> str:
-    """What is printed at the end.
-
-    Args:
-        made: the files of the rule that makes the table.
-        report: Snakemake's report, which is there or not.
-    """
-    lines = [f"table:  {made.markdown}"]
-    lines.append(f"report: {report if report.is_file() else made.page}")
+    """What is printed at the end of the table's files and of Snakemake's report, if it is there."""
+    lines = [f"table:  {made.markdown}", f"report: {report if report.is_file() else made.page}"]
     path = Path(made.json)
     # a storage provider may have taken it away again
     if path.is_file():

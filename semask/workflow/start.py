@@ -20,11 +20,7 @@ from semask.workflow.places import check_folders
 def layers_of(
     files: Sequence[tuple[Path, Any]], settings: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
-    """The layers of a config, from its files and what the command line sets.
-
-    Args:
-        files: config.yaml and the overlays in their order, each with what is in it.
-        settings: of Snakemake's `--config`.
+    """The layers of a config: config.yaml and overlays, each with what is in it, and `--config`.
 
     Raises:
         InputError: a record stands where an overlay is expected.
@@ -41,10 +37,7 @@ def layers_of(
 def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> None:
     """Look at what would only be noticed in a job, perhaps after days of training.
 
-    Args:
-        folder: of the checkout.
-        config: merged and checked.
-        conda: whether rules have environments of their own.
+    The folder is the checkout's; with conda, rules have environments of their own.
 
     Raises:
         InputError: the checkout's or the interpreter's folder has a name that cannot be borne, the

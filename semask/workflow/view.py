@@ -40,13 +40,9 @@ Look = Callable[[], list[Job]]
 def start(
     workflow: Any, config: Mapping[str, Any], results: str, say: Callable[[str], None]
 ) -> None:
-    """Start the view, which ends with this process.
+    """Start the view of a workflow that is about to run its jobs; it ends with this process.
 
-    Args:
-        workflow: Snakemake's, about to run its jobs.
-        config: the experiment's.
-        results: folder of the rows.
-        say: adds a line to Snakemake's log.
+    The folder of results has the rows; `say` adds a line to Snakemake's log.
     """
     end = threading.Event()
 

@@ -13,12 +13,7 @@ from semask.base import language
 
 
 def prepare(quiet: Collection[Any], log: logging.Logger) -> None:
-    """Have all that Snakemake says arrive.
-
-    Args:
-        quiet: what Snakemake is to be quiet about.
-        log: Snakemake's.
-    """
+    """Have all that Snakemake says to its log arrive, but for what it is to be quiet about."""
     language.print_on()
     # what jobs have said, for one, which it shows when they fail, and the report's parts
     language.read_utf8()
@@ -28,16 +23,13 @@ def prepare(quiet: Collection[Any], log: logging.Logger) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     if quiet:
-        let_errors_through(log)
+        _let_errors_through(log)
 
 
-def let_errors_through(log: logging.Logger) -> None:
+def _let_errors_through(log: logging.Logger) -> None:
     """Have Snakemake's `--quiet` show errors, for those who only want to read of these.
 
     Of itself it hides why a job has failed, and with `all` every error.
-
-    Args:
-        log: Snakemake's.
     """
     for handler in log.handlers:
         usual = logging.Filterer()
