@@ -123,20 +123,20 @@ def _plain(split: Any, arguments: argparse.Namespace) -> dict[str, float]:
             worker_init_fn=_one_thread,
         )
     )
-    marks, waited = [time.perf_counter()], 0.0
+    waited, begun = 0.0, time.perf_counter()
     for iteration in range(arguments.iterations):
+        if iteration == _warmup(arguments):
+            waited, begun = 0.0, time.perf_counter()
         asked = time.perf_counter()
         images, labels = next(loader)
-        if iteration >= _warmup(arguments):
-            waited += time.perf_counter() - asked
+        waited += time.perf_counter() - asked
         optimizer.zero_grad()
         main_logits, semantic = model(images.to(device, non_blocking=True))
         original_losses(main_logits, semantic, labels.to(device)).backward()
         optimizer.step()
         if kind != "cpu":
             torch.accelerator.synchronize()
-        marks.append(time.perf_counter())
-    steady = marks[-1] - marks[_warmup(arguments)]
+    steady = time.perf_counter() - begun
     count = arguments.batch * (arguments.iterations - _warmup(arguments))
     return {"fps": count / steady, "data_wait_share": waited / steady}
 

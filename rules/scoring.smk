@@ -7,7 +7,9 @@ Rules and functions do not stand in one file.
 def get_scoring_of(wildcards):
     """How a run's weights are scored."""
     row = get_present_row_of("full/seed{seed}/evaluate.json")(wildcards)
-    return PLAN.scoring_settings(wildcards.device, row["processes"])
+    multi_scale = config["evaluation"]["multi_scale"]
+    told = {"processes": row["processes"], "multi_scale": multi_scale}
+    return PLAN.scoring_settings(wildcards.device, told)
 
 
 @told

@@ -5,7 +5,6 @@ in a bundle: gpu_site/gpu-1p. A pair of which a row is not here, such as one of 
 two sites share, is left out, and said to be.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,15 +95,7 @@ def weights_of(plan: Plan, of: str) -> Weights:
 
 def scoring_settings(plan: Plan, row: Mapping[str, Any]) -> str:
     """The row that scores, and how, as JSON."""
-    return json.dumps(
-        {
-            **as_recorded(row),
-            "workers": plan.config["loader"]["workers"],
-            "execution": plan.config["execution"],
-            "predictions": plan.config["evaluation"]["predictions"],
-            "forbid_fallbacks": plan.forbids_fallbacks(row["device"]),
-        }
-    )
+    return plan.scoring_settings(row["device"], as_recorded(row))
 
 
 def _rows(plan: Plan) -> dict[str, Any]:

@@ -212,16 +212,14 @@ class Plan:
         look = self.config["parity"]
         return "data" in look["looks"] and look["batches"] > 0
 
-    def scoring_settings(self, device: str, processes: int) -> str:
-        """How a run's weights are scored, as JSON."""
-        evaluation = self.config["evaluation"]
+    def scoring_settings(self, device: str, told: Mapping[str, Any]) -> str:
+        """How weights are scored on a device, beside what else the stage is told, as JSON."""
         return json.dumps(
             {
-                "processes": processes,
+                **told,
                 "workers": self.config["loader"]["workers"],
                 "execution": self.config["execution"],
-                "multi_scale": evaluation["multi_scale"],
-                "predictions": evaluation["predictions"],
+                "predictions": self.config["evaluation"]["predictions"],
                 "forbid_fallbacks": self.forbids_fallbacks(device),
             }
         )
