@@ -70,10 +70,14 @@ def modules_and_whole(
             break
         given = inputs_of(seed + other)
         try:
-            failed &= _failing_again(model, device, given, floor_of, seed, failed)
+            calls, _, again, _ = _look_at_whole(model, device, given)
+            found = modules.look(
+                calls, model, device, again["device"].kinds, floor_of, seed, only=failed
+            )
+            failed = {each.name for each in found if each.status == "failed"}
         except _FAULTS as fault:
-            again = f"{len(failed)} that failed were not looked at on other inputs"
-            stopped.setdefault("stopped", f"{_said(fault)}; {again}")
+            missed = f"{len(failed)} that failed were not looked at on other inputs"
+            stopped.setdefault("stopped", f"{_said(fault)}; {missed}")
             failed = set()
     # a module that fails on one input and not on another is to be looked at, by people
     looks = [
@@ -119,22 +123,6 @@ def _look_at_whole(
     honest = Place(deepcopy(model).float(), torch.device("cpu"), precision=device.precision)
     whole["honest"] = propagate(calls, gradients, scale, honest, on_cpu)
     return calls, fingerprint, whole, scale
-
-
-def _failing_again(
-    model: nn.Module,
-    device: Place,
-    given: tuple[Run, Run, Sequence[Any]],
-    floor_of: str,
-    seed: int,
-    failed: set[str],
-) -> set[str]:
-    calls, _, whole, _ = _look_at_whole(model, device, given)
-    again = modules.look(
-        calls, model, device, whole["device"].kinds, floor_of, seed,
-        only=lambda call: call.name in failed,
-    )  # fmt: skip
-    return {each.name for each in again if each.status == "failed"}
 
 
 def _below(name: str, parts: Mapping[str, Sequence[str]]) -> Iterator[str]:

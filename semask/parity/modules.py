@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -76,14 +76,14 @@ def look(
     floor_of: str,
     seed: int,
     twice: bool = False,
-    only: Callable[[Call], bool] = lambda call: True,
+    only: Collection[str] | None = None,
 ) -> Iterator[ModuleLook]:
     """Compare every call, in the order in which they end; what is done with is let go.
 
     The calls are of the reference, float64 on the CPU; their inputs and gradients are gone
     afterwards. For `kinds` see `semask.parity.places.Setting`; `floor_of` is a key of `FLOORS`, the
     seed of the honest computations' moves. With `twice` each call is run twice on the device, to
-    say whether bits are equal; only those that `only` chooses are compared.
+    say whether bits are equal; where `only` has names of calls, no others are compared.
     """
     true = Place(reference, torch.device("cpu"), torch.float64)
     honest: list[nn.Module] = []
@@ -92,7 +92,7 @@ def look(
         memory.trim()
         there = Setting(device, given, kinds)
         truth = run(call, there.elsewhere(true))
-        if only(call):
+        if only is None or call.name in only:
             yield _compare(call, truth, true, there, floor_of, seed, twice, honest)
         given[call] = [
             None if (x := truth.get(f"gradient of input {i}")) is None else x.float()

@@ -1,7 +1,7 @@
 """The looks at a row of SeMask-FPN, in float32 and in the recipe's precision."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,18 @@ from semask.parity.places import Place
 # of chance: small images, many of them
 _DRAWN = 256, (32, 32)
 _FEWEST = 2  # passes of a process, to be held against each other
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What all looks at modules and at steps are told; see `look_at_row`."""
+
+    execution: Execution
+    row: Mapping[str, Any]
+    device: torch.device
+    seed: int
+    size: tuple[int, int]
+    batch: int
 
 
 def look_at_row(
@@ -54,24 +66,27 @@ def look_at_row(
             recipe has them), `data`, `chance`.
         first_batches: see `semask.parity.data.batches`.
     """
+    asked = _Asked(execution, row, device, seed, size, batch)
     kinds = {"semantics": subject.plain(recipe), "precision": recipe}
     for name, chosen in kinds.items():
         if name not in only or (name == "precision" and chosen == kinds["semantics"]):
             continue
         setup.apply_numerics(chosen.numerics, row["device"])
         computing.check_precision(device, chosen.training.precision)
-        floor_of = _floor_of(chosen, row["device"])
-        given: dict[str, Any] = {"seed": seed, "size": size, "batch": batch}
         if distributed.rank() == 0:
-            look = partial(_modules, chosen, execution, row, device, floor_of, **given)
-            looks.part(f"{name}: modules", keep, look)
+            looks.part(f"{name}: modules", keep, partial(_modules, chosen, asked))
         if count:
             distributed.barrier()  # the first process has looked at modules, for minutes perhaps
-            look = partial(_steps, chosen, execution, row, device, floor_of, count=count, **given)
+            look = partial(_steps, chosen, asked, count)
             looks.part(part := f"{name}: steps", keep, partial(looks.together, part, look))
     setup.apply_numerics(recipe.numerics, row["device"])
     if "data" in only and distributed.rank() == 0:
-        looks.part("data", keep, lambda: _data(recipe, device, seed, first_batches))
+        augmentation = recipe.training.augmentation
+        looks.part(
+            "data",
+            keep,
+            lambda: data.found(data.painted(augmentation, device, seed), first_batches()),
+        )
     if "chance" in only:
         looks.part("chance", keep, lambda: _chance(recipe, row, device, seed))
 
@@ -84,23 +99,16 @@ def _floor_of(recipe: Recipe, device: str) -> str:
     return "tf32" if reduced and device != "cpu" else "fp32"
 
 
-def _modules(
-    recipe: Recipe,
-    execution: Execution,
-    row: Mapping[str, Any],
-    device: torch.device,
-    floor_of: str,
-    seed: int,
-    size: tuple[int, int],
-    batch: int,
-) -> dict[str, Any]:
+def _modules(recipe: Recipe, asked: _Asked) -> dict[str, Any]:
+    device, seed = asked.device, asked.seed
     reference = subject.reference_training(recipe, seed)
-    fault = row.get("planted_fault")
-    model = subject.device_training(recipe, execution, reference, device, fault)
+    fault = asked.row.get("planted_fault")
+    model = subject.device_training(recipe, asked.execution, reference, device, fault)
     place = Place(model, device, torch.float32, recipe.training.precision)
+    floor_of = _floor_of(recipe, asked.row["device"])
 
     def inputs_of(number: int) -> tuple[looks.Run, looks.Run, Sequence[Tensor]]:
-        made = subject.batch(recipe, batch, size, number)
+        made = subject.batch(recipe, asked.batch, asked.size, number)
         images, labels = network_input(made.images), made.labels
         there = images.to(device), labels.to(device)
 
@@ -117,30 +125,15 @@ def _modules(
     return looks.modules_and_whole(reference, place, inputs_of, floor_of=floor_of, seed=seed)
 
 
-def _steps(
-    recipe: Recipe,
-    execution: Execution,
-    row: Mapping[str, Any],
-    device: torch.device,
-    floor_of: str,
-    seed: int,
-    size: tuple[int, int],
-    batch: int,
-    count: int,
-) -> dict[str, Any]:
-    training = replace(recipe.training, global_batch=max(batch, row["processes"]), accumulation=1)
+def _steps(recipe: Recipe, asked: _Asked, count: int) -> dict[str, Any]:
+    row, seed, images = asked.row, asked.seed, max(asked.batch, asked.row["processes"])
+    floor_of = _floor_of(recipe, row["device"])
+    training = replace(recipe.training, global_batch=images, accumulation=1)
     recipe = replace(recipe, training=training)
-    model, chosen, stepper = subject.stepper(recipe, execution, device, row, seed)
-    batches = [subject.batch(chosen, training.global_batch, size, seed + i) for i in range(count)]
+    model, chosen, stepper = subject.stepper(recipe, asked.execution, asked.device, row, seed)
+    batches = [subject.batch(chosen, images, asked.size, seed + i) for i in range(count)]
     found = steps.look(model, stepper, chosen, batches, floor_of=floor_of, seed=seed)
     return {} if found is None else asdict(found)
-
-
-def _data(
-    recipe: Recipe, device: torch.device, seed: int, first_batches: Callable[[], list[data.Digests]]
-) -> dict[str, Any]:
-    augmentation = recipe.training.augmentation
-    return data.found(data.painted(augmentation, device, seed), first_batches())
 
 
 def _chance(

@@ -79,6 +79,7 @@ def take(
     model.zero_grad(set_to_none=True)
     batch, settings, cpu = step.batch, step.recipe.training, torch.device("cpu")
     parameters = dict(model.named_parameters())
+    kind = next(iter(parameters.values())).dtype
     total = torch.zeros((), dtype=torch.float64)
     for samples, first in _forwards(step.recipe, step.processes):
         images = network_input(batch.images[samples], batch.sizes[samples])
@@ -86,7 +87,7 @@ def take(
         with nullcontext() if first else buffers_kept(model):
             chance = SharedChance(step.seed, step.iteration, samples)
             with chance, computing.autocast(cpu, precision):
-                main, semantic = model(images.to(next(iter(parameters.values())).dtype))
+                main, semantic = model(images.to(kind))
             labels = batch.labels[samples]
             loss = segmentation_losses(main, semantic, labels, settings.hard_pixels).total
             weight = len(samples) / settings.global_batch
@@ -97,8 +98,11 @@ def take(
         for name, p in parameters.items()
     }
     model.zero_grad(set_to_none=True)
-    kind = next(iter(parameters.values())).dtype
-    after = _adamw(state, gradients, step, kind)
+    (beta1, beta2), after = BETAS, State(first={}, second={})
+    for name, gradient in gradients.items():
+        after["first"][name] = beta1 * state["first"][name] + (1 - beta1) * gradient
+        after["second"][name] = beta2 * state["second"][name] + (1 - beta2) * gradient**2
+    after["weights"] = stepped(state["weights"], after, step, kind)
     after["buffers"] = {name: b.detach().double().clone() for name, b in model.named_buffers()}
     return {"loss": float(total), "gradients": gradients, "state": after}
 
@@ -116,15 +120,6 @@ def _forwards(recipe: Recipe, processes: int) -> Iterator[tuple[list[int], bool]
         else:
             for rank in range(processes):
                 yield list(of_all[rank][part]), rank == 0
-
-
-def _adamw(state: State, gradients: Mapping[str, Tensor], step: Step, kind: torch.dtype) -> State:
-    (beta1, beta2), after = BETAS, State(first={}, second={})
-    for name, gradient in gradients.items():
-        after["first"][name] = beta1 * state["first"][name] + (1 - beta1) * gradient
-        after["second"][name] = beta2 * state["second"][name] + (1 - beta2) * gradient**2
-    after["weights"] = stepped(state["weights"], after, step, kind)
-    return after
 
 
 def stepped(

@@ -92,7 +92,9 @@ def look(
     honest = deepcopy(model).float().train()
     state = start(reference)
     rates, steps, unequal = {}, [], []
-    first = _first_iteration(recipe, len(batches))
+    settings = recipe.training
+    around = settings.warmup_iterations - len(batches) // 2 + 1
+    first = max(1, min(around, settings.iterations - len(batches) + 1))
     for count, batch in enumerate(batches, start=1):
         step = Step(recipe, batch, first + count - 1, count, seed, distributed.world_size())
         state = {part: {k: v.float().double() for k, v in of.items()} for part, of in state.items()}
@@ -104,7 +106,7 @@ def look(
             continue
         bits = _bits(found)
         unequal += [f"{x} of step {step.iteration}" for x in bits if bits[x] != again[x]]
-        ought = scheduled_rate(recipe.training, step.iteration)
+        ought = scheduled_rate(settings, step.iteration)
         if found["rate"] != ought:
             rates[step.iteration] = found["rate"], ought
         truth = take(reference, state, step)
@@ -161,12 +163,6 @@ def _judged(error: float, yardstick: float, floor: float) -> StepError:
     # beside an honest step that overflows anything would pass
     against = max(yardstick, floor) if np.isfinite(yardstick) else floor
     return StepError(error, yardstick, error / against)
-
-
-def _first_iteration(recipe: Recipe, count: int) -> int:
-    settings = recipe.training
-    around = settings.warmup_iterations - count // 2 + 1
-    return max(1, min(around, settings.iterations - count + 1))
 
 
 def _own_steps(
