@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
@@ -125,21 +126,18 @@ def look_at_model(
         given = [reference.images(shape, number + i) for i, shape in enumerate(shapes)]
         judged = loss or inner_product(number)
 
-        def run_on(where: torch.device) -> Callable[[nn.Module], Tensor]:
-            def run(module: nn.Module) -> Tensor:
-                kind = next((p.dtype for p in module.parameters()), torch.float32)
-                return judged(module(*[x.to(where, kind) for x in given]))
+        def run(where: torch.device, module: nn.Module) -> Tensor:
+            kind = next((p.dtype for p in module.parameters()), torch.float32)
+            return judged(module(*[x.to(where, kind) for x in given]))
 
-            return run
+        return partial(run, torch.device("cpu")), partial(run, device), given
 
-        return run_on(torch.device("cpu")), run_on(device), given
-
+    asked = "--input " + " ".join("x".join(map(str, shape)) for shape in shapes)
     try:
         on_cpu = inputs_of(seed)[0]
     except MemoryError:
-        given = " ".join("x".join(map(str, shape)) for shape in shapes)
-        raise InputError(f"--input {given}: more than this machine's memory") from None
-    _try(deepcopy(model), on_cpu, shapes, "--model" if loss is None else "--loss")
+        raise InputError(f"{asked}: more than this machine's memory") from None
+    _try(deepcopy(model), on_cpu, asked, "--model" if loss is None else "--loss")
     place = Place(on_device, device, torch.float32, precision)
     looks.part(
         "modules",
@@ -155,22 +153,16 @@ def look_at_model(
     looks.part("chance", keep, look_at_chance)
 
 
-def _try(
-    model: nn.Module,
-    run: Callable[[nn.Module], Tensor],
-    shapes: Sequence[tuple[int, ...]],
-    option: str,
-) -> None:
+def _try(model: nn.Module, run: looks.Run, asked: str, option: str) -> None:
     """Raises InputError where the model cannot be run on the CPU, so that no device is blamed.
 
-    `option` is the one that the loss is of.
+    `asked` says which inputs were asked for, `option` is the one that the loss is of.
     """
-    given = " ".join("x".join(map(str, shape)) for shape in shapes)
     try:
         found = run(model)
     except (Exception, SystemExit) as fault:  # it is somebody's code
         raise InputError(
-            f"--input {given}: the model{' or the loss' * (option == '--loss')} cannot take it, in "
+            f"{asked}: the model{' or the loss' * (option == '--loss')} cannot take it, in "
             f"float64 on the CPU ({_said(fault)})"
         ) from fault
     if not isinstance(found, Tensor) or found.numel() != 1:

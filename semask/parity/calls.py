@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -125,8 +126,8 @@ class _Noting:
     def __enter__(self) -> "_Noting":
         for path, module in self._model.named_modules():
             self._hooks += [
-                module.register_forward_pre_hook(self._begin(path), with_kwargs=True),
-                module.register_forward_hook(self._end(path), with_kwargs=True),
+                module.register_forward_pre_hook(partial(self._begin, path), with_kwargs=True),
+                module.register_forward_hook(self._end, with_kwargs=True),
             ]
         return self
 
@@ -139,14 +140,11 @@ class _Noting:
             hook.remove()
         self._hooks.clear()
 
-    def _begin(self, path: str) -> Callable[..., None]:
-        def begin(_: nn.Module, args: Any, kwargs: Any) -> None:
-            if not self._closed:
-                self._note_begin(path, args, kwargs)
-            if self._closed or self._whole(path):
-                self._closed += 1
-
-        return begin
+    def _begin(self, path: str, _: nn.Module, args: Any, kwargs: Any) -> None:
+        if not self._closed:
+            self._note_begin(path, args, kwargs)
+        if self._closed or self._whole(path):
+            self._closed += 1
 
     def _note_begin(self, path: str, args: Any, kwargs: Any) -> None:
         leaves, form = tree_flatten((args, kwargs))
@@ -159,16 +157,11 @@ class _Noting:
         versions = [leaf._version if isinstance(leaf, Tensor) else 0 for leaf in leaves]
         self._open.append((call, leaves, versions))
 
-    def _end(self, path: str) -> Callable[..., None]:
-        def end(_: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-            if self._closed:
-                self._closed -= 1
-            if not self._closed:
-                self._note_end(result)
-
-        return end
-
-    def _note_end(self, result: Any) -> None:
+    def _end(self, _: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        if self._closed:
+            self._closed -= 1
+        if self._closed:
+            return
         call, leaves, versions = self._open.pop()
         call.in_place = any(
             isinstance(leaf, Tensor) and leaf._version != version
@@ -179,14 +172,11 @@ class _Noting:
         call.gradients = [None] * len(outputs)
         for i, leaf in enumerate(outputs):
             if is_floating(leaf) and leaf.requires_grad:
-                leaf.register_hook(self._keep_gradient(call, i))
+                leaf.register_hook(partial(self._keep_gradient, call, i))
         self._ended.append(call)
 
-    def _keep_gradient(self, call: Call, i: int) -> Callable[[Tensor], None]:
-        def keep(gradient: Tensor) -> None:
-            call.gradients[i] = self._rounded(gradient)
-
-        return keep
+    def _keep_gradient(self, call: Call, i: int, gradient: Tensor) -> None:
+        call.gradients[i] = self._rounded(gradient)
 
     def _rounded(self, leaf: Any) -> Any:
         """A copy as float32; the same one for a tensor that several modules are given."""

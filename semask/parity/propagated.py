@@ -7,11 +7,12 @@ nothing by itself: an error that came in early stands in everything after it.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_leaves
+from torch.utils._pytree import tree_leaves
 
 from semask.base import memory
 from semask.devices import computing
@@ -59,22 +60,20 @@ def propagate(
     kinds: dict[tuple[str, int], tuple[list[Any], list[Any]]] = {}
     bits: dict[str, int] = {}
     counts: Counter[str] = Counter()
-    hooks = []
 
-    def hook(path: str) -> Callable[..., None]:
-        def end(_: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-            key = path, counts[path]
-            counts[path] += 1
-            leaves = tree_leaves(result)
-            bits[Call(*key).name] = checksum(leaves)
-            kinds[key] = _dtypes(tree_flatten((args, kwargs))[0]), _dtypes(leaves)
-            if key in known and len(leaves) == len(known[key].outputs):
-                outputs[known[key].name] = _error(leaves, known[key].outputs)
+    def end(path: str, _: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        key = path, counts[path]
+        counts[path] += 1
+        leaves = tree_leaves(result)
+        bits[Call(*key).name] = checksum(leaves)
+        kinds[key] = _dtypes(tree_leaves((args, kwargs))), _dtypes(leaves)
+        if key in known and len(leaves) == len(known[key].outputs):
+            outputs[known[key].name] = _error(leaves, known[key].outputs)
 
-        return end
-
-    for path, module in place.model.named_modules():
-        hooks.append(module.register_forward_hook(hook(path), with_kwargs=True))
+    hooks = [
+        module.register_forward_hook(partial(end, path), with_kwargs=True)
+        for path, module in place.model.named_modules()
+    ]
     parameters = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
     with buffers_kept(place.model):
         try:

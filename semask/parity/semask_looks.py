@@ -110,17 +110,13 @@ def _modules(recipe: Recipe, asked: _Asked) -> dict[str, Any]:
     def inputs_of(number: int) -> tuple[looks.Run, looks.Run, Sequence[Tensor]]:
         made = subject.batch(recipe, asked.batch, asked.size, number)
         images, labels = network_input(made.images), made.labels
-        there = images.to(device), labels.to(device)
 
-        def on_cpu(module: nn.Module) -> Tensor:
-            loss: Tensor = module(images.to(next(module.parameters()).dtype), labels)
+        def run(shown: Tensor, labelled: Tensor, module: nn.Module) -> Tensor:
+            loss: Tensor = module(shown.to(next(module.parameters()).dtype), labelled)
             return loss
 
-        def on_device(module: nn.Module) -> Tensor:
-            loss: Tensor = module(*there)
-            return loss
-
-        return on_cpu, on_device, [images, labels]
+        on_device = partial(run, images.to(device), labels.to(device))
+        return partial(run, images, labels), on_device, [images, labels]
 
     return looks.modules_and_whole(reference, place, inputs_of, floor_of=floor_of, seed=seed)
 
