@@ -58,8 +58,3 @@ def _add_noise(path: Path) -> None:
         pixels,
         [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS],
     )
-
-
-def camera_image(size: tuple[int, int]) -> np.ndarray:
-    """One image, uint8 (h, w, 3), for programs that only need pixels."""
-    return np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)

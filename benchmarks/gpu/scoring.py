@@ -1,14 +1,11 @@
 """Evaluation of images of 1024x2048 on a device: ours against the original's loop."""
 
 import argparse
-import gc
 from typing import Any
-
-import torch
 
 from benchmarks import pairing
 from benchmarks.evaluation import size_of, ways
-from benchmarks.gpu.ways import Keep, Left, device_of, seconds_of
+from benchmarks.gpu.ways import Keep, Left, device_of, give_back, seconds_of
 from benchmarks.pairing import Case, one_line
 
 _LEAST = 30  # seconds under which nothing is compiled any more
@@ -48,6 +45,4 @@ def measure(arguments: argparse.Namespace, keep: Keep, left: Left) -> None:
             rows[names[-1]] = {"name": names[-1], "fault": one_line(fault)}
         keep("rows", list(rows.values()))
         cases.clear()
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(device)

@@ -1,7 +1,6 @@
 """Images per second in training, of our ways and the original's, against what the device can do."""
 
 import argparse
-import gc
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from benchmarks.gpu.ways import (
     Left,
     Way,
     device_of,
+    give_back,
     seconds_of,
     several,
     tf32,
@@ -148,9 +148,7 @@ class Table:
                 self._note(row, begun[row["name"]])
         self._save()
         cases.clear()
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self.device)
 
     def _begin(self, make: Make, data: Data) -> tuple[Callable[[], Any], dict[str, float]]:
         """What takes a step, the seconds to the first one, and the bytes that training takes."""

@@ -1,6 +1,7 @@
 """The ways to take a training step that the parts compare, and how they are timed on a device."""
 
 import argparse
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,13 @@ def wait(device: torch.device) -> None:
     """Until the device has done what it was given."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+def give_back(device: torch.device) -> None:
+    """Frees what nothing holds any more, on the device, too."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def several(run: Callable[[], Any], times: int, device: torch.device) -> Callable[[], None]:
