@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from semask.verdict.acceptance import SEES
+from semask.verdict.field import SEES
 
 Line = Mapping[str, Any]
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, Answer, whole
 from semask.report.cells import BY_IT, Cell, Line
-from semask.verdict.acceptance import SEES
-from semask.verdict.field import LOSS_LIMIT, MFU_LIMIT
+from semask.verdict.field import LOSS_LIMIT, MFU_LIMIT, SEES
 
 HEAD = (
     "Pair",

@@ -26,9 +26,9 @@ _OF_BOTH = ("semantics", "precision")
 class Verdict(NamedTuple):
     """What is to be read of a pair of rows."""
 
+    sentence: str  # without the full stop
     accurate: str  # shown, refuted, undecided or not run
     fast: str  # likewise
-    sentence: str  # without the full stop
 
 
 def judge(port: str, original: str, grounds: Mapping[str, Answer]) -> Verdict:
@@ -55,7 +55,7 @@ def judge(port: str, original: str, grounds: Mapping[str, Answer]) -> Verdict:
     }[fast]
     both = accurate == fast == SHOWN
     sentence = f"{beginning}, and as fast" if both else f"{beginning}; {end}"
-    return Verdict(accurate, fast, sentence[0].upper() + sentence[1:])
+    return Verdict(sentence[0].upper() + sentence[1:], accurate, fast)
 
 
 def _accurate(grounds: Mapping[str, Answer]) -> str:

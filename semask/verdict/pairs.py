@@ -8,8 +8,8 @@ from semask.comparison.parities import differing_batches, kernels
 from semask.comparison.rows import Record, of_kind, row_name
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 from semask.verdict import same_weights, seeds, speed
-from semask.verdict.acceptance import of_pair
 from semask.verdict.answer import judge, of_looks, worst_of
+from semask.verdict.field import of_pair
 
 Line = Mapping[str, Any]
 
@@ -36,35 +36,33 @@ def verdicts(
     Returns:
         For each pair: port, original, sentence; accurate, fast (None where it is not judged) and
         grounds: ground, answer, why, from (paths of records); field (see
-        `semask.verdict.acceptance.of_pair`). And for each measured row that is in
+        `semask.verdict.field.of_pair`). And for each measured row that is in
         no judged pair and was looked at, a sentence on what it computes, with original None; and
         one on weights that another device scored, where no pair is judged by it.
     """
     found, apart, judged = [], [], set()
     for pair in pairs:
-        port, original = (lines[place] for place in pair["rows"])
-        names = {"port": pair["npu"], "original": pair["gpu"]}
-        reason = _not_judged(pair)
-        if reason:
+        if reason := _not_judged(pair):
             said = f"{pair['npu']} against {pair['gpu']} is not judged: {reason}"
-            apart.append({**names, **_unjudged(said)})
+            apart.append(_unjudged(pair["npu"], pair["gpu"], said))
             continue
         judged |= {*pair["rows"]}
-        found.append(_verdict(names, port, original, records, judging))
+        port, original = (lines[place] for place in pair["rows"])
+        found.append(_verdict(port, original, records, judging))
     for place, line in enumerate(lines):
         if place not in judged and line["kind"] == "measured" and line["parity"]["from"]:
-            names = {"port": line["name"], "original": None}
-            found.append({**names, **_unjudged(_alone(line, records))})
+            found.append(_unjudged(line["name"], None, _alone(line, records)))
     used = {path for verdict in found for ground in verdict["grounds"] for path in ground["from"]}
     for path, record in of_kind("cross", records).items():
         if path not in used:
-            names = {"port": row_name(record["row"]), "original": None}
-            found.append({**names, **_unjudged(_scored_elsewhere(record, judging.margin))})
+            said = _scored_elsewhere(record, judging.margin)
+            found.append(_unjudged(row_name(record["row"]), None, said))
     return found + apart
 
 
-def _unjudged(sentence: str) -> dict[str, Any]:
-    return {"sentence": sentence, "accurate": None, "fast": None, "grounds": [], "field": []}
+def _unjudged(port: str, original: str | None, sentence: str) -> dict[str, Any]:
+    return {"port": port, "original": original, "sentence": sentence, "accurate": None,
+            "fast": None, "grounds": [], "field": []}  # fmt: skip
 
 
 def _not_judged(pair: Line) -> str:
@@ -108,11 +106,7 @@ def _of_device(line: Line, records: Mapping[str, Record]) -> dict[str, Answer]:
 
 
 def _verdict(
-    names: Mapping[str, str],
-    port: Line,
-    original: Line,
-    records: Mapping[str, Record],
-    judging: Judging,
+    port: Line, original: Line, records: Mapping[str, Record], judging: Judging
 ) -> dict[str, Any]:
     of_device = _of_device(port, records)
     reference = of_looks(original["parity"]["grounds"], "semantics")
@@ -123,12 +117,17 @@ def _verdict(
     scored, timed = (
         [line[cell].get("from", []) for line in (port, original)] for cell in ("acc1", "fps")
     )
+    mine, theirs = ([records[path] for path in paths] for paths in scored)
+    accuracies = seeds.of_rows(mine, theirs, judging.margin)
+    runs, others = (
+        [speed.run_of(records[path], judging.logs(path), path) for path in paths] for paths in timed
+    )
     answers = {
         **of_device,
         "data": _data(port, original, records),
         "same weights": same_weights.across_seeds(crossed.values(), judging.margin),
-        "seeds": _seeds(scored, records, judging.margin),
-        "speed": _speed(timed, records, judging),
+        "seeds": worst_of({name: of.answer for name, of in accuracies.items()}),
+        "speed": speed.of_rows(runs, others, judging.speed).answer,
     }
     origins = {
         **dict.fromkeys(of_device, port["parity"]["from"]),
@@ -137,17 +136,13 @@ def _verdict(
         "seeds": [*scored[0], *scored[1]],
         "speed": [*timed[0], *timed[1]],
     }
-    verdict = judge(names["port"], names["original"], answers)
-    grounds = [
-        {"ground": name, "answer": of.answer, "why": of.why, "from": origins[name]}
-        for name, of in answers.items()
-    ]
     return {
-        **names,
-        "sentence": verdict.sentence,
-        "accurate": verdict.accurate,
-        "fast": verdict.fast,
-        "grounds": grounds,
+        "port": port["name"],
+        "original": original["name"],
+        **judge(port["name"], original["name"], answers)._asdict(),
+        "grounds": [
+            {"ground": name, **of._asdict(), "from": origins[name]} for name, of in answers.items()
+        ],
         "field": of_pair(port, original, records, judging.logs),
     }
 
@@ -203,18 +198,3 @@ def _data(port: Line, original: Line, records: Mapping[str, Record]) -> Answer:
         why = f"{differing} differ, though {files}: they are decoded or resized otherwise"
         return Answer(REFUTED, why)
     return Answer(SHOWN, f"{files}, and their first batches are equal to the byte")
-
-
-def _seeds(scored: Sequence[Sequence[str]], records: Mapping[str, Record], margin: float) -> Answer:
-    mine, theirs = ([records[path] for path in paths] for paths in scored)
-    found = seeds.of_rows(mine, theirs, margin)
-    return worst_of({name: of.answer for name, of in found.items()})
-
-
-def _speed(
-    timed: Sequence[Sequence[str]], records: Mapping[str, Record], judging: Judging
-) -> Answer:
-    mine, theirs = (
-        [speed.run_of(records[path], judging.logs(path), path) for path in paths] for paths in timed
-    )
-    return speed.of_rows(mine, theirs, judging.speed).answer

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from semask.comparison.cost import Rate, most_like, row_work
-from semask.verdict.seeds import FIGURES, LEVEL, MOST_SEEDS, POWER, chances, seeds_needed
+from semask.verdict.seeds import FIGURES, LEVEL, MOST_SEEDS, chances, seeds_needed
 
 _SHOWN = (2, 3, 5, 8, 12, 20, 30, 50, 100, 200, 500, MOST_SEEDS)
 # what evaluations that differ in their seed alone have in common
@@ -71,10 +71,7 @@ def hours_of_a_seed(
 
 
 def plan(
-    spread: float,
-    margin: float,
-    power: float = POWER,
-    hours: Mapping[str, float | None] | None = None,
+    spread: float, margin: float, power: float, hours: Mapping[str, float | None]
 ) -> tuple[list[list[str]], int | None]:
     """How probable equivalence of two rows without a difference is shown, by seeds a row.
 
@@ -87,7 +84,6 @@ def plan(
     """
     both = (spread, spread)
     needed = seeds_needed(both, margin, power=power)
-    hours = hours or {}
     of_hours = (f"device-hours, {name}" for name in hours)
     table = [["seeds a row", "shown, if the rows do not differ", *of_hours]]
     fewer = [n for n in _SHOWN if needed is None or n < needed]

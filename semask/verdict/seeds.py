@@ -5,6 +5,7 @@ degrees of freedom are Satterthwaite's. Equivalence at 5 % on either side is tha
 of the difference lies within the margin (Schuirmann 1987).
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -53,14 +54,11 @@ def of_rows(
     Returns:
         best, last: the comparison of each. Rows are as accurate if both are shown.
     """
-
-    def figures(row: Sequence[Mapping[str, Any]], which: str) -> list[float]:
-        return [record["figures"][which]["miou"] for record in row]
-
-    return {
-        which: equivalence(figures(mine, which), figures(theirs, which), margin, name)
-        for which, name in FIGURES.items()
-    }
+    found = {}
+    for which, name in FIGURES.items():
+        a, b = ([record["figures"][which]["miou"] for record in row] for row in (mine, theirs))
+        found[which] = equivalence(a, b, margin, name)
+    return found
 
 
 def equivalence(
@@ -198,10 +196,4 @@ def seeds_needed(
 
     if not enough(MOST_SEEDS):
         return None
-    too_few, many = 1, 2
-    while not enough(many):
-        too_few, many = many, min(2 * many, MOST_SEEDS)
-    while many - too_few > 1:
-        middle = (too_few + many) // 2
-        too_few, many = (too_few, middle) if enough(middle) else (middle, many)
-    return many
+    return bisect_left(range(MOST_SEEDS), True, lo=2, key=enough)

@@ -21,26 +21,17 @@ from semask.verdict.welch import Floats, half_width, quantile
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-# of the resampling: equal records give equal intervals
-SEED = 0
-# fewer have no two blocks of two
-FEWEST_ITERATIONS = 4
-# more is not named
-_MOST = 100
+SEED = 0  # of the resampling: equal records give equal intervals
+FEWEST_ITERATIONS = 4  # fewer have no two blocks of two
+_MOST = 100  # more is not named
 
 
 class Run(NamedTuple):
-    """A performance run.
+    """A performance run."""
 
-    Attributes:
-        images: of an iteration.
-        seconds: of the iterations in the steady window.
-        disturbed: what else went on that makes its speed say little, in words.
-    """
-
-    images: int
-    seconds: Floats
-    disturbed: tuple[str, ...] = ()
+    images: int  # of an iteration
+    seconds: Floats  # of the iterations in the steady window
+    disturbed: tuple[str, ...] = ()  # what else went on that makes its speed say little, in words
 
     @property
     def fps(self) -> float:
@@ -109,10 +100,9 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
     disturbed = _disturbed(mine, theirs)
     if disturbed:
         return found._replace(answer=Answer(UNDECIDED, f"{disturbed}; {said}"), interval=ends)
-    if ends[0] >= least:
-        answer = Answer(SHOWN, f"{said}; at least {least:g} is asked for")
-    elif ends[1] < least:
-        answer = Answer(REFUTED, f"{said}; at least {least:g} is asked for")
+    if ends[0] >= least or ends[1] < least:
+        is_as_fast = SHOWN if ends[0] >= least else REFUTED
+        answer = Answer(is_as_fast, f"{said}; at least {least:g} is asked for")
     else:
         lacking = math.log(least) - center
         if found.of_runs:
@@ -174,27 +164,25 @@ def _times_more(reach: float, width: float) -> int | None:
 def _within_runs(mine: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, float]:
     """Ends of the interval, relative to its centre, of the logarithm of the ratio."""
     source = np.random.default_rng(SEED)
-    rows = [_deviations(row, source) for row in (mine, theirs)]
+    deviations, freedom = zip(*(_deviations(row, source) for row in (mine, theirs)), strict=True)
     # more time is less speed
-    drawn = rows[1].drawn - rows[0].drawn
-    variances = [float(row.drawn.var()) for row in rows]
+    drawn = deviations[1] - deviations[0]
+    variances = [float(row.var()) for row in deviations]
     # Of few blocks the quantiles of a resampling are too narrow, as those of a normal distribution
     # are beside Student's.
     wider = 1.0
     if any(variances):
-        student = quantile(variances, [row.freedom for row in rows], LEVEL)
+        student = quantile(variances, freedom, LEVEL)
         wider = float(student) / stats.norm.ppf((1 + LEVEL) / 2)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(min(wider * low, 0.0)), float(max(wider * high, 0.0))
 
 
-class _Deviations(NamedTuple):
-    drawn: Floats  # of the logarithm of a row's mean time from the one that was measured
-    freedom: int
+def _deviations(runs: Sequence[Run], source: np.random.Generator) -> tuple[Floats, int]:
+    """Resampled deviations of the mean, over a row's runs, of the logarithm of the mean time.
 
-
-def _deviations(runs: Sequence[Run], source: np.random.Generator) -> _Deviations:
-    """Resampled deviations of the mean, over a row's runs, of the logarithm of the mean time."""
+    And the degrees of freedom of their variance.
+    """
     drawn, freedom = np.zeros(RESAMPLES), 0
     for run in runs:
         count = len(run.seconds)
@@ -207,4 +195,4 @@ def _deviations(runs: Sequence[Run], source: np.random.Generator) -> _Deviations
         unbiased = math.sqrt(blocks * length / count * blocks / (blocks - 1))
         drawn += unbiased * np.log(resampled / means.mean()) / len(runs)
         freedom += blocks - 1
-    return _Deviations(drawn, freedom)
+    return drawn, freedom
