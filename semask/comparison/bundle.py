@@ -22,8 +22,7 @@ from semask.base.files import atomically, digest_of, read_json, sha256, write_at
 from semask.base.provenance import code_version, now
 from semask.base.schema_faults import first_fault
 from semask.base.schema_parts import DIGEST, NATURAL, TEXT, map_of, object_of
-from semask.comparison.bundled import FILE, check_together
-from semask.comparison.foreign import check_texts
+from semask.comparison.bundled import FILE, check_texts, check_together
 from semask.fetching.archives import DAMAGE, extract
 from semask.fetching.signatures import Signer, sign, signature_of, verify
 
@@ -43,15 +42,9 @@ _REMEDY = "ask for the bundle again where it was made"
 def pack(
     bundle: Path, experiment: str, results: Path, files: Sequence[str], key: Path | None = None
 ) -> str:
-    """Pack files of a folder of results, after a look whether they belong together.
+    """Pack files below a folder of results, after a look whether they belong together.
 
-    Args:
-        bundle: file to write.
-        experiment: name of the experiment.
-        results: folder of the results.
-        files: names of the files below it.
-        key: SSH key to sign the bundle with, see `semask.fetching.signatures.sign`; None leaves it
-            unsigned.
+    With `key`, an SSH key, the bundle is signed (see `semask.fetching.signatures.sign`).
 
     Returns:
         The bundle's digest, 64 hexadecimal digits.
@@ -90,8 +83,7 @@ def pack(
                     shutil.copyfileobj(source, target, 2**20)
         signature = None if key is None else sign(temporary, key)
     if signature is None:
-        # of an older bundle
-        signature_of(bundle).unlink(missing_ok=True)
+        signature_of(bundle).unlink(missing_ok=True)  # of an older bundle
     else:
         write_atomically(signature_of(bundle), signature)
     return str(manifest["digest"])
@@ -108,14 +100,8 @@ def unpack(
 ) -> dict[str, Any]:
     """Unpack a bundle into a folder of its own, all of it or nothing, and look at every file.
 
-    What was in the folder is replaced.
-
-    Args:
-        bundle: file that `pack` wrote, perhaps elsewhere.
-        folder: where to.
-        digest: the bundle's digest as its maker told it, if it is known.
-        signers: list of those who may have signed it, see `semask.fetching.signatures.verify`;
-            None asks for no signature.
+    What was in the folder is replaced. `digest` is the bundle's as its maker told it, `signers`
+    lists those who may have signed it (see `semask.fetching.signatures.verify`), if asked for.
 
     Returns:
         What `bundle.json` says.
@@ -159,21 +145,23 @@ def outline(bundle: Path) -> str:
     It tells one bundle from another whatever their times are; whether a bundle is intact is known
     when it was unpacked.
     """
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            listed = [(i.orig_filename, i.file_size, i.CRC) for i in archive.infolist()]
-    except (*DAMAGE, OSError):
+    listed = _listed(bundle)
+    if listed is None:
         return "not a zip archive"
-    return digest_of(listed)
+    return digest_of([(of.orig_filename, of.file_size, of.CRC) for of in listed])
 
 
 def members(bundle: Path) -> set[str]:
     """Names of what is in a bundle, none in a damaged one, which unpacking will say."""
+    return {of.filename for of in _listed(bundle) or ()}
+
+
+def _listed(bundle: Path) -> list[zipfile.ZipInfo] | None:
     try:
         with zipfile.ZipFile(bundle) as archive:
-            return {*archive.namelist()}
+            return archive.infolist()
     except (*DAMAGE, OSError):
-        return set()
+        return None
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from semask.base.files import sha256
 from semask.base.records import read_record
 from semask.base.row_names import row_name
 from semask.comparison.bundle import MANIFEST, read_manifest, read_signer
-from semask.comparison.bundled import kind_of
-from semask.comparison.foreign import check_contents
+from semask.comparison.bundled import check_contents, kind_of
 from semask.comparison.ratios import code_differences, unexplained
 from semask.comparison.rows import (
     NO_RECORDS,
