@@ -9,8 +9,7 @@ import numpy as np
 
 from semask.base.errors import InputError
 from semask.base.files import sha256
-from semask.comparison.against import REMEDY, compare
-from semask.comparison.recomputed import check_processes
+from semask.comparison.recomputed import REMEDY, check_processes, compare
 from semask.evaluation import paired
 
 Record = Mapping[str, Any]

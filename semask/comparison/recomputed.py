@@ -4,6 +4,7 @@ Scores follow from the confusion matrix, speed, losses and the best evaluation f
 of parity from the ratios.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median_low
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from semask.base.errors import InputError
-from semask.comparison.against import REMEDY, compare, is_number
 from semask.devices.rows import fault_of, precision_of
 from semask.evaluation.figures import scores_of
 from semask.parity.verdict import number, status_of
@@ -23,9 +23,47 @@ Record = Mapping[str, Any]
 Line = Mapping[str, Any]
 
 LOG = "log.jsonl"
+REMEDY = "restore the file, or delete it and run snakemake again to make it anew"
 
+_ROUNDING = 1e-9  # relative: by what another machine rounds the same numbers, in another order
 _PASSES = ("best", "last", "best_multi_scale", "single_scale", "multi_scale")
 _OF_STEP = ("loss", "lr", "seconds", "data_seconds")
+
+
+def compare(
+    name: str | Path, key: str, said: Any, found: Any, source: str, remedy: str = REMEDY
+) -> None:
+    """Hold what a record says against what was computed again.
+
+    Raises:
+        InputError: they differ; names the first key of those that do.
+    """
+    if isinstance(found, Mapping) and isinstance(said, Mapping):
+        for of, value in found.items():
+            compare(name, f"{key}.{of}", said.get(of), value, source, remedy)
+    elif isinstance(found, list) and isinstance(said, list) and len(found) == len(said):
+        for place, (one, other) in enumerate(zip(said, found, strict=True)):
+            compare(name, f"{key}.{place}", one, other, source, remedy)
+    elif said != found and not (
+        _is_number(said)
+        and _is_number(found)
+        and math.isclose(said, found, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    ):
+        raise InputError(
+            f"{name}: {key} is {_shown(said)} but {_shown(found)} follows from its {source}: "
+            f"one of them was changed; {remedy}"
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return "nothing" if value is None else f"{value!r:.60}"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that is finite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_training(name: str | Path, record: Record, log: Path) -> None:
@@ -96,11 +134,11 @@ def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]
     for place, line in enumerate(lines, 1):
         evaluation = line.get("evaluation")
         if "evaluation" in line:
-            sound = isinstance(evaluation, Mapping) and is_number(evaluation.get("miou"))
+            sound = isinstance(evaluation, Mapping) and _is_number(evaluation.get("miou"))
             sound = sound and line.get("iteration") == len(steps)
             evaluations.append(line)
         else:
-            sound = all(is_number(line.get(key)) for key in _OF_STEP)
+            sound = all(_is_number(line.get(key)) for key in _OF_STEP)
             sound = sound and line["seconds"] > 0 and line["data_seconds"] >= 0
             steps.append(line)
             sound = sound and line.get("iteration") == len(steps)
