@@ -1,10 +1,9 @@
 """Rows beside each other: measured here, measured elsewhere, published.
 
 Modules: `rows`, `beside_published`, `ratios` (NPU over GPU, and what keeps rows from being
-compared), `published` (figures with their sources), `bundle`, `bundled` (what is in it) and
-`imported` (rows that travel), `recomputed` and `crossed` (figures that are not believed; `against`
-holds them against others), `foreign` (what came from elsewhere), `surroundings` (variables that
-rows had otherwise), `what_ran` (what was observed otherwise), `cost` (what an experiment takes).
+compared), `published` (figures with their sources), `bundle`, `bundled` (a look at what is in it)
+and `imported` (rows that travel), `recomputed` and `crossed` (figures that are not believed),
+`what_ran` (what rows had otherwise), `cost` (what an experiment takes).
 """
 
 FORWARDS_PER_STEP = 3

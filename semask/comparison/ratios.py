@@ -8,8 +8,7 @@ from semask.base.row_names import PLANTED_SIGN
 from semask.comparison.beside_published import points, ratio
 from semask.comparison.parities import across
 from semask.comparison.rows import Record, paths_of
-from semask.comparison.surroundings import differing_variables
-from semask.comparison.what_ran import differing_observations
+from semask.comparison.what_ran import differing_surroundings
 from semask.config.recipe import differing_keys
 
 _Line = Mapping[str, Any]
@@ -69,14 +68,11 @@ def _compared(
         else:
             pairs, differing = [], differing_keys(npu["experiment"], gpu["experiment"])
         speeds, accuracies = ([row[key]["value"] for row in (npu, gpu)] for key in ("fps", "acc1"))
-        executed = [
-            [
-                *differing_keys(a["execution"], b["execution"]),
-                *differing_variables(a, b),
-                *differing_observations(a, b),
-            ]
+        executed = {
+            key
             for a, b in pairs
-        ]
+            for key in differing_keys(a["execution"], b["execution"]) + differing_surroundings(a, b)
+        }
         found.append(
             {
                 "npu": npu["name"],
@@ -88,7 +84,7 @@ def _compared(
                 "acc1_difference": None if differing else points(*accuracies),
                 "differing": differing,
                 "parity": _across(npu, gpu, records),
-                "executed_differently": sorted({key for keys in executed for key in keys}),
+                "executed_differently": sorted(executed),
             }
         )
     return found

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from semask.base.files import write_atomically
-from semask.comparison import surroundings, what_ran
 from semask.comparison.beside_published import published_rows
 from semask.comparison.crossed import check_scored
 from semask.comparison.imported import Imported, check_once, imported_rows
 from semask.comparison.ratios import npu_over_gpu, planted_over_plain
 from semask.comparison.rows import NO_RECORDS, Record, measured_rows, of_kind
+from semask.comparison.what_ran import warnings_of
 from semask.report.markdown import to_markdown
 from semask.verdict.pairs import Judging, verdicts
 
@@ -68,9 +68,8 @@ def build_table(
         name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")
     }
     _warn_of_useless(lines, of_baselines)
-    for warnings_of in (surroundings.warnings_of, what_ran.warnings_of):
-        for line, said in zip(lines, warnings_of(lines, records), strict=True):
-            line["warnings"] = [*line["warnings"], *said]
+    for line, said in zip(lines, warnings_of(lines, records), strict=True):
+        line["warnings"] = [*line["warnings"], *said]
     pairs = npu_over_gpu(lines, records)
     judged = [*pairs, *planted_over_plain(lines, records)]
     return {
