@@ -7,7 +7,6 @@ from semask.comparison.published import (
     same_experiment,
     schedule_differences,
     scoring_differences,
-    speed_differences,
 )
 
 Record = Mapping[str, Any]
@@ -23,17 +22,17 @@ def beside_published(
     Returns:
         published and difference, as `semask.comparison.rows.measured_row` has them.
     """
-    recipes = [record["recipe"] for record in records.values()]
     # a row of this name before one that is published without naming devices
-    same = [
+    same = (
         other
         for name in (line["name"], None)
         for other in published
-        if other["row"] == name and all(same_experiment(other, recipe) for recipe in recipes)
-    ]
-    if not same:
+        if other["row"] == name
+        and all(same_experiment(other, record["recipe"]) for record in records.values())
+    )
+    other = next(same, None)
+    if other is None:
         return {"published": None, "difference": None}
-    other = same[0]
     differing = _differing_from_published(other, records)
     said = {
         # single-scale mIoU, under whichever name the source gives it
@@ -65,7 +64,8 @@ def _differing_from_published(
     single, several, speed = set[str](), set[str](), set[str]()
     for record in records.values():
         recipe = record["recipe"]
-        speed.update(speed_differences(recipe))
+        if recipe["training"]["accumulation"] != 1:  # nobody published a speed with it
+            speed.add("training.accumulation")
         if record["mode"] == "full":
             single.update(schedule_differences(other, recipe))
         if record["kind"] == "evaluate":

@@ -39,13 +39,8 @@ def check_cross(
     """Check what is said of weights on another device by the confusion matrices of each image.
 
     How many pixels flip follows from no matrix; there is a least number, below which a matrix could
-    not turn into the other one.
-
-    Args:
-        name: of the record, for messages.
-        record: of kind cross.
-        matrices: their file.
-        evaluated: records of evaluations, perhaps that of the weights among them.
+    not turn into the other one. `record` is of kind cross, `matrices` the file, `evaluated` are
+    records of evaluations, perhaps that of the weights among them.
 
     Raises:
         InputError: the file is missing or garbled, or a figure does not follow from it.

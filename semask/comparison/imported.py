@@ -1,7 +1,6 @@
 """Rows that were measured on another machine and came in a bundle."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +56,7 @@ def read_imported(folder: Path) -> Imported:
             # the table reads no weights, which take long
             if Path(name).suffix != ".safetensors" and sha256(folder / name) != known["sha256"]:
                 raise InputError(f"{folder / name}: is not the file that was unpacked")
-        files = [str(folder / name) for name in manifest["files"]]
-        check_contents(Path(), records, files)
+        check_contents(Path(), records, (str(folder / name) for name in manifest["files"]))
     except OSError as fault:
         why = f"cannot be read ({fault.strerror})"
         raise InputError(f"{fault.filename}: {why}; {remedy}") from None
@@ -78,8 +76,8 @@ def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> N
         InputError: a record is in two bundles, or is this machine's own.
     """
     seen: dict[str, str] = {}
-    everyones = (trained, *(bundle.trained for bundle in imported))
-    for path, record in chain.from_iterable(records.items() for records in everyones):
+    everyones = [*trained.items(), *(of for bundle in imported for of in bundle.trained.items())]
+    for path, record in everyones:
         other = seen.setdefault(record["digest"], path)
         if other != path:
             raise InputError(
@@ -93,18 +91,11 @@ def imported_rows(
 ) -> list[dict[str, Any]]:
     """The rows of a bundle, as `semask.comparison.rows.measured_row` gives those of this machine.
 
-    Args:
-        imported: a bundle's records.
-        records: this machine's records by path, which those of the bundle are held against.
-        published: published rows.
-
-    Returns:
-        Rows whose `source` names the machine and the day, whose `bundle` is the folder that the
-        bundle was unpacked into, whose `signed_by` has name and key of who
-        signed, if that was verified, and whose `apart` names what differs from
-        this machine's records: recipe keys, data, version of torch, code. Such a row is shown, and
-        not compared with this machine's rows. What must differ between modes and between numbers
-        of processes does not count.
+    `source` names the machine and the day, `bundle` the folder that it was unpacked into,
+    `signed_by` has name and key of who signed, if that was verified, and `apart` what differs from
+    this machine's `records`, by path: recipe keys, data, version of torch, code. Such a row is
+    shown, and not compared with this machine's rows. What must differ between modes and between
+    numbers of processes does not count.
     """
     rows = {row_name(record["row"]): record["row"] for record in imported.trained.values()}
     lines = []
@@ -117,14 +108,11 @@ def imported_rows(
             for other in of_kind(kind, records).values()
             for key in (*unexplained(record, other), *code_differences(record, other))
         }
-        source = f"measured on {hosts_and_day(own)}"
-        line = measured_row(row, own, published)
-        signed_by = imported.signer and imported.signer._asdict()
-        line |= {
-            "source": source,
+        of_bundle = {
+            "source": f"measured on {hosts_and_day(own)}",
             "bundle": str(imported.folder),
-            "signed_by": signed_by,
+            "signed_by": imported.signer and imported.signer._asdict(),
             "apart": sorted(differing),
         }
-        lines.append(line)
+        lines.append(measured_row(row, own, published) | of_bundle)
     return lines

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from semask.config.recipe import differing_keys
-from semask.parity.verdict import NOT_RUN, answers, number, ratio_of
+from semask.parity.verdict import NOT_RUN, Answer, answers, number, ratio_of
 
 Record = Mapping[str, Any]
 
@@ -31,17 +31,15 @@ def grounds(looked: Mapping[str, Record], trained: Mapping[str, Record]) -> dict
         from (paths); grounds: ground, answer (shown, refuted, undecided, not run) and why of each
         look, one line that says *not run* where there was none.
     """
+    found = {"parity": Answer(NOT_RUN, "nobody has looked at this row's device")}
     for record in looked.values():
-        why = next(filter(None, (_not_what_trained(record, of) for of in trained.values())), "")
-        if why:
-            return {"from": [*looked], "grounds": [_ground("parity", NOT_RUN, why)]}
-    found = [
-        _ground(name, *answer)
-        for record in looked.values()
-        for name, answer in answers(record["figures"]["looks"]).items()
-    ]
-    why = "nobody has looked at this row's device"
-    return {"from": [*looked], "grounds": found or [_ground("parity", NOT_RUN, why)]}
+        reasons = (_not_what_trained(record, of) for of in trained.values())
+        if why := next(filter(None, reasons), ""):
+            found = {"parity": Answer(NOT_RUN, why)}
+        else:
+            found = answers(record["figures"]["looks"]) or found
+    told = [{"ground": name, **answer._asdict()} for name, answer in found.items()]
+    return {"from": [*looked], "grounds": told}
 
 
 def kernels(record: Record) -> tuple[str | None, ...]:
@@ -77,10 +75,6 @@ def _not_what_trained(looked: Record, trained: Record) -> str:
     return f"looked at with other settings than trained: {said}" if keys else ""
 
 
-def _ground(name: str, answer: str, why: str) -> dict[str, str]:
-    return {"ground": name, "answer": answer, "why": why}
-
-
 def worst_modules(finding: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The modules of the largest ratios that a look found, worst first."""
     return sorted(finding["modules"], key=ratio_of, reverse=True)[:MODULES_SHOWN]
@@ -95,29 +89,25 @@ def across(npu: Record, gpu: Record) -> dict[str, dict[str, Any]]:
         ratios, and over, the one by the other). Ratios below 1, which are within honest rounding,
         count as 1 in `over`.
     """
-    a, b = (record["figures"]["looks"] for record in (npu, gpu))
-    found: dict[str, dict[str, Any]] = {}
-    for look in a.keys() & b.keys():
-        if "modules" not in a[look] or "modules" not in b[look]:
-            continue
-        differing = differing_references(a[look]["reference"], b[look]["reference"])
-        over = [] if differing else _over(a[look]["modules"], b[look]["modules"])
-        found[look] = {"differing": differing, "modules": over}
-    return {look: found[look] for look in a if look in found}
+    found = {}
+    for look, mine in npu["figures"]["looks"].items():
+        theirs = gpu["figures"]["looks"].get(look, {})
+        if "modules" in mine and "modules" in theirs:
+            differing = differing_references(mine["reference"], theirs["reference"])
+            over = [] if differing else _over(mine["modules"], theirs["modules"])
+            found[look] = {"differing": differing, "modules": over}
+    return found
 
 
 def _over(
     npu: Sequence[Mapping[str, Any]], gpu: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    theirs = {module["name"]: ratio_of(module) for module in gpu}
-    both = [  # one of the looks may have been ended half-way
-        (name, ratio_of(module), theirs[name])
-        for module in npu
-        if (name := module["name"]) in theirs
-    ]
+    mine, theirs = ({module["name"]: ratio_of(module) for module in of} for of in (npu, gpu))
     over = [
         {"name": name, "npu": _finite(a), "gpu": _finite(b), "over": _finite(max(a, 1) / max(b, 1))}
-        for name, a, b in both
+        for name, a in mine.items()
+        # one of the looks may have been ended half-way
+        if (b := theirs.get(name)) is not None
     ]
     return sorted(over, key=lambda one: number(one["over"]), reverse=True)
 

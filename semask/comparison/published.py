@@ -24,13 +24,11 @@ _WEIGHTS_COLUMNS = ("file", "url", "size", "digest", "digest_from", "use", "data
 def read_published(path: Path, sources: Collection[str]) -> list[dict[str, Any]]:
     """Rows of the table of published figures that some sources report, in file order.
 
-    Args:
-        path: CSV with the columns source, dataset, variant, row (as GPU-8P; empty where no devices
-            are named), crop (HxW), miou_single_scale, miou_multi_scale_flip, acc_at_1 (percent),
-            fps (images/s), params_m (millions), pytorch, iterations, batch (of all devices),
-            val_images and scale (WxH) that the accuracy is of, ms_ratios (of the views for
-            multi-scale + flip, separated by spaces), note.
-        sources: which sources.
+    The file is a CSV with the columns source, dataset, variant, row (as GPU-8P; empty where no
+    devices are named), crop (HxW), miou_single_scale, miou_multi_scale_flip, acc_at_1 (percent),
+    fps (images/s), params_m (millions), pytorch, iterations, batch (of all devices), val_images and
+    scale (WxH) that the accuracy is of, ms_ratios (of the views for multi-scale + flip, separated
+    by spaces), note.
 
     Returns:
         Dictionaries by column; None where the source says nothing; `line` is the line in the file.
@@ -115,10 +113,9 @@ def _lines(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             lines = [(reader.line_num, cells) for cells in reader if cells]
-    except OSError as fault:
-        raise InputError(f"{path}: cannot be read ({fault.strerror}); restore the file") from fault
-    except (ValueError, csv.Error) as fault:
-        raise InputError(f"{path}: cannot be read ({fault}); restore the file") from fault
+    except (OSError, ValueError, csv.Error) as fault:
+        why = getattr(fault, "strerror", fault)
+        raise InputError(f"{path}: cannot be read ({why}); restore the file") from fault
     head = lines[0][1] if lines else []
     missing = [column for column in columns if column not in head]
     if missing or len(lines) == 1:
@@ -136,10 +133,9 @@ def _lines(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]
 def read_sources(path: Path) -> dict[str, Source]:
     """Weights that others published, by file name, in file order.
 
-    Args:
-        path: CSV with the columns file, url, size (bytes), digest (algorithm:hexadecimal),
-            digest_from, use (pretrained: a backbone to train from, released: a trained model),
-            dataset, variant. Empty where unknown.
+    The file is a CSV with the columns file, url, size (bytes), digest (algorithm:hexadecimal),
+    digest_from, use (pretrained: a backbone to train from, released: a trained model), dataset,
+    variant. Empty where unknown.
 
     Raises:
         InputError: the file is missing, lacks a column, or names a file twice.
@@ -173,14 +169,6 @@ def same_experiment(row: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
         and row["crop"] == f"{height}x{width}"
         and row["batch"] == recipe["training"]["global_batch"]
     )
-
-
-def speed_differences(recipe: Mapping[str, Any]) -> list[str]:
-    """Keys that keep a recipe's speed from standing beside a published one of the same experiment.
-
-    Nobody published a speed with gradients accumulated over passes.
-    """
-    return ["training.accumulation"] if recipe["training"]["accumulation"] != 1 else []
 
 
 def schedule_differences(row: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:

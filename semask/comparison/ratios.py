@@ -12,6 +12,7 @@ from semask.comparison.what_ran import differing_surroundings
 from semask.config.recipe import differing_keys
 
 _Line = Mapping[str, Any]
+_NO_LOOK: _Line = {"from": ()}
 
 
 def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[dict[str, Any]]:
@@ -73,6 +74,8 @@ def _compared(
             for a, b in pairs
             for key in differing_keys(a["execution"], b["execution"]) + differing_surroundings(a, b)
         }
+        # a row's one look at its device; published rows have none
+        looks = [records[p] for row in (npu, gpu) for p in row.get("parity", _NO_LOOK)["from"]]
         found.append(
             {
                 "npu": npu["name"],
@@ -83,16 +86,11 @@ def _compared(
                 "fps_ratio": None if differing else ratio(*speeds),
                 "acc1_difference": None if differing else points(*accuracies),
                 "differing": differing,
-                "parity": _across(npu, gpu, records),
+                "parity": across(*looks) if len(looks) == 2 else {},
                 "executed_differently": sorted(executed),
             }
         )
     return found
-
-
-def _across(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> dict[str, Any]:
-    paths = [(line.get("parity") or {"from": []})["from"] for line in (npu, gpu)]
-    return across(*(records[path] for (path,) in paths)) if all(paths) else {}
 
 
 def _pairs(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> list[tuple[Record, Record]]:
@@ -120,7 +118,7 @@ def differing_records(a: Record, b: Record) -> list[str]:
             keys.append("performance.warmup_iterations")
     if a["data_fingerprint"] != b["data_fingerprint"]:
         keys.append("data_fingerprint")
-    versions = [_minor(record["device"]["torch"]) for record in (a, b)]
+    versions = [".".join(record["device"]["torch"].split(".")[:2]) for record in (a, b)]
     if versions[0] != versions[1]:
         keys.append(f"torch ({versions[0]} and {versions[1]})")
     return keys
@@ -156,7 +154,3 @@ def code_differences(a: Record, b: Record) -> list[str]:
     if versions[0] == versions[1]:
         return [f"code ({versions[0]}, of other sources: {digests[0][:12]} and {digests[1][:12]})"]
     return [f"code ({versions[0]} and {versions[1]})"]
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])

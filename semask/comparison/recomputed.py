@@ -124,11 +124,7 @@ def check_processes(name: str | Path, record: Record) -> None:
 
 
 def _parts_of(lines: Sequence[Line], log: Path) -> tuple[list[Line], list[Line]]:
-    """The lines of iterations, and those of evaluations.
-
-    Raises:
-        InputError: a line lacks a number, or iterations are missing.
-    """
+    """The lines of iterations, and those of evaluations, if all are what a training writes."""
     steps: list[Line] = []
     evaluations: list[Line] = []
     for place, line in enumerate(lines, 1):
@@ -162,25 +158,19 @@ def check_scores(name: str | Path, record: Record) -> None:
         if scored is None:
             continue
         key, of = f"figures.{figure}", "confusion matrix"
-        classes = model.get("num_classes", len(scored["confusion"]))
-        matrix = _matrix(f"{name}: {key}.confusion", scored["confusion"], classes)
+        counts = scored["confusion"]
+        classes = model.get("num_classes", len(counts))
+        square = len(counts) == classes and all(len(line) == classes for line in counts)
+        if not square or min(map(min, counts)) < 0 or not any(map(any, counts)):
+            raise InputError(
+                f"{name}: {key}.confusion: is no count of pixels of {classes} classes; {REMEDY}"
+            )
+        matrix = np.array(counts, np.float64)
         found = vars(scores_of(matrix))
         compare(name, key, scored, {k: v for k, v in found.items() if k in scored}, of)
         if "labelled_pixels" in figures:
             counted = {"labelled_pixels": int(matrix.sum())}
             compare(name, "figures", figures, counted, f"{figure} {of}")
-
-
-def _matrix(name: str, counts: Sequence[Sequence[int]], classes: int) -> Any:
-    """Pixel counts (K, K), float64 as the scores take them.
-
-    Raises:
-        InputError: they are no square of that many classes, negative, or all zero.
-    """
-    square = len(counts) == classes and all(len(line) == classes for line in counts)
-    if not square or min(map(min, counts)) < 0 or not any(map(any, counts)):
-        raise InputError(f"{name}: is no count of pixels of {classes} classes; {REMEDY}")
-    return np.array(counts, np.float64)
 
 
 def check_evaluation(name: str | Path, record: Record, trained: Record) -> None:

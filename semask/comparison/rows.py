@@ -38,13 +38,10 @@ def _measured(values: Sequence[float], records: Iterable[str]) -> dict[str, Any]
 def measured_row(
     row: Mapping[str, Any], records: Mapping[str, Record], published: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """One row of the table, measured here.
+    """One row of the table, measured here: `row` is device, processes, threads, planted_fault.
 
-    Args:
-        row: device, processes, threads; planted_fault, if it has one.
-        records: the row's records by path: of training and evaluation, of both modes and all
-            seeds, and of parity, if there is one.
-        published: published rows, of which those of the same name and experiment stand beside it.
+    Its `records`, by path, are those of training and evaluation, of both modes and all seeds, and
+    of parity, if there is one. Published rows of its name and experiment stand beside it.
 
     Returns:
         name; source; bundle, signed_by and apart (None, None and empty for rows of this machine,
@@ -73,7 +70,7 @@ def measured_row(
         return {"value": ", ".join(names), "state": "measured", "from": [*trained]}
 
     figures = [record["figures"] for record in records.values()]
-    line: dict[str, Any] = {
+    line = {
         "name": row_name(row),
         "kind": "measured",
         "source": f"measured here ({hosts_and_day(records)})",
@@ -149,8 +146,7 @@ def check_same_runs(
 
 def training_of(record: Record, trained: Mapping[str, Record]) -> Record:
     """The training among some that a record is of the same run as; there is one."""
-    same = (of for of in trained.values() if all(of[key] == record[key] for key in SAME_RUN))
-    return next(same)
+    return next(of for of in trained.values() if all(of[key] == record[key] for key in SAME_RUN))
 
 
 def paths_of(line: Mapping[str, Any]) -> tuple[str, ...]:
