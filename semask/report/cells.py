@@ -53,6 +53,7 @@ class Cell(NamedTuple):
 def cells_of(row: Line) -> dict[str, Cell]:
     """The cells of a row of `semask.report.table.build_table`, by column."""
     speed_digits = 2 if row["kind"] == "measured" else 3
+    signer = row.get("signed_by")
 
     def cell(key: str, told: Callable[[Any], str]) -> Cell:
         """What is told of a value, or why there is none."""
@@ -73,7 +74,9 @@ def cells_of(row: Line) -> dict[str, Cell]:
         "FPS": figure("fps", speed_digits, " (disturbed)" if row.get("disturbed") else ""),
         "PyTorch_version": cell("pytorch", str),
         "Device": cell("device", str),
-        "What the figures are": Cell(_source(row)),
+        "What the figures are": Cell(
+            f"{row['source']}, signed by {signer['name']}" if signer else str(row["source"])
+        ),
         "Last mIoU": figure("last_miou", 2),
         "mIoU ms+flip": figure("multi_scale_miou", 2),
         "FPS p10 to p90": cell("fps_p10", lambda x: f"{x:.2f} to {row['fps_p90']['value']:.2f}"),
@@ -97,12 +100,11 @@ def together_and_apart(rows: Sequence[Line]) -> tuple[list[Line], list[Line]]:
 
 def remark(rows: Sequence[Line]) -> str:
     """What to know of published rows among those of a table; empty where there are none."""
-    if not any(row["kind"] == "published" for row in rows):
-        return ""
-    return (
+    said = (
         "Rows that others published are of their experiment, model, crop and machines: to be read, "
         "and compared only where the table does so."
     )
+    return said if any(row["kind"] == "published" for row in rows) else ""
 
 
 def is_beside_published(rows: Sequence[Line]) -> bool:
@@ -110,18 +112,9 @@ def is_beside_published(rows: Sequence[Line]) -> bool:
     return any(row["kind"] == "measured" and row["published"] for row in rows)
 
 
-def _source(row: Line) -> str:
-    """Where a row is from, and who vouches for it."""
-    signer = row.get("signed_by")
-    return f"{row['source']}, signed by {signer['name']}" if signer else str(row["source"])
-
-
 def _origins(cell: Line) -> tuple[str, ...]:
-    return tuple(_origin(name) for name in cell.get("from", ()))
-
-
-def _origin(name: str) -> str:
-    return f"{PUBLISHED}, {name}" if re.fullmatch(r"line \d+", name) else name
+    names = cell.get("from", ())
+    return tuple(f"{PUBLISHED}, {x}" if re.fullmatch(r"line \d+", x) else x for x in names)
 
 
 def _beside(row: Line, key: str, of: str) -> Cell:
@@ -139,7 +132,7 @@ def _beside(row: Line, key: str, of: str) -> Cell:
     difference = row["difference"][key]
     if difference is not None:
         text += f" (× {difference:.3f})" if key == "fps" else f" ({difference:+.2f})"
-    return Cell(text, (*_origins(row[of]), _origin(f"line {other['line']}")))
+    return Cell(text, (*_origins(row[of]), f"{PUBLISHED}, line {other['line']}"))
 
 
 RATIOS = ("NPU against GPU", "FPS ratio", "Acc@1 difference", "Which figures")
@@ -222,15 +215,12 @@ def across(pairs: Sequence[Line]) -> Iterator[str]:
                 yield f"{begin}: not compared, no module was looked at on both"
             else:
                 worst = found["modules"][0]
-                npu, gpu, over = (_times(worst[key]) for key in ("npu", "gpu", "over"))
+                times = (worst[key] for key in ("npu", "gpu", "over"))
+                npu, gpu, over = ("∞" if x is None else f"{x:.3g}" for x in times)
                 yield (
                     f"{begin}: same reference; the NPU's ratio is at most {over} times the GPU's "
                     f"({worst['name']}: {npu} and {gpu})"
                 )
-
-
-def _times(x: float | None) -> str:
-    return "∞" if x is None else f"{x:.3g}"
 
 
 def notes(rows: Sequence[Line]) -> Iterator[tuple[str, str, bool]]:
@@ -240,14 +230,12 @@ def notes(rows: Sequence[Line]) -> Iterator[tuple[str, str, bool]]:
         Name of the row, a sentence without its full stop, and whether it is a warning.
     """
     for row in rows:
+        name = row["name"]
         if skipped := row["skipped_steps"]:
-            said = f"{skipped} steps were skipped because fp16 gradients overflowed"
-            yield row["name"], said, False
-        if row["cpu_fallbacks"]:
-            operators = ", ".join(row["cpu_fallbacks"])
-            yield row["name"], f"the NPU lacks {operators}, which ran on the host's CPU", False
-        for warning in row["warnings"]:
-            yield row["name"], warning, True
+            yield name, f"{skipped} steps were skipped because fp16 gradients overflowed", False
+        if operators := ", ".join(row["cpu_fallbacks"] or ()):
+            yield name, f"the NPU lacks {operators}, which ran on the host's CPU", False
+        yield from ((name, warning, True) for warning in row["warnings"])
 
 
 def kept_apart(row: Line) -> str:

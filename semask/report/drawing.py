@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 matplotlib.use("svg")
 
@@ -97,11 +99,9 @@ def lines_of(axes: Axes, names: Sequence[str]) -> None:
 def legend(axes: Axes, rows: Sequence[Row], lines: bool = False) -> None:
     unique = list(dict.fromkeys(rows))
     handles: list[Any] = [
-        matplotlib.lines.Line2D([], [], color=row.colour, linestyle=row.dashes)
+        Line2D([], [], color=row.colour, linestyle=row.dashes)
         if lines
-        else matplotlib.patches.Patch(
-            facecolor=row.colour, hatch=row.hatch, edgecolor=INK, linewidth=0.2
-        )
+        else Patch(facecolor=row.colour, hatch=row.hatch, edgecolor=INK, linewidth=0.2)
         for row in unique
     ]
     # about 95 letters fit beside each other

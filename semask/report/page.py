@@ -29,22 +29,13 @@ def write_report(
     profiled: Mapping[str, Record] = NO_RECORDS,
     crossed: Mapping[str, Record] = NO_RECORDS,
 ) -> None:
-    """Draw the plots and write the page.
+    """Draw the plots and write the page: `page.html` and an SVG for each of PLOTS, in a folder.
 
-    Args:
-        table: as `semask.report.table.build_table` gives it.
-        trained: its training records, those that bundles brought among them.
-        evaluated: likewise of the evaluations.
-        logs: gives the lines of a run's log, by the name of its training record; long ones need not
-            be in memory together.
-        pictures: pictures of predictions and of flips, by the names of the records of evaluations
-            and of weights scored elsewhere.
-        texts: what is in `page.html.jinja`, `page.css` and NAME.rst, the caption of each section
-            and of the environments, by the names of these files.
-        folder: gets `page.html` and an SVG for each of PLOTS.
-        looked: the table's records of parity, likewise.
-        profiled: likewise of profiles.
-        crossed: likewise of weights that another row's device scored.
+    Records are those of `semask.report.table.build_table`'s table, what bundles brought among them,
+    by path. `logs` gives the lines of a run's log by its training record: long ones need not be in
+    memory together. `pictures` of predictions and of flips are by the records of evaluations and of
+    weights scored elsewhere. `texts` are what is in `page.html.jinja`, `page.css` and NAME.rst, the
+    caption of each section and of the environments, by the names of these files.
     """
     rows = findings.rows_of(table["rows"])
     shown_pictures = _pictures(rows, pictures)
@@ -160,13 +151,13 @@ def _side_by_side(pair: Line, rows: Sequence[Line]) -> dict[str, Any]:
 
 def _pictures(rows: findings.Rows, pictures: Mapping[str, Path]) -> list[dict[str, Any]]:
     """The pictures of the first seed of every row."""
-    found = []
-    for row, line in rows.items():
-        path = pictures.get(next(iter(line["acc1"].get("from", ())), ""))
+    first = ((row, next(iter(line["acc1"].get("from", ())), "")) for row, line in rows.items())
+    return [
+        {"name": row.name, **embedded(path)}
+        for row, record in first
         # a bundle may have been packed without it
-        if path is not None and path.is_file():
-            found.append({"name": row.name, **embedded(path)})
-    return found
+        if (path := pictures.get(record)) and path.is_file()
+    ]
 
 
 def _facts(facts: Line) -> list[list[str]]:
@@ -175,10 +166,9 @@ def _facts(facts: Line) -> list[list[str]]:
     keys = ("total", "backbone", "semantic_layers", "decoder")
     table.append(["parameters (millions)", *(f"{parts[key] / 1e6:.3f}" for key in keys)])
     for size, work in facts["gmac"].items():
-        decoder = work["total"] - work["backbone"]
-        figures = (work["total"], work["backbone"], work["semantic_layers"], decoder)
+        figures = {**work, "decoder": work["total"] - work["backbone"]}
         name = f"GMAC at {size.replace('x', '×')}"
-        table.append([name, *(f"{figure:.2f}" for figure in figures)])
+        table.append([name, *(f"{figures[key]:.2f}" for key in keys)])
     return table
 
 
@@ -218,7 +208,7 @@ def _environments(rows: findings.Rows, trained: Mapping[str, Record]) -> list[li
 
 
 def _plain(value: Any) -> str:
-    if value is None or value in ({}, []):
+    if value is None:
         return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(of)}" for key, of in value.items())

@@ -24,7 +24,10 @@ def depth(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> tuple[str |
         for look, finding in looked[path]["figures"]["looks"].items():
             if "whole" not in finding:
                 continue
-            device, honest = (_curve(finding["whole"][of]) for of in ("device", "honest"))
+            device, honest = (
+                [number(error) for error in finding["whole"][of]["outputs"].values()]
+                for of in ("device", "honest")
+            )
             drawn = curves.setdefault(look.partition(":")[0], [])
             if not drawn:
                 drawn.append(plots.Depth(None, honest))
@@ -33,10 +36,6 @@ def depth(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> tuple[str |
     if not curves:
         return None, "Nobody has looked at the devices of this table's rows."
     return plots.depth(curves), f"Relative error of the loss at the end: {', '.join(said)}."
-
-
-def _curve(whole: Line) -> list[float]:
-    return [number(error) for error in whole["outputs"].values()]
 
 
 def _looked_at(rows: Mapping[Row, Line]) -> Iterator[tuple[Row, str]]:
@@ -88,15 +87,10 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
         return said, ("Batch", "Its images' digest", "Its labels' digest") if lines else (), lines
     sites = finding["sites"]
     lines = [
-        [
-            f"{s['function']} {s.get('module', '')}".strip(),
-            f"{s['kept']:g}",
-            f"{s['seen']:.4f}",
-            f"{s['drawn']}",
-            s["fault"] or "",
-        ]
+        [f"{s['function']} {s.get('module', '')}".strip(), f"{s['kept']:g}", f"{s['seen']:.4f}",
+         f"{s['drawn']}", s["fault"] or ""]
         for s in sites
-    ]
+    ]  # fmt: skip
     head = ("Site", "Asked to keep", "Kept", "Drawn", "Fault") if sites else ()
     return f"{'' if sites else 'Nothing is drawn at random.'}{seconds}".strip(), head, lines
 
@@ -104,9 +98,9 @@ def _told(finding: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[list[s
 def _repeated(finding: Mapping[str, Any], two: str) -> str:
     if "unequal" not in finding:
         return ""
-    first, *more = finding["unequal"] or [None]
-    if first is None:
+    if not finding["unequal"]:
         return f" Two {two} gave equal bits."
+    first, *more = finding["unequal"]
     return f" Two {two} gave other bits in {first}{f' and {len(more)} more' if more else ''}."
 
 

@@ -26,13 +26,13 @@ def tables(
                 title = f"{pair['npu']} beside {pair['gpu']}, {name}"
                 lines = [
                     [part, f"{theirs:.2f}", f"{mine:.2f}", f"{mine - theirs:+.2f}"]
-                    for part, mine, theirs in side_by_side(port[kind], original[kind])
+                    for part, mine, theirs in _side_by_side(port[kind], original[kind])
                 ]
                 found.append({"title": title, "said": said, "head": head, "lines": lines})
     return found + [_of_row(name, figures) for name, figures in by_name.items()]
 
 
-def side_by_side(
+def _side_by_side(
     mine: Mapping[str, float], theirs: Mapping[str, float]
 ) -> list[tuple[str, float, float]]:
     """Milliseconds of each part in two profiles, what costs the first one most first."""

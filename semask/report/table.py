@@ -33,18 +33,11 @@ def build_table(
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
-    Args:
-        rows: the config's rows.
-        trained: training records by path.
-        evaluated: evaluation records by path.
-        baselines: the baselines' record.
-        published: rows as `semask.comparison.published.read_published` gives them.
-        facts: the record of the model's facts.
-        imported: what bundles from other machines brought.
-        looked: this machine's records of parity by path.
-        crossed: likewise of weights that another row's device scored.
-        judging: what else is needed for verdicts; None gives none.
-        left_out: why weights that the config asks for are scored on no other row's device.
+    `rows` are the config's; records of this machine are by path: `trained`, `evaluated`, `looked`
+    (of parity) and `crossed` (of weights that another row's device scored). `published` are rows of
+    `semask.comparison.published.read_published`, `imported` is what bundles brought. Without
+    `judging` there is no verdict. `left_out` says why weights that the config asks for are scored
+    on no other row's device.
 
     Returns:
         experiment, verdicts (see `semask.verdict.pairs.verdicts`), left_out, rows (see
@@ -69,7 +62,7 @@ def build_table(
     }
     _warn_of_useless(lines, of_baselines)
     for line, said in zip(lines, warnings_of(lines, records), strict=True):
-        line["warnings"] = [*line["warnings"], *said]
+        line["warnings"] += said
     pairs = npu_over_gpu(lines, records)
     judged = [*pairs, *planted_over_plain(lines, records)]
     return {
@@ -85,22 +78,22 @@ def build_table(
 
 
 def _warn_of_useless(rows: Sequence[dict[str, Any]], baselines: Mapping[str, float]) -> None:
-    constant, by_colour = baselines["constant"], baselines["nearest_colour"]
+    floors = (
+        (baselines["constant"], "constant prediction", "nothing"),
+        (baselines["nearest_colour"], "classifier by colour", "little"),
+    )
     for row in rows:
         acc1 = row["acc1"]["value"]
         # the baselines are of this machine's images
         if row["kind"] != "measured" or "data_fingerprint" in row["apart"] or acc1 is None:
             continue
-        if acc1 < constant:
-            row["warnings"].append(
-                f"Acc@1 of {acc1:.2f} is below the {constant:.2f} of the best constant prediction: "
-                "this model has learnt nothing"
-            )
-        elif acc1 < by_colour:
-            row["warnings"].append(
-                f"Acc@1 of {acc1:.2f} is below the {by_colour:.2f} of the best classifier by "
-                "colour: this model has learnt little"
-            )
+        for floor, of, learnt in floors:
+            if acc1 < floor:
+                row["warnings"].append(
+                    f"Acc@1 of {acc1:.2f} is below the {floor:.2f} of the best {of}: "
+                    f"this model has learnt {learnt}"
+                )
+                break
 
 
 def _origin(record: Record) -> dict[str, Any]:
