@@ -30,8 +30,7 @@ from semask.model.facts import gmac, on_meta
 
 # the weight, its gradient and AdamW's two moments, in fp32 whatever the precision
 BYTES_PER_PARAMETER = 16
-# width, height of an image where those of a data set differ
-TYPICAL_SIZE = (640, 480)
+_TYPICAL_SIZE = (640, 480)  # width, height of an image where those of a data set differ
 _PRODUCTS = (F.linear, F.conv2d, torch.matmul, Tensor.matmul, Tensor.__matmul__)
 # autocast of CUDA and NPU computes these in fp32; that of a CPU none of them
 _KEPT_IN_FULL = (F.layer_norm, F.softmax, torch.softmax, Tensor.softmax, F.interpolate)
@@ -83,9 +82,8 @@ def saved_bytes(
         kept[x.untyped_storage()._cdata] = x
         return x
 
-    images = torch.zeros(batch, 3, *crop, device=device)
     with saved_tensors_hooks(keep, lambda x: x), casts:
-        logits = model(images)
+        logits = model(torch.zeros(batch, 3, *crop, device=device))
     # the loss keeps their gradients
     of_loss = sum(x.nbytes for x in logits)
     return of_loss + sum(x.untyped_storage().nbytes() for key, x in kept.items() if key not in own)
@@ -254,4 +252,4 @@ def _size(config: Mapping[str, Any]) -> tuple[int, int]:
     """Width and height of an image, typical ones where they differ."""
     name = config["dataset"]["name"]
     made = config["dataset"].get(name)
-    return (made["width"], made["height"]) if made else sets.load(name).SIZE or TYPICAL_SIZE
+    return (made["width"], made["height"]) if made else sets.load(name).SIZE or _TYPICAL_SIZE

@@ -44,8 +44,7 @@ def judge(port: str, original: str, grounds: Mapping[str, Answer]) -> Verdict:
         UNDECIDED: f"whether {port} matches {original} in accuracy is undecided",
         NOT_RUN: f"whether {port} matches {original} in accuracy was not looked at whole",
     }[accurate]
-    lacking = _reasons(grounds, accurate)
-    if lacking:
+    if lacking := _reasons(grounds, accurate):
         beginning += f" ({lacking})"
     end = {
         SHOWN: "it is as fast",
@@ -60,13 +59,10 @@ def judge(port: str, original: str, grounds: Mapping[str, Answer]) -> Verdict:
 
 def _accurate(grounds: Mapping[str, Answer]) -> str:
     answers = {name: grounds[name].answer for name in _OF_ACCURACY}
-    if REFUTED in answers.values():
-        return REFUTED
-    if NOT_RUN in answers.values():
-        return NOT_RUN
-    if any(answers[name] != SHOWN for name in _MUST_BE_SHOWN):
-        return UNDECIDED
-    return SHOWN
+    for decisive in (REFUTED, NOT_RUN):
+        if decisive in answers.values():
+            return decisive
+    return SHOWN if all(answers[name] == SHOWN for name in _MUST_BE_SHOWN) else UNDECIDED
 
 
 def _reasons(grounds: Mapping[str, Answer], accurate: str) -> str:
@@ -103,12 +99,11 @@ def of_looks(looks: Sequence[Mapping[str, str]], kind: str) -> Answer:
         for part in ("modules", "steps"):
             if f"{kind}: {part}" not in of_kind:
                 of_kind[part] = Answer(NOT_RUN, f"no {part} were looked at")
-    worst = whole(of_kind)
-    name = next(name for name, of in of_kind.items() if of.answer == worst)
-    if worst == SHOWN:
-        return Answer(SHOWN, "; ".join(of.why for of in of_kind.values()))
-    said = name.partition(": ")[2]
-    return Answer(worst, f"{said}: {of_kind[name].why}" if said else of_kind[name].why)
+    worst = worst_of(of_kind)
+    if worst.answer == SHOWN:
+        return worst
+    said = next(name for name, of in of_kind.items() if of == worst).partition(": ")[2]
+    return worst._replace(why=f"{said}: {worst.why}") if said else worst
 
 
 def worst_of(answers: Mapping[str, Answer]) -> Answer:

@@ -68,9 +68,7 @@ def _unjudged(port: str, original: str | None, sentence: str) -> dict[str, Any]:
 def _not_judged(pair: Line) -> str:
     if pair["kind"] == "published":
         return "one published figure each, no spread"
-    if pair["differing"]:
-        return f"they differ in {', '.join(pair['differing'])}"
-    return ""
+    return f"they differ in {', '.join(pair['differing'])}" if pair["differing"] else ""
 
 
 def _alone(line: Line, records: Mapping[str, Record]) -> str:

@@ -24,10 +24,8 @@ WITHIN = 0.05
 def answer(record: Mapping[str, Any], margin: float = 0.5) -> Answer:
     """What a record of kind `cross` shows.
 
-    Args:
-        record: as `semask.evaluation.cross` writes it.
-        margin: points of mIoU by which rows may differ and still be as accurate,
-            `equivalence.margin` of the config.
+    `margin` is `equivalence.margin` of the config: points of mIoU by which rows may differ and
+    still be as accurate.
     """
     figures = record["figures"]
     flips, difference = figures["flips"], figures["difference"]

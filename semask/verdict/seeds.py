@@ -131,9 +131,7 @@ def _number(seeds: int | None) -> str:
 def interval(mine: ArrayLike, theirs: ArrayLike) -> tuple[Floats, Floats]:
     """Welch's 90 % interval of the difference of two means, for many pairs of rows at once.
 
-    Args:
-        mine: figures of the first rows, of any shape, the seeds along the last axis; at least 2.
-        theirs: likewise; the axes before the last one as those of `mine`.
+    Figures are of any shape, of both rows the same but for the last axis: the seeds, at least 2.
 
     Returns:
         Lower and upper ends, without the last axis; NaN where no figure differs from another.
@@ -158,13 +156,9 @@ def chances(
     """How probable it is that two rows with some seeds each are decided.
 
     Computed, not drawn: the mean of the difference's normal distribution over the quantiles of the
-    two rows' variances, which decide the width of the interval and are independent of it.
-
-    Args:
-        seeds: of each row, at least 2.
-        spread: standard deviation of each row over its seeds, in points, of one above 0.
-        margin: points.
-        difference: the true one, in points.
+    two rows' variances, which decide the width of the interval and are independent of it. Each row
+    has at least 2 seeds. Its standard deviation over them, of one row above 0, the margin and the
+    true difference are in points.
     """
     probabilities = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     variance = stats.chi2.ppf(probabilities, seeds - 1) / (seeds - 1)

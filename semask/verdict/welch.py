@@ -12,13 +12,8 @@ Floats = NDArray[np.float64]
 def quantile(variances: Sequence[ArrayLike], freedom: Sequence[float], level: float) -> Floats:
     """Student's quantile for a sum of independent parts, by Satterthwaite's degrees of freedom.
 
-    Args:
-        variances: of each part; arrays that broadcast judge many sums at once.
-        freedom: degrees of freedom of each part's variance.
-        level: of the interval, two-sided.
-
-    Returns:
-        Of the shape that they broadcast to; NaN where all variances are 0.
+    `variances` and their degrees of freedom are of each part; arrays that broadcast judge many sums
+    at once. The level is that of the interval, two-sided. NaN where all variances are 0.
     """
     parts = [np.asarray(variance, float) for variance in variances]
     with np.errstate(invalid="ignore"):
