@@ -104,11 +104,7 @@ def _number(text: str) -> int | float:
 
 
 def _lines(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Number and cells of each line of a CSV file after its head.
-
-    Raises:
-        InputError: the file cannot be read, lacks a column, or has a line of another length.
-    """
+    """Number and cells of each line of a CSV file after its head."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.reader(file)

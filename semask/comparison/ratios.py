@@ -104,9 +104,8 @@ def _pairs(npu: _Line, gpu: _Line, records: Mapping[str, Record]) -> list[tuple[
 def differing_records(a: Record, b: Record) -> list[str]:
     """What keeps two records of a kind from being compared.
 
-    That is: keys of the recipe, how it was measured or scored, data, torch's minor version.
-    The data of training records are the training images, those of evaluations the validation
-    images.
+    That is: keys of the recipe, how it was measured or scored, data (training or validation
+    images), torch's minor version.
     """
     keys = differing_keys(a["recipe"], b["recipe"])
     views = [record.get("evaluation", {}).get("multi_scale") for record in (a, b)]

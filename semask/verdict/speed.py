@@ -92,7 +92,11 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
     if min(len(run.seconds) for run in (*mine, *theirs)) < FEWEST_ITERATIONS:
         why = f"{said}, of fewer than {FEWEST_ITERATIONS} iterations: measure more of them"
         return found._replace(answer=Answer(UNDECIDED, why))
-    low, high = _between_runs(*rows) if found.of_runs else _within_runs(mine, theirs)
+    if found.of_runs:
+        half = _half_width(rows, runs)
+        low, high = -half, half
+    else:
+        low, high = _within_runs(mine, theirs)
     ends = math.exp(center + low), math.exp(center + high)
     said += f", {100 * LEVEL:.0f} % interval {ends[0]:.3f} to {ends[1]:.3f}"
     said += f", {_counted(found, mine, theirs)}"
@@ -106,7 +110,8 @@ def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:
     else:
         lacking = math.log(least) - center
         if found.of_runs:
-            needed, what = _runs_needed(rows, abs(lacking)), "runs a row"
+            enough = (n for n in range(2, _MOST + 1) if _half_width(rows, (n, n)) < abs(lacking))
+            needed, what = next(enough, None), "runs a row"
         else:
             end = low if lacking < 0 else high
             needed, what = _times_more(end, lacking), "times the iterations"
@@ -138,25 +143,17 @@ def _counted(found: Speed, mine: Sequence[Run], theirs: Sequence[Run]) -> str:
     )
 
 
-def _between_runs(mine: Floats, theirs: Floats) -> tuple[float, float]:
-    """Ends of Welch's interval, relative to its centre, of the runs' logarithms of FPS."""
-    half = _half_width([float(row.var(ddof=1)) for row in (mine, theirs)], (len(mine), len(theirs)))
-    return -half, half
-
-
-def _half_width(variances: Sequence[float], runs: Sequence[int]) -> float:
+def _half_width(rows: Sequence[Floats], runs: tuple[int, int]) -> float:
+    """Half of Welch's interval of the runs' logarithms of FPS, if each row had so many runs."""
+    variances = [float(row.var(ddof=1)) for row in rows]
     return float(half_width(variances, runs, LEVEL)) if any(variances) else 0.0
 
 
-def _runs_needed(rows: Sequence[Floats], width: float) -> int | None:
-    """Runs a row with which the interval reaches no further than `width`."""
-    variances = [float(row.var(ddof=1)) for row in rows]
-    enough = (n for n in range(2, _MOST + 1) if _half_width(variances, (n, n)) < width)
-    return next(enough, None)
-
-
 def _times_more(reach: float, width: float) -> int | None:
-    """How many times the iterations do so: an interval is half as wide with four times as many."""
+    """How many times the iterations bring an interval from `reach` down to `width`.
+
+    It is half as wide with four times as many.
+    """
     times = (reach / width) ** 2 if width else math.inf
     return math.ceil(times) if times < _MOST else None
 
