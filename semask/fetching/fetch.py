@@ -171,7 +171,14 @@ def _transfer(
     from semask.fetching.transfer import transfer
 
     file = folder / "complete"
-    transfer(source, file, digest_known=digest_known, mirrors=mirrors, instead=target)
+    transfer(
+        source.url,
+        file,
+        size=source.size,
+        digest_known=digest_known,
+        mirrors=mirrors,
+        instead=target,
+    )
     return file, None
 
 

@@ -20,7 +20,6 @@ from gdown.download import get_url_from_gdrive_confirmation
 import semask
 from semask.base.errors import InputError
 from semask.base.files import require_disk
-from semask.fetching.fetch import Source
 
 TIMEOUT = (20.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes."""
@@ -56,14 +55,21 @@ def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
 
 
 def transfer(
-    source: Source, target: Path, *, digest_known: bool, mirrors: Mapping[str, str], instead: Path
+    url: str,
+    target: Path,
+    *,
+    size: int | None,
+    digest_known: bool,
+    mirrors: Mapping[str, str],
+    instead: Path,
 ) -> None:
     """Fetches a file, or what is missing of it after a cut; its digest is not yet checked then.
 
     Args:
-        source: of an http(s) URL, or `drive:ID`.
+        url: http(s) URL, or `drive:ID`.
         target: where to put it. Its folder must be there and hold nothing else: between two tries
             it keeps the partial file and what is known of it.
+        size: bytes, if known.
         digest_known: whether the caller can tell a wrong file. If not, a partial file is continued
             only where the server says that it is still the same file.
         mirrors: see `mirrored`.
@@ -73,7 +79,6 @@ def transfer(
         InputError: the server is not reached or refuses, the disk is too small, what comes is a web
             page or has another size. The partial file stays.
     """
-    url, size = source.url, source.size
     with requests.Session() as session, _plain_words(url, instead):
         session.headers.update({"User-Agent": _AGENT, "Accept-Encoding": "identity"})
         address, announced, validator = _locate(session, url, mirrors)
