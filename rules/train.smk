@@ -84,6 +84,7 @@ rule train:
         " --error-log {log:q}"
 
 
+# params that are named here replace those of train, the others stay
 use rule train as measure with:
     input:
         train=TRAIN_MANIFEST,

@@ -58,7 +58,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--train-record", type=Path, required=True)
     parser.add_argument("--best", type=Path, required=True, help="weights of the best evaluation")
     parser.add_argument("--last", type=Path, required=True, help="weights of the last iteration")
-    # how the best weights are scored, too; null for no such way
+    # null for none: score the best weights this way, too
     multi_scale = config_schema("evaluation.multi_scale")
     add_json(
         parser, "--run", scoring_schema(multi_scale=multi_scale),

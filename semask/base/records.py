@@ -100,7 +100,7 @@ def check_weights(path: Path, digest: str) -> None:
 
 
 def check_label_maps(path: Path, record_path: Path, record: Mapping[str, Any]) -> None:
-    """The same of a file of label maps and an evaluation's record, which may have kept none."""
+    """Raises InputError unless label maps are those of an evaluation's record, and it kept some."""
     digest = record["figures"].get("label_maps_digest")
     if digest is None:
         raise InputError(f"{record_path}: kept no label maps; evaluate anew where it was made")

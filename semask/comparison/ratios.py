@@ -75,7 +75,8 @@ def _compared(
             for key in differing_keys(a["execution"], b["execution"]) + differing_surroundings(a, b)
         }
         # a row's one look at its device; published rows have none
-        looks = [records[p] for row in (npu, gpu) for p in row.get("parity", _NO_LOOK)["from"]]
+        looks = [[*row.get("parity", _NO_LOOK)["from"]] for row in (npu, gpu)]
+        both = [records[path] for (path,) in looks] if all(looks) else []
         found.append(
             {
                 "npu": npu["name"],
@@ -86,7 +87,7 @@ def _compared(
                 "fps_ratio": None if differing else ratio(*speeds),
                 "acc1_difference": None if differing else points(*accuracies),
                 "differing": differing,
-                "parity": across(*looks) if len(looks) == 2 else {},
+                "parity": across(*both) if both else {},
                 "executed_differently": sorted(executed),
             }
         )

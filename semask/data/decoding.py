@@ -77,8 +77,10 @@ def decode_rgb(data: bytes, path: Path) -> npt.NDArray[np.uint8] | None:
         return None
     image = _decode(data, path, "PNG")
     _refuse_transparency(image, data, path)
-    if image.mode in ("RGB", "RGBA", "P"):
-        # by way of RGBA: of a transparency that an indexed image has, Pillow would warn
+    if image.mode == "RGB":
+        return np.asarray(image)
+    if image.mode in ("RGBA", "P"):
+        # an indexed image by way of RGBA: of a transparency that it has, Pillow would warn
         return np.asarray(image.convert("RGBA").convert("RGB"))
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)

@@ -167,7 +167,7 @@ def check_crop(
 
 
 def check_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
-    """Raises InputError, a line for each of the first, where images are in both manifests."""
+    """Raises InputError, with the first and how many more, where images are in both manifests."""
     known = {file["image"] for file in train["files"]}
     problems = [
         f"{file['image']}: in both splits, train and val; scores on it would mean nothing: take it "
@@ -185,7 +185,7 @@ def check_complete(
     """Checks a split against what is published of it; `path` is named in messages.
 
     That is the number of images, and width and height of each in pixels, None where they differ.
-    InputError tells the first images of another size, then of another number of them.
+    InputError tells the first images of another size and how many more, then of another number.
     """
     of_another_size = [
         f"{file['image']}: {file['width']}x{file['height']}, published are {size[0]}x{size[1]}; "

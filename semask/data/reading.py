@@ -58,7 +58,8 @@ def read_label(path: Path) -> npt.NDArray[Any]:
 def read_known_label(path: Path, sha256: str | None) -> npt.NDArray[Any]:
     """Reads a label image as `read_label` does, and checks that it is the one that was converted.
 
-    `sha256` is that of its train ids, as the manifest has it; None leaves the check out.
+    `sha256` is that of its train ids, as the manifest has it; None leaves the check out. InputError
+    where it is missing, cannot be decoded or is another one.
     """
     advice = "convert it again: run snakemake with --forcerun labels"
     try:

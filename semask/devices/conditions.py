@@ -67,7 +67,7 @@ class _Cores(NamedTuple):
 class Watch:
     """A context in which a machine's conditions are watched from `begin` on.
 
-    Its processes have the first `count` devices of the kind; its name, `host`, is for the summary.
+    Its processes have the first `count` devices of the kind; `host`, its name, is for the summary.
     """
 
     def __init__(self, device: str, count: int, host: str):

@@ -42,7 +42,7 @@ def take(
     waiting: Callable[[], None] = lambda: None,
     everybody: Path | None = None,
 ) -> list[str]:
-    """Take `count` of the devices `ids`, at least so many, waiting until they are free at once.
+    """Take `count` of the devices `ids`, of which there are so many, waiting until they are free.
 
     The locks are held by open files that programs started with exec inherit: they last until this
     process, or the program that it has become, ends, however it ends. They are named by `device`,

@@ -23,9 +23,9 @@ def meet(row: Mapping[str, Any], numerics: Numerics, forbid_fallbacks: bool) -> 
     `semask.devices.setup.set_up`.
 
     Raises:
-        InputError: the device is not there, or the processes are not the row's: more or fewer, on
-            devices of several names, two on one device, or with another number of threads; in
-            every process.
+        InputError: the device is not there, in the process that lacks it. In every process: they
+            are not the row's: more or fewer, on devices of several names, two on one device, or
+            with another number of threads.
     """
     global _met
     device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)

@@ -23,8 +23,8 @@ _NO_NPU = re.compile(r"gpu|mps|shard|nic|hca")
 
 
 class Job(NamedTuple):
-    # of each, in Slurm's order, the indices of its generic resources by their names; none of those
-    # that Slurm only counts
+    # of each node, in Slurm's order, the indices of its generic resources by their names; none of
+    # those that Slurm only counts
     nodes: Mapping[str, Mapping[str, tuple[int, ...]]]
     exclusive: bool  # whether the nodes are the job's alone
 

@@ -34,7 +34,8 @@ def build_table(
     """Everything that the table says, with where each figure comes from.
 
     `rows` are the config's; records of this machine are by path: `trained`, `evaluated`, `looked`
-    (of parity) and `crossed` (of weights that another row's device scored). `published` are rows of
+    (of parity) and `crossed` (of weights that another row's device scored); `baselines` and `facts`
+    are the records of these names. `published` are rows of
     `semask.comparison.published.read_published`, `imported` is what bundles brought. Without
     `judging` there is no verdict. `left_out` says why weights that the config asks for are scored
     on no other row's device.

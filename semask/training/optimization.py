@@ -47,7 +47,7 @@ def build_optimizer(
     decay_everything: bool = False,
     fused: bool = False,
 ) -> AdamW:
-    """AdamW in two groups: layer norms and position bias tables do not decay.
+    """AdamW in two groups: layer norms and position bias tables do not decay, see `decays`.
 
     The decoder's batch norms (named `bn`), all biases of other layers and gamma decay, as they do
     in the original. With `decay_everything` none is spared, as in the Ascend port. `fused` updates

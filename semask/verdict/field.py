@@ -125,9 +125,11 @@ def _operators(port: Line, records: Mapping[str, Record]) -> list[dict[str, Any]
 def utilisation(gmac: float, fps: float, peak: float) -> float:
     """Model FLOPs utilisation (MFU) of training: the share of a device's peak that the model needs.
 
-    What is computed anew (checkpointing) does not count, nor does what is no product. `gmac` are
-    10⁹ multiply-accumulates, 2 FLOP each, of one image forward, `fps` the training images per
-    second of one device, `peak` its FLOP per second in the precision that was trained in.
+    A step's products are three times those of the forward pass. What is computed anew
+    (checkpointing) does not count, nor does what is no product. `gmac` are 10⁹
+    multiply-accumulates, 2 FLOP each, of one image forward, as `semask.comparison.cost.gmac_of`
+    counts them, `fps` the training images per second of one device (of a row: FPS / processes),
+    `peak` its FLOP per second in the precision that was trained in.
 
     Raises:
         InputError: a peak that is not above 0.

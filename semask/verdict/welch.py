@@ -13,7 +13,8 @@ def quantile(variances: Sequence[ArrayLike], freedom: Sequence[float], level: fl
     """Student's quantile for a sum of independent parts, by Satterthwaite's degrees of freedom.
 
     `variances` and their degrees of freedom are of each part; arrays that broadcast judge many sums
-    at once. The level is that of the interval, two-sided. NaN where all variances are 0.
+    at once, and give a result of their common shape. The level is that of the interval, two-sided.
+    NaN where all variances are 0.
     """
     parts = [np.asarray(variance, float) for variance in variances]
     with np.errstate(invalid="ignore"):

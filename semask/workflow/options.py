@@ -73,7 +73,7 @@ def _refuse_file_above(path: Path) -> None:
 SHARED: dict[str, dict[str, Any]] = {
     "--train-manifest": {"type": Path, "required": True},
     "--val-manifest": {"type": Path, "required": True},
-    "--root": {"type": Path, "required": True, "help": "the data set"},
+    "--root": {"type": Path, "required": True, "help": "folder of the data set"},
     "--labels": {"type": Path, "required": True, "help": "converted labels"},
     "--record": {"type": new_file, "required": True},
     "--processes": {"type": whole_number("--processes", 1), "default": 1},
