@@ -1,7 +1,8 @@
 """Two predictions of the same images: the pixels that flip, and an interval of what that changes.
 
 The interval is of a paired bootstrap over images: both predictions are scored on the same draws of
-images, so that what makes some images harder than others is in neither.
+images, so that what makes some images harder than others is in neither. Nothing here needs torch,
+so that a workflow is planned without it.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from semask.base.files import atomically
 from semask.data.classes import IGNORE
-from semask.evaluation.metrics import confusion_matrix, scores
+from semask.evaluation.figures import scores_of
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -60,11 +60,11 @@ def matrices_of(
     number: int, there: NDArray[Any], here: NDArray[Any], label: NDArray[Any], num_classes: int
 ) -> Matrices:
     """Confusion matrices of an image: predictions uint8 (h, w) below K, label 255 if ignored."""
-    labels = torch.from_numpy(label)
-    both = np.stack([
-        confusion_matrix(torch.from_numpy(of), labels, num_classes).numpy().ravel()
-        for of in (there, here)
-    ])  # fmt: skip
+    labelled = label != IGNORE
+    rows = label[labelled].astype(np.int64) * num_classes
+    both = np.stack(
+        [np.bincount(rows + of[labelled], minlength=num_classes**2) for of in (there, here)]
+    )
     cells = np.flatnonzero(both.any(axis=0))
     return Matrices(np.full_like(cells, number), cells, *both[:, cells])
 
@@ -89,7 +89,7 @@ def differences(matrices: Matrices, images: int, num_classes: int) -> dict[str, 
         percent; difference: miou, iou, here − there, in points, and interval: that of the mIoU's.
     """
     there, here = (
-        scores(torch.from_numpy(total(matrices, which, num_classes))) for which in ("there", "here")
+        scores_of(total(matrices, which, num_classes).astype(float)) for which in ("there", "here")
     )
     return {
         "there": {"miou": there.miou, "iou": there.iou},
@@ -129,7 +129,7 @@ def interval(
 def _mious(
     matrices: Matrices, counts: Counts, drawn: NDArray[np.float64], num_classes: int
 ) -> NDArray[np.float64]:
-    """Of each draw of images the mIoU in percent, as `semask.evaluation.metrics.scores` has it."""
+    """Of each draw of images the mIoU in percent, as `semask.evaluation.figures` has it."""
     images = drawn.shape[1]
     label, predicted = np.divmod(matrices.cell, num_classes)
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +306,18 @@ def test_the_ports_experiment_has_the_gpus_weights_scored_by_the_npu_or_says_why
     assert [line.partition(": ")[0] for line in left_out(alone)] == [
         f"weights of gpu-{n}p scored by npu-{n}p" for n in (1, 8)
     ]
+
+
+def test_planning_imports_no_torch() -> None:
+    """Every start of Snakemake, each job's on a cluster, would take a third longer."""
+    rules = [REPOSITORY / "Snakefile", *REPOSITORY.glob("rules/*.smk")]
+    imports = [
+        line
+        for path in rules
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("from semask")
+    ]
+    assert len(imports) > 10
+    program = "\n".join([*imports, "import sys; sys.exit('torch' in sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=100)
+    assert done.returncode == 0
