@@ -317,7 +317,7 @@ def test_a_batch_that_cannot_be_handed_over_ends_the_run(
     """As where the memory that processes share is full; nobody waits for it until a limit."""
     manifest, root = data
     samples = EvaluationSet(manifest, root, root, (32, 16))
-    options: Any = {"batch_size": None, "collate_fn": unfit, "timeout": 10}
+    options: Any = {"batch_size": None, "collate_fn": unfit}
     with pytest.raises(LostLoaderError):
         list(loaded(samples, workers=1, ahead=1, **options))
     [line] = capfd.readouterr().err.splitlines()

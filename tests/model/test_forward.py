@@ -143,6 +143,30 @@ def test_training_gives_both_logits_and_evaluation_the_main_ones():
         assert torch.equal(model(x), model.logits(x)[0])
 
 
+def test_the_decoder_drops_channels_and_semantic_attention_single_values():
+    torch.manual_seed(0)
+    model = build("nano", 4, dropout=0.5, semantic_dropout=0.5, drop_path=0).train()
+    seen = {}
+    for name, module in {"channels": model.decode_head.dropout,
+                         "values": model.backbone.layers[0].semantic_layer.class_injection[0].drop,
+                         }.items():  # fmt: skip
+        module.register_forward_hook(
+            lambda _, given, found, of=name: seen.update({of: (*given, found)})
+        )
+    model(images(2, 3, 64, 64))
+
+    given, found = (x.flatten(2) for x in seen["channels"])
+    kept = (found == 2 * given).all(2)
+    assert (kept | (found == 0).all(2)).all()
+    assert 0.3 < kept.float().mean() < 0.7
+    given, found = seen["values"]
+    kept = found == 2 * given
+    assert (kept | (found == 0)).all()
+    assert 0.4 < kept.float().mean() < 0.6
+    assert not kept.all(dim=(0, 1)).any()
+    assert kept.any(dim=(0, 1)).all()
+
+
 def test_dropout_and_drop_path_act_in_training_only():
     x = images(2, 3, 32, 32)
     for name in ("drop_path", "dropout", "semantic_dropout"):
