@@ -100,6 +100,18 @@ def test_a_window_is_what_the_whole_resized_image_has_there(
     assert asked[0] <= min(height, (window[0].stop + 1) * height / size[1] + 3)
 
 
+@pytest.mark.parametrize("new_length", [312, 370, 442, 562, 624])
+def test_a_label_shows_the_pixels_that_opencv_chooses(new_length: int) -> None:
+    """Where 480 / 312, and not 1 / (312 / 480) as OpenCV has it, would choose another one."""
+    label = (np.arange(480) % 251).astype(np.uint8)
+    expected = cv2.resize(label[:, None], (1, new_length), interpolation=cv2.INTER_NEAREST)
+    everything = slice(0, new_length), slice(0, 1)
+    found = transforms.resized_label_window(label[:, None], (1, new_length), everything)
+    np.testing.assert_array_equal(found, expected)
+    found = transforms.resized_label_window(label[None], (new_length, 1), everything[::-1])
+    np.testing.assert_array_equal(found, expected.T)
+
+
 @given(st.floats(0.5, 1.5), st.floats(-32, 32))
 def test_tables_equal_the_arithmetic(alpha: float, beta: float) -> None:
     image = np.arange(768, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
@@ -118,6 +130,7 @@ def test_tables_equal_the_arithmetic(alpha: float, beta: float) -> None:
         ((683, 512), (2048, 512), 1.0, (683, 512)),
         ((500, 375), (2048, 512), 1.0, (683, 512)),  # 682.67 rounds up
         ((2000, 300), (2048, 512), 1.0, (2048, 307)),  # the longer side decides
+        ((375, 500), (2048, 512), 1.0, (512, 683)),  # heights as widths
         ((96, 64), (96, 64), 0.73, (69, 46)),  # the scale is truncated first
     ],
 )

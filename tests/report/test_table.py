@@ -232,16 +232,22 @@ def test_another_schedule_shows_no_accuracy_difference(records: Records) -> None
     assert row["difference"]["acc1"] is None
 
 
-def test_npu_against_gpu(records: Records) -> None:
-    for device in ("gpu", "npu"):
-        records.add(device, 1, "full", recipe=recipe(global_batch=4))
-        records.add(device, 1, "performance", recipe=recipe(global_batch=4, iterations=1000))
-    pairs = records.table([("gpu", 1), ("npu", 1)])["npu_over_gpu"]
-    mine = next(pair for pair in pairs if pair["kind"] == "measured")
-    assert mine["npu"] == "NPU-1P"
-    assert mine["fps_ratio"] == 1
-    assert mine["acc1_difference"] == 0
-    assert mine["differing"] == []
+def test_npu_against_gpu(records: Records, make_record: Any) -> None:
+    for device, fps, miou in (("gpu", 10.0, 42.0), ("npu", 8.0, 42.5)):
+        figures = {kind: make_record(kind)["figures"] for kind in ("train", "evaluate")}
+        figures["train"]["speed"]["fps"] = fps
+        figures["evaluate"]["best"]["miou"] = miou
+        alike = {"figures": figures, "recipe": recipe(global_batch=4)}
+        records.add(device, 1, "full", **alike)
+        records.add(device, 1, "performance", **alike)
+    table = records.table([("gpu", 1), ("npu", 1)])
+    mine, *others = table["npu_over_gpu"]
+    assert (mine["npu"], mine["kind"], mine["differing"]) == ("NPU-1P", "measured", [])
+    assert (mine["fps_ratio"], mine["acc1_difference"]) == (0.8, 0.5)
+    # of published figures the same way round: 62.126 / 63.150
+    assert [round(pair["fps_ratio"], 3) for pair in others] == [0.984]
+    text = to_markdown(table, records.folder)
+    assert re.search(r"\| NPU-1P / GPU-1P \| 0\.800 +\| \+0\.50 ", text)
 
 
 def test_records_of_other_recipes_are_not_compared(records: Records) -> None:
