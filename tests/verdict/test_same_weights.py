@@ -1,11 +1,14 @@
 """Same weights on two devices: what a record shows."""
 
+import re
+import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from semask.parity.verdict import REFUTED, SHOWN, UNDECIDED
-from semask.verdict.same_weights import answer, computed_with
+from semask.verdict.same_weights import FLIPS, answer, computed_with
 
 
 def record(
@@ -61,3 +64,13 @@ def test_products_of_fewer_bits_are_another_thing_than_fp32() -> None:
     assert computed_with(record(0, 0, 0)["recipe"]) == "fp32"
     assert computed_with(record(0, 0, 0, reduced=True)["recipe"]) == "reduced"
     assert computed_with(record(0, 0, 0, "bf16", reduced=True)["recipe"]) == "bf16"
+
+
+def test_limits_are_the_documented_ones() -> None:
+    page = (Path(__file__).parents[2] / "docs/verdict.md").read_text(encoding="utf-8")
+    found: dict[str, set[float]] = {}
+    for computed, limit in re.findall(r"^\| (fp32|fp16|bf16|TF32)\b.* \| ([^|]+) \|$", page, re.M):
+        factor, _, power = limit.rpartition("10⁻")
+        number = float(factor.rstrip(" ×") or 1) / 10 ** int(unicodedata.normalize("NFKC", power))
+        found.setdefault({"TF32": "reduced"}.get(computed, computed), set()).add(number)
+    assert found == {computed: {limit} for computed, limit in FLIPS.items()}
