@@ -6,6 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,12 +201,12 @@ def without_log(members: dict[str, bytes]) -> None:
     members[MANIFEST] = json.dumps(manifest).encode()
 
 
-def enormous_picture(members: dict[str, bytes]) -> None:
+def enormous_picture(members: dict[str, bytes], width: int = 60_000, height: int = 60_000) -> None:
     """A header that asks for memory that no machine has."""
     made = io.BytesIO()
     Image.new("L", (1, 1)).save(made, "PNG")
     picture = bytearray(made.getvalue())
-    picture[16:24] = (60_000).to_bytes(4, "big") * 2
+    picture[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     picture[29:33] = zlib.crc32(bytes(picture[12:29])).to_bytes(4, "big")
     members[f"{RUN}/predictions.png"] = bytes(picture)
     forge(members, f"{RUN}/predictions.png")
@@ -289,7 +290,8 @@ def leave_the_folder(members: dict[str, bytes]) -> None:
         (without_log, f"train.json: without {RUN}/log.jsonl"),
         (replaced("predictions.png", b"IDAT", b"IDAS"), "predictions.png: cannot be read as a PNG"),
         (replaced("predictions.png", b"PNG", b"PNP"), "predictions.png: cannot be read as a PNG"),
-        (enormous_picture, "predictions.png: "),
+        (enormous_picture, "predictions.png: "),  # Pillow refuses it
+        (partial(enormous_picture, width=12_000, height=10_000), "png: has 12000x10000 pixels"),
         (reseal("train", lambda r: r["device"].update(name="a\x1b[2Jb")), "name holds U+001B"),
         (reseal("train", lambda r: r["run"].update(host="a\u202eb")), "run.host holds U+202E"),
         (reseal("train", lambda r: r["device"].update({"a\nb": 1})), "holds U+000A"),
