@@ -39,6 +39,9 @@ def test_a_full_run(full: Trainer) -> None:
     with safe_open(run.folder / "last.safetensors", "pt") as weights:
         assert json.loads(weights.metadata()["semask"])["iteration"] == 6
     assert record["recipe"]["training"]["global_batch"] == 4
+    # 0.001 falls to 0 in 6 iterations, and rises from a tenth of that in the first 2
+    told = [x["lr"] for x in lines if "evaluation" not in x]
+    assert told == pytest.approx([1e-4, 0.55 * 5e-3 / 6, 4e-3 / 6, 5e-4, 2e-3 / 6, 1e-3 / 6])
     [process] = record["ran"]["processes"]
     assert (process["rank"], process["threads"], process["host"]) == (0, 1, socket.gethostname())
     assert process["device"] == record["device"]["name"]
