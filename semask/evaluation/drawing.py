@@ -46,7 +46,9 @@ def contact_sheet(
     """
     cells = [
         [
-            *(image, colour_of(label, palette), overlay(image, of, palette)),
+            image,
+            colour_of(label, palette),
+            overlay(image, of, palette),
             _marked(image, label, label != of),
         ]
         for image, label, of in rows
