@@ -39,8 +39,15 @@ def write_record(path: Path, kind: str, **content: Any) -> None:
         record["recipe_digest"] = digest_of(record["recipe"])
     record["digest"] = digest_of(record)
     # as it will be read: with lists in place of tuples
-    jsonschema.validate(json.loads(json.dumps(record)), schema_of(kind))
+    if (fault := _fault_of(json.loads(json.dumps(record)), kind)) is not None:
+        raise fault
     write_atomically(path, json.dumps(record, indent=1) + "\n")
+
+
+def _fault_of(record: Mapping[str, Any], kind: str) -> jsonschema.ValidationError | None:
+    # jsonschema.validate would check the schema itself each time, which takes longer than the rest
+    faults = jsonschema.Draft202012Validator(schema_of(kind)).iter_errors(record)
+    return jsonschema.exceptions.best_match(faults)
 
 
 def read_record(path: Path, kind: str) -> dict[str, Any]:
@@ -64,8 +71,7 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         )
     if record.get("kind") != kind:
         raise InputError(f"{path}: record of kind {record.get('kind')!r}, not {kind!r}; {remedy}")
-    validator = jsonschema.Draft202012Validator(schema_of(kind))
-    if (fault := jsonschema.exceptions.best_match(validator.iter_errors(record))) is not None:
+    if (fault := _fault_of(record, kind)) is not None:
         key = ".".join(str(part) for part in fault.absolute_path) or "record"
         said = " ".join(fault.message.split())
         said = said if len(said) <= _LONGEST else f"…{said[-_LONGEST:]}"

@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from semask.base.errors import InputError
+from semask.base.record_schemas import schema_of
 from semask.base.records import SCHEMA, read_record, write_record
 
 KINDS = ("train", "evaluate", "cross", "baselines", "facts")
@@ -16,6 +18,11 @@ def test_what_is_written_is_read(kind: str, make_record: Any, tmp_path: Path) ->
     write_record(tmp_path / "r.json", kind, **content)
     record = read_record(tmp_path / "r.json", kind)
     assert {key: record[key] for key in content} == content
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "parity", "profile", "agreement", "released"])
+def test_each_kind_has_a_schema(kind: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema_of(kind))
 
 
 def test_a_truncated_record_is_refused_at_every_length(make_record: Any, tmp_path: Path) -> None:
