@@ -27,7 +27,7 @@ RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 # tests: a file at a time on each core, those that take long first (tests/conftest.py); threads that
 # wait for others leave the core to them (parity computes with several, too)
-PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder \
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder \
     --durations 40 --durations-min 10
 SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs
 SOURCES = semask workflow_scripts benchmarks tests docs/conf.py .ci/audit.py

@@ -176,6 +176,9 @@ def main() -> None:
     del sys.path[0]  # this script's folder
     for name in imports:
         importlib.import_module(name)
+    if "semask.base.provenance" in sys.modules:
+        # it remembers what each file imports: every record has the digest of its stage's code
+        importlib.import_module("semask.base.provenance").source_digest("workflow_scripts.train")
     gc.freeze()  # else every fork copies what it only looks at
     Server(path, python).serve()
 

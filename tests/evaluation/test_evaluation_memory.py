@@ -15,6 +15,7 @@ def peak_memory(*arguments: str) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.slow
 def test_memory_of_a_large_image_with_many_classes() -> None:
     # all classes at the image's size are 1.2 GiB, which plain argmax would hold on top
     assert peak_memory("nano", "windowed") < 2.4

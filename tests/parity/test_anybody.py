@@ -86,6 +86,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, Any]] = {
 
 # what works in place cannot be left out of its caller, which hence fails with it
 CALLERS = {"mobilenetv3_small_100": {"blocks.2.0.bn1"}}
+LONG = ("resnet18", "efficientnet_b0", "convnext_atto")
 
 
 @pytest.mark.slow
@@ -99,7 +100,7 @@ def test_a_clean_one_passes(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.slow if n == "efficientnet_b0" else ()) for n in MODELS],
+    [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in MODELS],
 )
 def test_a_fault_is_named_and_all_else_passes(name: str) -> None:
     factory, shape, path, fault = MODELS[name]

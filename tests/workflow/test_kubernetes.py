@@ -27,7 +27,7 @@ from semask.evaluation.weight_files import read_state_dict
 from ..warm import warm_snakemake
 from .conftest import REPOSITORY, Checkout
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 ROWS = [{"device": "cpu", "processes": 1, "threads": 1, "modes": ["full"], "seeds": [0]}]
 EVALUATION = {"save_predictions": True, "agreement": True}
@@ -231,7 +231,6 @@ def as_of_another_machine(bundle: Path, folder: Path) -> Path:
     return bundle
 
 
-@pytest.mark.slow
 def test_later_pods_on_what_is_kept(finished: Site, tmp_path: Path) -> None:
     """One after the other; the last test, since it changes the site."""
     # a bundle is packed from copies of the bucket's files; what it brings is no output

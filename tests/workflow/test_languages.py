@@ -54,6 +54,7 @@ def snakemake(
     return status, log.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_whole_workflow(speaking: Surroundings, tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "a checkout")
     checkout.configure({"rows": [ROW], "training": {"iterations": 2}, "results": "结果"})

@@ -106,6 +106,7 @@ def sites(
     return here, there
 
 
+@pytest.mark.slow
 def test_two_sites_make_one_table(sites: tuple[Checkout, Checkout]) -> None:
     here, there = sites
     results = here.folder / "results"
