@@ -8,7 +8,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -166,65 +165,42 @@ def check_crop(
         )
 
 
-def check_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
-    """Raises InputError, with the first and how many more, where images are in both manifests."""
-    known = {file["image"] for file in train["files"]}
-    problems = [
-        f"{file['image']}: in both splits, train and val; scores on it would mean nothing: take it "
-        "out of one of them"
-        for file in val["files"]
-        if file["image"] in known
-    ]
-    if problems:
-        raise faults(problems)
-
-
-def check_complete(
-    manifest: Mapping[str, Any], images: int, size: tuple[int, int] | None, path: Path
-) -> None:
-    """Checks a split against what is published of it; `path` is named in messages.
-
-    That is the number of images, and width and height of each in pixels, None where they differ.
-    InputError tells the first images of another size and how many more, then of another number.
-    """
-    of_another_size = [
-        f"{file['image']}: {file['width']}x{file['height']}, published are {size[0]}x{size[1]}; "
-        "fetch it again, or set dataset.complete to false"
-        for file in manifest["files"]
-        if size is not None and (file["width"], file["height"]) != size
-    ]
-    problems = [str(faults(of_another_size))] if of_another_size else []
-    if len(manifest["files"]) != images:
-        problems.append(
-            f"{path}: {len(manifest['files'])} images, published are {images}; fetch what is "
-            "missing, or set dataset.complete to false"
-        )
-    if problems:
-        raise InputError("\n".join(problems))
-
-
 def check_splits(
     manifests: Mapping[str, Mapping[str, Any]],
     paths: Mapping[str, Path],
     published: Mapping[str, Any] | None,
 ) -> None:
-    """Checks the manifests of both splits by `check_disjoint` and `check_complete`.
+    """Checks that no image is in both splits, and each split against what is published of it.
 
-    They and their files are under `train` and `val`. `published` is what they must be, {"images":
-    {split: number}, "size": [width, height] or None}; None for anything. InputError says all.
+    The manifests and their files, which messages name, are under `train` and `val`. `published` is
+    {"images": {split: number}, "size": [width, height] of each in pixels, or None where they
+    differ}; None for anything. InputError says all: of each kind the first images, and how many
+    more.
     """
-    checks = [partial(check_disjoint, manifests["train"], manifests["val"])]
-    if published is not None:
-        size = None if published["size"] is None else tuple(published["size"])
-        checks += [
-            partial(check_complete, manifest, published["images"][split], size, paths[split])
-            for split, manifest in manifests.items()
+    known = {file["image"] for file in manifests["train"]["files"]}
+    found = [
+        [
+            f"{file['image']}: in both splits, train and val; scores on it would mean nothing: "
+            "take it out of one of them"
+            for file in manifests["val"]["files"]
+            if file["image"] in known
         ]
-    problems = []
-    for check in checks:
-        try:
-            check()
-        except InputError as fault:
-            problems.append(str(fault))
-    if problems:
-        raise InputError("\n".join(problems))
+    ]
+    if published is not None:
+        size = published["size"]
+        for split, manifest in manifests.items():
+            images = published["images"][split]
+            of_another_size = [
+                f"{file['image']}: {file['width']}x{file['height']}, published are "
+                f"{size[0]}x{size[1]}; fetch it again, or set dataset.complete to false"
+                for file in manifest["files"]
+                if size is not None and (file["width"], file["height"]) != tuple(size)
+            ]
+            of_another_number = (
+                f"{paths[split]}: {len(manifest['files'])} images, published are {images}; fetch "
+                "what is missing, or set dataset.complete to false"
+            )
+            found.append(of_another_size)
+            found.append([of_another_number] if len(manifest["files"]) != images else [])
+    if any(found):
+        raise InputError("\n".join(str(faults(lines)) for lines in found if lines))

@@ -12,14 +12,7 @@ from scipy.io import loadmat
 from semask.base.errors import InputError
 from semask.data import sets
 from semask.data.labels import convert_part
-from semask.data.manifest import (
-    check_complete,
-    check_disjoint,
-    merge,
-    read_manifest,
-    read_part,
-    write_manifest,
-)
+from semask.data.manifest import check_splits, merge, read_manifest, read_part, write_manifest
 from semask.data.sets import coco_stuff10k
 
 from . import miniatures
@@ -316,37 +309,54 @@ def test_unknown_names() -> None:
         faults(lambda name=name: sets.load(name))
 
 
-def test_an_image_in_both_splits() -> None:
-    def manifest(*images: str) -> dict[str, Any]:
-        return {"files": [{"image": image} for image in images]}
+PATHS = {"train": Path("train.json"), "val": Path("val.json")}
 
-    check_disjoint(manifest("a", "b"), manifest("c"))
-    lines = faults(lambda: check_disjoint(manifest("a", "b"), manifest("b", "d", "a")))
+
+def _faults_of_splits(
+    train: dict[str, Any], val: dict[str, Any], published: dict[str, Any] | None = None
+) -> list[str]:
+    return faults(lambda: check_splits({"train": train, "val": val}, PATHS, published))
+
+
+def _split(*images: str, size: tuple[int, int] = (2048, 1024)) -> dict[str, Any]:
+    return {"files": [{"image": x, "width": size[0], "height": size[1]} for x in images]}
+
+
+def test_an_image_in_both_splits() -> None:
+    check_splits({"train": _split("a", "b"), "val": _split("c")}, PATHS, None)
+    lines = _faults_of_splits(_split("a", "b"), _split("b", "d", "a"))
     assert [line.split(":")[0] for line in lines] == ["b", "a"]
 
 
 def test_of_many_images_in_both_splits_the_first_five_are_told() -> None:
-    manifest = {"files": [{"image": f"{i:02}"} for i in range(12)]}
-    *told, rest = faults(lambda: check_disjoint(manifest, manifest))
+    split = _split(*(f"{i:02}" for i in range(12)))
+    *told, rest = _faults_of_splits(split, split)
     assert [line.split(":")[0] for line in told] == ["00", "01", "02", "03", "04"]
     assert rest == "7 more cannot be used"
 
 
 def test_a_split_against_what_is_published() -> None:
-    file = {"image": "a.png", "image_sha256": "", "label": "", "label_sha256": ""}
-    manifest = {"files": [{**file, "width": 2048, "height": 1024}] * 3}
-    path = Path("train.json")
-    check_complete(manifest, 3, (2048, 1024), path)
-    check_complete(manifest, 3, None, path)
-    manifest["files"].append({**file, "image": "b.png", "width": 1024, "height": 512})
-    lines = faults(lambda: check_complete(manifest, 3, (2048, 1024), path))
-    assert lines[0].startswith("b.png: 1024x512, published are 2048x1024")
+    train, val = _split("a.png", "b.png", "c.png"), _split("v.png")
+    published: dict[str, Any] = {"images": {"train": 3, "val": 1}, "size": [2048, 1024]}
+    anything = {**published, "size": None}
+    for allowed in (published, anything, None):
+        check_splits({"train": train, "val": val}, PATHS, allowed)
+    small = _split("d.png", size=(1024, 512))["files"]
+    train["files"] += small
+    lines = _faults_of_splits(train, val, published)
+    assert lines[0].startswith("d.png: 1024x512, published are 2048x1024")
     assert lines[1].startswith("train.json: 4 images, published are 3")
-    manifest["files"] += [manifest["files"][-1]] * 6
-    lines = faults(lambda: check_complete(manifest, 3, (2048, 1024), path))
-    assert lines[4].startswith("b.png: 1024x512")
-    assert lines[5] == "2 more cannot be used"
-    assert lines[6].startswith("train.json: 10 images, published are 3")
+    assert _faults_of_splits(train, val, anything) == lines[1:]
+    train["files"] += small * 6
+    val["files"] += small
+    lines = _faults_of_splits(train, val, published)
+    assert lines[0].startswith("d.png: in both splits")
+    assert lines[5].startswith("d.png: 1024x512")
+    assert lines[6] == "2 more cannot be used"
+    assert lines[7].startswith("train.json: 10 images, published are 3")
+    assert lines[8].startswith("d.png: 1024x512")
+    assert lines[9].startswith("val.json: 2 images, published are 1")
+    assert len(lines) == 10
 
 
 def test_names_with_braces_are_refused(tmp_path: Path) -> None:
