@@ -31,7 +31,7 @@ def extract(
     archive: Path,
     folder: Path,
     *,
-    strip: str | None = None,
+    strip: bool = False,
     only: Collection[str] = (),
     remedy: str = "fetch it again",
 ) -> int:
@@ -39,9 +39,10 @@ def extract(
 
     All members are looked at before the first one is written. A file appears whole or not at all.
     One that is there with the content of the archive is left alone, so that unpacking goes on
-    after an interruption. Permissions and owners in the archive count for nothing. `strip` is a
-    leading folder to leave out, which every member must be below; `only` has the leading folders of
-    what is wanted, all if empty; `remedy` is what to do about an archive that is damaged.
+    after an interruption. Permissions and owners in the archive count for nothing. With `strip` a
+    leading folder that has the archive's name, and every member in it, is left out; `only` has the
+    leading folders of what is then wanted, all if empty; `remedy` is what to do about an archive
+    that is damaged.
     Gives the number of files that were wanted, all of which are then on the disk.
 
     Raises:
@@ -101,7 +102,7 @@ def check_archive(archive: Path) -> None:
         InputError: as `extract` for what can be seen without a folder to unpack to.
     """
     with _opened(archive) as opened:
-        _members(opened, archive, None)
+        _members(opened, archive)
         _check_growth(opened, archive)
         try:
             damaged = opened.testzip()
@@ -109,18 +110,6 @@ def check_archive(archive: Path) -> None:
             raise InputError(f"{archive}: damaged ({fault}); fetch it again") from None
     if damaged is not None:
         raise InputError(f"{archive}: member {damaged!r} is damaged; fetch it again")
-
-
-def common_folder(archive: Path) -> str | None:
-    """Name of the folder that all members of a zip archive are in, None if there is none.
-
-    Raises:
-        InputError: the archive is damaged.
-    """
-    with _opened(archive) as opened:
-        tops = {name.removeprefix("./").partition("/") for name in opened.namelist()}
-    names = {top for top, _, _ in tops}
-    return names.pop() if len(names) == 1 and all(slash for _, slash, _ in tops) else None
 
 
 def _opened(archive: Path, remedy: str = "fetch it again") -> zipfile.ZipFile:
@@ -133,22 +122,19 @@ def _opened(archive: Path, remedy: str = "fetch it again") -> zipfile.ZipFile:
 
 
 def _members(
-    opened: zipfile.ZipFile, archive: Path, strip: str | None
+    opened: zipfile.ZipFile, archive: Path, strip: bool = False
 ) -> list[tuple[zipfile.ZipInfo, tuple[str, ...]]]:
     """Members with the parts of their paths below the folder, all found harmless."""
     members = []
     kinds: dict[tuple[str, ...], bool] = {}
+    top = f"{archive.stem}/"
+    below = all(name.removeprefix("./").startswith(top) for name in opened.namelist())
     for info in opened.infolist():
         fault = _fault_of(info)
         if fault:
             raise InputError(f"{archive}: refused: member {info.orig_filename!r} {fault}")
         path = tuple(part for part in info.filename.split("/") if part not in ("", "."))
-        if strip is not None and path:
-            if path[0] != strip:
-                raise InputError(
-                    f"{archive}: member {info.filename!r} is not in {strip}/ as all should be; "
-                    "this is another archive than expected"
-                )
+        if strip and below:
             path = path[1:]
         if not path:
             if info.is_dir():

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from semask.base.errors import InputError
 from semask.base.files import make_folder, read_json, write_atomically
-from semask.fetching.archives import check_archive, common_folder, extract
+from semask.fetching.archives import check_archive, extract
 from semask.fetching.fetch import Source, fetch
 from semask.fetching.pins import pin, read_pins
 
@@ -68,16 +68,13 @@ def _one(
     archive = root / FOLDER / source.name
     digest = fetch(source, archive, lock=lock, mirrors=mirrors, check=check_archive)
     print(f"{source.name}: unpacking into {root}", flush=True)
-    top = common_folder(archive)
     unpacked[source.name] = {
         "name": source.name,
         "url": source.url,
         "digest": source.digest,
         "sha256": digest.removeprefix("sha256:"),
         "size": archive.stat().st_size,
-        "files": extract(
-            archive, root, strip=top if top == archive.stem else None, only=source.folders
-        ),
+        "files": extract(archive, root, strip=True, only=source.folders),
     }
     write_atomically(marker, json.dumps(unpacked, indent=2, sort_keys=True) + "\n")
     archive.unlink()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from semask.base.errors import InputError
 from semask.fetching import archives
-from semask.fetching.archives import check_archive, common_folder, extract
+from semask.fetching.archives import check_archive, extract
 
 NOISE = random.Random(0).randbytes(300_000)
 ADE = {
@@ -61,11 +61,11 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def refused(archive: Path, folder: Path, **options: str) -> str:
+def refused(archive: Path, folder: Path) -> str:
     """The one line with which an archive is refused; nothing may have been written."""
     before = tree(folder.parent)
     with pytest.raises(InputError) as caught:
-        extract(archive, folder, **options)
+        extract(archive, folder)
     assert tree(folder.parent) == before
     line = str(caught.value)
     assert "\n" not in line
@@ -85,11 +85,10 @@ def message_of(archive: Path, folder: Path) -> str:
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_what_is_in_it_comes_out(tmp_path: Path, method: int) -> None:
     archive = pack(tmp_path / "ADEChallengeData2016.zip", ADE, method)
-    assert common_folder(archive) == "ADEChallengeData2016"
     whole, stripped = tmp_path / "whole", tmp_path / "stripped"
     assert extract(archive, whole) == 5
     assert tree(whole) == {name: data for name, data in ADE.items() if not name.endswith("/")}
-    extract(archive, stripped, strip="ADEChallengeData2016")
+    extract(archive, stripped, strip=True)
     assert tree(stripped) == tree(whole / "ADEChallengeData2016")
 
 
@@ -97,10 +96,27 @@ def test_archives_without_a_common_folder(tmp_path: Path) -> None:
     # as Cityscapes packs it
     layout = {"gtFine/train/aachen/a_gtFine_labelIds.png": b"1", "README": b"2", "license.txt": b""}
     archive = pack(tmp_path / "gtFine_trainvaltest.zip", layout)
-    assert common_folder(archive) is None
-    extract(archive, tmp_path / "root")
+    extract(archive, tmp_path / "root", strip=True)
     assert tree(tmp_path / "root") == layout
-    assert "README" in refused(archive, tmp_path / "root", strip="gtFine")
+
+
+@pytest.mark.parametrize(
+    ("names", "stripped"),
+    [
+        (["a/x", "./a//y/z", "a/"], ["x", "y/z"]),
+        (["a"], None),
+        (["a/x", "b/y"], None),
+        (["a/x", ".//a/y"], None),
+        (["ab/x"], None),
+    ],
+)
+def test_only_a_folder_of_the_archives_name_is_left_out(
+    tmp_path: Path, names: list[str], stripped: list[str] | None
+) -> None:
+    archive = pack(tmp_path / "a.zip", dict.fromkeys(names, b"data"))
+    extract(archive, tmp_path / "root", strip=True)
+    whole = [os.path.normpath(name) for name in names]
+    assert list(tree(tmp_path / "root")) == (whole if stripped is None else stripped)
 
 
 def test_again_changes_nothing(tmp_path: Path) -> None:
@@ -305,8 +321,6 @@ def test_files_that_are_no_archives(tmp_path: Path, content: bytes) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(content)
     assert "not a whole zip archive" in refused(archive, tmp_path / "root")
-    with pytest.raises(InputError):
-        common_folder(archive)
 
 
 def test_a_missing_archive(tmp_path: Path) -> None:
