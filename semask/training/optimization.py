@@ -10,28 +10,17 @@ EPS = 1e-8
 _NO_DECAY = ("norm", "relative_position_bias_table")
 
 
-def learning_rate(
-    iteration: int, *, base: float, iterations: int, warmup_iterations: int, warmup_ratio: float
-) -> float:
-    """Learning rate at an iteration counted from 0: linear decay to 0, linear warm-up.
-
-    base·(1 − t/T), before the end of the warm-up times 1 − (1 − t/W)·(1 − ratio).
-    """
-    rate = base * (1 - iteration / iterations)
-    if iteration < warmup_iterations:
-        rate *= 1 - (1 - iteration / warmup_iterations) * (1 - warmup_ratio)
-    return rate
-
-
 def scheduled_rate(settings: TrainingRecipe, iteration: int) -> float:
-    """Learning rate of an iteration counted from 1."""
-    return learning_rate(
-        iteration - 1,
-        base=settings.learning_rate,
-        iterations=settings.iterations,
-        warmup_iterations=settings.warmup_iterations,
-        warmup_ratio=settings.warmup_ratio,
-    )
+    """Learning rate of an iteration counted from 1: linear decay to 0, linear warm-up.
+
+    With t = iteration − 1: base·(1 − t/T), before the end of the warm-up, t < W, times
+    1 − (1 − t/W)·(1 − ratio).
+    """
+    t, warmup = iteration - 1, settings.warmup_iterations
+    rate = settings.learning_rate * (1 - t / settings.iterations)
+    if t < warmup:
+        rate *= 1 - (1 - t / warmup) * (1 - settings.warmup_ratio)
+    return rate
 
 
 def decays(name: str, decay_everything: bool = False) -> bool:

@@ -1,12 +1,30 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from semask.config.recipe import TrainingRecipe
+from semask.data.transforms import Augmentation
 from semask.model import build
-from semask.training.optimization import build_optimizer, learning_rate
+from semask.training.optimization import build_optimizer, scheduled_rate
+
+RECIPE = TrainingRecipe(
+    iterations=80000,
+    evaluate_every=None,
+    global_batch=8,
+    accumulation=1,
+    learning_rate=1e-3,
+    weight_decay=0.05,
+    warmup_iterations=1500,
+    warmup_ratio=1e-6,
+    precision="fp32",
+    hard_pixels=None,
+    shuffle_labels=False,
+    augmentation=Augmentation((64, 64), None, (64, 64), False),
+)
 
 
 @pytest.mark.parametrize(
@@ -22,14 +40,10 @@ def test_learning_rate_equals_the_original(
 ) -> None:
     known = json.loads((oracle / "lr.json").read_text(encoding="utf-8"))[name]
     assert len(known) > 5
+    settings = replace(RECIPE, learning_rate=base, warmup_ratio=ratio)
     for iteration, expected in known.items():
-        found = learning_rate(
-            int(iteration),
-            base=base,
-            iterations=80000,
-            warmup_iterations=1500,
-            warmup_ratio=ratio,
-        )
+        # the records count from 0
+        found = scheduled_rate(settings, int(iteration) + 1)
         assert found == pytest.approx(expected, rel=1e-10)
 
 
@@ -48,8 +62,8 @@ def test_schedules_are_those_of_the_configurations(oracle: Path) -> None:
 
 
 def test_no_warm_up() -> None:
-    rate = learning_rate(0, base=0.1, iterations=10, warmup_iterations=0, warmup_ratio=0.5)
-    assert rate == 0.1
+    settings = replace(RECIPE, learning_rate=0.1, iterations=10, warmup_iterations=0)
+    assert scheduled_rate(settings, 1) == 0.1
 
 
 def test_groups_spare_norms_and_bias_tables_only() -> None:
