@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +105,42 @@ def _fetch(
     check: Callable[[Path], None] | None,
 ) -> str:
     expected, said_by = _expected(source, lock)
-    checked = partial(_checked, source, expected, said_by, lock, check)
+    algorithm, by_lock = (expected or "sha256").partition(":")[0], said_by == str(lock)
+    is_known = expected is not None
+
+    def checked(path: Path, named: str, advice: str) -> str:
+        """SHA-256 of a file, in hexadecimal, after a look at whether it is the right one."""
+        size = path.stat().st_size
+        if size == 0:
+            raise InputError(f"{named}: is empty; {advice}")
+        if by_lock:
+            advice += f"; if this is the right file, remove its entry in {lock}"
+        with open(path, "rb") as file:
+            if _looks_like_page(file.read(1024)):
+                raise InputError(
+                    f"{named}: is a web page in place of the file, perhaps one that asks for a "
+                    f"login; {advice}"
+                )
+        found = _digests(path, {"sha256", algorithm})
+        # a pin outranks what others published, their size too
+        outranked = expected is not None and by_lock
+        if source.size is not None and size != source.size and not outranked:
+            raise InputError(
+                f"{named}: has {size} bytes, expected {source.size} ({said_by}); {advice}"
+            )
+        if expected is None:
+            if check is not None:
+                check(path)
+        elif f"{algorithm}:{found[algorithm]}" != expected:
+            raise InputError(
+                f"{named}: has {algorithm}:{found[algorithm]}, expected {expected} ({said_by}); "
+                f"{advice}"
+            )
+        return found["sha256"]
+
     if target.exists():
         digest = checked(target, str(target), "move it away, run again")
-        if expected is None:
+        if not is_known:
             _pin(source, target, digest, lock)
         return f"sha256:{digest}"
     folder = target.with_name(f".{target.name}.partial")
@@ -123,17 +154,17 @@ def _fetch(
         named = f"{source.name} from {source.url}"
         if not file.exists():
             print(f"{source.name}: fetching {source.url}", flush=True)
-            file, vouched = _transfer(source, target, folder, expected is not None, mirrors)
+            file, vouched = _transfer(source, target, folder, is_known, mirrors)
         try:
             digest = checked(file, named, "run again to fetch it anew")
         except InputError as fault:
-            if not vouched or said_by == str(lock):
+            if not vouched or by_lock:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             # the file's own site knows better than a third party
             print(f"{str(fault).rpartition('; ')[0]}. {vouched}: taken.", flush=True)
-            digest, expected = sha256(file), None
-        if expected is None:
+            digest, is_known = sha256(file), False
+        if not is_known:
             _pin(source, file, digest, lock)
         with atomically(target) as temporary:
             os.replace(file, temporary)
@@ -180,45 +211,6 @@ def _transfer(
         instead=target,
     )
     return file, None
-
-
-def _checked(
-    source: Source,
-    expected: str | None,
-    said_by: str,
-    lock: Path,
-    check: Callable[[Path], None] | None,
-    path: Path,
-    named: str,
-    advice: str,
-) -> str:
-    """SHA-256 of a file, in hexadecimal, after a look at whether it is the right one."""
-    size = path.stat().st_size
-    if size == 0:
-        raise InputError(f"{named}: is empty; {advice}")
-    if said_by == str(lock):
-        advice += f"; if this is the right file, remove its entry in {lock}"
-    with open(path, "rb") as file:
-        if _looks_like_page(file.read(1024)):
-            raise InputError(
-                f"{named}: is a web page in place of the file, perhaps one that asks for a login; "
-                f"{advice}"
-            )
-    algorithm = (expected or "sha256").partition(":")[0]
-    found = _digests(path, {"sha256", algorithm})
-    # a pin outranks what others published, their size too
-    is_pinned = expected is not None and said_by == str(lock)
-    if source.size is not None and size != source.size and not is_pinned:
-        raise InputError(f"{named}: has {size} bytes, expected {source.size} ({said_by}); {advice}")
-    if expected is None:
-        if check is not None:
-            check(path)
-    elif f"{algorithm}:{found[algorithm]}" != expected:
-        raise InputError(
-            f"{named}: has {algorithm}:{found[algorithm]}, expected {expected} ({said_by}); "
-            f"{advice}"
-        )
-    return found["sha256"]
 
 
 def _looks_like_page(start: bytes) -> bool:
