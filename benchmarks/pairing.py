@@ -1,12 +1,10 @@
 """Timing cases against a rival: interleaved, medians and spread, memory, kept as JSON."""
 
 import argparse
-import ctypes
 import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ import numpy as np
 import psutil
 import torch
 
+from semask.base import memory
 from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
@@ -115,12 +114,12 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def peak(run: Callable[[], Any], device: torch.device) -> int:
     """Most bytes that a run holds beyond what was held before it."""
     if device.type != "cpu":
-        memory = torch.get_device_module(device.type)
-        memory.reset_peak_memory_stats(device)
-        before = memory.memory_allocated(device)
+        module = torch.get_device_module(device.type)
+        module.reset_peak_memory_stats(device)
+        before = module.memory_allocated(device)
         run()
-        return int(memory.max_memory_allocated(device) - before)
-    _give_back()
+        return int(module.max_memory_allocated(device) - before)
+    memory.trim()  # freed memory would otherwise be taken without a trace
     process, done = psutil.Process(), threading.Event()
     before = highest = process.memory_info().rss
 
@@ -137,12 +136,6 @@ def peak(run: Callable[[], Any], device: torch.device) -> int:
         done.set()
         watcher.join()
     return highest - before
-
-
-def _give_back() -> None:
-    """Has the C library return freed memory, which a run would otherwise take without a trace."""
-    with suppress(OSError, AttributeError):  # glibc's alone
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
