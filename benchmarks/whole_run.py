@@ -29,6 +29,7 @@ from semask.config.recipe import model_of
 from semask.data.manifest import fingerprint, write_manifest
 from semask.data.preparing import prepare
 from semask.data.transforms import Augmentation
+from semask.devices import computing
 from semask.model import build
 from semask.training.optimization import build_optimizer
 
@@ -134,8 +135,7 @@ def _plain(split: Any, arguments: argparse.Namespace) -> dict[str, float]:
         main_logits, semantic = model(images.to(device, non_blocking=True))
         original_losses(main_logits, semantic, labels.to(device)).backward()
         optimizer.step()
-        if kind != "cpu":
-            torch.accelerator.synchronize()
+        computing.wait(device)
     steady = time.perf_counter() - begun
     count = arguments.batch * (arguments.iterations - _warmup(arguments))
     return {"fps": count / steady, "data_wait_share": waited / steady}

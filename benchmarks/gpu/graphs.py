@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.train import Data, Table, ceilings, ours
-from benchmarks.gpu.ways import COMPILED, RIVAL, WAYS, Keep, Left, NotRunError, Way, device_of, wait
+from benchmarks.gpu.ways import COMPILED, RIVAL, WAYS, Keep, Left, NotRunError, Way, device_of
 from benchmarks.train_step import InTraining, batch, in_training, original_step, take
+from semask.devices import computing
 
 _LEAST = 30  # seconds under which nothing is compiled any more
 
@@ -84,7 +85,7 @@ def _check(arguments: argparse.Namespace, device: torch.device) -> dict[str, flo
             run, steps = _captured(trained, data, way.precision), steps - 3
         for _ in range(steps):
             run()
-        wait(device)
+        computing.wait(device)
         return torch.cat([p.detach().double().flatten() for p in trained.model.parameters()])
 
     start, eager = weights(False, 0), weights(False, 6)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks import data, whole_run
-from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of, wait
+from benchmarks.gpu.ways import WAYS, Keep, Left, Way, device_of
 from benchmarks.pairing import one_line
 from benchmarks.train_step import InTraining, in_training, take
 from semask.data.inputs import network_input
@@ -104,7 +104,7 @@ def _loop(
     waited, begun, images = 0.0, time.perf_counter(), 0
     for number in range(skipped + steps):
         if number == skipped:
-            wait(device)
+            computing.wait(device)
             waited, begun, images = 0.0, time.perf_counter(), 0
         asked = time.perf_counter()
         batch = next(batches)
@@ -113,8 +113,8 @@ def _loop(
         take(trained, shown, batch.labels.to(device, non_blocking=True).long(), way.precision)
         images += len(batch.images)
         if number % _LOOK == 0:
-            wait(device)
-    wait(device)
+            computing.wait(device)
+    computing.wait(device)
     seconds = time.perf_counter() - begun
     return {"loop": images / seconds, "data_wait_share": waited / seconds}
 

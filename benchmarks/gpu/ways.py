@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from semask.config.recipe import Numerics
-from semask.devices import setup
+from semask.devices import computing, setup
 
 Keep = Callable[[str, Any], None]
 """Keeps a finding under a name, in the file, at once."""
@@ -81,12 +81,6 @@ def tf32(on: bool) -> Iterator[None]:
         setup.apply_numerics(EXACT, "gpu")
 
 
-def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-
-
 def give_back(device: torch.device) -> None:
     """Frees what nothing holds any more, on the device, too."""
     gc.collect()
@@ -100,15 +94,15 @@ def several(run: Callable[[], Any], times: int, device: torch.device) -> Callabl
     def whole() -> None:
         for _ in range(times):
             run()
-        wait(device)
+        computing.wait(device)
 
     return whole
 
 
 def seconds_of(run: Callable[[], Any], device: torch.device) -> float:
     """Seconds that a run takes, what the device does for it included."""
-    wait(device)
+    computing.wait(device)
     begun = time.perf_counter()
     run()
-    wait(device)
+    computing.wait(device)
     return time.perf_counter() - begun

@@ -95,6 +95,12 @@ def _restrided(gradient: torch.Tensor, strides: tuple[int, ...]) -> torch.Tensor
     return gradient.as_strided(gradient.shape, strides)
 
 
+def wait(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def peak_memory(device: torch.device) -> int:
     """Most bytes held so far: allocated on an accelerator, resident on a CPU."""
     if device.type == "cpu":

@@ -22,14 +22,9 @@ def matmul_peak(device: torch.device, precision: str) -> float:
     with torch.no_grad(), computing.autocast(device, precision):
         a, b = (x @ torch.eye(side, device=device) for x in (a, b))  # as autocast has them
         while tries < _TRIES or time.perf_counter() - begun < _SECONDS:
-            _wait(device)
+            computing.wait(device)
             start = time.perf_counter()
             torch.matmul(a, b)
-            _wait(device)
+            computing.wait(device)
             best, tries = min(best, time.perf_counter() - start), tries + 1
     return float(2 * side**3 / best)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from semask.devices import computing
 from semask.training.stepping import Stepper
 
 
@@ -48,8 +49,7 @@ class Watch:
 
     def milliseconds(self, steps: int) -> dict[str, float]:
         """Of each part in a step."""
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)
+        computing.wait(self._device)
         return {
             name: sum(self._between(a, b) for a, b in spans) / steps
             for name, spans in self._spans.items()
