@@ -76,8 +76,8 @@ class SwinBlock(nn.Module):
         Args:
             x: features.
             layout: of the windows.
-            kept_attention: factor (B, 1, 1, 1) of each sample's attention branch, see `draw_kept`;
-                None keeps all.
+            kept_attention: factor (B, 1, 1, 1) of each sample's attention branch, see
+                `Stage.draw_kept`; None keeps all.
             kept_mlp: likewise of the MLP.
         """
         x = x + _times(self._attend(self.norm1(x), layout), kept_attention)
@@ -94,20 +94,6 @@ def _times(x: Tensor, kept: Tensor | None) -> Tensor:
     return x if kept is None else x * kept.to(x.dtype)
 
 
-def draw_kept(x: Tensor, drop_path: float) -> Tensor:
-    """Draws which samples keep a branch (stochastic depth; Huang et al., 2016).
-
-    Args:
-        x: features (B, …).
-        drop_path: probability that a sample skips the branch.
-
-    Returns:
-        (B, 1, 1, 1) float32: 0 with that probability, else the inverse of the other one.
-    """
-    kept = x.new_empty(len(x), 1, 1, 1, dtype=torch.float32)
-    return kept.bernoulli_(1 - drop_path).div_(1 - drop_path)
-
-
 class Stage(nn.Module):
     """The blocks of one resolution, the semantic layer, and the way down to the next stage.
 
@@ -118,12 +104,7 @@ class Stage(nn.Module):
         downsample: the way down, to 2·dim channels; None in the last stage.
         checkpointing: keep only the blocks' inputs for the backward pass and compute the rest of
             each block anew there.
-
-    Attributes:
-        draw_kept: see the function of that name.
     """
-
-    draw_kept = staticmethod(draw_kept)
 
     def __init__(
         self,
@@ -139,6 +120,20 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.semantic_layer = semantic_layer
         self.downsample = downsample
+
+    @staticmethod
+    def draw_kept(x: Tensor, drop_path: float) -> Tensor:
+        """Draws which samples keep a branch (stochastic depth; Huang et al., 2016).
+
+        Args:
+            x: features (B, …).
+            drop_path: probability that a sample skips the branch.
+
+        Returns:
+            (B, 1, 1, 1) float32: 0 with that probability, else the inverse of the other one.
+        """
+        kept = x.new_empty(len(x), 1, 1, 1, dtype=torch.float32)
+        return kept.bernoulli_(1 - drop_path).div_(1 - drop_path)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Runs the stage.

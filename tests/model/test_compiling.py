@@ -3,7 +3,7 @@ import torch
 from torch._dynamo.backends.distributed import DDPOptimizer
 
 from semask.model import build, segmentation_losses
-from semask.model.backbone import draw_kept
+from semask.model.backbone import Stage
 from semask.model.compiling import compile_for_scoring, compile_for_training, compile_parts
 
 SIZE = (96, 112)
@@ -69,7 +69,7 @@ def test_fused_attention_gives_the_same():
 
 def test_drop_path_drops_whole_samples_at_its_rate():
     torch.manual_seed(0)
-    kept = draw_kept(torch.zeros(20000, 2, 2, 3), 0.3)
+    kept = Stage.draw_kept(torch.zeros(20000, 2, 2, 3), 0.3)
     assert kept.shape == (20000, 1, 1, 1)
     torch.testing.assert_close(kept.unique(), torch.tensor([0, 1 / 0.7]))
     assert kept.mean() == pytest.approx(1, abs=0.02)
