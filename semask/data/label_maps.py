@@ -17,6 +17,7 @@ import numpy.typing as npt
 from semask.base.errors import InputError
 from semask.base.files import atomically, naming
 from semask.data.png import grey_png
+from semask.fetching.archives import DAMAGE
 
 _REMEDY = "evaluate anew where it was made"
 
@@ -52,7 +53,7 @@ def label_maps(path: Path, images: int) -> Callable[[int], npt.NDArray[Any]]:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of label maps; {_REMEDY}") from None
-    except (zipfile.BadZipFile, OSError) as fault:
+    except (*DAMAGE, OSError) as fault:
         raise InputError(f"{path}: not a file of label maps ({fault}); {_REMEDY}") from None
     names = [_name(number) for number in range(images)]
     if archive.namelist() != names:
@@ -63,7 +64,7 @@ def label_maps(path: Path, images: int) -> Callable[[int], npt.NDArray[Any]]:
         try:
             data = np.frombuffer(archive.read(names[number]), np.uint8)
             found = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        except (zipfile.BadZipFile, OSError, cv2.error):
+        except (*DAMAGE, OSError, cv2.error):
             found = None
         if found is None or found.ndim != 2 or found.dtype != np.uint8:
             raise InputError(f"{path}: {names[number]} is damaged; {_REMEDY}")

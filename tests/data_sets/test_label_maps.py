@@ -1,10 +1,13 @@
 """Label maps of a split in one file."""
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from semask.base.errors import InputError
 from semask.data.label_maps import label_maps, pack_label_maps, save_label_map
@@ -54,3 +57,22 @@ def test_wrong_files_are_refused_in_one_line(packed: Path, tmp_path: Path) -> No
         archive.writestr("000000.png", b"")
     with pytest.raises(InputError, match=r"000000\.png is damaged"):
         label_maps(tmp_path / "empty.zip", 1)(0)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=500
+)
+@given(place=st.integers(0), flipped=st.integers(1, 255))
+@example(place=8, flipped=0x20)  # compression method 40, in the header before the first map
+@example(place=6, flipped=0x01)  # encrypted, there
+def test_a_damaged_byte_is_told_of_or_changes_nothing(
+    packed: Path, place: int, flipped: int
+) -> None:
+    content = bytearray(packed.read_bytes())
+    content[place % len(content)] ^= flipped
+    damaged = packed.with_name("damaged.zip")
+    damaged.write_bytes(content)
+    with suppress(InputError):
+        read = label_maps(damaged, len(SIZES))
+        for number, of in enumerate(maps()):
+            np.testing.assert_array_equal(read(number), of)
