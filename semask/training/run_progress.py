@@ -7,6 +7,7 @@ over, and so is what another version of the trainer may have left out.
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def read_plan(work: Path) -> Plan | None:
             evaluate_every=None if every is None else max(1, int(every)),
             global_batch=int(training["global_batch"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -112,7 +113,7 @@ def _whole_lines(file: Any, size: int, length: int) -> list[dict[str, Any]]:
     for piece in pieces:
         try:
             line = json.loads(piece)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict) and type(line.get("iteration")) is int:
             lines.append(line)
@@ -121,8 +122,10 @@ def _whole_lines(file: Any, size: int, length: int) -> list[dict[str, Any]]:
 
 def _number(value: object) -> float | None:
     """A number that is one; None else."""
-    real = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if real else None  # type: ignore[arg-type]
+    with suppress(OverflowError):  # an integer of more than 308 digits
+        if isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    return None
 
 
 def _mean(values: Sequence[object]) -> float | None:

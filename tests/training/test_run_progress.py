@@ -16,7 +16,9 @@ from semask.workflow.view import planned
 
 Writer = Callable[[bytes], Path]
 NAMES = st.sampled_from(["iteration", "evaluation", "loss", "seconds", "data_seconds"])
-VALUES = st.sampled_from([None, True, -1, 7, 2.5, float("nan"), "x", [], {}, {"miou": "y"}])
+VALUES = st.sampled_from(
+    [None, True, -1, 7, 2.5, 10**400, float("nan"), "x", [], {}, {"miou": "y"}]
+)
 one_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )
@@ -79,6 +81,19 @@ def test_whatever_is_in_a_log(write: Writer, lines: list[bytes]) -> None:
     progress = read_progress(write(b"\n".join([*lines, b""])))
     if progress is not None:
         assert progress.seconds is None or progress.seconds >= 0
+
+
+def test_numbers_that_are_too_large_and_lists_that_are_too_deep(write: Writer) -> None:
+    line = {"iteration": 1, "loss": 10**400, "seconds": 10**400, "data_seconds": 0.1}
+    folder = write(b"[" * 10**4 + b"\n" + as_log([line]))
+    progress = read_progress(folder)
+    assert progress is not None
+    assert (progress.iteration, progress.loss, progress.seconds) == (1, None, None)
+    assert progress.waiting == 0.1
+    endless = {"iterations": float("inf"), "evaluate_every": None, "global_batch": 1}
+    for content in (b"[" * 10**5, as_bytes({"recipe": {"training": endless}})):
+        (folder / "run.json").write_bytes(content)
+        assert read_plan(folder) is None
 
 
 def test_the_last_evaluation_is_remembered(write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
