@@ -205,9 +205,8 @@ class Stepper:
             self._dtypes["class_scores"] = _name(output[1][0].dtype)
 
         hook = self.model.backbone.register_forward_hook(note)
-        with observed.noted_attention() as self._attention:
+        with hook, observed.noted_attention() as self._attention:
             yield
-        hook.remove()
 
     def _note_communication(self, ddp: DistributedDataParallel, iteration: int) -> None:
         """Note what DDP has last timed: exchanging gradients, less what computing went on beside.
