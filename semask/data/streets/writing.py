@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import multiprocessing
 import re
 import shutil
 import struct
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from semask.base.errors import InputError
 from semask.base.files import read_json, sha256, write_atomically
+from semask.base.processes import side_by_side
 from semask.data.png import png_file, stored
 from semask.data.streets.scene import scene
 
@@ -60,12 +59,7 @@ def generate(
         for index in range(count)
     ]
     try:
-        if processes == 1 or len(jobs) == 1:
-            written = [write(job) for job in jobs]
-        else:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
-                written = list(pool.map(write, jobs, chunksize=4))
+        written = side_by_side(write, jobs, processes)
         new = {name: digest for files in written for name, digest in files.items()}
         _move_in(root, old, new, {"seed": seed, "width": width, "height": height, "cities": cities})
     finally:
@@ -77,6 +71,7 @@ def _write_scene(
     folder: Path, seed: int, size: tuple[int, int], job: tuple[str, str, int]
 ) -> dict[str, str]:
     """Draws scene (split, city, number) into a folder; gives {relative path: SHA-256}."""
+    cv2.setNumThreads(1)  # the processes are as many as there are cores for it
     (width, height), (split, city, number) = size, job
     picture, objects = scene(f"streets {seed} {split} {city}", number, width, height)
     polygons = {"imgHeight": height, "imgWidth": width, "objects": objects}
