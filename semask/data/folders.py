@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 
 from semask.base.errors import InputError, faults
 from semask.base.files import sha256
-from semask.data.inputs import network_input
 from semask.data.reading import read_image
 from semask.data.transforms import evaluation_view
 from semask.data.workers import loaded_singly
@@ -58,10 +57,6 @@ class Picture(NamedTuple):
     fault: str | None = None  # what is wrong with it, in a line
     image: torch.Tensor = torch.empty(0)  # uint8 (h, w, 3), BGR, as stored
     shown: torch.Tensor = torch.empty(0)  # uint8 (H, W, 3), BGR, what the network is shown
-
-    def network_input(self, device: torch.device) -> torch.Tensor:
-        """The network's input, float32 (1, 3, H, W), normalised, on the device."""
-        return network_input(self.shown.to(device, non_blocking=True)[None])
 
 
 class FolderSet(Dataset[Picture]):

@@ -18,6 +18,7 @@ from semask.base.errors import InputError, faults
 from semask.base.files import atomically, digest_of
 from semask.config.recipe import EvaluationRecipe
 from semask.data.folders import FolderSet, Picture, images_in, pictures
+from semask.data.inputs import network_input
 from semask.data.reading import read_image
 from semask.data.sets import DataSet
 from semask.devices import computing
@@ -98,8 +99,9 @@ def predict_folder(
             else:
                 height, width, _ = picture.image.shape
                 with computing.autocast(device, precision):
-                    shown, size = picture.network_input(device), (height, width)
-                    predicted = predict(model, shown, size, evaluation.sliding_window)[0]
+                    shown = network_input(picture.shown.to(device, non_blocking=True)[None])
+                    window = evaluation.sliding_window
+                    predicted = predict(model, shown, (height, width), window)[0]
                 train_ids, rgb = predicted.cpu().numpy(), picture.image.numpy()[:, :, ::-1]
                 drawn = Image.fromarray(overlay(rgb, train_ids, dataset.PALETTE))
                 _save(drawn, _overlay(output, picture.name), quality=_QUALITY, comment=_KEY)
