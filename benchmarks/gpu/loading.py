@@ -122,15 +122,12 @@ def _loop(
 def _whole_run(
     arguments: argparse.Namespace, split: Any, prepared: Path, way: Way
 ) -> dict[str, Any]:
-    settings = argparse.Namespace(
-        device=arguments.device,
-        variant=arguments.variant,
-        crop=arguments.crop,
-        batch=arguments.batches[0],
-        iterations=8 if arguments.quick else 80,
-        workers=1 if arguments.quick else 8,
-        threads=arguments.threads,
-    )
+    of_the_run = {
+        "batch": arguments.batches[0],
+        "iterations": 8 if arguments.quick else 80,
+        "workers": 1 if arguments.quick else 8,
+    }
+    settings = argparse.Namespace(**{**vars(arguments), **of_the_run})
     try:
         return whole_run.our_run(split, settings, way.precision, prepared, way.compiled)
     except Exception as fault:  # the machine may lack what a record names
