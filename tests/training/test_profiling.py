@@ -1,6 +1,7 @@
 """Profiles: where a step's time goes, by part of the model and by kind of operator."""
 
 import gzip
+import itertools
 import json
 import sys
 import time
@@ -86,16 +87,20 @@ def test_no_step_climbs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_takes_longer_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = decoder.FPNHead.forward
+    clock = itertools.count()
+    late = 0.0
 
     def slow(self: Any, *args: Any) -> Any:
-        time.sleep(0.3)
+        nonlocal late
+        late += 0.3
         return forward(self, *args)
 
     monkeypatch.setattr(decoder.FPNHead, "forward", slow)
+    # a microsecond at each look, however busy the machine is
+    monkeypatch.setattr(time, "perf_counter", lambda: late + 1e-6 * next(clock))
     parts = profiled(steps=1)["parts"]
-    assert max(parts, key=parts.__getitem__) == "decoder"
-    assert parts["decoder"] > 300
-    assert parts["rest"] < 300
+    assert parts.pop("decoder") > 300
+    assert max(parts.values()) < 3
 
 
 @pytest.mark.parametrize(
