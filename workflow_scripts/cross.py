@@ -7,10 +7,11 @@ from semask.base import startup
 from semask.base.errors import InputError
 from semask.base.records import check_label_maps, check_weights, kept_weights, read_record
 from semask.base.row_names import as_recorded
+from semask.base.schema_parts import PLANTED, ROW
 from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard
-from semask.workflow.json_options import PLANTED, ROW, add_json, scoring_schema
+from semask.workflow.json_options import add_json, scoring_schema
 from semask.workflow.launching import launch
 from semask.workflow.options import new_file
 

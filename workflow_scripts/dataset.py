@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from semask.base.errors import InputError
 from semask.base.files import write_atomically
@@ -14,7 +13,8 @@ from semask.workflow.options import new_file, new_folder
 
 def main() -> None:
     parser = guard.parser(__doc__, "--processes")
-    add_json(parser, "--config", _config_schema(), help="the key dataset, as JSON")
+    schema = {**config_schema("dataset"), "required": ["name", "root"]}
+    add_json(parser, "--config", schema, help="the key dataset, as JSON")
     parser.add_argument("--output", type=new_file, required=True, help="list of parts, JSON")
     arguments = parser.parse_args()
     config = arguments.config
@@ -28,20 +28,6 @@ def main() -> None:
         generate(root, config[config["name"]], arguments.processes)
     parts = sets.list_parts(dataset, root)
     write_atomically(arguments.output, json.dumps({"name": config["name"], **parts}) + "\n")
-
-
-def _config_schema() -> dict[str, Any]:
-    streets = config_schema("dataset.streets")
-    return {
-        "type": "object",
-        "required": ["name", "root"],
-        "properties": {
-            "name": {"type": "string"},
-            "root": {"type": "string", "minLength": 1},
-            "streets": streets,
-        },
-        "$defs": streets["$defs"],
-    }
 
 
 if __name__ == "__main__":

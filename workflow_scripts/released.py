@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from semask.base import startup
+from semask.base.schema_parts import NATURAL, SWITCH, closed
 from semask.data.manifest import check_classes, read_manifest
 from semask.devices.launched import is_launched
 from semask.fetching.fetch import check_there
@@ -57,16 +58,10 @@ def _config_schema() -> dict[str, Any]:
         "model": MODEL,
         "numerics": config_schema("numerics"),
         "evaluation": {**evaluation, "required": ["scale", "sliding_window", "multi_scale"]},
-        "workers": {"type": "integer", "minimum": 0},
-        "forbid_fallbacks": {"type": "boolean"},
+        "workers": NATURAL,
+        "forbid_fallbacks": SWITCH,
     }
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [*parts],
-        "properties": parts,
-        "$defs": released["$defs"],
-    }
+    return {**closed(**parts), "$defs": released["$defs"]}
 
 
 if __name__ == "__main__":

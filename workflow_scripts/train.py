@@ -9,6 +9,7 @@ from semask.base import signals, startup
 from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.provenance import source_digest
+from semask.base.schema_parts import NATURAL, PLANTED, ROW
 from semask.config.recipe import execution_on, resolve
 from semask.data.manifest import check_classes, check_crop, check_splits, read_manifest
 from semask.devices.launched import is_launched
@@ -17,9 +18,7 @@ from semask.training import workdir
 from semask.training.run import FaultTolerance, Run
 from semask.workflow import guard
 from semask.workflow.json_options import (
-    PLANTED,
     PUBLISHED,
-    ROW,
     SOURCE,
     add_json,
     config_schema,
@@ -34,7 +33,7 @@ _RUN = run_schema(
     PLANTED,
     **ROW,
     mode={"enum": ["full", "performance"]},
-    seed={"type": "integer", "minimum": 0},
+    seed=NATURAL,
 )
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from semask.base.row_names import PLANTED_FAULTS
 from semask.base.schema_parts import (
     COUNT,
     DIGEST,
@@ -10,7 +9,9 @@ from semask.base.schema_parts import (
     NUMBER,
     NUMBER_OR_NULL,
     PERCENT,
+    PLANTED,
     POSITIVE,
+    ROW,
     SHARE,
     SIZE,
     SWITCH,
@@ -224,12 +225,7 @@ _COMMON = {
 _OF_DATA = {"experiment": TEXT, "data_fingerprint": DIGEST}
 _OF_A_ROW = {
     **_OF_DATA,
-    "row": object_of(
-        {"planted_fault": {"enum": [*PLANTED_FAULTS]}},
-        device={"enum": ["cpu", "gpu", "npu"]},
-        processes=COUNT,
-        threads=COUNT,
-    ),
+    "row": object_of(PLANTED, **ROW),
     "mode": {"enum": ["full", "performance"]},
     "seed": NATURAL,
     "recipe": _RECIPE,

@@ -7,43 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from semask.base.errors import InputError
-from semask.base.row_names import PLANTED_FAULTS
 from semask.base.schema_faults import first_fault
+from semask.base.schema_parts import (
+    COUNT,
+    NATURAL,
+    PLANTED,
+    ROW,
+    SIZE,
+    SWITCH,
+    closed,
+    list_of,
+    map_of,
+    object_of,
+    or_null,
+)
 from semask.config.layers import read_schema
 from semask.workflow.options import new_file
 
 _SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
-SOURCE: dict[str, Any] = {
-    "type": "object",
-    "required": ["name", "url"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string", "pattern": "^[^./][^/]*$"},
-        "url": {"type": "string", "pattern": "^(https?://[^/]|drive:.|cityscapes:.)"},
-        "size": {"type": ["integer", "null"], "minimum": 0},
-        "digest": {"type": ["string", "null"]},
-        "digest_from": {"type": ["string", "null"]},
-        "folders": {"type": "array", "items": {"type": "string"}},
+_STRING = {"type": "string"}
+
+SOURCE = closed(
+    {
+        "size": or_null(NATURAL),
+        "digest": or_null(_STRING),
+        "digest_from": or_null(_STRING),
+        "folders": list_of(_STRING),
     },
-}
+    name={**_STRING, "pattern": "^[^./][^/]*$"},
+    url={**_STRING, "pattern": "^(https?://[^/]|drive:.|cityscapes:.)"},
+)
 """JSON schema of a `semask.fetching.fetch.Source`."""
 
 MODEL: dict[str, Any] = {"type": "object", "required": ["variant", "num_classes"]}
 """JSON schema of a model's settings, which `semask.model.build` checks one by one."""
-
-_COUNT = {"type": "integer", "minimum": 1}
-
-ROW: dict[str, Any] = {
-    "device": {"enum": ["cpu", "gpu", "npu"]},
-    "processes": _COUNT,  # one per device
-    "threads": _COUNT,  # of the CPU, of each process
-}
-"""JSON schemas of what a row is, by key."""
-
-PLANTED: dict[str, Any] = {"planted_fault": {"enum": [*PLANTED_FAULTS]}}
-"""JSON schema of what a row may also have, in a demonstration."""
-
 
 TRAINING_PARTS = ("training", "numerics", "execution", "port_faults", "performance")
 """Parts of the config that all scripts which take a training step read as they are."""
@@ -54,42 +52,20 @@ def run_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> d
 
     `optional` are schemas of keys that need not be there, `others` of keys that must.
     """
-    keys = {"processes": _COUNT, "forbid_fallbacks": {"type": "boolean"}, **others}
-    return {
-        "type": "object",
-        "required": [*keys],
-        "additionalProperties": False,
-        "properties": {**keys, **(optional or {})},
-    }
+    return closed(optional, **{"processes": COUNT, "forbid_fallbacks": SWITCH, **others})
 
 
 def scoring_schema(optional: Mapping[str, Any] | None = None, /, **others: Any) -> dict[str, Any]:
     """The same of how weights are scored: also workers of each process, and images to draw."""
     execution = config_schema("execution")
-    keys = {
-        "workers": {"type": "integer", "minimum": 0},
-        "execution": execution,
-        "predictions": _COUNT,
-    }
+    keys = {"workers": NATURAL, "execution": execution, "predictions": COUNT}
     return {"$defs": execution["$defs"], **run_schema(optional, **keys, **others)}
 
 
-PUBLISHED: dict[str, Any] = {
-    "type": ["object", "null"],
-    "required": ["images", "size"],
-    "additionalProperties": False,
-    "properties": {
-        "images": {
-            "type": "object",
-            "required": ["train", "val"],
-            "additionalProperties": _COUNT,
-        },
-        "size": {"type": ["array", "null"], "items": _COUNT, "minItems": 2, "maxItems": 2},
-    },
-}
+PUBLISHED = or_null(
+    closed(images={**map_of(COUNT), "required": ["train", "val"]}, size=or_null(SIZE))
+)
 """JSON schema of what the splits must be, see `semask.data.manifest.check_splits`."""
-
-_MIRRORS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
 def add_json(
@@ -130,15 +106,15 @@ def add_download_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that download: `--lock` and `--mirrors`."""
     parser.add_argument("--lock", type=new_file, required=True, help="pinned digests, JSON")
     add_json(
-        parser, "--mirrors", _MIRRORS, required=False, default={}, help="start of URL: other, JSON"
-    )
+        parser, "--mirrors", map_of(_STRING), required=False, default={},
+        help="start of URL: other, JSON",
+    )  # fmt: skip
 
 
 def add_row_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add `--config`, see `training_schema`, and `--row`, of which device it is."""
-    row = {"type": "object", "required": [*ROW], "properties": {**ROW, **PLANTED}}
     add_json(parser, "--config", training_schema(), required=required, help="JSON")
-    add_json(parser, "--row", row, required=required, help="JSON")
+    add_json(parser, "--row", object_of(PLANTED, **ROW), required=required, help="JSON")
 
 
 def config_schema(key: str, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -156,16 +132,7 @@ def training_schema(*more: str) -> dict[str, Any]:
     scoring = config_schema(
         "evaluation", leave_out=("multi_scale", "save_predictions", "agreement", "predictions")
     )
-    return {
-        "$defs": scoring["$defs"],
-        "type": "object",
-        "required": ["experiment", "dataset", "model", "evaluation", *parts],
-        "properties": {
-            "experiment": {"type": "string"},
-            "dataset": {"type": "string"},
-            "model": MODEL,
-            "evaluation": scoring,
-            # how often it is run concerns no single run
-            **{part: config_schema(part, leave_out=("repeats",)) for part in parts},
-        },
-    }
+    # how often it is run concerns no single run
+    schemas = {part: config_schema(part, leave_out=("repeats",)) for part in parts}
+    of = object_of(experiment=_STRING, dataset=_STRING, model=MODEL, evaluation=scoring, **schemas)
+    return {"$defs": scoring["$defs"], **of}
