@@ -29,10 +29,7 @@ def main() -> None:
             "compare the data sets, and evaluate on the same"
         )
     row = as_recorded(run)
-    launch(
-        "workflow_scripts.cross", row, arguments.nodes, arguments.record.parent,
-        arguments.stall_minutes,
-    )  # fmt: skip
+    launch(row, arguments)
 
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():

@@ -25,10 +25,7 @@ def main() -> None:
         prediction_names(val)
     run = arguments.run
     row = {**trained["row"], "processes": run["processes"]}
-    launch(
-        "workflow_scripts.evaluate", row, arguments.nodes, arguments.record.parent,
-        arguments.stall_minutes,
-    )  # fmt: skip
+    launch(row, arguments)
 
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():

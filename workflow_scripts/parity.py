@@ -66,10 +66,7 @@ def _as_json(value: Any) -> Any:
 
 def _look_at_row(arguments: argparse.Namespace) -> None:
     row, config = arguments.row, arguments.config
-    launch(
-        "workflow_scripts.parity", row, arguments.nodes, arguments.record.parent,
-        arguments.stall_minutes,
-    )  # fmt: skip
+    launch(row, arguments)
     signals.listen()
     recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)
     with startup.imports():

@@ -21,10 +21,7 @@ _IMAGES = 1000
 def main() -> None:
     arguments = _parse()
     row, config = arguments.row, arguments.config
-    launch(
-        "workflow_scripts.profile", row, arguments.nodes, arguments.record.parent,
-        arguments.stall_minutes,
-    )  # fmt: skip
+    launch(row, arguments)
     signals.listen()
     # of lines on its own beginning and end
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")

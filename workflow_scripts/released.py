@@ -31,10 +31,7 @@ def main() -> None:
     check_classes(val, config["model"]["num_classes"], arguments.val_manifest)
     if not is_launched():
         check_there(arguments.source, arguments.weights, arguments.lock, check_weights)
-    launch(
-        "workflow_scripts.released", config["row"], arguments.nodes, arguments.record.parent,
-        arguments.stall_minutes, asked_by="released.device",
-    )  # fmt: skip
+    launch(config["row"], arguments, asked_by="released.device")
 
     with startup.imports():
         from semask.evaluation.released import score_released

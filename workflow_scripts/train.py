@@ -52,9 +52,8 @@ def main() -> None:
             if not is_launched():
                 _prepare(run, arguments.train_manifest)
             launch(
-                "workflow_scripts.train",
                 arguments.run,
-                arguments.nodes,
+                arguments,
                 shared=run.work,
                 stall_minutes=run.fault_tolerance.stall_minutes,
                 # of several nodes a scheduler sees to it

@@ -1,5 +1,6 @@
 """The processes of a script, one per device, each with a device of its own."""
 
+import argparse
 import os
 import socket
 import sys
@@ -29,15 +30,15 @@ def enter() -> None:
 
 
 def launch(
-    module: str,
     row: Mapping[str, Any],
-    nodes: int,
-    shared: Path,
-    stall_minutes: float,
+    arguments: argparse.Namespace,
+    *,
+    shared: Path | None = None,
+    stall_minutes: float | None = None,
     asked_by: str | None = None,
     alone: bool = False,
 ) -> None:
-    """Start a script once per process of a row, with this script's arguments, on free devices.
+    """Start this script once per process of a row, with its arguments, on free devices.
 
     Returns only in the processes that do the work, from then on watched
     (`semask.devices.progress`); the process that calls it first becomes their supervisor, what
@@ -45,11 +46,13 @@ def launch(
     start of the script.
 
     Args:
-        module: dotted name of the script.
         row: device, processes; planted_fault, if it has one.
-        nodes: of this Slurm job, over which they are spread evenly; 1 for this machine alone.
-        shared: folder that all nodes see, for files that last as long as the processes.
-        stall_minutes: when nothing has moved for so long, the processes are ended.
+        arguments: what the script was given, of which it takes `nodes` (of this Slurm job, over
+            which they are spread evenly; 1 for this machine alone), `record` and `stall_minutes`.
+        shared: folder that all nodes see, for files that last as long as the processes; the
+            record's, if nothing is said.
+        stall_minutes: when nothing has moved for so long, the processes are ended; if nothing is
+            said, the arguments'.
         asked_by: what in the config asks for them; the row, if nothing is said.
         alone: wait until nothing else that is to be alone runs on this machine.
 
@@ -57,19 +60,21 @@ def launch(
         InputError: the devices are not there, or the nodes, or a variable is set that would have
             figures say something else than the config.
     """
-    device, processes = row["device"], row["processes"]
+    device, processes, nodes = row["device"], row["processes"], arguments.nodes
     asked_by = asked_by or f"rows: {row_folder(row)}"
     enter()
     if alone and not is_launched():
         conditions.be_alone()
     if is_launched() or (device == "cpu" and processes == 1):
-        progress.watch(int(os.environ.get("RANK", 0)), processes, stall_minutes)
+        minutes = arguments.stall_minutes if stall_minutes is None else stall_minutes
+        progress.watch(int(os.environ.get("RANK", 0)), processes, minutes)
         return
     command = [sys.executable, "-m"]
     environment = dict(os.environ)
     if nodes > 1:
         _check_nodes(nodes, asked_by)
         each = slurm.share(processes, nodes, asked_by)
+        shared = shared or arguments.record.parent
         shared.mkdir(parents=True, exist_ok=True)
         environment[progress.FOLDER] = tempfile.mkdtemp(prefix=".progress-", dir=shared)
         # the workflow is a process of this machine only
@@ -89,8 +94,9 @@ def launch(
         # a library that has counted the devices may not look at the variables again: start afresh
         # by which the new start, or the supervisor's processes, know who launched them
         environment[MARK] = str(os.getpid())
+    command.append(f"workflow_scripts.{Path(sys.argv[0]).stem}")
     sys.stdout.flush()
-    os.execvpe(command[0], [*command, module, *sys.argv[1:]], environment)
+    os.execvpe(command[0], [*command, *sys.argv[1:]], environment)
 
 
 def _check_nodes(nodes: int, asked_by: str) -> None:
