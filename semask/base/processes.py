@@ -1,10 +1,11 @@
-"""Work that is done by several processes side by side."""
+"""Other processes: work that several do side by side, and what a program prints."""
 
 import math
 import multiprocessing
+import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -26,3 +27,14 @@ def side_by_side(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         return list(pool.map(work, items, chunksize=_AT_A_TIME))
+
+
+def output_of(*command: str, seconds: float = 30, **others: Any) -> str:
+    """What a program prints; OSError or SubprocessError where it fails or takes too long.
+
+    `others` are what `subprocess.run` takes.
+    """
+    return subprocess.run(
+        list(command), capture_output=True, encoding="utf-8", errors="replace", timeout=seconds,
+        check=True, **others,
+    ).stdout  # fmt: skip

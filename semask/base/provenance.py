@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import semask
+from semask.base.processes import output_of
 
 _PACKAGES = ("semask", "workflow_scripts")
 _VERSIONS_OF = ("numpy", "opencv-python-headless", "pillow", "snakemake", "timm")
@@ -93,17 +94,10 @@ def code_version() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        # of another's checkout, as a container's may be, git says nothing else; before 2.38 it does
-        # not heed this
-        ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=30,
-        check=True,
-    )
-    return done.stdout.strip()
+    # of another's checkout, as a container's may be, git says nothing else; before 2.38 it does
+    # not heed this
+    safe = f"safe.directory={root}"
+    return output_of("git", "-c", safe, "-C", str(root), *arguments).strip()
 
 
 def now() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import torch
 
+from semask.base.processes import output_of
 from semask.devices import setup
 from semask.devices.backends import BACKENDS, visible_devices
 from semask.devices.distributed import local_rank
@@ -39,7 +40,7 @@ def describe(device: str) -> dict[str, Any]:
     }
     if device == "gpu":
         facts["driver"] = _first_line(
-            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+            "nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"
         )
     elif device == "npu":
         torch_npu = importlib.import_module("torch_npu")
@@ -87,11 +88,9 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _first_line(command: list[str]) -> str | None:
+def _first_line(*command: str) -> str | None:
     try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
-        )
+        said = output_of(*command).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None
+    return said.splitlines()[0] if said else None

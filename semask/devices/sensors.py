@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from semask.base.processes import output_of
 from semask.devices.backends import visible_devices
 
 # of NVML's bit mask of clock event reasons
@@ -35,7 +36,6 @@ _UNCORRECTED, _VOLATILE = 1, 0  # since the driver was loaded
 _BELOW = "clock below the rated one"
 _RATED = 0.95  # of the rated clock; it is met to the MHz under load
 _BUSY = 50  # percent: an NPU that waits lowers its clock by itself
-_TIMEOUT = 30  # seconds
 
 
 class UnobservedError(Exception):
@@ -169,10 +169,7 @@ def _npus(count: int) -> Look:
 def _smi(*options: str) -> str:
     command = ["npu-smi", "info", *options]
     try:
-        return subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True,
-            timeout=_TIMEOUT, env={**os.environ, "LC_ALL": "C"},
-        ).stdout  # fmt: skip
+        return output_of(*command, env={**os.environ, "LC_ALL": "C"})
     except FileNotFoundError:
         raise UnobservedError("npu-smi is not on PATH") from None
     except (OSError, subprocess.SubprocessError) as fault:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from semask.base.errors import InputError
+from semask.base.processes import output_of
 
 # Seconds: a busy controller takes its time, and a job that gives up has waited for nothing
 _TIMEOUT = 120
@@ -57,14 +58,7 @@ def read_job(number: str) -> Job:
 def _scontrol(*arguments: str) -> str:
     command = ["scontrol", *arguments]
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=True,
-        ).stdout
+        return output_of(*command, seconds=_TIMEOUT)
     except (OSError, subprocess.SubprocessError) as fault:
         said = getattr(fault, "stderr", None) or str(fault)
         raise InputError(
