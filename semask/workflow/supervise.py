@@ -20,8 +20,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -67,13 +66,15 @@ def main() -> None:
         report(f"error: {fault}\n")
         sys.exit(1)
     bind_collectives(address)
-    with (
-        _progress_folder(node) as folder,
-        # torch leaves what it puts there, and makes a folder of its own even for no logs at all
-        tempfile.TemporaryDirectory(prefix="semask-agent-") as logs,
-    ):
-        os.environ[progress.FOLDER] = folder
-        _own_folders.extend([folder, logs] if node == 0 else [logs])
+    # torch leaves what it puts there, and makes a folder of its own even for no logs at all
+    _own_folders.append(logs := tempfile.mkdtemp(prefix="semask-agent-"))
+    # Where all processes of the run say where they are. That of several nodes was made before their
+    # agents were started; the first one removes it.
+    made = os.environ.get(progress.FOLDER)
+    os.environ[progress.FOLDER] = folder = made or tempfile.mkdtemp(prefix="semask-progress-")
+    if made is None or node == 0:
+        _own_folders.append(folder)
+    try:
         config = LaunchConfig(
             min_nodes=nodes,
             max_nodes=nodes,
@@ -91,28 +92,16 @@ def main() -> None:
             # of these the agent would end the processes itself, within 30 seconds
             signals_to_handle="SIGQUIT",
         )
-        try:
-            elastic_launch(config, sys.executable)("-m", module, *arguments)
-        except ChildFailedError as fault:
-            sys.exit(_status_of(fault.failures, here * nodes))
-
-
-@contextmanager
-def _progress_folder(node: int) -> Iterator[str]:
-    """Context with the folder where all processes of the run say where they are.
-
-    That of several nodes was made before their agents were started; the first one removes it.
-    """
-    shared = os.environ.get(progress.FOLDER)
-    if shared is None:
-        with tempfile.TemporaryDirectory(prefix="semask-progress-") as folder:
-            yield folder
-        return
-    try:
-        yield shared
+        elastic_launch(config, sys.executable)("-m", module, *arguments)
+    except ChildFailedError as fault:
+        sys.exit(_status_of(fault.failures, here * nodes))
     finally:
-        if node == 0:
-            shutil.rmtree(shared, ignore_errors=True)
+        _remove_own_folders()
+
+
+def _remove_own_folders() -> None:
+    for folder in _own_folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _heed_signals(processes: int) -> None:
@@ -145,8 +134,7 @@ def _pass_on(heard: int, processes: int) -> None:
                 child.send_signal(signal.SIGKILL if idle else number)
         if seconds >= _ALONE and not known:
             report("interrupted: while waiting for the other nodes; run again\n")
-            for folder in _own_folders:
-                shutil.rmtree(folder, ignore_errors=True)
+            _remove_own_folders()
             os._exit(INTERRUPTED)
         time.sleep(1)
 
