@@ -14,7 +14,6 @@ from semask.base.provenance import source_digest
 from semask.base.row_names import PLANTED, as_recorded, row_folder
 from semask.config.recipe import model_of
 from semask.config.repeats import turn
-from semask.config.layers import read_layer
 from semask.data import sets
 from semask.devices.slurm import share
 from semask.report.sections import CAPTIONS, PLOTS
@@ -31,10 +30,7 @@ CONFIG_FILES = [
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 try:
     PLAN = Plan.read(
-        layers_of(
-            [(path, read_layer(path)) for path in CONFIG_FILES],
-            workflow.config_settings.config,
-        ),
+        layers_of(CONFIG_FILES, workflow.config_settings.config),
         Path(workflow.basedir),
     )
     check_surroundings(Path(workflow.basedir), PLAN.config, CONDA)
@@ -166,10 +162,10 @@ def get_present_row_of(file):
     return present
 
 
-def get_count_of(device):
+def get_count_of(device, row_of=get_row_of):
     """Number of devices of a kind that a run holds."""
     return lambda wildcards: (
-        get_row_of(wildcards)["processes"] if wildcards.device == device else 0
+        row["processes"] if (row := row_of(wildcards))["device"] == device else 0
     )
 
 

@@ -5,6 +5,9 @@ Makes: a record per variant, and a table of their accuracy beside the published 
 """
 
 get_released = told(lambda: released_plan.settings(PLAN))
+get_scoring_of_released = told(
+    lambda wildcards: released_plan.config(PLAN, wildcards.variant)
+)
 
 
 rule released:
@@ -24,8 +27,8 @@ rule released:
         lambda wildcards: f"../envs/{get_released()['device']}.yaml"
     threads: lambda wildcards: get_released()["processes"] * get_released()["threads"]
     resources:
-        gpu=lambda wildcards: released_plan.count(PLAN, "gpu"),
-        npu=lambda wildcards: released_plan.count(PLAN, "npu"),
+        gpu=get_count_of("gpu", lambda wildcards: get_released()),
+        npu=get_count_of("npu", lambda wildcards: get_released()),
         mem_mb=lambda wildcards: 8000 * get_released()["processes"],
     params:
         # how images come in changes no result: no reason to score again

@@ -12,12 +12,6 @@ def get_scoring_of(wildcards):
     return PLAN.scoring_settings(wildcards.device, told)
 
 
-@told
-def get_scoring_of_released(wildcards):
-    """How a released checkpoint is scored."""
-    return released_plan.config(PLAN, wildcards.variant)
-
-
 get_weights_of = told(lambda wildcards: crossed.weights_of(PLAN, wildcards.of))
 
 
@@ -42,4 +36,5 @@ def get_paths_of(wildcards, input):
 def get_scoring_of_cross(wildcards):
     """How the weights are scored on this row's device."""
     record = f"cross/{wildcards.of}/seed{wildcards.seed}.json"
-    return crossed.scoring_settings(PLAN, get_present_row_of(record)(wildcards))
+    row = as_recorded(get_present_row_of(record)(wildcards))
+    return PLAN.scoring_settings(wildcards.device, row)

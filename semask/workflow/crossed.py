@@ -6,12 +6,11 @@ two sites share, is left out, and said to be.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from semask.base.errors import InputError
-from semask.base.row_names import as_recorded, row_folder
+from semask.base.row_names import row_folder
 from semask.comparison.bundle import members
 from semask.comparison.crossed import files_of
 from semask.config.repeats import seeds_of
@@ -91,11 +90,6 @@ def weights_of(plan: Plan, of: str) -> Weights:
     if isinstance(found, Weights):
         return found
     raise InputError(f"weights of {of}: {found}")
-
-
-def scoring_settings(plan: Plan, row: Mapping[str, Any]) -> str:
-    """The row that scores, and how, as JSON."""
-    return plan.scoring_settings(row["device"], as_recorded(row))
 
 
 def _rows(plan: Plan) -> dict[str, Any]:

@@ -23,12 +23,6 @@ def settings(plan: Plan) -> Config:
     return dict(plan.config["released"])
 
 
-def count(plan: Plan, device: str) -> int:
-    """Number of devices of a kind that scoring a released checkpoint holds."""
-    released = settings(plan)
-    return int(released["processes"]) if released["device"] == device else 0
-
-
 def weights(plan: Plan, variant: str) -> tuple[str, bool]:
     """File of a released checkpoint, and whether it is fetched: else it is the user's.
 

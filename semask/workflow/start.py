@@ -12,26 +12,25 @@ from typing import Any
 
 from semask.base.errors import InputError
 from semask.base.signals import JOB
-from semask.config.layers import typed
+from semask.config.layers import read_layer, typed
 from semask.devices import variables
 from semask.workflow.places import check_folders
 
 
-def layers_of(
-    files: Sequence[tuple[Path, Any]], settings: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
-    """The layers of a config: config.yaml and overlays, each with what is in it, and `--config`.
+def layers_of(paths: Sequence[Path], settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The layers of a config: config.yaml, overlays and `--config`.
 
     Raises:
-        InputError: a record stands where an overlay is expected.
+        InputError: a file is no layer, or a record stands where an overlay is expected.
     """
-    for path, content in files:
-        if {"schema", "kind", "digest"} <= {*(content or {})}:
+    layers = [read_layer(path) for path in paths]
+    for path, layer in zip(paths, layers, strict=True):
+        if {"schema", "kind", "digest"} <= {*layer}:
             raise InputError(
                 f"{path}: a record, which was taken for a config file because it follows "
                 "--configfile; put -- before targets"
             )
-    return [*(content for _, content in files), typed(settings)]
+    return [*layers, typed(settings)]
 
 
 def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from semask.base.errors import InputError
+from semask.base.row_names import as_recorded
 from semask.workflow.crossed import (
     FILES,
     bundled,
     cross_records,
     left_out,
-    scoring_settings,
     weights_of,
 )
 from semask.workflow.plan import Plan
@@ -117,7 +117,7 @@ def test_a_bundle_without_weights_or_damaged_leaves_its_pairs_out(tmp_path: Path
 
 def test_how_a_row_scores() -> None:
     made = crossing(npu={"forbid_fallbacks": True})
-    settings = json.loads(scoring_settings(made, made.row("npu", 1)))
+    settings = json.loads(made.scoring_settings("npu", as_recorded(made.row("npu", 1))))
     assert settings["forbid_fallbacks"] is True
     assert {key: settings[key] for key in ("device", "processes", "threads")} == {
         "device": "npu", "processes": 1, "threads": 1

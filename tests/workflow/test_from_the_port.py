@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from snakemake.cli import parse_config
 
+from semask.config.layers import typed
 from semask.workflow import released_plan
 from semask.workflow.plan import Plan
-from semask.workflow.start import layers_of
 
 from ..markdown_pages import ROOT, flat, read
 
@@ -46,10 +46,10 @@ def overlays() -> dict[str, Any]:
 def plan_of(files: list[str], settings: Mapping[str, Any]) -> Plan:
     known = overlays()
     layers = [
-        (Path(name), known[name] if name in known else yaml.safe_load((ROOT / name).read_text()))
+        known[name] if name in known else yaml.safe_load((ROOT / name).read_text())
         for name in ["config.yaml", *files]
     ]
-    return Plan.read(layers_of(layers, settings), ROOT)
+    return Plan.read([*layers, typed(settings)], ROOT)
 
 
 def commands() -> Iterator[tuple[list[str], list[str], list[str]]]:

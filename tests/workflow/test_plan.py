@@ -152,8 +152,6 @@ def test_released_checkpoints() -> None:
     assert released_plan.weights(made, "small") == ("weights/semask_small_cityscapes.pth", True)
     chosen = json.loads(released_plan.config(made, "large"))
     assert (chosen["model"]["variant"], chosen["forbid_fallbacks"]) == ("large", False)
-    device = released_plan.settings(made)["device"]
-    assert released_plan.count(made, device) == released_plan.settings(made)["processes"]
     gone = {"released": {"weights": {"small": "gone.pth"}}}
     made = plan(read("experiments/cityscapes.yaml"), gone)
     with pytest.raises(InputError, match=r"released.weights.small: gone.pth: no such file"):
@@ -185,11 +183,13 @@ def test_the_operators_of_an_npu_alone_are_forbidden_to_fall_back() -> None:
     assert not plan({"npu": {"forbid_fallbacks": False}}).forbids_fallbacks("npu")
 
 
-def test_a_record_is_no_layer() -> None:
-    record = {"schema": SCHEMA, "kind": "train", "digest": "0"}
+def test_a_record_is_no_layer(tmp_path: Path) -> None:
+    layer, record = tmp_path / "config.yaml", tmp_path / "train.json"
+    layer.write_text("b: 1", encoding="utf-8")
+    record.write_text(json.dumps({"schema": SCHEMA, "kind": "train", "digest": "0"}), "utf-8")
     with pytest.raises(InputError, match=r"train.json: a record, .* put -- before targets"):
-        layers_of([(Path("config.yaml"), {}), (Path("train.json"), record)], {})
-    assert layers_of([(Path("a"), {"b": 1})], {"dataset": {"download": "true"}}) == [
+        layers_of([layer, record], {})
+    assert layers_of([layer], {"dataset": {"download": "true"}}) == [
         {"b": 1},
         {"dataset": {"download": True}},
     ]
