@@ -27,6 +27,7 @@ from semask.config.layers import assemble, read_layer, variant_names
 from semask.config.recipe import build_settings
 from semask.model.facts import markdown
 from semask.workflow import guard
+from semask.workflow.options import number_between
 
 _REPOSITORY = Path(__file__).parents[1]
 _SHIPPED = ("cityscapes", "ade20k", "coco_stuff10k", "ascend")
@@ -65,18 +66,11 @@ def _parse() -> argparse.Namespace:
         "--record", type=Path, nargs="+", default=[], help="train.json of performance runs"
     )
     speed.add_argument(
-        "--fps", type=_positive,
+        "--fps", type=number_between("--fps", 0),
         help="as if each device trained so many images per second of SeMask-S at 768x768",
     )  # fmt: skip
     parser.add_argument("--memory", action="store_true", help="memory by variant, crop and batch")
     return parser.parse_args()
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
 
 
 def configs_of(stack: Sequence[Path], variant: str | None) -> Iterator[dict[str, Any]]:

@@ -44,8 +44,6 @@ def test_an_unknown_option(place: Place, name: str) -> None:
     ("name", "arguments", "says"),
     [
         ("cost", ["--coulour"], "unrecognized arguments: --coulour"),
-        ("cost", ["--fps", "-1"], "argument --fps"),
-        ("cost", ["--fps", "nan"], "argument --fps"),
         ("cost", ["--fps", "1", "--record", "x"], "not allowed with"),
         ("export_weights", ["--which", "worst"], "argument --which"),
         ("facts", ["--model"], "argument --model: expected one argument"),
@@ -56,6 +54,11 @@ def test_an_unknown_option(place: Place, name: str) -> None:
 )
 def test_wrong_options(place: Place, name: str, arguments: list[str], says: str) -> None:
     assert says in usage_error(place, name, arguments)
+
+
+@pytest.mark.parametrize("fps", ["-1", "0", "inf", "nan", "many"])
+def test_a_speed_that_is_none(place: Place, fps: str) -> None:
+    place.refusal("cost", {"--fps": fps}, [f"--fps: '{fps}' is not a number above 0; give one"])
 
 
 @pytest.mark.parametrize(
