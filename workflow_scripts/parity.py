@@ -20,7 +20,7 @@ from semask.base.errors import InputError
 from semask.base.files import write_atomically
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
-from semask.config.recipe import Numerics, Recipe, build_settings, execution_on, resolve
+from semask.config.recipe import ANY_IMAGES, Numerics, Recipe, build_settings, execution_on, resolve
 from semask.parity import verdict
 from semask.workflow import guard
 from semask.workflow.json_options import add_row_options
@@ -28,8 +28,6 @@ from semask.workflow.launching import enter, launch
 from semask.workflow.options import new_file, whole_number
 
 _LOOKS = ("semantics", "precision", "chance", "data")
-# an epoch's length decides how many iterations there are, which no look needs
-_IMAGES = 1000
 _STATUS = {verdict.SHOWN: 0, verdict.REFUTED: 1, verdict.UNDECIDED: 2, verdict.NOT_RUN: 2}
 
 
@@ -68,7 +66,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
     row, config = arguments.row, arguments.config
     launch(row, arguments)
     signals.listen()
-    recipe = resolve(config, mode="full", processes=row["processes"], training_images=_IMAGES)
+    recipe = resolve(config, mode="full", processes=row["processes"], training_images=ANY_IMAGES)
     with startup.imports():
         from semask.devices import description, distributed, setup
         from semask.devices.peak import matmul_peak

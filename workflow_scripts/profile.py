@@ -8,14 +8,11 @@ from pathlib import Path
 from semask.base import signals, startup
 from semask.base.provenance import describe_run, now
 from semask.base.records import write_record
-from semask.config.recipe import execution_on, resolve
+from semask.config.recipe import ANY_IMAGES, execution_on, resolve
 from semask.workflow import guard
 from semask.workflow.json_options import add_row_options
 from semask.workflow.launching import launch
 from semask.workflow.options import whole_number
-
-# an epoch's length decides how many iterations there are, which no step needs
-_IMAGES = 1000
 
 
 def main() -> None:
@@ -27,7 +24,7 @@ def main() -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     started = now()
     recipe = resolve(
-        config, mode="performance", processes=row["processes"], training_images=_IMAGES
+        config, mode="performance", processes=row["processes"], training_images=ANY_IMAGES
     )
     execution = execution_on(row["device"], config["execution"])
     with startup.imports():

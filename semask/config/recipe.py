@@ -138,6 +138,10 @@ def build_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+ANY_IMAGES = 1000
+"""Of training, where single steps count: the number only decides how many iterations there are."""
+
+
 def resolve(
     config: Mapping[str, Any],
     *,
