@@ -29,9 +29,11 @@ rule parity:
             get_present_row_of("parity.json")(wildcards)
         ),
         nodes=get_nodes,
+        stall_minutes=get_stall_minutes,
         data=lambda wildcards, input: words("--train-manifest", input.train)
         + (get_data(wildcards) if input.train else []),
         code=get_code_of("parity"),
     shell:
         "exec python -m workflow_scripts.parity --config {params.config:q} {params.look:q}"
-        " {params.data:q} --nodes {params.nodes} --record {output:q} --error-log {log:q}"
+        " {params.data:q} --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
+        " --record {output:q} --error-log {log:q}"

@@ -27,8 +27,9 @@ rule profile:
             as_recorded(get_present_row_of("profile.json")(wildcards))
         ),
         nodes=get_nodes,
+        stall_minutes=get_stall_minutes,
         code=get_code_of("profile"),
     shell:
         "exec python -m workflow_scripts.profile --config {params.config:q} --row {params.row:q}"
-        " --nodes {params.nodes} --record {output.record:q} --trace {output.trace:q}"
-        " --error-log {log:q}"
+        " --nodes {params.nodes} --stall-minutes {params.stall_minutes}"
+        " --record {output.record:q} --trace {output.trace:q} --error-log {log:q}"

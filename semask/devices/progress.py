@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from semask.base.errors import INTERRUPTED, report
 
@@ -37,6 +37,14 @@ class Point(NamedTuple):
     def __str__(self) -> str:
         part = f" image {self.part}" if PHASES[self.phase] == "evaluating" and self.part else ""
         return f"iteration {self.iteration}, {PHASES[self.phase]}{part}"
+
+
+class Place(NamedTuple):
+    """Where a process is, when that was written, and for how long it had been there; in seconds."""
+
+    point: Point
+    heard: float
+    still: float
 
 
 _point = Point(0, 0, 0)
@@ -74,17 +82,19 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
         if folder is not None:
             try:
                 written = folder / f".{rank}"
-                written.write_text(
-                    json.dumps({"point": _point, "heard": time.time()}), encoding="utf-8"
-                )
+                written.write_text(json.dumps(Place(_point, time.time(), still)), encoding="utf-8")
                 written.replace(folder / str(rank))
             except OSError:
                 pass  # a full disk is for those to report who have something to lose
         if still < limit:
             continue
         places = _read(folder, processes)
-        places[rank] = (_point, time.time())
-        if rank == min(_heard(places)):
+        places[rank] = Place(_point, time.time(), still)
+        heard = _heard(places)
+        still = min(places[other].still for other in heard)
+        if still < limit:
+            continue  # this process waits for one that moves
+        if rank == min(heard):
             report(f"error: {verdict(places, processes, still)}\n")
             faulthandler.dump_traceback(sys.stderr)
         else:
@@ -92,41 +102,41 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
         os._exit(INTERRUPTED)
 
 
-def _read(folder: Path | None, processes: int) -> dict[int, tuple[Point, float]]:
-    found: dict[int, tuple[Point, float]] = {}
+def _read(folder: Path | None, processes: int) -> dict[int, Place]:
+    found: dict[int, Place] = {}
     if folder is None:
         return found
     for rank in range(processes):
         try:
-            place: Any = json.loads((folder / str(rank)).read_text(encoding="utf-8"))
+            point, *times = json.loads((folder / str(rank)).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # not there yet, or on another machine
-        found[rank] = (Point(*place["point"]), float(place["heard"]))
+        found[rank] = Place(Point(*point), *times)
     return found
 
 
 def are_starting(processes: int) -> bool:
     """Whether no process of this machine has got beyond its start, as far as they have said."""
     places = _read(_folder(), processes).values()
-    return all(PHASES[point.phase] == "starting" for point, _ in places)
+    return all(PHASES[place.point.phase] == "starting" for place in places)
 
 
-def _heard(places: Mapping[int, tuple[Point, float]]) -> list[int]:
-    latest = max(heard for _, heard in places.values())
-    return [rank for rank, (_, heard) in places.items() if latest - heard < _SILENT]
+def _heard(places: Mapping[int, Place]) -> list[int]:
+    latest = max(place.heard for place in places.values())
+    return [rank for rank, place in places.items() if latest - place.heard < _SILENT]
 
 
-def verdict(places: Mapping[int, tuple[Point, float]], processes: int, still: float) -> str:
+def verdict(places: Mapping[int, Place], processes: int, still: float) -> str:
     """Which process a run waits for, in one line.
 
-    `places` has where each process that is known of is, and when that was written, in seconds;
-    `still` is for how many seconds nothing has moved.
+    `places` has where each process that is known of is; `still` is for how many seconds nothing has
+    moved.
     """
     silent = sorted(set(places) - set(_heard(places)))
-    least = min(point for point, _ in places.values())
-    last = silent or sorted(rank for rank, (point, _) in places.items() if point == least)
+    least = min(place.point for place in places.values())
+    last = silent or sorted(rank for rank, place in places.items() if place.point == least)
     which = "process " + " and ".join(f"{rank} of {processes}" for rank in last)
-    at = places[last[0]][0]
+    at = places[last[0]].point
     if len(last) == processes > 1:
         which = f"every one of {processes} processes"
     does = "has not answered" if silent else "has not moved"

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from semask.base import memory
+from semask.devices import progress
 from semask.parity.calls import Call
 from semask.parity.errors import errors_of
 from semask.parity.isolated import run
@@ -88,7 +89,8 @@ def look(
     true = Place(reference, torch.device("cpu"), torch.float64)
     honest: list[nn.Module] = []
     given: dict[Call, list[Tensor | None]] = {}
-    for call in calls:
+    for number, call in enumerate(calls, start=1):
+        progress.mark("computing gradients", part=number)
         memory.trim()
         there = Setting(device, given, kinds)
         truth = run(call, there.elsewhere(true))

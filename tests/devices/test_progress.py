@@ -1,6 +1,12 @@
 """Which process a run waits for. That runs are really ended is tested with real ones."""
 
-from semask.devices.progress import PHASES, Point, verdict
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from semask.devices.progress import FOLDER, PHASES, Place, Point, verdict
 
 LOADING, COMPUTING, EVALUATING = (
     PHASES.index(phase) for phase in ("waiting for data", "computing gradients", "evaluating")
@@ -8,7 +14,10 @@ LOADING, COMPUTING, EVALUATING = (
 
 
 def test_the_one_behind_is_named() -> None:
-    places = {0: (Point(8, COMPUTING, 1), 100.0), 1: (Point(8, LOADING, 0), 100.5)}
+    places = {
+        0: Place(Point(8, COMPUTING, 1), 100.0, 1800),
+        1: Place(Point(8, LOADING, 0), 100.5, 1800),
+    }
     said = verdict(places, 2, 1800)
     assert said.startswith("process 1 of 2 has not moved for 30.0 minutes (iteration 8, waiting")
     assert "the others wait" in said
@@ -16,22 +25,54 @@ def test_the_one_behind_is_named() -> None:
 
 def test_the_one_that_is_not_heard_of_is_named() -> None:
     places = {
-        0: (Point(8, LOADING, 0), 100.0),
-        1: (Point(9, COMPUTING, 1), 10.0),
-        2: (Point(8, LOADING, 0), 100.0),
+        0: Place(Point(8, LOADING, 0), 100.0, 60),
+        1: Place(Point(9, COMPUTING, 1), 10.0, 0),
+        2: Place(Point(8, LOADING, 0), 100.0, 60),
     }
     assert verdict(places, 3, 60).startswith("process 1 of 3 has not answered for 1.0 minutes")
 
 
 def test_nobody_is_behind() -> None:
-    places = {rank: (Point(8, COMPUTING, 1), 100.0) for rank in range(2)}
+    places = {rank: Place(Point(8, COMPUTING, 1), 100.0, 60) for rank in range(2)}
     said = verdict(places, 2, 60)
     assert said.startswith("every one of 2 processes has not moved for 1.0 minutes")
     assert "others" not in said
 
 
 def test_one_alone() -> None:
-    said = verdict({0: (Point(4, EVALUATING, 17), 100.0)}, 1, 60)
+    said = verdict({0: Place(Point(4, EVALUATING, 17), 100.0, 60)}, 1, 60)
     assert said.startswith("process 0 of 1 has not moved for 1.0 minutes (iteration 4, evaluating")
     assert "image 17" in said
     assert "others" not in said
+
+
+WAITING = """
+import sys, time
+from semask.devices import progress
+progress._SILENT = 1
+rank, moves = int(sys.argv[1]), int(sys.argv[2])
+progress.watch(rank, 2, 1 / 60)
+for part in range(moves):
+    progress.mark("computing gradients", part=part)
+    time.sleep(0.1)
+if moves == 0:
+    sys.stdin.read()
+"""
+
+
+def test_who_waits_for_one_that_moves_is_not_ended(tmp_path: Path) -> None:
+    def start(rank: int, moves: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", WAITING, str(rank), str(moves)],
+            env={**os.environ, FOLDER: str(tmp_path)},
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        )  # fmt: skip
+
+    moving = start(0, 100)
+    while not (tmp_path / "0").exists():
+        time.sleep(0.05)
+    waiting = start(1, 0)
+    assert moving.wait(60) == 0
+    assert waiting.poll() is None
+    _, said = waiting.communicate()
+    assert (waiting.returncode, said) == (0, "")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from semask.devices import progress
 from semask.model.compiling import compile_parts
 from semask.parity.operators import by_operators
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, answers, whole
@@ -30,8 +31,11 @@ def passed(found: Found) -> bool:
 
 
 @pytest.mark.usefixtures("shallow")
-def test_float32(look: Look) -> None:
+def test_float32(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[int] = []
+    monkeypatch.setattr(progress, "mark", lambda phase, part: marked.append(part))
     found = look()[MODULES]
+    assert marked == [*range(1, 171)]
     assert passed({MODULES: found})
     assert len(found["modules"]) == 170
     assert all(each["bitwise"] for each in found["modules"])

@@ -28,6 +28,7 @@ def test_a_row_is_looked_at_without_data_and_training(checkout: Checkout) -> Non
     assert record["row"] == {"device": "cpu", "processes": 1, "threads": 1}
     assert record["device"]["name"]
     assert record["run"]["code_digest"]
+    assert "--stall-minutes 30" in record["run"]["command"]
     assert not (checkout.folder / "data").exists()
     # what it looks at is what it depends on
     assert not checkout.planned("--", "results/cpu-1p/parity.json")

@@ -15,6 +15,7 @@ def test_a_row_is_profiled_without_data_and_training(checkout: Checkout) -> None
     folder = checkout.folder / "results" / "cpu-2p"
     record = json.loads((folder / "profile.json").read_text("utf-8"))
     assert record["row"]["processes"] == 2
+    assert "--stall-minutes 30" in record["run"]["command"]
     assert record["figures"]["parts"]["decoder"] > 0
     assert (folder / "trace.json.gz").is_file()
     assert not (checkout.folder / "data").exists()
