@@ -84,7 +84,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "machine",
     },
     "--stall-minutes": {
-        "type": float,
+        "type": number_between("--stall-minutes", 0),
         "default": 30,
         "help": "end the processes when nothing has moved for so long",
     },

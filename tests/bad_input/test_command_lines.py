@@ -61,6 +61,12 @@ def test_a_speed_that_is_none(place: Place, fps: str) -> None:
     place.refusal("cost", {"--fps": fps}, [f"--fps: '{fps}' is not a number above 0; give one"])
 
 
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_a_limit_that_ends_the_run_at_once(place: Place, minutes: str) -> None:
+    says = [f"--stall-minutes: '{minutes}' is not a number above 0; give one"]
+    place.refusal("evaluate", {**EVALUATION, "--stall-minutes": minutes}, says)
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
