@@ -88,7 +88,7 @@ def own_devices(device: str) -> list[str] | None:
         return None
     job = read_job(number)
     node = os.environ.get("SLURMD_NODENAME", socket.gethostname().split(".")[0])
-    resources = job.nodes.get(node) or next(iter(job.nodes.values()))
+    resources = job.nodes[node if node in job.nodes else next(iter(job.nodes))]
     if device == "gpu":
         kinds = [name for name in resources if name == "gpu"]
     else:

@@ -62,6 +62,12 @@ def test_a_job_without_devices_is_refused_unless_its_node_is_its_own(scontrol: o
     scontrol("Nodes=n3 CPU_IDs=0-63 Mem=8000 GRES=")  # type: ignore[operator]
     with pytest.raises(InputError, match="job 12: was given no npu on n3; ask for them by gres"):
         slurm.own_devices("npu")
+    scontrol(  # type: ignore[operator]
+        "Nodes=n[1-2] CPU_IDs=0-63 Mem=8000 GRES=npu:910b:8(IDX:0-7) "
+        "Nodes=n3 CPU_IDs=0-63 Mem=8000 GRES="
+    )
+    with pytest.raises(InputError, match="job 12: was given no npu on n3; ask for them by gres"):
+        slurm.own_devices("npu")
     scontrol("Nodes=n3 CPU_IDs=0-63 Mem=8000 GRES=", sharing="NO")  # type: ignore[operator]
     assert slurm.own_devices("npu") is None
 
