@@ -89,7 +89,8 @@ def _job() -> str:
 
 def _own() -> Path:
     own = Path(tempfile.gettempdir()) / f"semask-devices-{os.getuid()}"
-    own.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        own.mkdir(mode=0o700)
     found = own.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise InputError(

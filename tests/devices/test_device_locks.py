@@ -158,3 +158,10 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(InputError, match="not a folder of this user"):
         locks.take("gpu", ["0"], 1)
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_file_in_the_place_of_our_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"semask-devices-{os.getuid()}").touch()
+    with pytest.raises(InputError, match="not a folder of this user"):
+        locks.take("gpu", ["0"], 1)
