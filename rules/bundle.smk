@@ -6,11 +6,12 @@ Makes: a bundle of the former (`snakemake bundle`); a folder of the latter's rec
 
 # beside the files that it speaks of, which are no outputs
 IMPORTED = local(f"{RESULTS}/imported/{{bundle}}/bundle.json")
+get_bundled = told(lambda: crossed.bundled(PLAN))
 
 
 rule bundle:
     input:
-        files=told(lambda wildcards: PLAN.bundled() + crossed.bundled(PLAN)),
+        files=lambda wildcards: get_bundled(),
         key=told(lambda wildcards: [local(key) for key in signed.signing_key(PLAN)]),
     output:
         bundle=f"{RESULTS}/bundle.zip",
@@ -30,7 +31,7 @@ rule bundle:
         experiment=config["experiment"],
         # or the copies of them that a storage provider brought
         results=lambda wildcards, input: str(input.files[0]).removesuffix(
-            PLAN.bundled()[0].removeprefix(RESULTS)
+            get_bundled()[0].removeprefix(RESULTS)
         ),
         sign=words("--sign", config["bundle"]["sign"]),
         code=get_code_of("bundle"),

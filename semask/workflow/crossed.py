@@ -50,13 +50,17 @@ def cross_records(plan: Plan) -> list[str]:
 
 
 def bundled(plan: Plan) -> list[str]:
-    """What of this goes into a bundle: all records and their matrices.
+    """What goes into a bundle: what the plan says, and all records of this with their matrices.
 
     Raises:
-        InputError: several bundles have the row of the weights.
+        InputError: nothing does, or several bundles have the row of the weights.
     """
-    records = cross_records(plan)
-    return [file for record in records for file in (record, str(files_of(record).matrices))]
+    files = plan.bundled()
+    for record in cross_records(plan):
+        files += [record, str(files_of(record).matrices)]
+    if not files:
+        raise InputError("config: rows: a bundle needs one with the mode full or performance")
+    return files
 
 
 def left_out(plan: Plan) -> list[str]:

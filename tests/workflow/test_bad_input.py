@@ -70,6 +70,15 @@ def test_a_row_that_is_not_configured(checkout: Checkout) -> None:
     assert "gpu-4p is not in the config" in line
 
 
+def test_a_bundle_of_rows_that_are_only_profiled(checkout: Checkout) -> None:
+    row = {"device": "cpu", "processes": 1, "threads": 1, "modes": ["profile"], "seeds": [0]}
+    checkout.configure({"rows": [row]})
+    printed = checkout.snakemake("--dry-run", "bundle", ok=False)
+    [line] = error_lines(printed)
+    assert "a bundle needs one with the mode full or performance" in line
+    assert "IndexError" not in printed
+
+
 def test_a_crop_larger_than_the_images(copy_of_finished: Copy) -> None:
     changed = copy_of_finished()
     record = changed.folder / "results/cpu-1p/full/seed0/train.json"

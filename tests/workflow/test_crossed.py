@@ -97,9 +97,15 @@ def test_what_another_machine_scored_is_not_left_out(tmp_path: Path) -> None:
 
 
 def test_records_travel_with_their_matrices() -> None:
-    assert bundled(crossing(("npu-1p", "gpu-1p"), ("gpu-8p", "gpu-1p"))) == [
+    made = crossing(("npu-1p", "gpu-1p"), ("gpu-8p", "gpu-1p"))
+    assert bundled(made) == made.bundled() + [
         f"results/gpu-1p/cross/npu-1p/seed3.{suffix}" for suffix in ("json", "npz")
     ]
+
+
+def test_a_bundle_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="config: rows: a bundle needs one with the mode full"):
+        bundled(plan({"rows": [row("gpu", 1, modes=["profile"])]}))
 
 
 def test_a_bundle_without_weights_or_damaged_leaves_its_pairs_out(tmp_path: Path) -> None:
