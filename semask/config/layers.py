@@ -143,7 +143,8 @@ def bundles_of(config: Mapping[str, Any]) -> dict[str, Any]:
 def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of Snakemake's --config, with numbers and truth values in braces made such.
 
-    Snakemake takes `--config dataset="{download: true}"` for a mapping to the text "true".
+    Snakemake takes `--config dataset="{download: true}"` for a mapping to the text "true". What is
+    no YAML by itself, as `{root: "@data"}` has, stays a text, and so does what follows a `#`.
     """
     return {
         key: _typed(value) if isinstance(value, Mapping | list) else value
@@ -156,7 +157,13 @@ def _typed(value: Any) -> Any:
         return {key: _typed(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_typed(inner) for inner in value]
-    return yaml.safe_load(value) if isinstance(value, str) and value else value
+    if not isinstance(value, str) or not value:
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return value
+    return value if isinstance(read, str) and value.startswith(read) else read
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -202,6 +202,10 @@ def test_the_schema_names_the_variants_there_are() -> None:
     assert schema["properties"]["model"]["properties"]["variant"]["enum"] == list(VARIANTS)
 
 
+# no YAML, no date, or with what looks like a comment
+WRITTEN = {"at": "@data", "tag": "!x", "date": "2026-13-45", "hash": "a #b"}
+
+
 def test_nested_values_of_the_command_line_are_not_texts() -> None:
     from semask.config.layers import typed
 
@@ -211,6 +215,7 @@ def test_nested_values_of_the_command_line_are_not_texts() -> None:
         "dataset": {"download": "True", "root": "/data/x"},
         "a": ["1", "b"],
         "e": {"f": ""},
+        "texts": {**WRITTEN, "quoted": "'1'"},
     }
     assert typed(given) == {
         "variant": "large",
@@ -218,6 +223,7 @@ def test_nested_values_of_the_command_line_are_not_texts() -> None:
         "dataset": {"download": True, "root": "/data/x"},
         "a": [1, "b"],
         "e": {"f": ""},
+        "texts": {**WRITTEN, "quoted": "1"},
     }
 
 

@@ -10,6 +10,7 @@ from .conftest import Checkout
 
 pytestmark = pytest.mark.workflow
 
+LISTED = "data/streets-labels/dataset.json"
 Copy = Callable[[], Checkout]
 
 
@@ -77,6 +78,12 @@ def test_a_bundle_of_rows_that_are_only_profiled(checkout: Checkout) -> None:
     [line] = error_lines(printed)
     assert "a bundle needs one with the mode full or performance" in line
     assert "IndexError" not in printed
+
+
+def test_a_text_of_the_command_line_that_is_no_yaml(checkout: Checkout) -> None:
+    printed = checkout.snakemake("--config", 'dataset={root: "@data #1"}', "--", LISTED)
+    assert "error" not in printed
+    assert (checkout.folder / "@data #1").is_dir()
 
 
 def test_a_crop_larger_than_the_images(copy_of_finished: Copy) -> None:
