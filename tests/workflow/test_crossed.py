@@ -103,6 +103,20 @@ def test_records_travel_with_their_matrices() -> None:
     ]
 
 
+def test_scores_of_others_weights_are_a_bundle_by_themselves(tmp_path: Path) -> None:
+    made = plan(
+        {
+            "rows": [row("gpu", 1, modes=["profile"])],
+            "cross": [{"weights": "npu-1p", "scored_by": "gpu-1p"}],
+            "imports": {"there": bundle(tmp_path / "there.zip", "npu-1p/full/seed3")},
+        }
+    )
+    assert made.bundled() == []
+    assert bundled(made) == [
+        f"results/gpu-1p/cross/there/npu-1p/seed3.{suffix}" for suffix in ("json", "npz")
+    ]
+
+
 def test_a_bundle_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="config: rows: a bundle needs one with the mode full"):
         bundled(plan({"rows": [row("gpu", 1, modes=["profile"])]}))
