@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from semask.base.errors import InputError
 from semask.parity.verdict import number
 
 OPERATOR_LIMITS = {"fp32": 2.0**-13, "hf32": 2.0**-11, "fp16": 2.0**-10, "bf16": 2.0**-7}
@@ -46,22 +45,10 @@ class OperatorError:
 def operator_error(actual: ArrayLike, golden: ArrayLike, computed_in: str) -> OperatorError:
     """What CANN's ecosystem standard says of an operator's output.
 
-    `golden`, of the same shape, was computed in a higher precision than `computed_in`: fp32, hf32,
-    fp16 or bf16.
-
-    Raises:
-        InputError: the shapes differ or are empty, or the standard has no limit for the type.
+    `golden`, of the same shape, not empty, was computed in a higher precision than `computed_in`, a
+    key of `OPERATOR_LIMITS`.
     """
-    if computed_in not in OPERATOR_LIMITS:
-        raise InputError(
-            f"operator standard: {computed_in!r} has no limit; use {', '.join(OPERATOR_LIMITS)}"
-        )
     a, g = np.asarray(actual, float), np.asarray(golden, float)
-    if a.shape != g.shape or not a.size:
-        raise InputError(
-            f"operator standard: shapes {a.shape} and {g.shape}; give two arrays of one shape that "
-            "is not empty"
-        )
     mean = largest = float("inf")
     if np.isfinite(a).all() and np.isfinite(g).all():
         errors = np.abs(a - g) / (np.abs(g) + _NEVER_ZERO)

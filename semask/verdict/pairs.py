@@ -118,7 +118,7 @@ def _verdict(
     mine, theirs = ([records[path] for path in paths] for paths in scored)
     accuracies = seeds.of_rows(mine, theirs, judging.margin)
     runs, others = (
-        [speed.run_of(records[path], judging.logs(path), path) for path in paths] for paths in timed
+        [speed.run_of(records[path], judging.logs(path)) for path in paths] for paths in timed
     )
     answers = {
         **of_device,

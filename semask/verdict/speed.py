@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from semask.base.errors import InputError
 from semask.comparison.rows import disturbances_of
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 from semask.verdict.welch import Floats, half_width, quantile
@@ -54,27 +53,18 @@ class Speed(NamedTuple):
     needed: int | None = None
 
 
-def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]], name: str) -> Run:
-    """The steady window of a performance run, from its record and the lines of its log, `name`.
+def run_of(record: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> Run:
+    """The steady window of a performance run, from its record and the lines of its log.
 
-    Raises:
-        InputError: the log is not of that run.
+    That the record's figures follow from the log is checked before, by
+    `semask.comparison.recomputed.check_training`.
     """
-    speed = record["figures"]["speed"]
     seconds = [line["seconds"] for line in log if "evaluation" not in line]
-    run = Run(
+    return Run(
         record["recipe"]["training"]["global_batch"],
-        np.array(seconds[speed["warmup_iterations"] :], float),
+        np.array(seconds[record["figures"]["speed"]["warmup_iterations"] :], float),
         tuple(disturbances_of(record)),
     )
-    measured = speed["iterations_measured"]
-    if len(run.seconds) != measured or not math.isclose(run.fps, speed["fps"], rel_tol=1e-6):
-        raise InputError(
-            f"{name}: not the log that its record speaks of, whose {measured} iterations after the "
-            f"first {speed['warmup_iterations']} have {speed['fps']:.4g} images/s; restore it, or "
-            "measure again"
-        )
-    return run
 
 
 def of_rows(mine: Sequence[Run], theirs: Sequence[Run], margin: float) -> Speed:

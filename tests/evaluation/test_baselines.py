@@ -20,12 +20,6 @@ def test_constant_prediction() -> None:
     assert miou == pytest.approx(60 / 3)
 
 
-@pytest.mark.parametrize("pixels", [[], [0, 0], [3, -1]])
-def test_constant_prediction_without_pixels(pixels: list[int]) -> None:
-    with pytest.raises(InputError):
-        constant_prediction(pixels)
-
-
 def test_colours_that_tell_the_class_score_full_marks() -> None:
     samples = [flat((200, 30, 30), 0), flat((30, 200, 30), 1), flat((30, 30, 200), 2)]
     found = nearest_colour(samples, samples, num_classes=3)
@@ -61,14 +55,10 @@ def test_ignored_pixels_do_not_count() -> None:
     assert found.best.iou == [100, None, None, None]
 
 
-def test_bad_samples() -> None:
+def test_a_set_without_a_labelled_pixel_is_refused() -> None:
     good = flat((10, 10, 10), 0)
     with pytest.raises(InputError, match="evaluation set: no labelled pixel"):
         nearest_colour([good], [flat((10, 10, 10), 255)], num_classes=2)
-    with pytest.raises(InputError, match="label 5"):
-        nearest_colour([flat((10, 10, 10), 5)], [good], num_classes=2)
-    with pytest.raises(InputError, match="do not fit"):
-        nearest_colour([(good[0], good[1][:3])], [good], num_classes=2)
 
 
 @pytest.mark.parametrize(("num_classes", "bits"), [(19, 6), (50, 6), (51, 5), (171, 5)])

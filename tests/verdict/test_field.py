@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semask.base.errors import InputError
 from semask.parity.operators import OPERATOR_LIMITS, operator_error
 from semask.verdict.field import loss_difference, utilisation
 
@@ -23,8 +22,6 @@ def test_loss_curves_by_hand() -> None:
     assert found.mean == pytest.approx((0.01 + 0.03) / 2)
     assert found.mean_of_first == pytest.approx(0.01)
     assert found.iterations == 20
-    assert loss_difference(mine[:19], theirs).accepted
-    assert not loss_difference(log([2.05] * 20), log([2.0] * 20)).accepted
     # by their loss, not by the mean of both
     assert loss_difference(log([1.0]), log([2.0])).mean == 0.5
     assert loss_difference(log([2.0]), log([1.0])).mean == 1.0
@@ -36,8 +33,6 @@ def test_only_iterations_of_both_count_and_no_evaluations() -> None:
     found = loss_difference(mine, theirs)
     assert found.iterations == 2
     assert found.mean == pytest.approx((0.1 + 0.6) / 2)
-    with pytest.raises(InputError, match="no iteration in common"):
-        loss_difference(log([1.0]), log([1.0], first=2))
 
 
 def test_operators_by_hand() -> None:
@@ -77,23 +72,6 @@ def test_what_is_not_finite_is_not_accepted() -> None:
         assert not operator_error([1.0, 1.0], [1.0, value], "bf16").accepted
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (([1.0], [1.0], "fp8"), "'fp8' has no limit; use fp32, hf32, fp16, bf16"),
-        (([1.0], [1.0, 2.0], "fp32"), r"shapes \(1,\) and \(2,\)"),
-        (([], [], "fp32"), "not empty"),
-    ],
-)
-def test_what_the_standard_does_not_know_is_refused(
-    arguments: tuple[Any, Any, str], says: str
-) -> None:
-    with pytest.raises(InputError, match=says):
-        operator_error(*arguments)
-
-
 def test_utilisation_by_hand() -> None:
     # 100 GMAC forward are 600 GFLOP a step and image
     assert utilisation(100.0, 50.0, 100e12) == pytest.approx(0.3)
-    with pytest.raises(InputError, match="peak of 0"):
-        utilisation(100.0, 50.0, 0.0)
