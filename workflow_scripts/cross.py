@@ -8,7 +8,6 @@ from semask.base.errors import InputError
 from semask.base.records import check_label_maps, check_weights, kept_weights, read_record
 from semask.base.row_names import as_recorded
 from semask.base.schema_parts import PLANTED, ROW
-from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.workflow import guard
 from semask.workflow.json_options import add_json, scoring_schema
@@ -38,17 +37,14 @@ def main() -> None:
 
     score_elsewhere(
         evaluated,
+        row,
+        run,
         weights=arguments.best,
         predicted=arguments.label_maps,
         val=Split(val, arguments.val_manifest, arguments.root, arguments.labels),
-        row=row,
-        workers=run["workers"],
-        pictured=run["predictions"],
         pictures=arguments.pictures,
         matrices=arguments.matrices,
         record=arguments.record,
-        execution=execution_on(row["device"], run["execution"]),
-        forbid_fallbacks=run["forbid_fallbacks"],
     )
 
 

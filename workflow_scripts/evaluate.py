@@ -5,7 +5,6 @@ from pathlib import Path
 
 from semask.base import startup
 from semask.base.records import check_weights, kept_weights, read_record
-from semask.config.recipe import execution_on
 from semask.data.manifest import read_manifest
 from semask.evaluation.predictions import prediction_names
 from semask.workflow import guard
@@ -34,17 +33,13 @@ def main() -> None:
 
     score_run(
         trained,
+        run,
         weights=weights,
         val=Split(val, arguments.val_manifest, arguments.root, arguments.labels),
-        workers=run["workers"],
-        multi_scale=run["multi_scale"],
         saved=arguments.saved_predictions,
         label_maps=arguments.label_maps,
-        pictured=run["predictions"],
         pictures=arguments.pictures,
         record=arguments.record,
-        execution=execution_on(row["device"], run["execution"]),
-        forbid_fallbacks=run["forbid_fallbacks"],
     )
 
 

@@ -18,7 +18,7 @@ from semask.base.errors import InputError
 from semask.base.files import sha256
 from semask.base.records import write_record
 from semask.base.row_names import row_folder
-from semask.config.recipe import Execution, Numerics
+from semask.config.recipe import Numerics, execution_on
 from semask.data import sets
 from semask.data.label_maps import label_maps
 from semask.data.reading import read_image, read_label
@@ -48,18 +48,15 @@ class _Found:
 
 def score_elsewhere(
     evaluated: Mapping[str, Any],
+    row: Mapping[str, Any],
+    run: Mapping[str, Any],
     *,
     weights: Path,
     predicted: Path,
     val: Split,
-    row: Mapping[str, Any],
-    workers: int,
-    pictured: int,
     pictures: Path,
     matrices: Path,
     record: Path,
-    execution: Execution,
-    forbid_fallbacks: bool = False,
 ) -> None:
     """Score the best weights of a run on another row's device, beside what its own predicted.
 
@@ -68,9 +65,10 @@ def score_elsewhere(
 
     `evaluated` is the record of the run's evaluation, and `val` the split of the images that it
     speaks of; `weights` and `predicted` are its best weights and its label maps, checked by their
-    digests. `row`, which scores, has so many `workers` that load for each process. The `pictured`
-    images with the most flips are drawn to `pictures`, a PNG; the confusion matrices of each image
-    go to `matrices`, an .npz. With `forbid_fallbacks` an operator that the NPU lacks is an error.
+    digests. `row` scores; `run` has workers of each process, which load; execution of the config;
+    predictions: how many images are drawn; forbid_fallbacks: an operator that the NPU lacks is an
+    error. The images with the most flips are drawn to `pictures`, a PNG; the confusion matrices of
+    each image go to `matrices`, an .npz.
 
     Raises:
         InputError: the labels are not those that the manifest counts; the label maps are damaged,
@@ -81,8 +79,9 @@ def score_elsewhere(
     num_classes, images = recipe["model"]["num_classes"], len(manifest["files"])
     there_of = label_maps(predicted, images)
     numerics = Numerics(**recipe["numerics"])
-    device = processes.meet(row, numerics, forbid_fallbacks)
-    execution = suited(execution, manifest)
+    device = processes.meet(row, numerics, run["forbid_fallbacks"])
+    execution = suited(execution_on(row["device"], run["execution"]), manifest)
+    pictured = run["predictions"]
     own, gathered = _Found(num_classes), list[_Found]()
 
     def compare(number: int, prediction: torch.Tensor, label: torch.Tensor) -> None:
@@ -103,15 +102,7 @@ def score_elsewhere(
         # all images are scored, and the processes still together
         gathered.extend(distributed.gather_objects(own))
 
-    scored = score_passes(
-        passes(),
-        val,
-        recipe,
-        device,
-        workers=workers,
-        forbid_fallbacks=forbid_fallbacks,
-        fused=execution.fused_attention,
-    )
+    scored = score_passes(passes(), val, recipe, device, run, execution.fused_attention)
     if scored is None:
         return
     found = paired.joined([each for of in gathered for each in of.matrices])

@@ -40,14 +40,8 @@ def score_released(config: Mapping[str, Any], *, weights: Path, val: Split, reco
     multi_scale = config["evaluation"]["multi_scale"]
     if multi_scale is not None:
         passes.append(Pass("multi_scale", model, multi_scale_views(**multi_scale)))
-    scored = score_passes(
-        passes,
-        val,
-        {**config, "training": {"precision": "fp32"}},
-        device,
-        workers=config["workers"],
-        forbid_fallbacks=config["forbid_fallbacks"],
-    )
+    recipe = {**config, "training": {"precision": "fp32"}}
+    scored = score_passes(passes, val, recipe, device, config)
     if scored is None:
         return
     write_record(

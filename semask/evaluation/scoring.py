@@ -12,7 +12,13 @@ import torch
 from semask.base import provenance
 from semask.base.files import sha256
 from semask.base.records import write_record
-from semask.config.recipe import Execution, Numerics, build_settings, evaluation_recipe
+from semask.config.recipe import (
+    Execution,
+    Numerics,
+    build_settings,
+    evaluation_recipe,
+    execution_on,
+)
 from semask.data import sets
 from semask.data.label_maps import pack_label_maps, save_label_map
 from semask.data.loading import EvaluationSet, multi_scale_views
@@ -34,18 +40,14 @@ from semask.model.compiling import compile_for_scoring, compiled_since, graphs
 
 def score_run(
     trained: Mapping[str, Any],
+    run: Mapping[str, Any],
     *,
     weights: Mapping[str, Path],
     val: Split,
-    workers: int,
-    multi_scale: Mapping[str, Any] | None,
     saved: Path | None,
     label_maps: Path | None,
-    pictured: int,
     pictures: Path,
     record: Path,
-    execution: Execution,
-    forbid_fallbacks: bool = False,
 ) -> None:
     """Evaluate the best and the last weights of a full run on the validation split.
 
@@ -53,16 +55,16 @@ def score_run(
     With several processes every one of them calls this: each scores its share of the images and
     saves their predictions, the first one writes all else.
 
-    `trained` is the run's record, and `weights` are the files of `best` and `last`, checked by
-    their digests; with `multi_scale`, `ratios` and `flip` of the views, the best are scored in that
-    way, too. Each process has so many `workers` that load. `execution` is how it is run: models are
-    compiled only for images of one size. With `forbid_fallbacks` an operator that the NPU lacks is
-    an error.
+    `trained` is the training's record, and `weights` are the files of `best` and `last`, checked by
+    their digests. `run` has multi_scale: with `ratios` and `flip` of the views the best weights are
+    scored in that way, too, None leaves it out; workers of each process, which load; execution of
+    the config: models are compiled only for images of one size; predictions: how many images are
+    drawn; forbid_fallbacks: an operator that the NPU lacks is an error.
 
     The best weights' predictions are saved in a folder beside their manifest `saved` that has its
     name less the suffix, and kept as train ids in `label_maps`, for those who score the same
-    weights elsewhere; None for neither. So many images are `pictured` in `pictures`, a PNG, with
-    their labels and the last weights' predictions.
+    weights elsewhere; None for neither. Images are drawn in `pictures`, a PNG, with their labels
+    and the last weights' predictions.
 
     Raises:
         InputError: the labels are not those that the manifest counts.
@@ -70,10 +72,11 @@ def score_run(
     started = provenance.now()
     row, recipe = trained["row"], trained["recipe"]
     numerics = Numerics(**recipe["numerics"])
-    device = processes.meet(row, numerics, forbid_fallbacks)
+    device = processes.meet(row, numerics, run["forbid_fallbacks"])
     before = graphs()
     manifest = val.manifest
-    execution = suited(execution, manifest)
+    execution = suited(execution_on(row["device"], run["execution"]), manifest)
+    multi_scale = run["multi_scale"]
     names = [] if saved is None else prediction_names(manifest)
     label_ids = label_ids_of(recipe["dataset"])
 
@@ -99,15 +102,7 @@ def score_run(
             last = load_kept(recipe, trained["row"], weights["last"], execution, device)
             yield Pass("last", last)
 
-    scored = score_passes(
-        passes(),
-        val,
-        recipe,
-        device,
-        workers=workers,
-        forbid_fallbacks=forbid_fallbacks,
-        fused=execution.fused_attention,
-    )
+    scored = score_passes(passes(), val, recipe, device, run, execution.fused_attention)
     if scored is None:
         return
     if is_best_last:
@@ -124,7 +119,7 @@ def score_run(
     if label_maps is not None:
         pack_label_maps(label_maps, label_maps.with_suffix(""), len(manifest["files"]))
         kept["label_maps_digest"] = sha256(label_maps)
-    drawn = _predictions(scored.model, val, pictured, recipe, device)
+    drawn = _predictions(scored.model, val, run["predictions"], recipe, device)
     dataset = sets.load(recipe["dataset"])
     contact_sheet(drawn, pictures, dataset.CLASSES, dataset.PALETTE)
     iterations = {name: trained["figures"][name]["iteration"] for name in weights}

@@ -133,23 +133,21 @@ def score_passes(
     split: Split,
     recipe: Mapping[str, Any],
     device: torch.device,
-    *,
-    workers: int,
-    forbid_fallbacks: bool,
+    run: Mapping[str, Any],
     fused: bool = False,
 ) -> Scored | None:
     """Score models on a split and leave the process group; every process calls this.
 
     Passes are in their order, each asked for when the one before is done. The recipe is in the form
-    that records hold, of which model, training's precision and evaluation are asked for; `workers`
-    are the data loading processes of each process. With `forbid_fallbacks` an operator that the NPU
-    lacks is an error, with `fused` attention that is not computed in one operator. What
-    `semask.devices.processes.seen` gives then has the images, loading processes and attention of
-    each process. What was found only the first process is given.
+    that records hold, of which model, training's precision and evaluation are asked for; `run` has
+    workers, the data loading processes of each process, and forbid_fallbacks: an operator that the
+    NPU lacks is an error. With `fused` attention that is not computed in one operator is one, too.
+    What `semask.devices.processes.seen` gives then has the images, loading processes and attention
+    of each process. What was found only the first process is given.
 
     Raises:
         InputError: the labels are not those that the manifest counts; an operator fell back where
-            that is forbidden; attention was not fused, or other than `workers` loaded.
+            that is forbidden; attention was not fused, or other than these workers loaded.
     """
     counted: dict[str, Counts] = {}
     settings = evaluation_recipe(recipe["evaluation"])
@@ -158,7 +156,7 @@ def score_passes(
             samples = EvaluationSet(split.manifest, split.root, split.labels, settings.scale, views)
             counted[figure] = found = evaluate(
                 model,
-                shared_images(samples, workers, device),
+                shared_images(samples, run["workers"], device),
                 num_classes=recipe["model"]["num_classes"],
                 device=device,
                 precision=recipe["training"]["precision"],
@@ -166,9 +164,9 @@ def score_passes(
                 keep=keep,
             )
             observed.check_attention(found.attention, fused)
-            own = {"images": found.own, "workers": check_workers(workers)}
+            own = {"images": found.own, "workers": check_workers(run["workers"])}
             processes.tell({**own, "attention": found.attention})
-    operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), forbid_fallbacks)
+    operators = cpu_fallbacks.allowed_fallbacks(fallbacks(), run["forbid_fallbacks"])
     first_process = distributed.rank() == 0
     # before the first one goes on alone, for which the others need not wait
     distributed.tear_down()

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from semask.base.files import sha256
 from semask.base.records import read_record, write_record
-from semask.config.recipe import Execution, build_settings, resolve
+from semask.config.recipe import build_settings, resolve
 from semask.data.classes import CITYSCAPES_LABELS
 from semask.data.label_maps import label_maps
 from semask.data.labels import convert_part
@@ -172,11 +172,14 @@ def test_equal_weights_are_scored_once(
         read_manifest(scorer.folder / "val.json"), scorer.folder / "val.json",
         scorer.folder / "streets", scorer.labels,
     )  # fmt: skip
+    run = {
+        "workers": 0, "multi_scale": {"ratios": [0.5], "flip": True}, "predictions": 1,
+        "execution": {"compile": [], "fused_attention": [], "checkpointing": []},
+        "forbid_fallbacks": False,
+    }  # fmt: skip
     scoring.score_run(
-        read_record(file, "train"), weights=weights, val=split, workers=0,
-        multi_scale={"ratios": [0.5], "flip": True}, saved=None, label_maps=None, pictured=1,
+        read_record(file, "train"), run, weights=weights, val=split, saved=None, label_maps=None,
         pictures=scorer.folder / "pictures.png", record=scorer.folder / "evaluate.json",
-        execution=Execution(False, False, False),
     )  # fmt: skip
     figures = read_record(scorer.folder / "evaluate.json", "evaluate")["figures"]
     assert read == (["best.safetensors"] if are_equal else ["best.safetensors", "last.safetensors"])
