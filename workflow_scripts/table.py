@@ -8,7 +8,7 @@ from semask.comparison.crossed import check_cross, files_of
 from semask.comparison.imported import read_imported
 from semask.comparison.published import read_published
 from semask.comparison.recomputed import check_evaluation, check_parity, check_training
-from semask.comparison.rows import Record, check_same_runs, training_of
+from semask.comparison.rows import Record, check_same_runs, of_kind, training_of
 from semask.report.page import write_report
 from semask.report.table import build_table, write_table
 from semask.training.workdir import LOG, read_log
@@ -66,49 +66,42 @@ def main() -> None:
         check_evaluation(paths[name], record, training_of(record, trained))
     for name, record in looked.items():
         check_parity(name, record)
-    crossed: dict[str, Record] = {}
+    records = {**trained, **evaluated, **looked}
     for path in arguments.crossed:
-        record = crossed[_name(path, copies)] = read_record(path, "cross")
+        record = records[_name(path, copies)] = read_record(path, "cross")
         check_cross(path, record, files_of(path).matrices, evaluated.values())
     imported = [read_imported(path.parent) for path in arguments.imported]
+
+    def folder_of(name: str) -> Path:
+        return paths.get(name, Path(name)).parent
+
     table = build_table(
         arguments.rows,
-        trained,
-        evaluated,
+        records,
         baselines,
         read_published(arguments.published, arguments.sources),
         read_record(arguments.facts, "facts"),
         imported,
-        looked,
-        crossed,
-        Judging(
-            lambda name: read_log(paths.get(name, Path(name)).parent / LOG),
-            **arguments.equivalence,
-        ),
+        Judging(lambda name: read_log(folder_of(name) / LOG), **arguments.equivalence),
         arguments.left_out,
     )
     write_table(table, arguments.markdown, arguments.csv, arguments.json)
     if arguments.report is not None:
         for bundle in imported:
-            trained.update(bundle.trained)
-            evaluated.update(bundle.evaluated)
-            looked.update(bundle.looked)
-            crossed.update(bundle.crossed)
-        beside = {name: paths.get(name, Path(name)).parent for name in (*trained, *evaluated)}
+            records |= bundle.records
         write_report(
             table,
-            trained,
-            evaluated,
-            lambda name: read_log(beside[name] / LOG),
+            records | _read(arguments.profiled, "profile", copies),
+            lambda name: read_log(folder_of(name) / LOG),
             {
-                **{name: beside[name] / "predictions.png" for name in evaluated},
+                **{
+                    name: folder_of(name) / "predictions.png"
+                    for name in of_kind("evaluate", records)
+                },
                 **{_name(path, copies): files_of(path).pictures for path in arguments.crossed},
             },
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
-            looked,
-            _read(arguments.profiled, "profile", copies),
-            crossed,
         )
 
 

@@ -11,14 +11,7 @@ from semask.base.row_names import row_name
 from semask.comparison.bundle import MANIFEST, read_manifest, read_signer
 from semask.comparison.bundled import check_contents, kind_of
 from semask.comparison.ratios import code_differences, unexplained
-from semask.comparison.rows import (
-    NO_RECORDS,
-    Record,
-    hosts_and_day,
-    measured_row,
-    of_kind,
-    records_of,
-)
+from semask.comparison.rows import Record, hosts_and_day, measured_row, of_kind, records_of
 from semask.fetching.signatures import Signer
 
 
@@ -27,15 +20,8 @@ class Imported(NamedTuple):
 
     folder: Path  # that it was unpacked into
     manifest: Mapping[str, Any]
-    trained: Mapping[str, Record]
-    evaluated: Mapping[str, Record]
-    looked: Mapping[str, Record]
-    crossed: Mapping[str, Record] = NO_RECORDS
+    records: Mapping[str, Record]  # of the kinds that `semask.report.table.build_table` is given
     signer: Signer | None = None
-
-    @property
-    def records(self) -> dict[str, Record]:
-        return {**self.trained, **self.evaluated, **self.looked, **self.crossed}
 
 
 def read_imported(folder: Path) -> Imported:
@@ -63,27 +49,25 @@ def read_imported(folder: Path) -> Imported:
     except InputError as fault:
         # a record's own advice is to measure again, which cannot be done here
         raise InputError(f"{str(fault).rpartition('; ')[0] or fault}; {remedy}") from None
-    trained, scored, looked, crossed = (
-        of_kind(kind, records) for kind in ("train", "evaluate", "parity", "cross")
-    )
-    return Imported(folder, manifest, trained, scored, looked, crossed, signer)
+    shown = {path: record for path, record in records.items() if record["kind"] != "agreement"}
+    return Imported(folder, manifest, shown, signer)
 
 
-def check_once(trained: Mapping[str, Record], imported: Sequence[Imported]) -> None:
-    """Check that no measurement, of this machine or a bundle, stands twice, as if it were repeated.
+def check_once(records: Mapping[str, Record], imported: Sequence[Imported]) -> None:
+    """Check that no training, of this machine or a bundle, stands twice, as if it were repeated.
 
     Raises:
         InputError: a record is in two bundles, or is this machine's own.
     """
     seen: dict[str, str] = {}
-    everyones = [*trained.items(), *(of for bundle in imported for of in bundle.trained.items())]
-    for path, record in everyones:
-        other = seen.setdefault(record["digest"], path)
-        if other != path:
-            raise InputError(
-                f"{path}: is the same record as {other}: one measurement is no two; take one of "
-                "their bundles out of imports, or have it packed without that row"
-            )
+    for of in (records, *(bundle.records for bundle in imported)):
+        for path, record in of_kind("train", of).items():
+            other = seen.setdefault(record["digest"], path)
+            if other != path:
+                raise InputError(
+                    f"{path}: is the same record as {other}: one measurement is no two; take one "
+                    "of their bundles out of imports, or have it packed without that row"
+                )
 
 
 def imported_rows(
@@ -97,7 +81,8 @@ def imported_rows(
     shown, and not compared with this machine's rows. What must differ between modes and between
     numbers of processes does not count.
     """
-    rows = {row_name(record["row"]): record["row"] for record in imported.trained.values()}
+    trained = of_kind("train", imported.records)
+    rows = {row_name(record["row"]): record["row"] for record in trained.values()}
     lines = []
     for row in rows.values():
         own = records_of(row, imported.records)

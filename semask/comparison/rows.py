@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from types import MappingProxyType
 from typing import Any
 
 from semask.base.errors import InputError
@@ -14,7 +13,6 @@ from semask.comparison.parities import grounds, tries_of
 from semask.devices.disturbances import disturbances
 
 Record = Mapping[str, Any]
-NO_RECORDS: Mapping[str, Record] = MappingProxyType({})
 # what a training may have been continued with another one of, by its key in `device`
 _RAN = {
     "name": "devices", "torch": "versions of torch", "torch_npu": "versions of torch_npu",

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from semask.base.files import write_atomically
-from semask.comparison.rows import NO_RECORDS, Record
+from semask.comparison.rows import Record, of_kind
 from semask.comparison.what_ran import observed
 from semask.report import cells, cross_section, findings, parity_section, profile_section, rules
 from semask.report.cells import Cell, Line
@@ -19,25 +19,25 @@ from semask.report.sections import PLOTS, TITLES
 
 def write_report(
     table: Mapping[str, Any],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
+    records: Mapping[str, Record],
     logs: Callable[[str], Sequence[Mapping[str, Any]]],
     pictures: Mapping[str, Path],
     texts: Mapping[str, str],
     folder: Path,
-    looked: Mapping[str, Record] = NO_RECORDS,
-    profiled: Mapping[str, Record] = NO_RECORDS,
-    crossed: Mapping[str, Record] = NO_RECORDS,
 ) -> None:
     """Draw the plots and write the page: `page.html` and an SVG for each of PLOTS, in a folder.
 
     Records are those of `semask.report.table.build_table`'s table, what bundles brought among them,
-    by path. `logs` gives the lines of a run's log by its training record: long ones need not be in
-    memory together. `pictures` of predictions and of flips are by the records of evaluations and of
-    weights scored elsewhere. `texts` are what is in `page.html.jinja`, `page.css` and NAME.rst, the
-    caption of each section and of the environments, by the names of these files.
+    and of this machine's profiles, by path. `logs` gives the lines of a run's log by its training
+    record: long ones need not be in memory together. `pictures` of predictions and of flips are by
+    the records of evaluations and of weights scored elsewhere. `texts` are what is in
+    `page.html.jinja`, `page.css` and NAME.rst, the caption of each section and of the environments,
+    by the names of these files.
     """
     rows = findings.rows_of(table["rows"])
+    trained, evaluated, looked, crossed, profiled = (
+        of_kind(kind, records) for kind in ("train", "evaluate", "parity", "cross", "profile")
+    )
     shown_pictures = _pictures(rows, pictures)
     drawn = {
         "parity": parity_section.depth(rows, looked),

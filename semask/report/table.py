@@ -12,7 +12,7 @@ from semask.comparison.beside_published import published_rows
 from semask.comparison.crossed import check_scored
 from semask.comparison.imported import Imported, check_once, imported_rows
 from semask.comparison.ratios import npu_over_gpu, planted_over_plain
-from semask.comparison.rows import NO_RECORDS, Record, measured_rows, of_kind
+from semask.comparison.rows import Record, measured_rows, of_kind
 from semask.comparison.what_ran import warnings_of
 from semask.report.markdown import to_markdown
 from semask.verdict.pairs import Judging, verdicts
@@ -20,25 +20,21 @@ from semask.verdict.pairs import Judging, verdicts
 
 def build_table(
     rows: Sequence[Mapping[str, Any]],
-    trained: Mapping[str, Record],
-    evaluated: Mapping[str, Record],
+    records: Mapping[str, Record],
     baselines: Record,
     published: Sequence[Mapping[str, Any]],
     facts: Record,
     imported: Sequence[Imported] = (),
-    looked: Mapping[str, Record] = NO_RECORDS,
-    crossed: Mapping[str, Record] = NO_RECORDS,
     judging: Judging | None = None,
     left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything that the table says, with where each figure comes from.
 
-    `rows` are the config's; records of this machine are by path: `trained`, `evaluated`, `looked`
-    (of parity) and `crossed` (of weights that another row's device scored); `baselines` and `facts`
-    are the records of these names. `published` are rows of
-    `semask.comparison.published.read_published`, `imported` is what bundles brought. Without
-    `judging` there is no verdict. `left_out` says why weights that the config asks for are scored
-    on no other row's device.
+    `rows` are the config's; `records` are this machine's, by path: of training, evaluation, parity,
+    and of weights that another row's device scored; `baselines` and `facts` are the records of
+    these names. `published` are rows of `semask.comparison.published.read_published`, `imported` is
+    what bundles brought. Without `judging` there is no verdict. `left_out` says why weights that
+    the config asks for are scored on no other row's device.
 
     Returns:
         experiment, verdicts (see `semask.verdict.pairs.verdicts`), left_out, rows (see
@@ -49,14 +45,13 @@ def build_table(
         InputError: a row has no record, a record is there twice, or evaluations of the weights that
             were scored elsewhere say otherwise.
     """
-    records = {**trained, **evaluated, **looked, **crossed}
     lines = measured_rows(rows, records, published)
-    check_once(trained, imported)
+    check_once(records, imported)
     for bundle in imported:
         lines += imported_rows(bundle, records, published)
     lines += published_rows(lines, published)
     for bundle in imported:
-        records |= bundle.records
+        records = {**records, **bundle.records}
     check_scored(of_kind("cross", records), of_kind("evaluate", records))
     of_baselines = {
         name: baselines["figures"][name]["miou"] for name in ("constant", "nearest_colour")

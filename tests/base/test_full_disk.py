@@ -63,11 +63,11 @@ def test_a_label_file(tmp_path: Path) -> None:
 def test_a_table(make_record: Any, tmp_path: Path) -> None:
     rows = [{"device": "cpu", "processes": 1, "modes": ["full"], "seeds": [0]}]
     digests = {"digest": "0" * 64, "recipe_digest": "0" * 64}
-    records = [
-        {f"{kind}.json": {**make_record(kind), "kind": kind, **digests}}
+    records = {
+        f"{kind}.json": {**make_record(kind), "kind": kind, **digests}
         for kind in ("train", "evaluate")
-    ]
-    table = build_table(rows, *records, make_record("baselines"), [], make_record("facts"))
+    }
+    table = build_table(rows, records, make_record("baselines"), [], make_record("facts"))
     targets = [tmp_path / name for name in ("t.md", "t.csv", "t.json")]
     write_table(table, *targets)
     before = contents(tmp_path)

@@ -92,8 +92,7 @@ def table_of(
         write_record(here.folder / f"{kind}.json", kind, **make_record(kind))
     return build_table(
         [here.row],
-        here.records("train"),
-        here.records("evaluate"),
+        here.records("train") | here.records("evaluate") | here.records("parity"),
         read_record(here.folder / "baselines.json", "baselines"),
         # of as few iterations as the records here
         [
@@ -102,8 +101,7 @@ def table_of(
         ],
         read_record(here.folder / "facts.json", "facts"),
         imported,
-        here.records("parity"),
-        judging=judging,
+        judging,
     )
 
 

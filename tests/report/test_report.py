@@ -122,17 +122,11 @@ class Site:
         rows = {json.dumps(r["row"]): r["row"] for r in self.trained.values()}
         made = build_table(
             [*rows.values()],
-            self.trained,
-            self.evaluated,
+            self.trained | self.evaluated | self.looked,
             self.make("baselines"),
             read_published(REPOSITORY / "published/published.csv", ["ascend_port"]),
             self.make("facts"),
-            [
-                Imported(Path("site"), {}, site.trained, site.evaluated, {})
-                for site in self.imported
-            ],
-            self.looked,
-            {},
+            [Imported(Path("site"), {}, site.trained | site.evaluated) for site in self.imported],
             Judging(self.all("logs").__getitem__, 0.5, 0.05),
         )
         return {**made, "experiment": experiment}
@@ -143,10 +137,11 @@ class Site:
 
     def report(self, experiment: str = "cityscapes") -> str:
         write_report(
-            self.table(experiment), self.all("trained"), self.all("evaluated"),
+            self.table(experiment),
+            self.all("trained") | self.all("evaluated") | self.looked | self.crossed,
             self.all("logs").__getitem__, self.all("pictures"),
             {path.name: path.read_text("utf-8") for path in TEXTS.iterdir()},
-            self.folder / "report", self.looked, {}, self.crossed,
+            self.folder / "report",
         )  # fmt: skip
         return (self.folder / "report/page.html").read_text(encoding="utf-8")
 
@@ -177,7 +172,7 @@ def small_site(tmp_path: Path, make_record: Any) -> Site:
 def finished(tmp_path_factory: pytest.TempPathFactory, make_record: Any) -> Site:
     """Four rows whose report is drawn."""
     made = four_rows(tmp_path_factory.mktemp("finished"), make_record)
-    made.crossed["cross.json"] = make_record("cross")
+    made.crossed["cross.json"] = {**make_record("cross"), "kind": "cross"}
     made.pictures["cross.json"] = made.picture
     made.report()
     return made

@@ -54,8 +54,7 @@ class Records:
     def table(self, rows: list[tuple[str, int]]) -> dict[str, Any]:
         return build_table(
             [{"device": d, "processes": p, "threads": 1} for d, p in rows],
-            self.trained,
-            self.evaluated,
+            {**self.trained, **self.evaluated},
             self.baselines,
             read_published(PUBLISHED, ["ascend_port"]),
             self.facts,
@@ -165,8 +164,7 @@ def test_multi_scale_is_compared_with_the_same_views(
         record["figures"]["best_multi_scale"] = record["figures"]["best"]
     lines = build_table(
         [{"device": "gpu", "processes": 8, "threads": 1}],
-        records.trained,
-        records.evaluated,
+        {**records.trained, **records.evaluated},
         records.baselines,
         read_published(PUBLISHED, ["semask_repo"]),
         records.facts,
@@ -210,8 +208,7 @@ def test_accuracy_published_without_naming_devices_stands_beside(records: Record
     records.add("gpu", 8, "full", recipe=original)
     lines = build_table(
         [{"device": "gpu", "processes": 8, "threads": 1}],
-        records.trained,
-        records.evaluated,
+        {**records.trained, **records.evaluated},
         records.baselines,
         read_published(PUBLISHED, ["semask_repo", "ascend_port"]),
         records.facts,

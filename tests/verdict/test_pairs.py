@@ -73,8 +73,9 @@ class Rows:
     def judged(self, margin: float = 0.5) -> list[dict[str, Any]]:
         rows = [{"device": d, "processes": 1, "threads": 1} for d in ("gpu", "npu")]
         table = build_table(
-            rows, self.trained, self.evaluated, self.make("baselines"), [], self.make("facts"), (),
-            self.looked, self.crossed, Judging(self.logs.__getitem__, margin, 0.05),
+            rows, self.trained | self.evaluated | self.looked | self.crossed,
+            self.make("baselines"), [], self.make("facts"), (),
+            Judging(self.logs.__getitem__, margin, 0.05),
         )  # fmt: skip
         found: list[dict[str, Any]] = table["verdicts"]
         return found
@@ -214,8 +215,9 @@ def test_rows_that_differ_are_not_judged(rows: Rows) -> None:
 def test_published_figures_are_never_judged(rows: Rows, make_record: Any) -> None:
     published = read_published(REPOSITORY / "published" / "published.csv", ["ascend_port"])
     table = build_table(
-        [{"device": "gpu", "processes": 1, "threads": 1}], rows.trained, rows.evaluated,
-        make_record("baselines"), published, make_record("facts"), (), rows.looked, {},
+        [{"device": "gpu", "processes": 1, "threads": 1}],
+        rows.trained | rows.evaluated | rows.looked,
+        make_record("baselines"), published, make_record("facts"), (),
         Judging(rows.logs.__getitem__, 0.5, 0.05),
     )  # fmt: skip
     said = [of["sentence"] for of in table["verdicts"]]
