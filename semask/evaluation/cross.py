@@ -119,8 +119,7 @@ def score_elsewhere(
         image, label = read_image(val.root / file["image"]), read_label(val.labels / file["label"])
         drawn.append((image[:, :, ::-1], label, there_of(number), here))
     names = row_folder(evaluated["row"]), row_folder(row)
-    dataset = sets.load(recipe["dataset"])
-    flip_sheet(drawn, pictures, names, dataset.CLASSES, dataset.PALETTE)
+    flip_sheet(drawn, pictures, names, sets.load(recipe["dataset"]))
     labelled = np.array(manifest["pixels"][:num_classes])
     flips = sum((of.flips for of in gathered), np.zeros(num_classes, np.int64))
     write_record(

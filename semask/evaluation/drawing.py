@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from semask.base.files import atomically
 from semask.data.classes import IGNORE
+from semask.data.sets import DataSet
 
 _GAP = 8
 _HEADING = 26
@@ -33,17 +34,14 @@ def colour_of(train_ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def contact_sheet(
-    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    path: Path,
-    classes: Sequence[str],
-    palette: np.ndarray,
+    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], path: Path, dataset: DataSet
 ) -> None:
     """Draw images, their labels, the predictions over them and what is wrong, one row each.
 
     Rows have image RGB uint8 (H, W, 3), label and prediction uint8 (H, W) of train ids. Below
-    stands a legend of the classes, names by train id, that are in the labels or the predictions;
-    the palette has their RGB colours, uint8 (K, 3).
+    stands a legend of the data set's classes that are in the labels or the predictions.
     """
+    palette = dataset.PALETTE
     cells = [
         [
             image,
@@ -53,32 +51,30 @@ def contact_sheet(
         ]
         for image, label, of in rows
     ]
-    _draw(path, _TITLES, cells, [of for _, *ids in rows for of in ids], classes, palette)
+    _draw(path, _TITLES, cells, [of for _, *ids in rows for of in ids], dataset)
 
 
 def prediction_sheet(
-    rows: Sequence[tuple[np.ndarray, np.ndarray]],
-    path: Path,
-    classes: Sequence[str],
-    palette: np.ndarray,
+    rows: Sequence[tuple[np.ndarray, np.ndarray]], path: Path, dataset: DataSet
 ) -> None:
     """Draw images, what was predicted and that over them: as `contact_sheet`, without labels."""
+    palette = dataset.PALETTE
     cells = [[image, colour_of(of, palette), overlay(image, of, palette)] for image, of in rows]
-    _draw(path, _TITLES_WITHOUT_LABELS, cells, [of for _, of in rows], classes, palette)
+    _draw(path, _TITLES_WITHOUT_LABELS, cells, [of for _, of in rows], dataset)
 
 
 def flip_sheet(
     rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     path: Path,
     names: tuple[str, str],
-    classes: Sequence[str],
-    palette: np.ndarray,
+    dataset: DataSet,
 ) -> None:
     """Draw images, their labels, two predictions over them and where these differ.
 
     Rows have image, label and both predictions; `names` are of who made these. The rest is as for
     `contact_sheet`.
     """
+    palette = dataset.PALETTE
     cells = [
         [
             *(image, colour_of(label, palette)),
@@ -88,7 +84,7 @@ def flip_sheet(
         for image, label, there, here in rows
     ]
     titles = ("image", "label", *(f"{name} over image" for name in names), "flips")
-    _draw(path, titles, cells, [of for _, *ids in rows for of in ids], classes, palette)
+    _draw(path, titles, cells, [of for _, *ids in rows for of in ids], dataset)
 
 
 def overlay(image: np.ndarray, prediction: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -125,8 +121,7 @@ def _draw(
     titles: Sequence[str],
     cells: Sequence[Sequence[np.ndarray]],
     ids: Sequence[np.ndarray],
-    classes: Sequence[str],
-    palette: np.ndarray,
+    dataset: DataSet,
 ) -> None:
     """Draw rows of pictures under their titles, and a legend of the classes that are shown.
 
@@ -158,9 +153,9 @@ def _draw(
     for index, i in enumerate(shown):
         left = _GAP + int(index % columns * step)
         line = top + index // columns * _HEADING
-        colour = tuple(int(x) for x in palette[i])
+        colour = tuple(int(x) for x in dataset.PALETTE[i])
         draw.rectangle((left, line + 4, left + 14, line + 18), colour)
-        draw.text((left + 20, line + 3), classes[i], "black", font)
+        draw.text((left + 20, line + 3), dataset.CLASSES[i], "black", font)
     with atomically(path) as temporary:
         sheet.save(temporary)
 

@@ -184,4 +184,4 @@ def _draw_sheet(images: Path, output: Path, names: list[str], count: int, datase
         with Image.open(_label(output, name)) as label:
             predicted = train_ids[np.asarray(label)]
         rows.append((read_image(images / name)[:, :, ::-1], predicted))
-    prediction_sheet(rows, output / SHEET, dataset.CLASSES, dataset.PALETTE)
+    prediction_sheet(rows, output / SHEET, dataset)

@@ -120,8 +120,7 @@ def score_run(
         pack_label_maps(label_maps, label_maps.with_suffix(""), len(manifest["files"]))
         kept["label_maps_digest"] = sha256(label_maps)
     drawn = _predictions(scored.model, val, run["predictions"], recipe, device)
-    dataset = sets.load(recipe["dataset"])
-    contact_sheet(drawn, pictures, dataset.CLASSES, dataset.PALETTE)
+    contact_sheet(drawn, pictures, sets.load(recipe["dataset"]))
     iterations = {name: trained["figures"][name]["iteration"] for name in weights}
     write_record(
         record,

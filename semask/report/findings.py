@@ -133,7 +133,7 @@ def classes(rows: Rows, evaluated: Mapping[str, Record]) -> Drawn:
         known = _known(of.CLASSES, figures)
         best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
         said.append(f"{row.name} from {best} {known[best]:.1f} % to {worst} {known[worst]:.1f} %")
-    svg = plots.class_bars(values, of.CLASSES, of.PALETTE)
+    svg = plots.class_bars(values, of)
     return svg, f"Best and worst class: {'; '.join(said)}.{others}"
 
 
@@ -157,8 +157,7 @@ def difference(rows: Rows, pairs: Sequence[Line], evaluated: Mapping[str, Record
         return None, (
             "This table has no NPU row with an accuracy beside a GPU row of the same recipe."
         )
-    of = sets.load(dataset)
-    svg = plots.class_bars(found, of.CLASSES, of.PALETTE, "difference of IoU (points)")
+    svg = plots.class_bars(found, sets.load(dataset), "difference of IoU (points)")
     return svg, f"Largest difference: {'; '.join(said)} points."
 
 

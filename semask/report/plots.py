@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import matplotlib.ticker
 import numpy as np
 
+from semask.data.sets import DataSet
 from semask.report import drawing
 from semask.report.drawing import COLOURS, INK, Row, bars_at, figure_of, legend, lines_of, svg
 
@@ -91,27 +92,22 @@ def curves(runs: Sequence[Curve]) -> str:
     return svg(figure, "curves")
 
 
-def class_bars(
-    values: Mapping[Row, np.ndarray],
-    classes: Sequence[str],
-    palette: np.ndarray,
-    label: str = "IoU (%)",
-) -> str:
+def class_bars(values: Mapping[Row, np.ndarray], dataset: DataSet, label: str = "IoU (%)") -> str:
     """A bar for each class and row, the classes with the colour that pictures show them in.
 
-    `values` are K figures for each row, NaN where there is none; the palette is RGB, uint8 (K, 3);
+    `values` are a figure for each class of the data set, (K,), by row, NaN where there is none;
     `label` is the axis's.
     """
-    count, thick = len(classes), 0.8 / max(1, len(values))
+    count, thick = len(dataset.CLASSES), 0.8 / max(1, len(values))
     figure, (axes,) = figure_of(0.8 + count * max(0.22, 0.11 * len(values)))
     for index, (row, figures) in enumerate(values.items()):
         places = np.arange(count) - 0.4 + thick * (index + 0.5)
         bars_at(axes, places, row, np.nan_to_num(figures), thick)
-    for number, colour in enumerate(palette[:count]):
+    for number, colour in enumerate(dataset.PALETTE[:count]):
         axes.annotate("■", (0, number), xytext=(-4, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", va="center",
                       color=tuple(colour / 255))  # fmt: skip
-    lines_of(axes, classes)
+    lines_of(axes, dataset.CLASSES)
     axes.tick_params(axis="y", pad=14)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlabel(label)
