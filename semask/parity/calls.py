@@ -8,7 +8,7 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -120,15 +120,14 @@ class _Noting:
         self._open: list[tuple[Call, list[Any], list[int]]] = []
         self._closed = 0  # depth within a module that is taken as one
         self._counts: Counter[str] = Counter()
-        self._hooks: list[Any] = []
+        self._hooks = ExitStack()
         self._kept: dict[int, tuple[Any, int, Tensor]] = {}
 
     def __enter__(self) -> "_Noting":
         for path, module in self._model.named_modules():
-            self._hooks += [
-                module.register_forward_pre_hook(partial(self._begin, path), with_kwargs=True),
-                module.register_forward_hook(self._end, with_kwargs=True),
-            ]
+            begin = module.register_forward_pre_hook(partial(self._begin, path), with_kwargs=True)
+            self._hooks.enter_context(begin)
+            self._hooks.enter_context(module.register_forward_hook(self._end, with_kwargs=True))
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -136,9 +135,7 @@ class _Noting:
         self._kept.clear()
 
     def remove_hooks(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+        self._hooks.close()
 
     def _begin(self, path: str, _: nn.Module, args: Any, kwargs: Any) -> None:
         if not self._closed:

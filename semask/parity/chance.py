@@ -5,7 +5,7 @@ stream of its own, or with shared chance the masks of its samples of the batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import log
 from typing import Any, NamedTuple
@@ -81,16 +81,13 @@ def _placed(model: nn.Module, found: Sequence[Any]) -> Iterator[dict[int, str]]:
             # the innermost module ends first
             places.setdefault(i, name)
 
-    hooks = []
-    for name, module in model.named_modules():
-        begin = module.register_forward_pre_hook(lambda *_: begun.append(len(found)))
-        ended = module.register_forward_hook(lambda *_, of=name: end(of or "(whole)"))
-        hooks += [begin, ended]
-    try:
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            begin = module.register_forward_pre_hook(lambda *_: begun.append(len(found)))
+            hooks.enter_context(begin)
+            ended = module.register_forward_hook(lambda *_, of=name: end(of or "(whole)"))
+            hooks.enter_context(ended)
         yield places
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def look(expected: Drawn, *processes: Sequence[Drawn], defined: Sequence[Drawn] = ()) -> list[Site]:

@@ -6,6 +6,7 @@ nothing by itself: an error that came in early stands in everything after it.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,18 +71,13 @@ def propagate(
         if key in known and len(leaves) == len(known[key].outputs):
             outputs[known[key].name] = _error(leaves, known[key].outputs)
 
-    hooks = [
-        module.register_forward_hook(partial(end, path), with_kwargs=True)
-        for path, module in place.model.named_modules()
-    ]
     parameters = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
     with buffers_kept(place.model):
-        try:
-            with same_chance(), computing.autocast(place.device, place.precision):
-                loss = run(place.model)
-        finally:
-            for each in hooks:
-                each.remove()
+        with ExitStack() as hooks, same_chance(), computing.autocast(place.device, place.precision):
+            for path, module in place.model.named_modules():
+                hook = module.register_forward_hook(partial(end, path), with_kwargs=True)
+                hooks.enter_context(hook)
+            loss = run(place.model)
         of = torch.autograd.grad(loss * scale, list(parameters.values()), allow_unused=True)
     found = {name: x.detach() for name, x in zip(parameters, of, strict=True) if x is not None}
     bits |= {f"gradient of {name}": checksum([x]) for name, x in found.items()}

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ class Watch:
     def __init__(self, stepper: Stepper, device: torch.device):
         self._stepper, self._device = stepper, device
         self._spans: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
-        self._hooks: list[Any] = []
+        self._hooks = ExitStack()
 
     def __enter__(self) -> "Watch":
         for name, module in _parts(self._stepper.model):
@@ -34,18 +35,18 @@ class Watch:
 
         self._losses, self._stepper._losses_of = losses, timed
         begun: list[Any] = []
-        self._hooks += [
+        for hook in (
             optimizer.register_step_pre_hook(lambda *_: begun.append(self._mark())),
             optimizer.register_step_post_hook(
                 lambda *_: self._spans["optimiser"].append((begun.pop(), self._mark()))
             ),
-        ]
+        ):
+            self._hooks.enter_context(hook)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stepper._losses_of = self._losses
-        for hook in self._hooks:
-            hook.remove()
+        self._hooks.close()
 
     def milliseconds(self, steps: int) -> dict[str, float]:
         """Of each part in a step."""
@@ -68,10 +69,8 @@ class Watch:
             # other names of the inputs, whose gradients are of this call alone
             return tree_map_only(Tensor, lambda x: x.view_as(x), args)
 
-        self._hooks += [
-            module.register_forward_pre_hook(before),
-            module.register_forward_hook(after),
-        ]
+        self._hooks.enter_context(module.register_forward_pre_hook(before))
+        self._hooks.enter_context(module.register_forward_hook(after))
 
     def _time_backward(self, spans: list[tuple[Any, Any]], args: Any, result: Any) -> None:
         """From the first gradient by what a call returned to the last one by what it was given."""
