@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any, TypeVar, cast
@@ -100,7 +99,7 @@ def modules_and_whole(
 def _unequal(before: Propagated, device: Place, run: Run, scale: float) -> list[str]:
     """What has other bits in another pass of the device: an observation, which ends no look."""
     try:
-        with _eager(device.model):
+        with torch.compiler.set_stance("force_eager"):
             return before.unequal(propagate([], {}, scale, device, run))
     except _FAULTS as fault:
         return [f"a pass that failed: {_said(fault)}"]
@@ -118,7 +117,7 @@ def _look_at_whole(
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
         model.zero_grad(set_to_none=True)
     # in a graph there are no calls to look at: what is compiled is taken as one, by itself
-    with _eager(device.model):
+    with torch.compiler.set_stance("force_eager"):
         whole = {"device": propagate(calls, gradients, scale, device, on_device)}
     honest = Place(deepcopy(model).float(), torch.device("cpu"), precision=device.precision)
     whole["honest"] = propagate(calls, gradients, scale, honest, on_cpu)
@@ -129,19 +128,6 @@ def _below(name: str, parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for part in parts[name]:
         yield part
         yield from _below(part, parts)
-
-
-@contextmanager
-def _eager(model: nn.Module) -> Iterator[None]:
-    """Has what is compiled run as it is written."""
-    compiled = [(m, m._compiled_call_impl) for m in model.modules() if m._compiled_call_impl]
-    for module, _ in compiled:
-        module._compiled_call_impl = None
-    try:
-        yield
-    finally:
-        for module, implementation in compiled:
-            module._compiled_call_impl = implementation
 
 
 def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
