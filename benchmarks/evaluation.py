@@ -14,9 +14,8 @@ from benchmarks.original import OriginalModel, original_areas, original_predict
 from benchmarks.pairing import Case
 from semask.data.loading import SINGLE_SCALE, Example
 from semask.devices import computing
-from semask.evaluation.metrics import confusion_matrix
 from semask.evaluation.prediction import predict
-from semask.evaluation.split import evaluate
+from semask.evaluation.split import confusion_matrix, evaluate
 from semask.model.compiling import compile_for_scoring
 
 COMPILED = "ours, bf16, compiled"

@@ -12,7 +12,7 @@ from semask.workflow.start import without
 # The scores during training come from the evaluation code, but what is trained does not: the
 # evaluation stage scores the kept weights again. Nor does a look at a file's digest decide it.
 NO_TRAINING_CODE = [
-    *(f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")),
+    *(f"semask.evaluation.{name}" for name in ("figures", "prediction", "split")),
     "semask.fetching.fetch",
 ]
 FULL = RUN.replace("{mode}", "full")

@@ -25,8 +25,8 @@ from benchmarks.original import (
 from semask.data.inputs import network_input
 from semask.data.reading import read_image, read_label
 from semask.data.transforms import Augmentation, augment
-from semask.evaluation.metrics import confusion_matrix
 from semask.evaluation.prediction import predict
+from semask.evaluation.split import confusion_matrix
 from semask.model import build, segmentation_losses
 
 from .warm import warm_scripts

@@ -1,7 +1,7 @@
 """What can be scored without looking at shapes: one class everywhere, or the colour alone.
 
 A model that has learnt something scores well above both. They are scored as models are
-(`semask.evaluation.metrics.scores`): one confusion matrix over the set, pixels labelled 255
+(`semask.evaluation.figures.scores_of`): one confusion matrix over the set, pixels labelled 255
 dropped, IoU = I / (P + L − I), mIoU the mean over the classes with P + L − I > 0.
 """
 
@@ -11,12 +11,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import ndimage
 
 from semask.base.errors import InputError
 from semask.data.classes import IGNORE
-from semask.evaluation.metrics import Scores, scores
+from semask.evaluation.figures import Scores, scores_of
 
 Sample = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 """An RGB image uint8 (H, W, 3) and its train ids uint8 (H, W), classes, or 255 if not labelled."""
@@ -123,4 +122,4 @@ def _score(table: npt.NDArray[np.int64], judged: npt.NDArray[np.float64]) -> Sco
     confusion = np.zeros((num_classes, num_classes))
     for c in range(num_classes):
         confusion[:, c] = judged[table == c].sum(0)
-    return scores(torch.from_numpy(confusion))
+    return scores_of(confusion)

@@ -22,7 +22,7 @@ class Scores:
     acc: list[float | None]
 
 
-def scores_of(matrix: NDArray[np.float64]) -> Scores:
+def scores_of(matrix: NDArray[np.int64] | NDArray[np.float64]) -> Scores:
     """Scores of pixel counts (K, K), a row the label, a column the prediction.
 
     IoU = I / (P + L − I). A class that is predicted but never labelled counts as 0 in mIoU; a

@@ -9,6 +9,7 @@ from torch import nn
 
 from semask.base.errors import InputError
 from semask.config.recipe import SlidingWindow, evaluation_recipe
+from semask.data.classes import IGNORE
 from semask.data.loading import (
     SINGLE_SCALE,
     EvaluationSet,
@@ -18,9 +19,23 @@ from semask.data.loading import (
     evaluation_images,
 )
 from semask.devices import computing, cpu_fallbacks, distributed, observed, processes, progress
-from semask.evaluation.metrics import confusion_matrix, scores
+from semask.evaluation.figures import scores_of
 from semask.evaluation.prediction import predict, predict_average
 from semask.model import SeMaskFPN
+
+
+def confusion_matrix(
+    prediction: torch.Tensor, label: torch.Tensor, num_classes: int
+) -> torch.Tensor:
+    """Pixel counts int64 (K, K), row the label, column the prediction; 255 is dropped.
+
+    Both are integers of one shape, a prediction below K = `num_classes`, a label below K or 255.
+    """
+    # every label has its row, the ignored ones the last: no pixel is looked for, nothing is copied
+    rows = IGNORE + 1
+    cells = (label.int() * num_classes).add_(prediction).flatten()
+    counts = torch.bincount(cells, minlength=rows * num_classes)
+    return counts.view(rows, num_classes)[:num_classes]
 
 
 class Counts(NamedTuple):
@@ -172,12 +187,11 @@ def score_passes(
     distributed.tear_down()
     if not first_process:
         return None
-    for counts in counted.values():
+    figures: dict[str, dict[str, Any]] = {}
+    for figure, counts in counted.items():
         check_counted(counts, split.manifest, split.file)
-    figures = {
-        figure: {**vars(scores(counts.confusion)), "confusion": counts.confusion.tolist()}
-        for figure, counts in counted.items()
-    }
+        scores = scores_of(counts.confusion.numpy())
+        figures[figure] = {**vars(scores), "confusion": counts.confusion.tolist()}
     return Scored(figures, operators if device.type == "npu" else None, model)
 
 

@@ -14,7 +14,7 @@ from semask.devices import computing, cpu_fallbacks, distributed, processes, set
 from semask.devices.conditions import USABLE_CORES, Watch
 from semask.devices.disturbances import disturbances
 from semask.devices.timeline import Timeline
-from semask.evaluation.metrics import scores
+from semask.evaluation.figures import scores_of
 from semask.evaluation.split import evaluate, shared_images
 from semask.model import SeMaskFPN
 from semask.training import workdir
@@ -229,7 +229,7 @@ def _evaluate_and_keep(
                 precision=run.recipe.training.precision,
                 sliding_window=run.recipe.evaluation.sliding_window,
             )
-        found = scores(counts.confusion)
+        found = scores_of(counts.confusion.numpy())
         keeper.keep_weights(model, iteration, found.miou)
         if log is not None:
             log.evaluation(

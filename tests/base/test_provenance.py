@@ -38,7 +38,7 @@ def test_a_checkout_of_another_user_has_its_commit(
     assert code_version() == own
 
 
-EVALUATION = [f"semask.evaluation.{name}" for name in ("metrics", "prediction", "split")]
+EVALUATION = [f"semask.evaluation.{name}" for name in ("figures", "prediction", "split")]
 
 
 def digests(copy: Path, calls: Mapping[str, str]) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_only_what_a_script_imports_counts(copy: Path) -> None:
         return {name for name in calls if known[name] != before[name]}
 
     assert changed_by("semask/evaluation/split.py") == {"evaluate"}
-    assert changed_by("semask/evaluation/metrics.py") == {"evaluate"}
+    assert changed_by("semask/evaluation/figures.py") == {"evaluate", "table"}
     assert changed_by("semask/evaluation/paired.py") == {"table"}
     assert changed_by("semask/training/optimization.py") == {"train"}
     assert changed_by("semask/model/backbone.py") == {"train", "evaluate"}

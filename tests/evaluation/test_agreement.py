@@ -17,13 +17,14 @@ from semask.data.classes import CITYSCAPES_TRAIN_IDS
 from semask.data.labels import convert_part
 from semask.data.manifest import merge, write_manifest
 from semask.data.sets import streets
-from semask.evaluation.metrics import confusion_matrix, scores
+from semask.evaluation.figures import scores_of
 from semask.evaluation.predictions import (
     label_ids_of,
     prediction_names,
     save_prediction,
     write_predictions,
 )
+from semask.evaluation.split import confusion_matrix
 from workflow_scripts import agreement
 
 ROAD, CAR, BUS, SKY = 7, 26, 28, 23  # label ids
@@ -59,7 +60,8 @@ class Run:
             save_prediction(folder / "predictions/best" / name, train_ids, table)
             label = torch.from_numpy(CITYSCAPES_TRAIN_IDS[truth])
             confusion += confusion_matrix(torch.from_numpy(train_ids), label, 19)
-        self.scores = {"iteration": 1, **vars(scores(confusion)), "confusion": confusion.tolist()}
+        found = vars(scores_of(confusion.numpy()))
+        self.scores = {"iteration": 1, **found, "confusion": confusion.tolist()}
         self.record(self.scores["iou"])
         (folder / "predictions/best/older.png").write_bytes(b"")
         (folder / "predictions/best_multi_scale").mkdir()

@@ -13,9 +13,9 @@ from torch import nn
 from semask.base.errors import InputError
 from semask.config.recipe import SlidingWindow
 from semask.data.loading import SINGLE_SCALE
-from semask.evaluation.metrics import confusion_matrix, scores
+from semask.evaluation.figures import scores_of
 from semask.evaluation.prediction import predict, predict_average
-from semask.evaluation.split import check_counted, evaluate
+from semask.evaluation.split import check_counted, confusion_matrix, evaluate
 
 CHUNK_BYTES = "semask.evaluation.prediction._CHUNK_BYTES"
 
@@ -28,7 +28,7 @@ def test_scores_equal_the_original(oracle: Path) -> None:
     assert np.array_equal(confusion.diagonal().numpy(), known["intersect"])
     assert np.array_equal(confusion.sum(1).numpy(), known["label"])
     assert np.array_equal(confusion.sum(0).numpy(), known["pred"])
-    found = scores(confusion)
+    found = scores_of(confusion.numpy())
     nan = float("nan")
     iou = [nan if x is None else x / 100 for x in found.iou]
     acc = [nan if x is None else x / 100 for x in found.acc]
@@ -41,8 +41,7 @@ def test_scores_equal_the_original(oracle: Path) -> None:
 
 
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
-    confusion = torch.tensor([[3, 1, 0], [0, 0, 0], [0, 0, 0]])
-    found = scores(confusion)
+    found = scores_of(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]]))
     assert found.iou == [75.0, 0.0, None]
     assert found.miou == 37.5
     assert found.acc == [75.0, None, None]
