@@ -1,4 +1,4 @@
-"""NPU rows against GPU rows, and what keeps records from being compared."""
+"""Ports' rows against their originals', and what keeps records from being compared."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -15,46 +15,34 @@ _Line = Mapping[str, Any]
 _NO_LOOK: _Line = {"from": ()}
 
 
-def npu_over_gpu(lines: Sequence[_Line], records: Mapping[str, Record]) -> list[dict[str, Any]]:
-    """NPU rows against the GPU rows with as many processes.
+def is_npu_beside_gpu(npu: _Line, gpu: _Line) -> bool:
+    """Whether rows are an NPU's and the GPU's with as many processes."""
+    name = str(npu["name"])
+    return name.startswith("NPU") and gpu["name"] == name.replace("NPU", "GPU")
+
+
+def is_planted_beside_plain(port: _Line, original: _Line) -> bool:
+    """Whether a row has a planted fault, and stands for a port, and the other is that without."""
+    plain, planted, _ = str(port["name"]).partition(PLANTED_SIGN)
+    return bool(planted) and original["name"] == plain and port["bundle"] == original["bundle"]
+
+
+def port_over_original(
+    lines: Sequence[_Line], records: Mapping[str, Record], is_pair: Callable[[_Line, _Line], bool]
+) -> list[dict[str, Any]]:
+    """Rows against each other, where `is_pair` says of two that they are a port and its original.
 
     Measured rows are compared with measured ones, published rows with rows of the same source and
     experiment. Records whose recipes or data differ are not compared: `differing` names the keys.
     Two rows that are both kept apart from this machine's are compared if they agree.
 
     Returns:
-        npu, gpu (names), rows (their places in `lines`), kind, sources (of both), fps_ratio,
-        acc1_difference (points), differing, executed_differently (settings of `execution`,
-        variables of the environment and what was observed, which make no other recipe and are yet
-        worth a word), parity (see `semask.comparison.parities.across`; empty where not both were
-        looked at).
+        npu, gpu (names of port and original), rows (their places in `lines`), kind, sources (of
+        both), fps_ratio, acc1_difference (points), differing, executed_differently (settings of
+        `execution`, variables of the environment and what was observed, which make no other recipe
+        and are yet worth a word), parity (see `semask.comparison.parities.across`; empty where not
+        both were looked at).
     """
-    return _compared(lines, records, _is_npu_beside_gpu)
-
-
-def planted_over_plain(
-    lines: Sequence[_Line], records: Mapping[str, Record]
-) -> list[dict[str, Any]]:
-    """Rows with a planted fault against the row without, as `npu_over_gpu` gives its pairs.
-
-    `npu` is the row with the fault, which stands for a port, and `gpu` its original.
-    """
-    return _compared(lines, records, _is_planted_beside_plain)
-
-
-def _is_npu_beside_gpu(npu: _Line, gpu: _Line) -> bool:
-    name = str(npu["name"])
-    return name.startswith("NPU") and gpu["name"] == name.replace("NPU", "GPU")
-
-
-def _is_planted_beside_plain(port: _Line, original: _Line) -> bool:
-    plain, planted, _ = str(port["name"]).partition(PLANTED_SIGN)
-    return bool(planted) and original["name"] == plain and port["bundle"] == original["bundle"]
-
-
-def _compared(
-    lines: Sequence[_Line], records: Mapping[str, Record], is_pair: Callable[[_Line, _Line], bool]
-) -> list[dict[str, Any]]:
     found = []
     for (place, npu), (other, gpu) in product(enumerate(lines), repeat=2):
         if npu["kind"] != gpu["kind"] or not is_pair(npu, gpu):

@@ -11,7 +11,7 @@ _LARGEST = 15
 def tables(
     profiled: Mapping[str, Record], pairs: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Lists for the page, from records of profiles by path and `ratios.npu_over_gpu`'s pairs.
+    """Lists for the page, from records of profiles by path and `ratios.port_over_original`'s pairs.
 
     A port beside its original where both were profiled, then each row: title, said, head and lines.
     """

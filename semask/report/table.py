@@ -11,7 +11,7 @@ from semask.base.files import write_atomically
 from semask.comparison.beside_published import published_rows
 from semask.comparison.crossed import check_scored
 from semask.comparison.imported import Imported, check_once, imported_rows
-from semask.comparison.ratios import npu_over_gpu, planted_over_plain
+from semask.comparison.ratios import is_npu_beside_gpu, is_planted_beside_plain, port_over_original
 from semask.comparison.rows import Record, measured_rows, of_kind
 from semask.comparison.what_ran import warnings_of
 from semask.report.markdown import to_markdown
@@ -59,8 +59,8 @@ def build_table(
     _warn_of_useless(lines, of_baselines)
     for line, said in zip(lines, warnings_of(lines, records), strict=True):
         line["warnings"] += said
-    pairs = npu_over_gpu(lines, records)
-    judged = [*pairs, *planted_over_plain(lines, records)]
+    pairs = port_over_original(lines, records, is_npu_beside_gpu)
+    judged = [*pairs, *port_over_original(lines, records, is_planted_beside_plain)]
     return {
         "experiment": baselines["experiment"],
         "verdicts": [] if judging is None else verdicts(lines, judged, records, judging),

@@ -31,7 +31,7 @@ def verdicts(
 ) -> list[dict[str, Any]]:
     """A verdict for each pair that may be compared, and what is said of the others.
 
-    `pairs` are as `semask.comparison.ratios.npu_over_gpu` gives them, `records` by path.
+    `pairs` are as `semask.comparison.ratios.port_over_original` gives them, `records` by path.
 
     Returns:
         For each pair: port, original, sentence; accurate, fast (None where it is not judged) and

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from semask.comparison.ratios import planted_over_plain
+from semask.comparison.ratios import is_planted_beside_plain, port_over_original
 from semask.comparison.rows import measured_row
 
 
@@ -14,5 +14,5 @@ def test_a_demonstration_that_runs_over_midnight_is_compared(make_record: Any) -
         made["run"] = {**made["run"], "ended": f"2026-01-0{day}T00:00:05+00:00"}
         records[str(day)] = made
         lines.append(measured_row(row, {str(day): made}, []))
-    [pair] = planted_over_plain(lines, records)
+    [pair] = port_over_original(lines, records, is_planted_beside_plain)
     assert (pair["rows"], pair["differing"]) == ([1, 0], [])
