@@ -200,22 +200,16 @@ def speed(rows: Rows) -> Drawn:
 
 def time(rows: Rows, trained: Mapping[str, Record]) -> Drawn:
     """Where the time of the performance runs goes."""
-    found = []
+    found: dict[Row, tuple[float, float | None]] = {}
     for row, records in measured(rows, trained, "performance"):
         speeds = [record["figures"]["speed"] for record in records.values()]
         shares = [speed.get("communication_share") for speed in speeds]
         known = [share for share in shares if share is not None]
-        found.append(
-            plots.Shares(
-                row,
-                100 * mean(speed["data_wait_share"] for speed in speeds),
-                100 * mean(known) if len(known) == len(shares) else None,
-            )
-        )
+        communication = 100 * mean(known) if len(known) == len(shares) else None
+        found[row] = 100 * mean(speed["data_wait_share"] for speed in speeds), communication
     if not found:
         return None, "No performance run is in this table."
-    unknown = [each.row.name for each in found if each.communication is None]
-    names = ", ".join(unknown)
+    names = ", ".join(row.name for row, (_, known) in found.items() if known is None)
     said = f"Communication was not measured for {names}: it is in the rest there." if names else ""
     return plots.time_shares(found), said
 

@@ -18,7 +18,7 @@ ACROSS = ("Module", "NPU's ratio", "GPU's ratio", "NPU's over GPU's")
 
 def depth(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> tuple[str | None, str]:
     """How far off each module's output is in a pass through the model: a plot, and a sentence."""
-    curves: dict[str, list[plots.Depth]] = {}
+    curves: dict[str, list[tuple[Row | None, list[float]]]] = {}
     said = []
     for row, path in _looked_at(rows):
         for look, finding in looked[path]["figures"]["looks"].items():
@@ -30,8 +30,8 @@ def depth(rows: Mapping[Row, Line], looked: Mapping[str, Record]) -> tuple[str |
             )
             drawn = curves.setdefault(look.partition(":")[0], [])
             if not drawn:
-                drawn.append(plots.Depth(None, honest))
-            drawn.append(plots.Depth(row, device))
+                drawn.append((None, honest))
+            drawn.append((row, device))
             said.append(f"{row.name}, {look.partition(':')[0]} {device[-1]:.2g}")
     if not curves:
         return None, "Nobody has looked at the devices of this table's rows."

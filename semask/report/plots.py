@@ -21,14 +21,6 @@ class Curve(NamedTuple):
     miou: Sequence[float]  # percent
 
 
-class Shares(NamedTuple):
-    """Where the time of a row's iterations goes, in percent of it; None where nothing tells."""
-
-    row: Row
-    data: float
-    communication: float | None
-
-
 class Bar(NamedTuple):
     """A figure of a row, its text, and where there is one the spread of its single iterations."""
 
@@ -38,27 +30,21 @@ class Bar(NamedTuple):
     spread: tuple[float, float] | None = None
 
 
-class Depth(NamedTuple):
-    """Relative errors of the modules' outputs along one pass; without a row, an honest one's."""
-
-    row: Row | None
-    errors: Sequence[float]
-
-
-def depth(curves: Mapping[str, Sequence[Depth]]) -> str:
+def depth(curves: Mapping[str, Sequence[tuple[Row | None, Sequence[float]]]]) -> str:
     """Relative errors over the depth of a model, a panel for each look, by its name.
 
+    Of each pass the row, None for an honest one, and the errors of the modules' outputs along it.
     Those of one look begin with the honest pass.
     """
     figure, panels = figure_of(0.9 + 1.9 * len(curves), rows=len(curves))
     for axes, (look, lines) in zip(panels, curves.items(), strict=True):
-        for each in lines:
+        for row, found in lines:
             # what is exact has no place on a logarithm's axis
-            errors = [error if 0 < error < np.inf else np.nan for error in each.errors]
-            if each.row is None:
+            errors = [error if 0 < error < np.inf else np.nan for error in found]
+            if row is None:
                 axes.plot(errors, color=INK, alpha=0.3, linewidth=3)
             else:
-                style: Any = {"color": each.row.colour, "linestyle": each.row.dashes}
+                style: Any = {"color": row.colour, "linestyle": row.dashes}
                 axes.plot(errors, linewidth=1.1, **style)
         axes.set_yscale("log")
         axes.set_ylabel(f"error, {look}", parse_math=False)
@@ -66,7 +52,7 @@ def depth(curves: Mapping[str, Sequence[Depth]]) -> str:
     panels[-1].set_xlabel(
         "modules in the order in which they end (broad: an honest pass on the CPU)"
     )
-    legend(panels[0], [each.row for lines in curves.values() for each in lines if each.row], True)
+    legend(panels[0], [row for lines in curves.values() for row, _ in lines if row], True)
     return svg(figure, "depth")
 
 
@@ -148,24 +134,27 @@ def confusion(matrices: Mapping[Row, np.ndarray], classes: Sequence[str]) -> str
     return svg(figure, "confusion")
 
 
-def time_shares(shares: Sequence[Shares]) -> str:
-    """Where the time of an iteration goes, in percent."""
+def time_shares(shares: Mapping[Row, tuple[float, float | None]]) -> str:
+    """Where the time of an iteration goes: waiting for data and communication, in percent of it.
+
+    Communication is None where nothing tells.
+    """
     figure, (axes,) = figure_of(1.2 + 0.32 * len(shares))
     parts = ("waiting for data", "communication that is not hidden", "computing")
-    for place, each in enumerate(shares):
-        communication = each.communication or 0.0
+    for place, (data, measured) in enumerate(shares.values()):
+        communication = measured or 0.0
         # of other iterations, so that together they may come to more
-        widths = (each.data, communication, max(0.0, 100 - each.data - communication))
+        widths = (data, communication, max(0.0, 100 - data - communication))
         left = 0.0
         for part, width in enumerate(widths):
             axes.barh(place, width, 0.6, left, color=(COLOURS[1], COLOURS[3], COLOURS[5])[part],
                       label=parts[part] if place == 0 else None)  # fmt: skip
             left += width
-        told = f"{each.data:.1f} % data"
-        if each.communication is not None:
+        told = f"{data:.1f} % data"
+        if measured is not None:
             told += f", {communication:.1f} % communication"
         axes.text(99, place, told, va="center", ha="right", fontsize=8, color="black")
-    lines_of(axes, [each.row.name for each in shares])
+    lines_of(axes, [row.name for row in shares])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of an iteration's time")
     # beside long names of rows the axes have no room for it
