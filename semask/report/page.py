@@ -104,7 +104,7 @@ def write_report(
         facts=_facts(table["facts"]),
         looks=parity_section.tables(rows, looked),
         crossings=cross_section.tables(crossed, pictures),
-        profiles=profile_section.tables(profiled, table["npu_over_gpu"]),
+        profiles=profile_section.tables(profiled, table["npu_over_gpu"], table["rows"]),
         across=parity_section.across(table["npu_over_gpu"]),
         environment=_environments(rows, trained),
         recipes=_recipes(trained),

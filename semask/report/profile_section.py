@@ -4,21 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from semask.comparison.rows import Record, row_name
+from semask.report.cells import Line
 
 _LARGEST = 15
 
 
 def tables(
-    profiled: Mapping[str, Record], pairs: Sequence[Mapping[str, Any]]
+    profiled: Mapping[str, Record], pairs: Sequence[Line], rows: Sequence[Line]
 ) -> list[dict[str, Any]]:
     """Lists for the page, from records of profiles by path and `ratios.port_over_original`'s pairs.
 
-    A port beside its original where both were profiled, then each row: title, said, head and lines.
+    `rows` are the table's, where pairs have their places. A port beside its original where both
+    were profiled, which no row of a bundle was, then each row: title, said, head and lines.
     """
     by_name = {row_name(record["row"]): record["figures"] for record in profiled.values()}
     found = []
     for pair in pairs:
-        if pair["npu"] in by_name and pair["gpu"] in by_name and pair["kind"] == "measured":
+        if pair["kind"] != "measured" or any(rows[place]["bundle"] for place in pair["rows"]):
+            continue
+        if pair["npu"] in by_name and pair["gpu"] in by_name:
             port, original = by_name[pair["npu"]], by_name[pair["gpu"]]
             head = ("", f"{pair['gpu']}, ms", f"{pair['npu']}, ms", "difference, ms")
             said = "What costs the port most stands first."
