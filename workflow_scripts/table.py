@@ -54,7 +54,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     copies = arguments.copies
-    paths = {_name(path, copies): path for path in (*arguments.trained, *arguments.evaluated)}
+    read = (*arguments.trained, *arguments.evaluated, *arguments.looked)
+    paths = {_name(path, copies): path for path in read}
     trained = _read(arguments.trained, "train", copies)
     evaluated = _read(arguments.evaluated, "evaluate", copies)
     looked = _read(arguments.looked, "parity", copies)
@@ -65,7 +66,7 @@ def main() -> None:
     for name, record in evaluated.items():
         check_evaluation(paths[name], record, training_of(record, trained))
     for name, record in looked.items():
-        check_parity(name, record)
+        check_parity(paths[name], record)
     records = {**trained, **evaluated, **looked}
     for path in arguments.crossed:
         record = records[_name(path, copies)] = read_record(path, "cross")

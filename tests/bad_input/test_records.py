@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from semask.base.files import digest_of, sha256
+from semask.base.records import write_record
 from semask.data.label_maps import pack_label_maps, save_label_map
 
 from .conftest import Case, Place, named, nothing
@@ -281,6 +282,17 @@ def test_good_input(place: Place, name: str, options: dict[str, Any]) -> None:
 def test_table(place: Place, case: Case) -> None:
     case.spoil(place)
     place.refusal("table", {**TABLE, **case.options}, case.says)
+
+
+def test_a_look_in_a_storage_is_named_by_its_copy(place: Place, make_record: Any) -> None:
+    content = make_record("parity")
+    painted = {"samples": 16, "pixels": 100, "wrong": 3}
+    content["figures"]["looks"] = {"data": {"painted": painted, "batches": [], "faults": []}}
+    (place / "copies/cpu-1p").mkdir(parents=True)
+    write_record(place / "copies/cpu-1p/parity.json", "parity", **content)
+    options = {**TABLE, "--looked": "copies/cpu-1p/parity.json", "--copies": "copies"}
+    line = place.refusal("table", options, ["figures.looks.data.faults does not follow"])
+    assert line.startswith("error: copies/cpu-1p/parity.json: ")
 
 
 @named(EVALUATION_CASES)
