@@ -103,7 +103,7 @@ def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> s
     return str(grid.get_string())
 
 
-def _as_code(path: str) -> str:
+def as_code(path: str) -> str:
     """A path in Markdown's code quotes, whatever is in its name."""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", path)), default=0))
     pad = " " if len(fence) > 1 else ""
@@ -112,7 +112,7 @@ def _as_code(path: str) -> str:
 
 def _origins(table: Mapping[str, Any]) -> Iterator[str]:
     for path, origin in table["records"].items():
-        yield f"- {_as_code(path)}: {escaped(cells.origin_text(origin))}"
+        yield f"- {as_code(path)}: {escaped(cells.origin_text(origin))}"
     for row in table["rows"]:
         if row["kind"] == "published":
             note = f": {escaped(row['note'])}" if row["note"] else ""

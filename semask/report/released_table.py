@@ -10,7 +10,7 @@ import pandas as pd
 from semask.base.files import write_atomically
 from semask.comparison.beside_published import points
 from semask.comparison.published import scoring_differences
-from semask.report.markdown import escaped, markdown_table
+from semask.report.markdown import as_code, escaped, markdown_table
 
 Record = Mapping[str, Any]
 _COLUMNS = ("Variant", "Crop", "mIoU", "Published mIoU (difference)", "mIoU ms+flip",
@@ -107,7 +107,7 @@ def _markdown(table: Mapping[str, Any]) -> str:
         line = row["published_line"]
         beside = "nothing" if line is None else f"`published/published.csv`, line {line}"
         origins.append(
-            f"- {escaped(row['name'])}: `{record['path']}`: {escaped(record['device'])} on "
+            f"- {escaped(row['name'])}: {as_code(record['path'])}: {escaped(record['device'])} on "
             f"{escaped(record['host'])}, {record['ended']}, code {record['code_version']}, data "
             f"{record['data_fingerprint'][:12]} ({row['images']} images, fitted into "
             f"{row['scale'][0]}×{row['scale'][1]}), weights sha256 "

@@ -110,10 +110,10 @@ def test_the_table_in_three_forms(data: Path, tmp_path: Path) -> None:
     assert f"77.13 ({miou - 77.13:+.2f})" in text
     assert "not published" in text
     # weights of one's own, of a model that others published weights of
-    mine = build_released_table({"nano_mine.json": record}, {})
+    mine = build_released_table({"a `b`/nano_mine.json": record}, {})
     write_released_table(mine, files[0], tmp_path / "mine.csv", tmp_path / "mine.json")
     text = files[0].read_text(encoding="utf-8")
-    assert "- nano_mine: `nano_mine.json`" in text
+    assert "- nano_mine: `` a `b`/nano_mine.json ``: " in text
     assert "published: nothing" in text
     frame = pd.read_csv(files[1])
     assert frame["miou"][0] == miou
