@@ -15,8 +15,7 @@ from semask.base.errors import InputError
 def loopback() -> str:
     """This machine's address for itself: 127.0.0.1, or ::1 where there is no IPv4.
 
-    Raises:
-        InputError: it has none.
+    InputError where it has none.
     """
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
@@ -35,10 +34,8 @@ def loopback() -> str:
 def address_towards(other: str) -> str:
     """This machine's address in the network in which another one, an address, is reached.
 
-    It is the loopback's where there is no way to the other one.
-
-    Raises:
-        InputError: there is no loopback either.
+    It is the loopback's where there is no way to the other one. InputError where there is no
+    loopback either.
     """
     for family in (socket.AF_INET, socket.AF_INET6):
         try:

@@ -23,8 +23,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 def check_precision(device: torch.device, precision: str) -> None:
     """Check that a device can compute in a precision.
 
-    Raises:
-        InputError: it has no bfloat16 (NPUs before the 910B, GPUs before Ampere).
+    InputError where it has no bfloat16 (NPUs before the 910B, GPUs before Ampere).
     """
     if device.type == "cpu" or precision != "bf16":
         return

@@ -37,10 +37,8 @@ def be_alone() -> None:
     """Wait until no other run, of any user, measures a speed on this machine, or in this Slurm job.
 
     From then on others wait, until this process, or the program that it becomes, has ended.
-
-    Raises:
-        InputError: all users have no folder in common, and somebody else made that of this user's
-            locks.
+    InputError where all users have no folder in common, and somebody else made that of this user's
+    locks.
     """
     said, folder = "waiting for another run that measures speed here", locks.everybodys()
     if folder is None:

@@ -24,10 +24,8 @@ def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
     torch_npu says so on standard error, past Python, once for each operator, of several processes
     in the first alone. On other devices nothing falls back.
 
-    Yields a function that gives the operators so far, sorted.
-
-    Raises:
-        InputError: an operator fell back where that is forbidden.
+    Yields a function that gives the operators so far, sorted. InputError where an operator fell
+    back where that is forbidden.
     """
     if device.type != "npu":
         yield list
@@ -44,8 +42,7 @@ def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
 def allowed_fallbacks(own: Sequence[str], forbidden: bool) -> list[str]:
     """Operators that fell back in any process, sorted; every process calls this with its own.
 
-    Raises:
-        InputError: there are some where they are forbidden: torch_npu 2.12 does not see to it.
+    InputError where there are some where they are forbidden: torch_npu 2.12 does not see to it.
     """
     found = sorted({name for names in gather_objects(list(own)) for name in names})
     if found and forbidden:

@@ -94,8 +94,7 @@ def share_from_first(tensors: Iterable[torch.Tensor]) -> None:
 def check_processes(expected: int, device: torch.device) -> None:
     """Check by a collective that as many processes take part as a record is going to say.
 
-    Raises:
-        InputError: they are more or fewer.
+    InputError where they are more or fewer.
     """
     found = int(all_reduce_counts(torch.ones(1, dtype=torch.int64, device=device), device))
     if found != expected:

@@ -42,10 +42,8 @@ def noted_attention(wanted: bool = True) -> Iterator[list[str]]:
 def check_attention(found: Sequence[str], fused: bool) -> None:
     """Check that attention was computed in one operator, if it was to be (`fused`).
 
-    `found` is as `noted_attention` gives it, nothing where nothing was looked at.
-
-    Raises:
-        InputError: torch computed step by step where it was not to.
+    `found` is as `noted_attention` gives it, nothing where nothing was looked at. InputError where
+    torch computed step by step where it was not to.
     """
     if fused and found and _STEP_BY_STEP.issuperset(found):
         raise InputError(

@@ -27,9 +27,7 @@ def require(device: str, processes: int, asked_by: str) -> int:
 
     There is no fall-back to the CPU. A CPU is one device per core; asking for more processes than
     cores is allowed there. `asked_by` is what in the config asks for them, for the message.
-
-    Raises:
-        InputError: the device is not there, or fewer of it than asked for.
+    InputError where the device is not there, or fewer of it than asked for.
     """
     try:
         found = counted(device)
@@ -128,11 +126,8 @@ def reserve(device: str, processes: int, asked_by: str) -> None:
     """Take `processes` devices for this process and those that it starts, waiting for free ones.
 
     The devices are among those that the scheduler gave or the user made visible, or else all of
-    them. From then on only those taken are visible: process k of the run uses the k-th.
-
-    Raises:
-        InputError: there are not so many, free or not; under Slurm also where the job was given
-            none of them.
+    them. From then on only those taken are visible: process k of the run uses the k-th. InputError
+    where there are not so many, free or not; under Slurm also where the job was given none of them.
     """
     visible = BACKENDS[device].visible
     if visible is None:

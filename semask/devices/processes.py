@@ -20,12 +20,9 @@ def meet(row: Mapping[str, Any], numerics: Numerics, forbid_fallbacks: bool) -> 
     """Bind this process to its device, and have all tell each other what they are.
 
     Every process calls this. A row has device, processes, threads; for the rest see
-    `semask.devices.setup.set_up`.
-
-    Raises:
-        InputError: the device is not there, in the process that lacks it. In every process: they
-            are not the row's: more or fewer, on devices of several names, two on one device, or
-            with another number of threads.
+    `semask.devices.setup.set_up`. InputError in the process that lacks its device; in every
+    one where they are not the row's: more or fewer, on devices of several names, two on one device,
+    or with another number of threads.
     """
     global _met
     device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)

@@ -31,10 +31,7 @@ def set_up(
     """Bind this process to its device and join the process group where there is more than one.
 
     `threads` are those of torch's operators on the CPU. With `forbid_fallbacks` an operator that an
-    NPU lacks is an error.
-
-    Raises:
-        InputError: the device is not there.
+    NPU lacks is an error. InputError where the device is not there.
     """
     torch.set_num_threads(threads)
     backend = BACKENDS[device]
@@ -100,10 +97,8 @@ def apply_numerics(numerics: Numerics, device: str) -> None:
 def precision_kept(numerics: Numerics, device: str) -> dict[str, Any]:
     """How this process computes products of float32 as things stand, whoever has set it.
 
-    Keys and names as `semask.devices.rows.precision_of` gives them.
-
-    Raises:
-        InputError: it is not what `apply_numerics` set.
+    Keys and names as `semask.devices.rows.precision_of` gives them. InputError where it is not what
+    `apply_numerics` set.
     """
     found = {
         "matmul": torch.get_float32_matmul_precision(),

@@ -38,8 +38,7 @@ def job_number() -> str | None:
 def read_job(number: str) -> Job:
     """Ask Slurm's controller for a job that runs.
 
-    Raises:
-        InputError: scontrol is not there, fails, or says something else.
+    InputError where scontrol is not there, fails, or says something else.
     """
     printed = _scontrol("--details", "--oneliner", "show", "job", number)
     nodes = {}
@@ -78,10 +77,8 @@ def own_devices(device: str) -> list[str] | None:
 
     An NPU may have any name that the site gave it: it is the job's one kind of numbered resource
     that is no GPU. Gives None outside Slurm, and where the whole node is the job's without its
-    devices being counted.
-
-    Raises:
-        InputError: the job was given none, or several kinds that may be NPUs; scontrol fails.
+    devices being counted. InputError where the job was given none, or several kinds that may be
+    NPUs, or scontrol fails.
     """
     number = job_number()
     if number is None:
@@ -131,11 +128,7 @@ def on_each(nodes: int, environment: dict[str, str]) -> list[str]:
 
 
 def share(processes: int, nodes: int, asked_by: str) -> int:
-    """Processes of each node.
-
-    Raises:
-        InputError: they cannot be equally many.
-    """
+    """Processes of each node; InputError where they cannot be equally many."""
     if processes % nodes:
         raise InputError(
             f"{asked_by}: {processes} processes cannot be spread evenly over {nodes} nodes; change "

@@ -151,9 +151,7 @@ def check(environment: Mapping[str, str] = os.environ, accepted: Sequence[str] =
     """Refuse what would have figures say something else than the config.
 
     `accepted` are names that the config accepts, beside those that its workflow has noted.
-
-    Raises:
-        InputError: variables override a setting, or are for debugging.
+    InputError where variables override a setting, or are for debugging.
     """
     allowed, faults = {*accepted, *environment.get(ACCEPTED, "").split(",")}, []
     for name, value in sorted(environment.items()):

@@ -37,8 +37,7 @@ class Weights(NamedTuple):
 def cross_records(plan: Plan) -> list[str]:
     """What is found of all pairs whose rows are here, of every seed of the weights.
 
-    Raises:
-        InputError: several bundles have the row of the weights.
+    InputError where several bundles have the row of the weights.
     """
     found = [(pair["scored_by"], _weights(plan, pair["weights"])) for pair in plan.config["cross"]]
     return [
@@ -52,8 +51,7 @@ def cross_records(plan: Plan) -> list[str]:
 def bundled(plan: Plan) -> list[str]:
     """What goes into a bundle: what the plan says, and all records of this with their matrices.
 
-    Raises:
-        InputError: nothing does, or several bundles have the row of the weights.
+    InputError where nothing does, or several bundles have the row of the weights.
     """
     files = plan.bundled()
     for record in cross_records(plan):
@@ -66,10 +64,8 @@ def bundled(plan: Plan) -> list[str]:
 def left_out(plan: Plan) -> list[str]:
     """Why pairs are left out of which one row is here, a line for each.
 
-    What another machine scored, whose bundle has the record, is not left out.
-
-    Raises:
-        InputError: several bundles have the row of the weights.
+    What another machine scored, whose bundle has the record, is not left out. InputError where
+    several bundles have the row of the weights.
     """
     lines = []
     for pair in plan.config["cross"]:
@@ -85,11 +81,7 @@ def left_out(plan: Plan) -> list[str]:
 
 
 def weights_of(plan: Plan, of: str) -> Weights:
-    """The row that a target names.
-
-    Raises:
-        InputError: it is not here, or keeps no weights.
-    """
+    """The row that a target names; InputError where it is not here, or keeps no weights."""
     found = _weights(plan, of)
     if isinstance(found, Weights):
         return found

@@ -20,8 +20,7 @@ from semask.workflow import guard
 def enter() -> None:
     """Begin a command that computes on a device: free of what stands around it.
 
-    Raises:
-        InputError: a variable is set that would have figures say something else than the config.
+    InputError where a variable is set that would have figures say something else than the config.
     """
     if not is_launched():
         # of another launcher, in whose process this command was typed

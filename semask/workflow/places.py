@@ -35,10 +35,8 @@ _ODD = re.compile(r"""[\s'"\\]""")
 def check(workflow: Any, plan: Plan, warn: Callable[[str], object]) -> None:
     """Look at this machine, on which Snakemake is about to run jobs of its planned workflow.
 
-    Of what runs all the same `warn` is told, in a line.
-
-    Raises:
-        InputError: a folder cannot be written, or a row that is to be run lacks something.
+    Of what runs all the same `warn` is told, in a line. InputError where a folder cannot be
+    written, or a row that is to be run lacks something.
     """
     config, rows = plan.config, {row_folder(row): row for row in plan.config["rows"]}
     check_folders({"results": plan.results, "dataset.labels": config["dataset"]["labels"]})
@@ -60,8 +58,7 @@ def check(workflow: Any, plan: Plan, warn: Callable[[str], object]) -> None:
 def check_folders(folders: Mapping[str, str]) -> None:
     """Check that something can be written to folders, by keys of the config, or where they go.
 
-    Raises:
-        InputError: says whose folder it is and who tries to write.
+    Else InputError says whose folder it is and who tries to write.
     """
     for key, name in folders.items():
         folder = Path(name).absolute()
@@ -94,8 +91,7 @@ def _named(user: int) -> str:
 def check_rows(config: Mapping[str, Any], jobs: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Check that the rows of jobs, rules and their rows, find here what they need beside devices.
 
-    Raises:
-        InputError: memory that processes share, a loopback or a compiler is missing.
+    InputError where memory that processes share, a loopback or a compiler is missing.
     """
     for rule, row in jobs:
         _check_shared_memory(config, rule, row)

@@ -41,10 +41,8 @@ class Plan:
     def read(cls, layers: Sequence[Config], folder: Path) -> "Plan":
         """The plan of a config's layers: config.yaml, the overlays, what the command line sets.
 
-        The folder is the checkout's, with the schema and the published figures.
-
-        Raises:
-            InputError: one line that names the key, or the damaged list of weights.
+        The folder is the checkout's, with the schema and the published figures. Where
+        they are wrong, InputError is one line that names the key, or the damaged list of weights.
         """
         config = check_all(layers, folder / "schemas" / "config.schema.yaml")
         return cls(config, layers, read_sources(folder / "published" / "weights.csv"))
@@ -72,8 +70,7 @@ class Plan:
     def row(self, device: str, processes: str | int, planted: str = "") -> Config:
         """The config's row of a folder, by its wildcards; see `semask.base.row_names.row_folder`.
 
-        Raises:
-            InputError: there is none.
+        InputError where there is none.
         """
         folder = folder_of(device, processes, planted)
         for row in self.config["rows"]:
@@ -120,8 +117,7 @@ class Plan:
     def archives(self) -> str:
         """Archives of the data set and what is known of them, as JSON.
 
-        Raises:
-            InputError: there are none.
+        InputError where there are none.
         """
         if not self.dataset.ARCHIVES:
             raise InputError(
@@ -165,8 +161,7 @@ class Plan:
     def parity_look(self, row: Config) -> list[str]:
         """How a row's device is looked at, as options of `workflow_scripts.parity`.
 
-        Raises:
-            InputError: no look is to be run.
+        InputError where no look is to be run.
         """
         if not self.config["parity"]["looks"]:
             raise InputError("config: parity.looks: empty; name the looks to be run")
@@ -198,11 +193,7 @@ class Plan:
         return [f"{self.results}/{row_folder(row)}/parity.json" for row in rows]
 
     def table_rows(self) -> str:
-        """The rows of the table, as JSON.
-
-        Raises:
-            InputError: there are none.
-        """
+        """The rows of the table, as JSON; InputError where there are none."""
         if not (rows := with_figures(self.config)):
             raise InputError("config: rows: a table needs one with the mode full or performance")
         return json.dumps(rows)
@@ -231,8 +222,7 @@ class Plan:
     def pretrained(self) -> tuple[str, bool] | None:
         """File that training starts from, and whether it is fetched; None for random weights.
 
-        Raises:
-            InputError: there is no such file, and none is published under that name.
+        InputError where there is no such file, and none is published under that name.
         """
         given = self.config["model"]["pretrained"]
         if given is None:
@@ -261,8 +251,7 @@ class Plan:
     def bundle(self, name: str) -> str:
         """File of a bundle that the config names, from another machine.
 
-        Raises:
-            InputError: it names none of that name, or the file is not there.
+        InputError where it names none of that name, or the file is not there.
         """
         if name not in self.imports:
             raise InputError(f"bundle {name} is not in the config; add it to imports")

@@ -10,11 +10,7 @@ from semask.workflow.plan import Config, Plan
 
 
 def settings(plan: Plan) -> Config:
-    """How released checkpoints are scored.
-
-    Raises:
-        InputError: the experiment has none.
-    """
+    """How released checkpoints are scored; InputError where the experiment has none."""
     if plan.config["released"] is None:
         raise InputError(
             "config: released: null, nobody released checkpoints for this experiment; give "
@@ -26,8 +22,7 @@ def settings(plan: Plan) -> Config:
 def weights(plan: Plan, variant: str) -> tuple[str, bool]:
     """File of a released checkpoint, and whether it is fetched: else it is the user's.
 
-    Raises:
-        InputError: the user's file is not there.
+    InputError where the user's file is not there.
     """
     given = settings(plan).get("weights", {}).get(variant)
     if given is None:
@@ -47,8 +42,7 @@ def source(plan: Plan, variant: str) -> list[str]:
 def config(plan: Plan, variant: str) -> str:
     """What scoring a released checkpoint reads, as JSON.
 
-    Raises:
-        InputError: the experiment has no such variant.
+    InputError where the experiment has no such variant.
     """
     chosen = assemble(plan.layers, variant)
     row = {key: settings(plan)[key] for key in ("device", "processes", "threads")}
@@ -68,10 +62,6 @@ def config(plan: Plan, variant: str) -> str:
 
 
 def records(plan: Plan) -> list[str]:
-    """Records of all released checkpoints of the experiment.
-
-    Raises:
-        InputError: it has none.
-    """
+    """Records of all released checkpoints of the experiment; InputError where it has none."""
     settings(plan)
     return [f"{plan.released_folder}/{name}.json" for name in variant_names(plan.layers)]

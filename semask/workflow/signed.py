@@ -9,8 +9,7 @@ from semask.workflow.plan import Plan
 def signing_key(plan: Plan) -> list[str]:
     """Key that this machine's bundle is signed with, if it is.
 
-    Raises:
-        InputError: it is not there, or nothing that could sign with it.
+    InputError where it is not there, or nothing that could sign with it.
     """
     key = plan.config["bundle"]["sign"]
     if key is None:
@@ -22,8 +21,7 @@ def signing_key(plan: Plan) -> list[str]:
 def signature(plan: Plan, bundle: str) -> list[str]:
     """A bundle's signature and the list of allowed signers; nothing where no list is given.
 
-    Raises:
-        InputError: one of them is not there, or nothing that could verify.
+    InputError where one of them is not there, or nothing that could verify.
     """
     signers, file = plan.config["imports"]["allowed_signers"], Path(plan.bundle(bundle))
     if signers is None:

@@ -20,8 +20,7 @@ from semask.workflow.places import check_folders
 def layers_of(paths: Sequence[Path], settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The layers of a config: config.yaml, overlays and `--config`.
 
-    Raises:
-        InputError: a file is no layer, or a record stands where an overlay is expected.
+    InputError where a file is no layer, or a record stands where an overlay is expected.
     """
     layers = [read_layer(path) for path in paths]
     for path, layer in zip(paths, layers, strict=True):
@@ -36,12 +35,9 @@ def layers_of(paths: Sequence[Path], settings: Mapping[str, Any]) -> list[Mappin
 def check_surroundings(folder: Path, config: Mapping[str, Any], conda: bool) -> None:
     """Look at what would only be noticed in a job, perhaps after days of training.
 
-    The folder is the checkout's; with conda, rules have environments of their own.
-
-    Raises:
-        InputError: the checkout's or the interpreter's folder has a name that cannot be borne, the
-            working directory cannot be written, a package is missing, or a variable would change
-            what is measured.
+    The folder is the checkout's; with conda, rules have environments of their own. InputError where
+    the checkout's or the interpreter's folder has a name that cannot be borne, the working
+    directory cannot be written, a package is missing, or a variable would change what is measured.
     """
     if re.search("[{}]", str(folder)):
         raise InputError(

@@ -7,11 +7,7 @@ from semask.base.errors import InputError
 
 
 def check_weights(path: Path) -> None:
-    """Reads a file of weights.
-
-    Raises:
-        InputError: it is damaged, no such file, or holds nothing.
-    """
+    """Reads a file of weights; InputError where it is damaged, no such file, or holds nothing."""
     # torch takes seconds to import: only where a file has come
     with startup.imports():
         from semask.evaluation.weight_files import read_state_dict
