@@ -7,11 +7,11 @@ from semask.base.records import read_record
 from semask.comparison.crossed import check_cross, files_of
 from semask.comparison.imported import read_imported
 from semask.comparison.published import read_published
-from semask.comparison.recomputed import check_evaluation, check_parity, check_training
+from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
 from semask.comparison.rows import Record, check_same_runs, of_kind, training_of
 from semask.report.page import write_report
 from semask.report.table import build_table, write_table
-from semask.training.workdir import LOG, read_log
+from semask.training.log_file import read_log
 from semask.verdict.pairs import Judging
 from semask.workflow import guard
 from semask.workflow.json_options import add_json, config_schema

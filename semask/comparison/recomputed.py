@@ -16,12 +16,13 @@ from semask.base.errors import InputError
 from semask.devices.rows import fault_of, precision_of
 from semask.evaluation.figures import scores_of
 from semask.parity.verdict import number, status_of
+from semask.training.log_file import read_log
 from semask.training.measurement import speed
-from semask.training.workdir import read_log
 
 Record = Mapping[str, Any]
 Line = Mapping[str, Any]
 
+LOG = "log.jsonl"
 REMEDY = "restore the file, or delete it and run snakemake again to make it anew"
 
 _ROUNDING = 1e-9  # relative: by what another machine rounds the same numbers, in another order

@@ -20,6 +20,7 @@ from semask.model import SeMaskFPN
 from semask.training import workdir
 from semask.training.health import LossWatch, diverged, first_not_finite
 from semask.training.keeping import Keeper
+from semask.training.log_file import read_log
 from semask.training.measurement import skipped_iterations
 from semask.training.run import Run
 from semask.training.run_log import RunLog, Step, log_lines
@@ -100,7 +101,7 @@ def _train(
     keeper.restore()
     first_process = distributed.rank() == 0
     log = RunLog(run, keeper.position, keeper.iteration) if first_process else None
-    watch = LossWatch(workdir.read_log(run.work / workdir.LOG) if log is not None else ())
+    watch = LossWatch(read_log(run.work / workdir.LOG) if log is not None else ())
     settings = run.recipe.training
     samples = TrainingSet(
         run.train,

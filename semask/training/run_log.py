@@ -29,8 +29,9 @@ from semask.base import language, signals
 from semask.base.files import naming
 from semask.devices import distributed
 from semask.training.health import diverged
+from semask.training.log_file import read_log
 from semask.training.run import Run
-from semask.training.workdir import LOG, read_log
+from semask.training.workdir import LOG
 
 # what SegmentationLosses holds, in its order, and the learning rate
 _CURVES = ("loss", "loss_ce", "loss_semantic", "acc_seg", "lr")

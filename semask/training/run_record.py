@@ -9,6 +9,7 @@ from semask.base.records import write_record
 from semask.devices import description, processes
 from semask.training import workdir
 from semask.training.keeping import Keeper
+from semask.training.log_file import read_log
 from semask.training.measurement import speed
 from semask.training.run import Run
 from semask.training.stepping import Stepper
@@ -30,7 +31,7 @@ def write_run_record(
     `precision` is as `semask.devices.setup.precision_kept` gives it at the end.
     """
     files = keeper.files()
-    lines = workdir.read_log(files["log"])
+    lines = read_log(files["log"])
     steps = [line for line in lines if "evaluation" not in line]
     write_record(
         run.work / workdir.RECORD,

@@ -65,7 +65,7 @@ class LossDifference(NamedTuple):
 def loss_difference(mine: Log, theirs: Log) -> LossDifference:
     """How far two loss curves are apart, over the iterations that both logs have, at least one.
 
-    Logs are lines as `semask.training.workdir.read_log` gives them; differences are divided by the
+    Logs are lines as `semask.training.log_file.read_log` gives them; differences are divided by the
     loss of `theirs`.
     """
     a, b = ({x["iteration"]: x["loss"] for x in log if "loss" in x} for log in (mine, theirs))

@@ -17,7 +17,7 @@ from semask.comparison.imported import Imported, read_imported
 from semask.comparison.published import read_published
 from semask.fetching.signatures import Signer
 from semask.report.table import build_table, write_table
-from semask.training.workdir import read_log
+from semask.training.log_file import read_log
 from semask.verdict.pairs import Judging
 
 from .. import conftest

@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from semask.base import signals
 from semask.base.errors import InputError
+from semask.training.log_file import read_log
 from semask.training.run_log import Position, RunLog
-from semask.training.workdir import read_log
 
 BATCH = 4
 
