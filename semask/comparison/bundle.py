@@ -22,8 +22,9 @@ from semask.base.files import atomically, digest_of, read_json, sha256, write_at
 from semask.base.provenance import code_version, now
 from semask.base.schema_faults import first_fault
 from semask.base.schema_parts import DIGEST, NATURAL, TEXT, map_of, object_of
+from semask.base.zip_damage import DAMAGE
 from semask.comparison.bundled import FILE, check_texts, check_together
-from semask.fetching.archives import DAMAGE, extract
+from semask.fetching.archives import extract
 from semask.fetching.signatures import Signer, sign, signature_of, verify
 
 SCHEMA = 1

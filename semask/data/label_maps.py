@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from semask.base.errors import InputError
 from semask.base.files import atomically, naming
+from semask.base.zip_damage import DAMAGE
 from semask.data.png import grey_png
-from semask.fetching.archives import DAMAGE
 
 _REMEDY = "evaluate anew where it was made"
 

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import struct
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from semask.base.errors import InputError
 from semask.base.files import GIB, make_folder, require_disk
+from semask.base.zip_damage import DAMAGE
 
 MOST_RATIO = 100
 """Archives that claim to grow more than this are refused; images and labels hardly grow."""
@@ -21,10 +21,6 @@ _CHUNK = 2**20
 _BLOCK = 4096
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-# what zipfile raises for a damaged archive, as tests with damaged bytes found
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error,
-           OverflowError, RuntimeError)  # fmt: skip
 
 
 def extract(
@@ -39,10 +35,10 @@ def extract(
 
     All members are looked at before the first one is written. A file appears whole or not at all.
     One that is there with the content of the archive is left alone, so that unpacking goes on
-    after an interruption. Permissions and owners in the archive count for nothing. With `strip` a
-    leading folder that has the archive's name, and every member in it, is left out; `only` has the
-    leading folders of what is then wanted, all if empty; `remedy` is what to do about an archive
-    that is damaged.
+    after an interruption. Permissions and owners in the archive count for nothing. With `strip` the
+    leading folder is left out of all paths if it has the archive's name and holds every member;
+    `only` has the leading folders of what is then wanted, all if empty; `remedy` is what to do
+    about an archive that is damaged.
     Gives the number of files that were wanted, all of which are then on the disk.
 
     Raises:
