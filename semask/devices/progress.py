@@ -94,11 +94,11 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
         still = min(places[other].still for other in heard)
         if still < limit:
             continue  # this process waits for one that moves
-        if rank == min(heard):
-            report(f"error: {verdict(places, processes, still)}\n")
-            faulthandler.dump_traceback(sys.stderr)
-        else:
+        if rank != min(heard):
             time.sleep(_SILENT)  # the one that reports ends the others
+            continue
+        report(f"error: {verdict(places, processes, still)}\n")
+        faulthandler.dump_traceback(sys.stderr)
         os._exit(INTERRUPTED)
 
 

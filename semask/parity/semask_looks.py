@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semask.config.recipe import Execution, Recipe
 from semask.data.inputs import network_input
 from semask.data.loading import shares
-from semask.devices import computing, distributed, planted, setup
+from semask.devices import computing, distributed, planted, progress, setup
 from semask.devices.shared_chance import SharedChance, chance_of
 from semask.parity import chance, data, looks, steps, subject
 from semask.parity.looks import Keep
@@ -75,6 +75,8 @@ def look_at_row(
         computing.check_precision(device, chosen.training.precision)
         if distributed.rank() == 0:
             looks.part(f"{name}: modules", keep, partial(_modules, chosen, asked))
+        else:
+            progress.mark("taking a step")  # beyond the first process, for which it waits
         if count:
             distributed.barrier()  # the first process has looked at modules, for minutes perhaps
             look = partial(_steps, chosen, asked, count)

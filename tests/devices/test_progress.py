@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from semask.base.errors import INTERRUPTED
 from semask.devices.progress import FOLDER, PHASES, Place, Point, verdict
 
 LOADING, COMPUTING, EVALUATING = (
@@ -49,9 +50,9 @@ def test_one_alone() -> None:
 WAITING = """
 import sys, time
 from semask.devices import progress
-progress._SILENT = 1
+progress._SILENT = 5
 rank, moves = int(sys.argv[1]), int(sys.argv[2])
-progress.watch(rank, 2, 1 / 60)
+progress.watch(rank, 2, 3 / 60)
 for part in range(moves):
     progress.mark("computing gradients", part=part)
     time.sleep(0.1)
@@ -60,19 +61,41 @@ if moves == 0:
 """
 
 
-def test_who_waits_for_one_that_moves_is_not_ended(tmp_path: Path) -> None:
-    def start(rank: int, moves: int) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", WAITING, str(rank), str(moves)],
-            env={**os.environ, FOLDER: str(tmp_path)},
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-        )  # fmt: skip
+def started(folder: Path, *moves: int) -> list[subprocess.Popen[str]]:
+    """A process for each number of moves, those after the first when that has begun."""
+    made = []
+    for rank, number in enumerate(moves):
+        made.append(
+            subprocess.Popen(
+                [sys.executable, "-c", WAITING, str(rank), str(number)],
+                env={**os.environ, FOLDER: str(folder)},
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+            )
+        )
+        while not (folder / str(rank)).exists():
+            time.sleep(0.05)
+    return made
 
-    moving = start(0, 100)
-    while not (tmp_path / "0").exists():
-        time.sleep(0.05)
-    waiting = start(1, 0)
+
+def test_who_waits_for_one_that_moves_is_not_ended(tmp_path: Path) -> None:
+    moving, waiting = started(tmp_path, 60, 0)
     assert moving.wait(60) == 0
     assert waiting.poll() is None
     _, said = waiting.communicate()
     assert (waiting.returncode, said) == (0, "")
+
+
+def test_when_none_moves_the_first_says_so(tmp_path: Path) -> None:
+    first, second = started(tmp_path, 0, 0)
+    assert first.wait(60) == INTERRUPTED
+    assert first.stderr is not None
+    assert "error: every one of 2 processes has not moved for 0.1 minutes" in first.stderr.read()
+    second.communicate()
+
+
+def test_one_that_looks_for_the_others_is_named() -> None:
+    looking, waiting = Point(0, COMPUTING, 5), Point(0, PHASES.index("taking a step"), 0)
+    said = verdict({0: Place(looking, 100.0, 60), 1: Place(waiting, 100.0, 60)}, 2, 60)
+    assert said.startswith("process 0 of 2 has not moved")
