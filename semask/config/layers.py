@@ -144,7 +144,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of Snakemake's --config, with numbers and truth values in braces made such.
 
     Snakemake takes `--config dataset="{download: true}"` for a mapping to the text "true". What is
-    no YAML by itself, as `{root: "@data"}` has, stays a text, and so does what follows a `#`.
+    no YAML by itself, as `{root: "@data"}` has, stays a text, and so does what has a comment.
     """
     return {
         key: _typed(value) if isinstance(value, Mapping | list) else value
@@ -157,13 +157,12 @@ def _typed(value: Any) -> Any:
         return {key: _typed(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_typed(inner) for inner in value]
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or value.startswith("#") or " #" in value:
         return value
     try:
-        read = yaml.safe_load(value)
+        return yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, RecursionError):
         return value
-    return value if isinstance(read, str) and value.startswith(read) else read
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def test_nested_values_of_the_command_line_are_not_texts() -> None:
         "dataset": {"download": "True", "root": "/data/x"},
         "a": ["1", "b"],
         "e": {"f": ""},
-        "texts": {**WRITTEN, "quoted": "'1'"},
+        "texts": {**WRITTEN, "quoted": "'1'", "empty": "''", "comment": "5 # b", "number": "#1"},
     }
     assert typed(given) == {
         "variant": "large",
@@ -223,7 +223,7 @@ def test_nested_values_of_the_command_line_are_not_texts() -> None:
         "dataset": {"download": True, "root": "/data/x"},
         "a": [1, "b"],
         "e": {"f": ""},
-        "texts": {**WRITTEN, "quoted": "1"},
+        "texts": {**WRITTEN, "quoted": "1", "empty": "", "comment": "5 # b", "number": "#1"},
     }
 
 
