@@ -111,6 +111,10 @@ def test_passes_and_uneven_shares_make_up_the_same_batch(
 
 def test_seeds_differ(data: Any) -> None:
     assert not same(batches(data), batches(data, seed=4))
+    # also what is drawn for an image, not just their order
+    manifest, root = data
+    one = {"files": manifest["files"][:1]}, root
+    assert not same(batches(one), batches(one, seed=4))
 
 
 def test_every_pass_shows_every_image_once(data: Any) -> None:
