@@ -1,4 +1,4 @@
-"""What JSON schemas of records and bundles are put together from."""
+"""What JSON schemas of records, bundles and options are put together from."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -25,7 +25,7 @@ def noted_fallbacks(device: torch.device) -> Iterator[Callable[[], list[str]]]:
     in the first alone. On other devices nothing falls back.
 
     Yields a function that gives the operators so far, sorted. InputError where an operator fell
-    back where that is forbidden.
+    back although that is forbidden.
     """
     if device.type != "npu":
         yield list

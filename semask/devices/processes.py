@@ -21,8 +21,8 @@ def meet(row: Mapping[str, Any], numerics: Numerics, forbid_fallbacks: bool) -> 
 
     Every process calls this. A row has device, processes, threads; for the rest see
     `semask.devices.setup.set_up`. InputError in the process that lacks its device; in every
-    one where they are not the row's: more or fewer, on devices of several names, two on one device,
-    or with another number of threads.
+    process where the processes are not the row's: more or fewer, on devices of several names, two
+    on one device, or with another number of threads.
     """
     global _met
     device = setup.set_up(row["device"], row["threads"], numerics, forbid_fallbacks)

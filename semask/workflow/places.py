@@ -58,7 +58,7 @@ def check(workflow: Any, plan: Plan, warn: Callable[[str], object]) -> None:
 def check_folders(folders: Mapping[str, str]) -> None:
     """Check that something can be written to folders, by keys of the config, or where they go.
 
-    Else InputError says whose folder it is and who tries to write.
+    InputError, where not, says whose folder it is and who tries to write.
     """
     for key, name in folders.items():
         folder = Path(name).absolute()

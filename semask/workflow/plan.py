@@ -42,7 +42,7 @@ class Plan:
         """The plan of a config's layers: config.yaml, the overlays, what the command line sets.
 
         The folder is the checkout's, with the schema and the published figures. Where
-        they are wrong, InputError is one line that names the key, or the damaged list of weights.
+        a layer is wrong, or the list of weights damaged, InputError is one line that names it.
         """
         config = check_all(layers, folder / "schemas" / "config.schema.yaml")
         return cls(config, layers, read_sources(folder / "published" / "weights.csv"))

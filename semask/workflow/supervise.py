@@ -66,15 +66,15 @@ def main() -> None:
         report(f"error: {fault}\n")
         sys.exit(1)
     bind_collectives(address)
-    # torch leaves what it puts there, and makes a folder of its own even for no logs at all
-    _own_folders.append(logs := tempfile.mkdtemp(prefix="semask-agent-"))
-    # Where all processes of the run say where they are. That of several nodes was made before their
-    # agents were started; the first one removes it.
-    made = os.environ.get(progress.FOLDER)
-    os.environ[progress.FOLDER] = folder = made or tempfile.mkdtemp(prefix="semask-progress-")
-    if made is None or node == 0:
-        _own_folders.append(folder)
     try:
+        # torch leaves what it puts there, and makes a folder of its own even for no logs at all
+        _own_folders.append(logs := tempfile.mkdtemp(prefix="semask-agent-"))
+        # Where all processes of the run say where they are. That of several nodes was made before
+        # their agents were started; the first one removes it.
+        made = os.environ.get(progress.FOLDER)
+        os.environ[progress.FOLDER] = folder = made or tempfile.mkdtemp(prefix="semask-progress-")
+        if made is None or node == 0:
+            _own_folders.append(folder)
         config = LaunchConfig(
             min_nodes=nodes,
             max_nodes=nodes,
