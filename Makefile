@@ -25,10 +25,11 @@ BIN = $(VENV)/bin
 # pip's scripts name their python with the whole path, which breaks where that has quotes in it
 RUN = $(BIN)/python -m
 PIP_INSTALL = $(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
-# tests: a file at a time on each core, those that take long first (tests/conftest.py); threads that
-# wait for others leave the core to them (parity computes with several, too)
-PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) pytest --numprocesses logical --dist loadfile --no-loadscope-reorder \
-    --durations 40 --durations-min 10
+# tests: a file at a time, one more at once than there are cores, those that take long first
+# (tests/conftest.py); threads that wait for others leave the core to them (parity computes with
+# several, too), and what was compiled is kept
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) pytest \
+    --numprocesses logical --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 10
 SPHINX = $(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs
 SOURCES = semask workflow_scripts benchmarks tests docs/conf.py .ci/audit.py
 BENCHMARKS = input_pipeline labels model train_step evaluation whole_run
