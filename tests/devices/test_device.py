@@ -2,7 +2,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -211,8 +210,7 @@ def test_who_holds_standard_error_is_not_waited_for(capfd: pytest.CaptureFixture
     with cpu_fallbacks.noted_fallbacks(npu) as operators:
         holding = subprocess.Popen(["sleep", "60"])
         os.write(2, many.encode())
-        left = time.monotonic()
-    assert time.monotonic() - left < 4
+    assert holding.poll() is None
     holding.kill()
     holding.wait()
     assert operators() == ["aten::linalg_lstsq.out"]

@@ -122,12 +122,13 @@ def test_checkpoints_by_the_clock(trainer: Trainers) -> None:
 
 def test_nothing_outlives_a_killed_supervisor(trainer: Trainers) -> None:
     run = trainer("killed")
-    started = run.start(processes=2, **LONG)
+    endless = {"iterations": 4000, "evaluate_every": 4000, "parts": WITH_LOADERS}
+    started = run.start(processes=2, **endless)
     run.wait_for(started, lambda: run.reached(4))
     children = [psutil.Process(pid) for pid in run.children(started)]
     assert len(children) >= 4  # two that train, two that load
     started.kill()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
     started.communicate()
 
