@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from semask.config.layers import assemble
 from semask.devices import locks
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
 
+
+# reproducible, and not at the mercy of a busy machine
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
 
 # Of a command in a script's background the shell lets SIGINT be ignored, as would then whatever the
 # tests start and interrupt.

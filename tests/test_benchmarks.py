@@ -210,9 +210,12 @@ def test_no_part_is_begun_when_the_budget_is_spent(tmp_path):
 @pytest.mark.slow
 def test_a_first_hour_that_is_killed_keeps_what_it_found(tmp_path):
     running = subprocess.Popen(
-        first_hour(tmp_path, "--only", "train", "evaluation"), cwd=REPOSITORY
+        first_hour(
+            tmp_path, "--only", "train", "evaluation", "--limit", "train=1000", "--rounds", "200"
+        ),
+        cwd=REPOSITORY,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not (tmp_path / "first_hour.json").exists() or not parts_of(tmp_path)["train"].get(
         "found"
     ):

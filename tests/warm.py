@@ -156,7 +156,7 @@ class Warm:
         *,
         environment: Mapping[str, str] | None = None,
         umask: int = -1,
-        timeout: int = 600,
+        timeout: int = 3000,
         together: bool = False,
     ) -> Ended:
         """Run a command line; with `together` standard error goes into standard output."""
@@ -178,7 +178,7 @@ class Warm:
         *,
         environment: Mapping[str, str] | None = None,
         output: Path | None = None,
-        timeout: int = 600,
+        timeout: int = 3000,
     ) -> Started:
         """Start a command line that may be interrupted, or looked at while it runs."""
         if output is None:
@@ -228,7 +228,7 @@ def warm_snakemake() -> Warm:
 
 
 def run_script(
-    name: str, *arguments: str | Path, folder: Path = REPOSITORY, timeout: int = 300
+    name: str, *arguments: str | Path, folder: Path = REPOSITORY, timeout: int = 900
 ) -> Ended:
     """Run `python -m workflow_scripts.NAME`, with the environment of the test."""
     return warm_scripts().run(

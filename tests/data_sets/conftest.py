@@ -8,14 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from PIL import Image
 
 WIDTH, HEIGHT = 32, 16
-
-# Reproducible, and not at the mercy of a busy machine.
-settings.register_profile("tests", deadline=None, derandomize=True)
-settings.load_profile("tests")
 
 
 class Tree:

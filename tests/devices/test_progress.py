@@ -1,9 +1,9 @@
 """Which process a run waits for. That runs are really ended is tested with real ones."""
 
 import os
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from semask.base.errors import INTERRUPTED
@@ -50,8 +50,10 @@ def test_one_alone() -> None:
 WAITING = """
 import sys, time
 from semask.devices import progress
-progress._SILENT = 5
+progress._SILENT = 60
 rank, moves = int(sys.argv[1]), int(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
 progress.watch(rank, 2, 3 / 60)
 for part in range(moves):
     progress.mark("computing gradients", part=part)
@@ -62,26 +64,31 @@ if moves == 0:
 
 
 def started(folder: Path, *moves: int) -> list[subprocess.Popen[str]]:
-    """A process for each number of moves, those after the first when that has begun."""
-    made = []
-    for rank, number in enumerate(moves):
-        made.append(
-            subprocess.Popen(
-                [sys.executable, "-c", WAITING, str(rank), str(number)],
-                env={**os.environ, FOLDER: str(folder)},
-                stdin=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-            )
+    """A process for each number of moves; all begin when all are there."""
+    made = [
+        subprocess.Popen(
+            [sys.executable, "-c", WAITING, str(rank), str(number)],
+            env={**os.environ, FOLDER: str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
         )
-        while not (folder / str(rank)).exists():
-            time.sleep(0.05)
+        for rank, number in enumerate(moves)
+    ]
+    for process in made:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in made:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     return made
 
 
 def test_who_waits_for_one_that_moves_is_not_ended(tmp_path: Path) -> None:
     moving, waiting = started(tmp_path, 60, 0)
-    assert moving.wait(60) == 0
+    assert moving.wait(300) == 0
     assert waiting.poll() is None
     _, said = waiting.communicate()
     assert (waiting.returncode, said) == (0, "")
@@ -89,9 +96,10 @@ def test_who_waits_for_one_that_moves_is_not_ended(tmp_path: Path) -> None:
 
 def test_when_none_moves_the_first_says_so(tmp_path: Path) -> None:
     first, second = started(tmp_path, 0, 0)
-    assert first.wait(60) == INTERRUPTED
+    assert first.wait(300) == INTERRUPTED
     assert first.stderr is not None
-    assert "error: every one of 2 processes has not moved for 0.1 minutes" in first.stderr.read()
+    said = first.stderr.read()
+    assert re.search(r"error: every one of 2 processes has not moved for \d\.\d minutes", said)
     second.communicate()
 
 

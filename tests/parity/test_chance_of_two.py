@@ -27,7 +27,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for rank in range(2)
     ]
     for process in started:
-        printed, _ = process.communicate(timeout=200)
+        printed, _ = process.communicate(timeout=1000)
         assert process.returncode == 0, printed
     made: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
     return {**made, "ended": (folder / "ended.txt").read_text("utf-8")}

@@ -164,7 +164,7 @@ def script(tmp_path: Path, simulated_npu: Callable[..., dict[str, str]]) -> Scri
             ],
             tmp_path,
             environment=simulated_npu(**knobs),
-            timeout=300,
+            timeout=1500,
             together=True,
         )
         assert done.status == 0, done.stdout

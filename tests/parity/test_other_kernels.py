@@ -37,7 +37,7 @@ def computed_elsewhere(
         [sys.executable, str(script), str(folder / "found.pt"), json.dumps(CONFIG),
          json.dumps(narrow), json.dumps(size)],
         env={**os.environ, "PYTHONPATH": path, **kernels},
-        stderr=subprocess.PIPE, encoding="utf-8", check=False, timeout=300,
+        stderr=subprocess.PIPE, encoding="utf-8", check=False, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     made = torch.load(folder / "found.pt")

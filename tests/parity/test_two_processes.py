@@ -31,7 +31,7 @@ def looked_at(folder: Path, processes: int, faults: Sequence[str]) -> dict[str, 
         for rank in range(processes)
     ]
     for process in started:
-        printed, _ = process.communicate(timeout=200)
+        printed, _ = process.communicate(timeout=1000)
         assert process.returncode == 0, printed
     made: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
     return made

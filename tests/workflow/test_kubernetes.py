@@ -148,7 +148,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, endpoint: str) -> Site
             site.command(), cwd=site.volume, env=site.environment, stdout=file,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not list(checkpoints.glob("[0-9]*.pt")):
         assert pod.poll() is None, log.read_text(encoding="utf-8")
         assert time.monotonic() < deadline, log.read_text(encoding="utf-8")

@@ -50,7 +50,7 @@ def snakemake(
     """A Snakemake that starts anew, as it reads its language then: its status and its words."""
     checkout.surroundings = language
     options = ("--configfile", "tiny.yaml", "--cores", "2", *arguments)
-    status = Background(checkout, log, "-m", "snakemake", *options).process.wait(timeout=600)
+    status = Background(checkout, log, "-m", "snakemake", *options).process.wait(timeout=3000)
     return status, log.read_bytes()
 
 

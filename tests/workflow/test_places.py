@@ -51,7 +51,7 @@ def said_in(place: tuple[str, ...], *calls: tuple[Any, ...]) -> list[str]:
     done = subprocess.run(
         [*place, sys.executable, "-c", CHECK, json.dumps(calls)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True, encoding="utf-8", timeout=120,
+        capture_output=True, encoding="utf-8", timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -262,7 +262,7 @@ def test_a_user_without_a_name_in_an_image(checkout: Checkout, tmp_path: Path) -
         [*NAMELESS, sys.executable, "-m", "snakemake", "--cores", "2",
          "--snakefile", checkout.folder / "Snakefile",
          "--configfile", checkout.folder / "config.yaml", "my.yaml"],
-        cwd=own, capture_output=True, encoding="utf-8", timeout=600,
+        cwd=own, capture_output=True, encoding="utf-8", timeout=3000,
         env={
             **{key: value for key, value in os.environ.items() if key != "PATH"},
             **{"HOME": str(home), "USER": image[2].partition("=")[2], "TMPDIR": str(temporary)},
@@ -283,5 +283,5 @@ def test_two_checkouts_at_one_time(checkout: Checkout, tmp_path: Path) -> None:
         for number, made in enumerate((checkout, other))
     ]
     for made in running:
-        assert made.process.wait(timeout=600) == 0, made.printed
+        assert made.process.wait(timeout=3000) == 0, made.printed
         assert (made.folder / "results/table.md").exists()

@@ -119,7 +119,7 @@ def test_elsewhere_a_line_says_now_and_then_how_far_it_is(stubbed: Checkout) -> 
     said = [line for line in printed.splitlines() if "jobs done" in line]
     assert len(said) > 1
     assert len(said) == len(set(said))
-    run = rf"train CPU-1P seed \d: \d+/{ITERATIONS}, \d s left, loss 0.250, 8.0 images/s, 0 % .*"
+    run = rf"train CPU-1P seed \d: \d+/{ITERATIONS}, \d+ s left, loss 0.250, 8.0 images/s, 0 % .*"
     assert any(re.fullmatch(rf"0 of 2 jobs done, 2 running, .*; {run}; {run}", x) for x in said)
     assert "\x1b" not in printed
 
