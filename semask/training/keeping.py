@@ -68,6 +68,8 @@ class Keeper:
             InputError: there are checkpoints and none is intact.
         """
         resumable = self._run.mode == "full" and distributed.rank() == 0
+        if resumable:
+            workdir.drop_half_written(self._run.work)
         state = self._newest_intact() if resumable else None
         found: int | None = None if state is None else state["iteration"]
         iteration = distributed.gather_objects(found)[0]

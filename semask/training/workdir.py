@@ -114,6 +114,13 @@ def checkpoint_files(path: Path) -> list[Path]:
     return sorted((path / CHECKPOINTS).glob("[0-9]*.pt"), reverse=True)
 
 
+def drop_half_written(path: Path) -> None:
+    """Drop what a try that was killed was writing: each file may be as large as a checkpoint."""
+    for folder in (CHECKPOINTS, WEIGHTS):
+        for file in (path / folder).glob(".*.tmp*"):
+            file.unlink(missing_ok=True)
+
+
 def checkpoint_file(path: Path, iteration: int) -> Path:
     return path / CHECKPOINTS / f"{iteration:09}.pt"
 

@@ -531,6 +531,8 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     shutil.copytree(unfinished.folder, run.folder)
     kept = [(file, file.read_bytes()) for file in run.checkpoints()]
     size = len(kept[0][1])
+    # as a kill -9 leaves it; it takes the room of a checkpoint
+    (run.folder / "work/checkpoints/.000000008.0a1b2c3d.tmp.pt").write_bytes(bytes(1000))
     with _little_room(run.folder / "work/checkpoints", full, size) as wrapper:
         printed = run.run(ok=False, wrapper=wrapper, **LONG)
         line = printed.splitlines()[-1]
