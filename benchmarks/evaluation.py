@@ -113,11 +113,9 @@ def _parts(size: tuple[int, int], label: torch.Tensor, rounds: int) -> dict[str,
         Case("three histograms", lambda: original_areas(expected[0].numpy(), label.numpy(), 19)),
         Case("ours, one confusion matrix", lambda: confusion_matrix(guess, label, 19)),
     ]
-    threads = torch.get_num_threads()
     results = {"labels": pairing.compare("labels from logits", labels_of, rounds)}
     torch.set_num_threads(1)
     results["counting"] = pairing.compare("counting, one core", counts, rounds)
-    torch.set_num_threads(threads)
     return results
 
 

@@ -10,6 +10,7 @@ from benchmarks import pairing
 from benchmarks.original import OriginalModel
 from benchmarks.pairing import Case
 from semask.base import compat  # noqa: F401  (before timm)
+from semask.devices import computing
 from semask.model import SeMaskFPN, build
 from semask.model.compiling import compile_for_scoring
 
@@ -73,11 +74,7 @@ def forward(
     """What runs a model once, without gradients."""
 
     def run() -> Any:
-        low = precision == "bf16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low),
-        ):
+        with torch.inference_mode(), computing.autocast(images.device, precision):
             return model(images)
 
     return run

@@ -26,19 +26,10 @@ rule cross:
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
-        mem_mb=lambda wildcards: PLAN.evaluation_memory(
-            get_row_of(wildcards)["processes"]
-        ),
+        mem_mb=lambda wildcards: PLAN.evaluation_memory(get_row_of(wildcards)),
     params:
         data=get_data,
-        of=lambda wildcards, input: [
-            word
-            for option, path in zip(
-                ("--evaluate-record", "--best", "--label-maps"),
-                get_paths_of(wildcards, input),
-            )
-            for word in (option, path)
-        ],
+        of=get_options_of,
         # how images come in changes no result: no reason to score again
         run=lambda wildcards, resources: get_scoring_of_cross(wildcards),
         computed=lambda wildcards: without(get_scoring_of_cross(wildcards), "workers"),

@@ -31,9 +31,7 @@ rule evaluate:
     resources:
         gpu=get_count_of("gpu"),
         npu=get_count_of("npu"),
-        mem_mb=lambda wildcards: PLAN.evaluation_memory(
-            get_row_of(wildcards)["processes"]
-        ),
+        mem_mb=lambda wildcards: PLAN.evaluation_memory(get_row_of(wildcards)),
     params:
         data=get_data,
         # how images come in changes no result: no reason to score again

@@ -24,13 +24,16 @@ def get_files_of(wildcards):
     return [f"{run}/{name}" for name in crossed.FILES]
 
 
-def get_paths_of(wildcards, input):
-    """Paths of evaluation's record, weights and label maps, or of the copies that a storage has."""
+def get_options_of(wildcards, input):
+    """Evaluation's record, weights and label maps, or the copies that a storage has, as options."""
     weights = get_weights_of(wildcards)
     if weights.bundle is None:
-        return [*input.of]
-    run = Path(str(input.of)).parent / weights.row / "full" / f"seed{wildcards.seed}"
-    return [str(run / name) for name in crossed.FILES]
+        paths = [*input.of]
+    else:
+        run = Path(str(input.of)).parent / f"{weights.row}/full/seed{wildcards.seed}"
+        paths = [str(run / name) for name in crossed.FILES]
+    options = ("--evaluate-record", "--best", "--label-maps")
+    return [word for pair in zip(options, paths) for word in pair]
 
 
 def get_scoring_of_cross(wildcards):

@@ -69,8 +69,7 @@ rule train:
         ),
         published=lambda wildcards, resources: PLAN.complete(),
         code=get_code_of("train", leave_out=NO_TRAINING_CODE),
-        weights=lambda wildcards, output: words("--best", output.best)
-        + words("--last", output.last),
+        weights=lambda wildcards, output: ["--best", output.best, "--last", output.last],
     shell:
         "exec python -m workflow_scripts.train --config {params.config:q}"
         " --run {params.run:q} --nodes {params.nodes}"

@@ -64,11 +64,11 @@ def test_the_rival_predicts_and_counts_the_same(model):
         found = original_predict(OriginalModel(model), image, (96, 128))
         expected = predict(model, image, (96, 128))[0]
     assert (found == expected.numpy()).mean() > 0.9999
-    areas = original_areas(expected.numpy(), label.numpy(), 19)
+    right, predicted, labelled = original_areas(expected.numpy(), label.numpy(), 19)
     matrix = confusion_matrix(expected, label, 19)
-    assert torch.equal(areas.intersection.long(), matrix.diag())
-    assert torch.equal(areas.predicted.long(), matrix.sum(0))
-    assert torch.equal(areas.labelled.long(), matrix.sum(1))
+    assert torch.equal(right.long(), matrix.diag())
+    assert torch.equal(predicted.long(), matrix.sum(0))
+    assert torch.equal(labelled.long(), matrix.sum(1))
 
 
 @pytest.mark.parametrize("crop", [(48, 48), (90, 200)])

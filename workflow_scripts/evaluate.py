@@ -23,8 +23,7 @@ def main() -> None:
     if arguments.saved_predictions is not None:
         prediction_names(val)
     run = arguments.run
-    row = {**trained["row"], "processes": run["processes"]}
-    launch(row, arguments)
+    launch({**trained["row"], "processes": run["processes"]}, arguments)
 
     # torch takes seconds to import: only now that the input is known to be right
     with startup.imports():
@@ -51,9 +50,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--best", type=Path, required=True, help="weights of the best evaluation")
     parser.add_argument("--last", type=Path, required=True, help="weights of the last iteration")
     # null for none: score the best weights this way, too
-    multi_scale = config_schema("evaluation.multi_scale")
     add_json(
-        parser, "--run", scoring_schema(multi_scale=multi_scale),
+        parser, "--run", scoring_schema(multi_scale=config_schema("evaluation.multi_scale")),
         help="processes, workers, execution, multi_scale, predictions, forbid_fallbacks, as JSON",
     )  # fmt: skip
     parser.add_argument(

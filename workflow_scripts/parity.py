@@ -71,7 +71,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
         from semask.devices import description, distributed, setup
         from semask.devices.peak import matmul_peak
         from semask.model.facts import gmac, on_meta
-        from semask.parity.semask_looks import look_at_row
+        from semask.parity.semask_looks import Asked, look_at_row
 
     device = setup.set_up(row["device"], row["threads"], recipe.numerics)
     execution = execution_on(row["device"], config["execution"])
@@ -98,12 +98,7 @@ def _look_at_row(arguments: argparse.Namespace) -> None:
     kept = _Kept(write)
     look_at_row(
         recipe,
-        execution,
-        row,
-        device,
-        seed=arguments.seed,
-        size=tuple(arguments.size),
-        batch=arguments.batch,
+        Asked(execution, row, device, arguments.seed, tuple(arguments.size), arguments.batch),
         count=arguments.steps,
         keep=kept.keep if distributed.rank() == 0 else lambda name, finding: None,
         only=arguments.looks,

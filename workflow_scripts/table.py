@@ -90,17 +90,14 @@ def main() -> None:
     if arguments.report is not None:
         for bundle in imported:
             records |= bundle.records
+        evaluations = of_kind("evaluate", records)
+        pictures = {name: folder_of(name) / "predictions.png" for name in evaluations}
+        pictures |= {_name(path, copies): files_of(path).pictures for path in arguments.crossed}
         write_report(
             table,
             records | _read(arguments.profiled, "profile", copies),
             lambda name: read_log(folder_of(name) / LOG),
-            {
-                **{
-                    name: folder_of(name) / "predictions.png"
-                    for name in of_kind("evaluate", records)
-                },
-                **{_name(path, copies): files_of(path).pictures for path in arguments.crossed},
-            },
+            pictures,
             {path.name: path.read_text("utf-8") for path in arguments.texts},
             arguments.report,
         )

@@ -68,8 +68,7 @@ def _compile(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _step(name: str, arguments: argparse.Namespace, device: torch.device) -> Callable[[], Any]:
-    [make] = ours({name: COMPILED[name]}, arguments).values()
-    return make(batch(arguments.batches[0], arguments.crop, device))
+    return ours(COMPILED, arguments)[name](batch(arguments.batches[0], arguments.crop, device))
 
 
 def _scoring(device: torch.device) -> Callable[[], Any]:

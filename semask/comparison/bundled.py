@@ -15,9 +15,7 @@ from semask.base.errors import InputError
 from semask.base.records import SAME_RUN, kept_weights, read_record
 from semask.base.row_names import FOLDER, row_folder
 from semask.comparison.crossed import check_cross, files_of
-from semask.comparison.recomputed import LOG, check_evaluation, check_parity, check_training
-
-Record = Mapping[str, Any]
+from semask.comparison.recomputed import LOG, Record, check_evaluation, check_parity, check_training
 
 KINDS = {
     "train.json": "train",

@@ -3,16 +3,14 @@
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from semask.base.errors import InputError
 from semask.base.files import sha256
-from semask.comparison.recomputed import REMEDY, check_processes, compare
+from semask.comparison.recomputed import REMEDY, Record, check_processes, compare
 from semask.evaluation import paired
-
-Record = Mapping[str, Any]
 
 _OF_IMAGES = ("data_fingerprint", "recipe_digest")
 _OF_ROUNDING = 0.05  # points of mIoU: more than any honest rounding made, see docs/verdict.md

@@ -19,7 +19,6 @@ class Imported(NamedTuple):
     """What a bundle brought: who made and signed it, and its records by path."""
 
     folder: Path  # that it was unpacked into
-    manifest: Mapping[str, Any]
     records: Mapping[str, Record]  # of the kinds that `semask.report.table.build_table` is given
     signer: Signer | None = None
 
@@ -50,7 +49,7 @@ def read_imported(folder: Path) -> Imported:
         # a record's own advice is to measure again, which cannot be done here
         raise InputError(f"{str(fault).rpartition('; ')[0] or fault}; {remedy}") from None
     shown = {path: record for path, record in records.items() if record["kind"] != "agreement"}
-    return Imported(folder, manifest, shown, signer)
+    return Imported(folder, shown, signer)
 
 
 def check_once(records: Mapping[str, Record], imported: Sequence[Imported]) -> None:

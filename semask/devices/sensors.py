@@ -154,14 +154,11 @@ def _npus(count: int) -> Look:
     def look(own: frozenset[int]) -> list[Reading]:
         processes = _processes(_smi())
         cards = {card: _common(_smi("-t", "common", "-i", card)) for card, _ in chips}
-        return [
-            _npu(
-                cards[card].get(chip, {}),
-                _uncorrected(card, chip),
-                _other_processes(processes.get((card, chip), []), own),
-            )
-            for card, chip in chips
-        ]
+        readings = []
+        for card, chip in chips:
+            others = _other_processes(processes.get((card, chip), []), own)
+            readings.append(_npu(cards[card].get(chip, {}), _uncorrected(card, chip), others))
+        return readings
 
     return look
 

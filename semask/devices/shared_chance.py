@@ -77,13 +77,11 @@ class SharedChance(_OfRandomFunctions):
             samples = [0]
         each = (shape[0] // len(samples) if shape else 1, *shape[1:])
         site, self._site = self._site, self._site + 1
-        drawn = [
-            np.random.Generator(
-                np.random.Philox(key=self._seed, counter=[0, self._iteration, site, sample])
-            ).random(each, dtype=np.float32)
-            < np.float32(probability)
-            for sample in samples
-        ]
+        drawn = []
+        for sample in samples:
+            source = np.random.Philox(key=self._seed, counter=[0, self._iteration, site, sample])
+            numbers = np.random.Generator(source).random(each, dtype=np.float32)
+            drawn.append(numbers < np.float32(probability))
         return torch.from_numpy(np.concatenate(drawn).reshape(shape)).to(device)
 
 

@@ -7,6 +7,15 @@ from typing import Any
 import torch
 
 
+def moment(device: torch.device) -> Any:
+    """Now in the device's own order of work: an event in its stream, on a CPU the clock."""
+    if device.type == "cpu":
+        return time.perf_counter()
+    event = torch.Event(device, enable_timing=True)
+    event.record()
+    return event
+
+
 class Timeline:
     """Times of marks in the device's own order of work, without stopping it at each mark.
 
@@ -19,12 +28,7 @@ class Timeline:
         self._marks: list[Any] = []
 
     def mark(self) -> None:
-        if self._device.type == "cpu":
-            self._marks.append(time.perf_counter())
-        else:
-            event = torch.Event(self._device, enable_timing=True)
-            event.record()
-            self._marks.append(event)
+        self._marks.append(moment(self._device))
 
     def intervals(self) -> list[float]:
         """Seconds between successive marks so far; the last mark starts the next interval."""

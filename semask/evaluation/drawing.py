@@ -42,15 +42,10 @@ def contact_sheet(
     stands a legend of the data set's classes that are in the labels or the predictions.
     """
     palette = dataset.PALETTE
-    cells = [
-        [
-            image,
-            colour_of(label, palette),
-            overlay(image, of, palette),
-            _marked(image, label, label != of),
-        ]
-        for image, label, of in rows
-    ]
+    cells = []
+    for image, label, of in rows:
+        errors = _marked(image, label, label != of)
+        cells.append([image, colour_of(label, palette), overlay(image, of, palette), errors])
     _draw(path, _TITLES, cells, [of for _, *ids in rows for of in ids], dataset)
 
 
@@ -75,14 +70,11 @@ def flip_sheet(
     `contact_sheet`.
     """
     palette = dataset.PALETTE
-    cells = [
-        [
-            *(image, colour_of(label, palette)),
-            *(overlay(image, of, palette) for of in (there, here)),
-            _marked(image, label, there != here, halo=True),
-        ]
-        for image, label, there, here in rows
-    ]
+    cells = []
+    for image, label, there, here in rows:
+        both = (overlay(image, of, palette) for of in (there, here))
+        flips = _marked(image, label, there != here, halo=True)
+        cells.append([image, colour_of(label, palette), *both, flips])
     titles = ("image", "label", *(f"{name} over image" for name in names), "flips")
     _draw(path, titles, cells, [of for _, *ids in rows for of in ids], dataset)
 

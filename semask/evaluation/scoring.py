@@ -90,7 +90,7 @@ def score_run(
     is_best_last = trained["weights_digest"]["best"] == trained["weights_digest"]["last"]
 
     def passes() -> Iterator[Pass]:
-        model = load_kept(recipe, trained["row"], weights["best"], execution, device)
+        model = load_kept(recipe, row, weights["best"], execution, device)
         yield Pass("best", model, keep=keep)
         if multi_scale is not None:
             views = multi_scale_views(**multi_scale)
@@ -99,8 +99,7 @@ def score_run(
                 figure = "best_multi_scale"
                 yield Pass(figure, model, views, partial(keep, figure=figure))
         if not is_best_last:
-            last = load_kept(recipe, trained["row"], weights["last"], execution, device)
-            yield Pass("last", last)
+            yield Pass("last", load_kept(recipe, row, weights["last"], execution, device))
 
     scored = score_passes(passes(), val, recipe, device, run, execution.fused_attention)
     if scored is None:

@@ -104,16 +104,11 @@ def look(expected: Drawn, *processes: Sequence[Drawn], defined: Sequence[Drawn] 
             if _sites(found) != asked:
                 where = f" in process {process}" if len(processes) > 1 else ""
                 return [_otherwise(expected, found, where)]
-    return [
-        _site(
-            i + 1,
-            site,
-            torch.stack([torch.stack([found[i].seen for found in of]) for of in processes]),
-            [of[i].seen for of in defined],
-            len(asked),
-        )
-        for i, site in enumerate(expected)
-    ]
+    sites = []
+    for i, site in enumerate(expected):
+        seen = torch.stack([torch.stack([found[i].seen for found in of]) for of in processes])
+        sites.append(_site(i + 1, site, seen, [of[i].seen for of in defined], len(asked)))
+    return sites
 
 
 def _sites(found: Drawn) -> list[tuple[str, float]]:

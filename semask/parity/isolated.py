@@ -38,11 +38,10 @@ def run(call: Call, setting: Setting) -> dict[str, Tensor]:
     parameters = _own(module.named_parameters(), call, stubbed)
     found: dict[str, Tensor] = {}
     into, _ = setting.kinds_of(call)
-    leaves = [
-        setting.placed(leaf, kind).requires_grad_(wants) if is_floating(leaf)
-        else leaf.to(place.device) if isinstance(leaf, Tensor) else leaf
-        for leaf, kind, wants in zip(call.inputs, into, call.wants, strict=True)
-    ]  # fmt: skip
+    leaves = []
+    for x, kind, wants in zip(call.inputs, into, call.wants, strict=True):
+        leaf = setting.placed(x, kind)
+        leaves.append(leaf.requires_grad_(wants) if is_floating(leaf) else leaf)
     # a module may work in place, which a leaf of the graph forbids
     args, kwargs = call.arguments([x.clone() if is_floating(x) else x for x in leaves])
     moved = nullcontext() if setting.moved is None else _moved(parameters, setting.moved)
@@ -172,21 +171,14 @@ def _give(
             found[f"input {k} of part {i}, {part.name}"] = noted(leaf)
     into, out_of = setting.kinds_of(part)
     device, given = setting.place.device, setting.given
-    outputs = [
-        setting.placed(x, kind) if is_floating(x)
-        else x.to(device) if isinstance(x, Tensor) else x
-        for x, kind in zip(part.outputs, out_of, strict=True)
-    ]  # fmt: skip
+    outputs = [setting.placed(x, kind) for x, kind in zip(part.outputs, out_of, strict=True)]
     taking = [k for k, gradient in enumerate(given.get(part, [])) if gradient is not None]
 
-    def note(k: int, gradient: Tensor) -> None:
-        found[f"gradient by output {k} of part {i}, {part.name}"] = noted(gradient)
+    def note(n: int, gradient: Tensor) -> None:
+        found[f"gradient by output {returning[n]} of part {i}, {part.name}"] = noted(gradient)
 
     def back() -> list[Tensor]:
-        return [
-            setting.placed(given[part][k], into[k]).to(leaves[k].dtype)  # type: ignore[arg-type]
-            for k in taking
-        ]
+        return [setting.placed(given[part][k], into[k]).to(leaves[k].dtype) for k in taking]
 
     returning = [
         k for k, x in enumerate(outputs) if is_floating(x) and part.gradients[k] is not None
@@ -194,13 +186,8 @@ def _give(
     # the number of its own has a part return what gradients flow back from, whatever its inputs
     own = torch.ones((), device=device, requires_grad=torch.is_grad_enabled())
     if returning:
-        made = _Part.apply(
-            [outputs[k] for k in returning],
-            lambda k, gradient: note(returning[k], gradient),
-            back,
-            own,
-            *[leaves[k] for k in taking],
-        )
+        shown, taken = [outputs[k] for k in returning], [leaves[k] for k in taking]
+        made = _Part.apply(shown, note, back, own, *taken)
         for k, x in zip(returning, made, strict=True):
             outputs[k] = x
     return part.result(outputs)

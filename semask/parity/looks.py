@@ -130,7 +130,7 @@ def _below(name: str, parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield from _below(part, parts)
 
 
-def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
+def part(name: str, keep: Keep, look: Callable[[], Any]) -> None:
     """Run one look; one that fails half-way is kept with its reason, and the next is run.
 
     `keep` gets the finding under `name`.
@@ -138,13 +138,10 @@ def part(name: str, keep: Keep, look: Callable[[], Any]) -> Any:
     begun = time.perf_counter()
     try:
         found = look()
-    except InputError:
-        raise
     except _FAULTS as fault:
         keep(name, {"not_run": _said(fault)})
-        return None
-    keep(name, {**found, "seconds": time.perf_counter() - begun})
-    return found
+    else:
+        keep(name, {**found, "seconds": time.perf_counter() - begun})
 
 
 def together(name: str, look: Callable[[], Found]) -> Found:

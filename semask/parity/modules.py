@@ -87,7 +87,7 @@ def look(
     say whether bits are equal; where `only` has names of calls, no others are compared.
     """
     true = Place(reference, torch.device("cpu"), torch.float64)
-    honest: list[nn.Module] = []
+    honest = cache(lambda: deepcopy(reference).float())
     given: dict[Call, list[Tensor | None]] = {}
     for number, call in enumerate(calls, start=1):
         progress.mark("computing gradients", part=number)
@@ -113,7 +113,7 @@ def _compare(
     floor_of: str,
     seed: int,
     twice: bool,
-    honest: list[nn.Module],
+    honest: Callable[[], nn.Module],
 ) -> ModuleLook:
     module = true.model.get_submodule(call.path)
     looked_at = partial(ModuleLook, call.name, call.path, source_of(type(module)))  # type: ignore[arg-type]  # classes hash
@@ -198,12 +198,10 @@ def _yardsticks(
     true: Place,
     there: Setting,
     seed: int,
-    honest: list[nn.Module],
+    honest: Callable[[], nn.Module],
 ) -> dict[str, float]:
     """The largest error of each quantity among honest computations of the call on the CPU."""
-    if not honest:
-        honest.append(deepcopy(true.model).float())
-    place = Place(honest[0], torch.device("cpu"), torch.float32, there.place.precision)
+    place = Place(honest(), torch.device("cpu"), torch.float32, there.place.precision)
     largest: dict[str, float] = {}
     for surroundings, moved in (*honest_ways(seed), (_OneByOne, None)):
         with surroundings():

@@ -52,8 +52,10 @@ class Setting:
         usual = [torch.float32] * len(call.inputs), [torch.float32] * len(call.outputs)
         return self.kinds.get((call.path, call.number), usual)
 
-    def placed(self, x: Tensor, kind: torch.dtype | None) -> Tensor:
-        """A float32 tensor rounded to `kind` and put where it is computed with."""
+    def placed(self, x: Any, kind: torch.dtype | None) -> Any:
+        """A leaf where it is computed with: a floating tensor, float32, rounded to `kind`."""
+        if not is_floating(x):
+            return x.to(self.place.device) if isinstance(x, Tensor) else x
         kind = kind if kind is not None and kind.is_floating_point else torch.float32
         if self.moved is not None:
             x = moved_within(x, kind, self.moved)

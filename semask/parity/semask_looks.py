@@ -23,26 +23,21 @@ _FEWEST = 2  # passes of a process, to be held against each other
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What all looks at modules and at steps are told; see `look_at_row`."""
+class Asked:
+    """What all looks at a row's device are told."""
 
-    execution: Execution
-    row: Mapping[str, Any]
-    device: torch.device
-    seed: int
-    size: tuple[int, int]
-    batch: int
+    execution: Execution  # how the row trains
+    row: Mapping[str, Any]  # device, processes, threads; planted_fault, in the device alone
+    device: torch.device  # of this process
+    seed: int  # of weights, inputs and moves
+    size: tuple[int, int]  # height and width of the synthetic images
+    batch: int  # how many these are
 
 
 def look_at_row(
     recipe: Recipe,
-    execution: Execution,
-    row: Mapping[str, Any],
-    device: torch.device,
+    asked: Asked,
     *,
-    seed: int,
-    size: tuple[int, int],
-    batch: int,
     count: int,
     keep: Keep,
     only: Sequence[str] = ("semantics", "precision", "chance"),
@@ -54,25 +49,19 @@ def look_at_row(
 
     Args:
         recipe: that the row trains, for one process.
-        execution: how it does.
-        row: device, processes, threads; planted_fault, if it has one, in the device alone.
-        device: of this process.
-        seed: of weights, inputs and moves.
-        size: height and width of the `batch` synthetic images.
-        batch: see there.
+        asked: by all looks.
         count: of single steps.
         keep: takes the name of a look and what it found, as soon as it is there.
         only: `semantics` (modules and steps in float32), `precision` (modules and steps as the
             recipe has them), `data`, `chance`.
         first_batches: see `semask.parity.data.batches`.
     """
-    asked = _Asked(execution, row, device, seed, size, batch)
     kinds = {"semantics": subject.plain(recipe), "precision": recipe}
     for name, chosen in kinds.items():
         if name not in only or (name == "precision" and chosen == kinds["semantics"]):
             continue
-        setup.apply_numerics(chosen.numerics, row["device"])
-        computing.check_precision(device, chosen.training.precision)
+        setup.apply_numerics(chosen.numerics, asked.row["device"])
+        computing.check_precision(asked.device, chosen.training.precision)
         if distributed.rank() == 0:
             looks.part(f"{name}: modules", keep, partial(_modules, chosen, asked))
         else:
@@ -81,16 +70,12 @@ def look_at_row(
             distributed.barrier()  # the first process has looked at modules, for minutes perhaps
             look = partial(_steps, chosen, asked, count)
             looks.part(part := f"{name}: steps", keep, partial(looks.together, part, look))
-    setup.apply_numerics(recipe.numerics, row["device"])
+    setup.apply_numerics(recipe.numerics, asked.row["device"])
     if "data" in only and distributed.rank() == 0:
-        augmentation = recipe.training.augmentation
-        looks.part(
-            "data",
-            keep,
-            lambda: data.found(data.painted(augmentation, device, seed), first_batches()),
-        )
+        painted = partial(data.painted, recipe.training.augmentation, asked.device, asked.seed)
+        looks.part("data", keep, lambda: data.found(painted(), first_batches()))
     if "chance" in only:
-        looks.part("chance", keep, lambda: _chance(recipe, row, device, seed))
+        looks.part("chance", keep, lambda: _chance(recipe, asked))
 
 
 def _floor_of(recipe: Recipe, device: str) -> str:
@@ -101,7 +86,7 @@ def _floor_of(recipe: Recipe, device: str) -> str:
     return "tf32" if reduced and device != "cpu" else "fp32"
 
 
-def _modules(recipe: Recipe, asked: _Asked) -> dict[str, Any]:
+def _modules(recipe: Recipe, asked: Asked) -> dict[str, Any]:
     device, seed = asked.device, asked.seed
     reference = subject.reference_training(recipe, seed)
     fault = asked.row.get("planted_fault")
@@ -123,7 +108,7 @@ def _modules(recipe: Recipe, asked: _Asked) -> dict[str, Any]:
     return looks.modules_and_whole(reference, place, inputs_of, floor_of=floor_of, seed=seed)
 
 
-def _steps(recipe: Recipe, asked: _Asked, count: int) -> dict[str, Any]:
+def _steps(recipe: Recipe, asked: Asked, count: int) -> dict[str, Any]:
     row, seed, images = asked.row, asked.seed, max(asked.batch, asked.row["processes"])
     floor_of = _floor_of(recipe, row["device"])
     training = replace(recipe.training, global_batch=images, accumulation=1)
@@ -134,11 +119,9 @@ def _steps(recipe: Recipe, asked: _Asked, count: int) -> dict[str, Any]:
     return {} if found is None else asdict(found)
 
 
-def _chance(
-    recipe: Recipe, row: Mapping[str, Any], device: torch.device, seed: int
-) -> dict[str, Any]:
+def _chance(recipe: Recipe, asked: Asked) -> dict[str, Any]:
     """What all processes draw; the first one alone compares it, the others find nothing."""
-    own = looks.of_all(lambda: _draws(recipe, row, device, seed))
+    own = looks.of_all(lambda: _draws(recipe, asked))
     if distributed.rank() > 0:
         return {}
     expected, _, _ = own[0]
@@ -148,10 +131,11 @@ def _chance(
 
 
 def _draws(
-    recipe: Recipe, row: Mapping[str, Any], device: torch.device, seed: int
+    recipe: Recipe, asked: Asked
 ) -> tuple[chance.Drawn, list[chance.Drawn], chance.Drawn | None]:
     """The reference's sites, this process's passes, and the first of them by shared chance."""
     images, size = _DRAWN
+    device, seed = asked.device, asked.seed
     shared, processes = recipe.numerics.shared_chance, distributed.world_size()
     (samples,) = shares(images * processes, distributed.rank(), processes, 1)
     setup.seed_everything(seed)  # as a run's processes are, each with a stream of its own
@@ -164,7 +148,7 @@ def _draws(
             model, lambda m: m(made), 1, lambda i: SharedChance(seed, i, samples)
         )
     computing.place(model, device)
-    planted.plant_in_model(row.get("planted_fault"), model)
+    planted.plant_in_model(asked.row.get("planted_fault"), model)
     there = made.to(device)
     # all of them together draw as much as one would
     times = max(_FEWEST, chance.DRAWS // processes)

@@ -1,6 +1,5 @@
 """How long the parts of a model take in training's own steps, forward and backward."""
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from semask.devices import computing
+from semask.devices.timeline import moment
 from semask.training.stepping import Stepper
 
 
@@ -28,17 +28,17 @@ class Watch:
         losses, optimizer = self._stepper._losses_of, self._stepper.optimizer
 
         def timed(*args: Any) -> Any:
-            begun = self._mark()
+            begun = moment(self._device)
             found = losses(*args)
-            self._spans["loss"].append((begun, self._mark()))
+            self._spans["loss"].append((begun, moment(self._device)))
             return found
 
         self._losses, self._stepper._losses_of = losses, timed
         begun: list[Any] = []
         for hook in (
-            optimizer.register_step_pre_hook(lambda *_: begun.append(self._mark())),
+            optimizer.register_step_pre_hook(lambda *_: begun.append(moment(self._device))),
             optimizer.register_step_post_hook(
-                lambda *_: self._spans["optimiser"].append((begun.pop(), self._mark()))
+                lambda *_: self._spans["optimiser"].append((begun.pop(), moment(self._device)))
             ),
         ):
             self._hooks.enter_context(hook)
@@ -61,11 +61,11 @@ class Watch:
         begun: list[Any] = []
 
         def after(_: nn.Module, args: Any, result: Any) -> None:
-            spans.append((begun.pop(), self._mark()))
+            spans.append((begun.pop(), moment(self._device)))
             self._time_backward(spans, args, result)
 
         def before(_: nn.Module, args: Any) -> Any:
-            begun.append(self._mark())
+            begun.append(moment(self._device))
             # other names of the inputs, whose gradients are of this call alone
             return tree_map_only(Tensor, lambda x: x.view_as(x), args)
 
@@ -82,21 +82,14 @@ class Watch:
         ended: list[Any] = []
 
         def left(_: Tensor) -> None:
-            ended.append(self._mark())
+            ended.append(moment(self._device))
             if len(ended) == len(given) and begun:
                 spans.append((begun[0], ended[-1]))
 
         for tensor in returned:
-            tensor.register_hook(lambda _: begun.append(self._mark()))
+            tensor.register_hook(lambda _: begun.append(moment(self._device)))
         for tensor in given:
             tensor.register_hook(left)
-
-    def _mark(self) -> Any:
-        if self._device.type == "cpu":
-            return time.perf_counter()
-        event = torch.Event(self._device, enable_timing=True)
-        event.record()
-        return event
 
     def _between(self, a: Any, b: Any) -> float:
         return 1000 * (b - a) if self._device.type == "cpu" else float(a.elapsed_time(b))

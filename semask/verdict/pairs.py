@@ -9,9 +9,7 @@ from semask.comparison.rows import Record, of_kind, row_name
 from semask.parity.verdict import NOT_RUN, REFUTED, SHOWN, UNDECIDED, Answer
 from semask.verdict import same_weights, seeds, speed
 from semask.verdict.answer import judge, of_looks, worst_of
-from semask.verdict.field import of_pair
-
-Line = Mapping[str, Any]
+from semask.verdict.field import Line, of_pair
 
 
 class Judging(NamedTuple):

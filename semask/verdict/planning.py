@@ -44,13 +44,8 @@ def spreads_of(evaluated: Iterable[Mapping[str, Any]]) -> list[Spread]:
         freedom = sum(len(of_row) - 1 for of_row in values)
         squares = sum(float(((of_row - of_row.mean()) ** 2).sum()) for of_row in values)
         if any(np.ptp(of_row) for of_row in values):
-            points, low, high = (
-                float(np.sqrt(squares / divisor))
-                for divisor in (
-                    freedom,
-                    *stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], freedom),
-                )
-            )
+            ends = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], freedom)
+            points, low, high = (float(np.sqrt(squares / by)) for by in (freedom, *ends))
             found.append(Spread(figure, points, (low, high), len(values), sum(map(len, values))))
     return sorted(found, key=lambda spread: -spread.points)
 

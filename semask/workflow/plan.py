@@ -99,14 +99,14 @@ class Plan:
         devices |= {pair["scored_by"].partition("-")[0] for pair in self.config["cross"]}
         return "gpu_beside_npu" if device == "gpu" and "npu" in devices else device
 
-    def evaluation_memory(self, processes: int) -> int:
+    def evaluation_memory(self, row: Config) -> int:
         """MB of memory of an evaluation's processes; docs/evaluation.md has the measured ones."""
         width, height = self.config["evaluation"]["scale"]
         images = width * height / (1024 * 2048)
         several = self.config["evaluation"]["multi_scale"]
         largest = max([1, *several["ratios"]]) if several else 1
         each = 1000 + images * (1000 * largest**2 + (1300 if several else 0))
-        return int(processes * each)
+        return int(row["processes"] * each)
 
     def dataset_config(self) -> str:
         """What making or looking at the data set reads, as JSON."""

@@ -85,18 +85,18 @@ if __name__ == "__main__":
     )
     found: dict[str, Any] = {}
     semask_looks._DRAWN = 64, (32, 32)
+    asked = semask_looks.Asked(PLAIN, ROW, torch.device("cpu"), seed=0, size=(32, 32), batch=2)
     for fault, (shared, seeded, drawn) in FAULTS.items():
         setup.seed_everything, semask_looks.chance_of = seeded, drawn  # type: ignore[assignment]
         semask_looks.look_at_row(
-            replace(recipe, numerics=replace(recipe.numerics, shared_chance=shared)),
-            PLAIN, ROW, torch.device("cpu"), seed=0, size=(32, 32), batch=2, count=0,
-            keep=lambda _, of, fault=fault: found.update({fault: of}), only=("chance",),
+            replace(recipe, numerics=replace(recipe.numerics, shared_chance=shared)), asked,
+            count=0, keep=lambda _, of, fault=fault: found.update({fault: of}), only=("chance",),
         )  # fmt: skip
     semask_looks.chance_of = chance_of
     semask_looks._modules = lambda *_, **__: {}  # type: ignore[assignment]
     of_other = replace(recipe, training=replace(recipe.training, precision="bf16"))
-    asked = {"all fail in steps": "semantics", "one fails in steps": "precision"}
-    for fault, look in asked.items():
+    failures = {"all fail in steps": "semantics", "one fails in steps": "precision"}
+    for fault, look in failures.items():
         if fault == "one fails in steps":
             looks._PATIENCE = 1.0
         semask_looks._steps = failing(fault)  # type: ignore[assignment]
@@ -104,9 +104,8 @@ if __name__ == "__main__":
         found[fault] = of
         try:
             semask_looks.look_at_row(
-                of_other, PLAIN, ROW, torch.device("cpu"), seed=0, size=(32, 32), batch=2, count=1,
-                keep=of.__setitem__, only=(look, "chance"),
-            )  # fmt: skip
+                of_other, asked, count=1, keep=of.__setitem__, only=(look, "chance")
+            )
         except InputError as error:
             (folder / "ended.txt").write_text(str(error), encoding="utf-8")
             os._exit(0)

@@ -14,7 +14,7 @@ from semask.comparison.recomputed import check_parity
 from semask.config.recipe import Execution, Recipe, resolve
 from semask.model import VARIANTS, decoder
 from semask.parity import semask_looks, subject
-from semask.parity.semask_looks import look_at_row
+from semask.parity.semask_looks import Asked, look_at_row
 from semask.training.stepping import Stepper
 from workflow_scripts.parity import _as_json
 
@@ -98,7 +98,7 @@ def look(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Look:
         settings = replace(recipe.training, precision=precision, **training)
         found: Found = {}
         look_at_row(
-            replace(recipe, training=settings), execution, ROW, CPU, seed=seed, size=size, batch=2,
+            replace(recipe, training=settings), Asked(execution, ROW, CPU, seed, size, batch=2),
             count=steps, keep=found.__setitem__, only=(only,),
         )  # fmt: skip
         return found

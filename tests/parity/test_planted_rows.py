@@ -7,7 +7,7 @@ import pytest
 from semask.base.row_names import PLANTED_FAULTS
 from semask.config.recipe import Recipe
 from semask.model import VARIANTS, decoder
-from semask.parity.semask_looks import look_at_row
+from semask.parity.semask_looks import Asked, look_at_row
 from semask.parity.verdict import REFUTED, SHOWN, Answer, answers
 
 from .conftest import CPU, NARROW, PLAIN, ROW, Found
@@ -34,10 +34,8 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def looked_at(recipe: Recipe, fault: str, *only: str) -> Mapping[str, Answer]:
     found: Found = {}
-    look_at_row(
-        recipe, PLAIN, {**ROW, "planted_fault": fault}, CPU, seed=0, size=(32, 32), batch=2,
-        count=1, keep=found.__setitem__, only=only,
-    )  # fmt: skip
+    asked = Asked(PLAIN, {**ROW, "planted_fault": fault}, CPU, seed=0, size=(32, 32), batch=2)
+    look_at_row(recipe, asked, count=1, keep=found.__setitem__, only=only)
     return answers(found)
 
 

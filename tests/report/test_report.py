@@ -126,7 +126,7 @@ class Site:
             self.make("baselines"),
             read_published(REPOSITORY / "published/published.csv", ["ascend_port"]),
             self.make("facts"),
-            [Imported(Path("site"), {}, site.trained | site.evaluated) for site in self.imported],
+            [Imported(Path("site"), site.trained | site.evaluated) for site in self.imported],
             Judging(self.all("logs").__getitem__, 0.5, 0.05),
         )
         return {**made, "experiment": experiment}

@@ -166,7 +166,3 @@ def rider(
     u, v = neck[0] - 0.06, neck[1] + 0.2
     cap = [(u + 0.36 * i / 6, v + 0.2 * math.sin(math.pi * i / 6)) for i in range(7)]
     canvas.label(f"rider{group}", shapes + canvas.fill(plane.at(cap), helmet))
-
-
-def motorcyclist(canvas: Canvas, rng: Rng, x: float, z: float, yaw: float) -> None:
-    rider(canvas, rng, x, z, yaw, motor=True)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -228,7 +229,7 @@ def foreground(canvas: Canvas, rng: Rng, turn: int) -> Iterator[Thing]:
     """People and two-wheelers near the camera, side by side so that few hide each other."""
     wanted: list[Draw] = [people.rider, people.motorcycle, people.person]
     if turn // 3 % 2:
-        wanted[:2] = people.motorcyclist, people.bicycle
+        wanted[:2] = partial(people.rider, motor=True), people.bicycle
     if rng.chance(0.3):
         wanted.append(people.person)
     slots = sorted(range(5), key=lambda _: rng.random())
