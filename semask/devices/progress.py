@@ -110,7 +110,7 @@ def _read(folder: Path | None, processes: int) -> dict[int, Place]:
         try:
             point, *times = json.loads((folder / str(rank)).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue  # not there yet, or on another machine
+            continue  # not there yet
         found[rank] = Place(Point(*point), *times)
     return found
 
@@ -129,14 +129,14 @@ def _heard(places: Mapping[int, Place]) -> list[int]:
 def verdict(places: Mapping[int, Place], processes: int, still: float) -> str:
     """Which process a run waits for, in one line.
 
-    `places` has where each process that is known of is; `still` is for how many seconds nothing has
-    moved.
+    `places` has where each process that has been heard of is; `still` is for how many seconds
+    nothing has moved.
     """
-    silent = sorted(set(places) - set(_heard(places)))
+    silent = sorted(set(range(processes)) - set(_heard(places)))
     least = min(place.point for place in places.values())
     last = silent or sorted(rank for rank, place in places.items() if place.point == least)
     which = "process " + " and ".join(f"{rank} of {processes}" for rank in last)
-    at = places[last[0]].point
+    at = places[last[0]].point if last[0] in places else Point(0, 0, 0)
     if len(last) == processes > 1:
         which = f"every one of {processes} processes"
     does = "has not answered" if silent else "has not moved"

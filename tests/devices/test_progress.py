@@ -33,6 +33,12 @@ def test_the_one_that_is_not_heard_of_is_named() -> None:
     assert verdict(places, 3, 60).startswith("process 1 of 3 has not answered for 1.0 minutes")
 
 
+def test_the_one_that_was_never_heard_of_is_named() -> None:
+    said = verdict({0: Place(Point(2, COMPUTING, 1), 100.0, 60)}, 2, 60)
+    assert said.startswith("process 1 of 2 has not answered for 1.0 minutes (iteration 0, starting")
+    assert "the others wait" in said
+
+
 def test_nobody_is_behind() -> None:
     places = {rank: Place(Point(8, COMPUTING, 1), 100.0, 60) for rank in range(2)}
     said = verdict(places, 2, 60)
