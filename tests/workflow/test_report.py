@@ -122,7 +122,8 @@ def test_it_prints_without_the_menu(chromium: Browser, report: Path, tmp_path: P
     assert {*chromium.run(shown)} == {"visible"}
     chromium.printed(tmp_path / "report.pdf")
     # for people to look at; another run of the tests may write it, too
-    shutil.copy(tmp_path / "report.pdf", SCREENSHOTS)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    shutil.copy(tmp_path / "report.pdf", SCREENSHOTS / "report.pdf")
     pages = (tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n")
     assert pages > 3
 
