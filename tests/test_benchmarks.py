@@ -196,6 +196,7 @@ def test_a_part_that_fails_or_is_late_does_not_stop_the_others(tmp_path):
     assert parts["smoke"]["reason"] == "left out by --only or --skip"
 
 
+@pytest.mark.slow
 def test_no_part_is_begun_when_the_budget_is_spent(tmp_path):
     done = subprocess.run(
         first_hour(tmp_path, "--only", "train", "evaluation", "--budget", "1"),

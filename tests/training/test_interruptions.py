@@ -59,7 +59,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
 def test_killed_again_and_again(trainer: Trainers, whole: Whole, processes: int) -> None:
     """Killed while a checkpoint is written, in an evaluation, and at a random moment."""
     # enough that none ends by itself before a busy machine has killed it
-    many = {"iterations": 24}
+    many = {"iterations": 20}
     expected = whole(processes, **many)
     run = trainer("killed")
     delay = random.random()
@@ -95,7 +95,7 @@ def test_asked_to_leave(
 ) -> None:
     run = trainer("asked")
     # neither evaluated nor at its end when a busy machine comes to ask
-    many = {"iterations": 60, "evaluate_every": 60}
+    many = {"iterations": 40, "evaluate_every": 40}
     on = {"processes": processes, "fault_tolerance": ONLY_WHEN_ASKED, **LONG, **many}
     started = run.start(**on)
     run.wait_for(started, lambda: run.reached(1))

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-ITERATIONS = 24
+ITERATIONS = 18
 
 
 def say(line: str) -> None:
