@@ -215,4 +215,4 @@ def test_processes_that_have_not_met_leave_when_asked(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(2)
-    ended(process, within=1200)
+    ended(process, within=240)

@@ -13,7 +13,7 @@ from .conftest import PARTS, REPOSITORY
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 IMAGES = 164_000  # of the whole COCO-Stuff
-SECONDS, GIB = 90, 2
+SECONDS, GIB = 60, 2
 
 
 @pytest.fixture
