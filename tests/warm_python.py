@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
+from types import FrameType
 
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 OTHERS = ("snakemake", "pip")
@@ -36,11 +38,17 @@ def main() -> None:
     body = json.dumps(asked).encode()
     socket.send_fds(server, [len(body).to_bytes(8)], [0, 1, 2])
     server.sendall(body)
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        with suppress(ConnectionError):  # the command has ended, and this one is about to
+            server.send(bytes([number]))
+
     for number in PASSED_ON:
-        signal.signal(number, lambda number, _: server.send(bytes([number])))
+        signal.signal(number, pass_on)
     answer = b""
-    while part := server.recv(64):
-        answer += part
+    with suppress(ConnectionError):  # it ended without having read a signal: its answer is there
+        while part := server.recv(64):
+            answer += part
     lines = answer.split()
     status = int(lines[1]) if len(lines) == 2 else -signal.SIGKILL
     if status < 0:
