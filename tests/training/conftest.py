@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -222,8 +223,22 @@ class Trainer:
         self.kill(process)
 
     def killed_after(self, iteration: int, **arguments: Any) -> None:
-        """Train until an iteration is in the log and there is a checkpoint, then kill the run."""
-        self.killed_when(lambda: self.reached(iteration) and bool(self.checkpoints()), **arguments)
+        """Train until an iteration is in the log and there is a checkpoint, then kill the run.
+
+        Anew where a busy machine looks so late that it has come to its end.
+        """
+        printed = ""
+        for _ in range(5):
+            process = self.start(**arguments)
+            while process.poll() is None and not (self.reached(iteration) and self.checkpoints()):
+                time.sleep(0.005)
+            printed = self.kill(process)
+            if self.checkpoints() and not (self.folder / "train.json").exists():
+                return
+            shutil.rmtree(self.folder / "work", ignore_errors=True)
+            for made in ("log.jsonl", "train.json", "best.safetensors", "last.safetensors"):
+                (self.folder / made).unlink(missing_ok=True)
+        pytest.fail(f"could not be killed before its end: {printed}")
 
     def wait_for(self, process: Process, reached: Callable[[], bool]) -> None:
         """Wait until something is reached; the run must not end before."""
@@ -247,12 +262,16 @@ class Trainer:
         by_rank = {int(worker.environ()["RANK"]): worker.pid for worker in workers}
         return [by_rank[rank] for rank in sorted(by_rank)]
 
-    def kill(self, process: Process) -> None:
-        for child in psutil.Process(process.pid).children(recursive=True):
+    def kill(self, process: Process) -> str:
+        """Kill every process of a run, which may have ended, and give back what it printed."""
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+        for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):  # ended with one that is killed already
                 child.kill()
         process.kill()
-        process.communicate()
+        return process.communicate()[0]
 
     def checkpoints(self) -> list[Path]:
         """Checkpoints in the work directory, the oldest first."""
