@@ -39,13 +39,14 @@ def asked_to_leave() -> str | None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Context in which a signal to leave is only noted: the caller looks when it may stop."""
+    """Context in which a signal to leave is only noted: the caller looks when it may stop.
+
+    So it stays where an error ends it: signals that come meanwhile are not to take its place.
+    """
     global _deferred
     _deferred = True
-    try:
-        yield
-    finally:
-        _deferred = False
+    yield
+    _deferred = False
 
 
 @contextmanager
@@ -59,6 +60,18 @@ def at_once() -> Iterator[None]:
         yield
     finally:
         _deferred = True
+
+
+def only_note() -> None:
+    """From now on no signal interrupts Python code, but those that end a process by default.
+
+    For a process that is ending with a message already.
+    """
+    global _deferred
+    _deferred = True
+    for number in LEAVE:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, _note)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ import torch
 from semask.base import signals
 from semask.base.errors import Interrupted
 from semask.data.loading import EvaluationSet, TrainingSet, training_batches
-from semask.devices import computing, cpu_fallbacks, distributed, processes, setup
+from semask.devices import computing, cpu_fallbacks, distributed, processes, progress, setup
 from semask.devices.conditions import USABLE_CORES, Watch
 from semask.devices.disturbances import disturbances
 from semask.devices.timeline import Timeline
@@ -52,6 +52,7 @@ def train(run: Run) -> None:
         OSError: something cannot be written; what was kept before is intact.
     """
     device = processes.meet(run.row, run.recipe.numerics, run.forbid_fallbacks)
+    progress.mark("starting")  # still: imports and this meeting may have taken minutes
     computing.check_precision(device, run.recipe.training.precision)
     with ExitStack() as held:
         if distributed.rank() == 0:
@@ -95,6 +96,7 @@ def _train(
 ) -> tuple[Stepper, Keeper]:
     setup.seed_everything(run.seed)
     stepper = Stepper(run, device)
+    progress.mark("starting")
     keeper = Keeper(
         run, device, model=stepper.model, optimizer=stepper.optimizer, scaler=stepper.scaler
     )

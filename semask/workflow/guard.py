@@ -24,7 +24,7 @@ from semask.base.errors import (
     report,
     report_to,
 )
-from semask.base.signals import JOB, asked_to_leave, end_with_parent
+from semask.base.signals import JOB, asked_to_leave, end_with_parent, only_note
 from semask.devices.launched import is_one_of_several
 from semask.workflow.options import SHARED
 
@@ -39,7 +39,7 @@ _REFUSED = {
 # how libraries say that another process is gone
 _LOST = re.compile(r" by peer|Broken pipe|gloo/|NCCL|HCCL")
 # seconds that a process of several waits with its message for the one that may have failed first
-_AFTER_THE_FIRST = 3.0
+_AFTER_THE_FIRST = 5.0
 _AFTER_ANOTHER = 10.0
 
 
@@ -91,6 +91,7 @@ def run(main: Callable[[], None]) -> None:
         return
     except (Exception, KeyboardInterrupt) as raised:
         fault = raised
+    only_note()
     if several:
         _wait_for_the_first(fault)
     report(_message(fault))
@@ -148,13 +149,18 @@ def _wait_for_the_first(fault: BaseException) -> None:
 
     When it has ended, torchrun ends the others: those that only lost it wait for that.
     """
+    lost, left = _LOST.search(str(fault)), isinstance(fault, Interrupted)
+    if (lost and asked_to_leave()) or (left and _another_has_ended()):
+        _leave(1)  # it is torchrun that has asked
+    if os.environ["RANK"] == "0" and not lost:
+        return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    first_process = os.environ["RANK"] == "0"
-    if isinstance(fault, Interrupted) and not first_process:
+    time.sleep(_AFTER_ANOTHER if lost or left else _AFTER_THE_FIRST)
+    if left:
         _leave(INTERRUPTED)
-    if _LOST.search(str(fault)):
-        if asked_to_leave():  # by torchrun, perhaps
-            _leave(1)
-        time.sleep(_AFTER_ANOTHER)
-    elif not first_process:
-        time.sleep(_AFTER_THE_FIRST)
+
+
+def _another_has_ended() -> bool:
+    """Whether the agent that has started this process has fewer than it has started."""
+    started = int(os.environ["LOCAL_WORLD_SIZE"])
+    return len(psutil.Process(os.getppid()).children()) < started

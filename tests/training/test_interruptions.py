@@ -7,8 +7,9 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def test_asked_to_leave(
     run.wait_for(started, lambda: run.reached(1))
     # as a scheduler does: to every process, those that load data included
     for process in [started.pid, *run.children(started)]:
-        os.kill(process, number)
+        with suppress(ProcessLookupError):  # a loader has ended with the first already
+            os.kill(process, number)
     printed, _ = started.communicate(timeout=300)
     assert started.returncode == INTERRUPTED, printed
     [line] = printed.splitlines()
@@ -230,8 +232,9 @@ def test_a_lost_loader_is_one_line(trainer: Trainers) -> None:
     parts = {"loader": {"workers": 2}}
     started = run.start(iterations=400, evaluate_every=400, parts=parts)
     run.wait_for(started, lambda: run.reached(2))
-    for child in run.children(started):
-        psutil.Process(child).kill()
+    for child in [psutil.Process(pid) for pid in run.children(started)]:
+        with suppress(psutil.NoSuchProcess):  # ended with the first
+            child.kill()
     printed = finish(started, ok=False)
     assert printed.startswith("error: a process that loads data was ended from outside"), printed
     assert printed.count("\n") == 1, printed
@@ -457,6 +460,21 @@ def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
     assert started.returncode == 1
 
 
+@pytest.mark.slow
+def test_a_process_lost_in_an_evaluation_is_named(trainer: Trainers) -> None:
+    """An evaluation is left at once when a signal comes, which torch's agent sends here."""
+    run = trainer("a")
+    # a hundred thousand windows: the one that is left is at work
+    windows = {"scale": [2048, 1024], "sliding_window": {"size": [32, 32], "stride": [4, 4]}}
+    started = run.start(processes=2, iterations=1, evaluate_every=1, parts={"evaluation": windows})
+    run.wait_for(started, lambda: run.reached(1) and run.checkpoints())
+    time.sleep(3)
+    psutil.Process(run.ranks(started)[1]).kill()
+    printed = finish(started, ok=False)
+    assert printed.startswith("error: process 1 of 2 was ended by SIGKILL"), printed
+    assert len(printed.splitlines()) == 1, printed
+
+
 IMPORTED_FIRST = """
 import semask.training.loop
 from semask.workflow import guard
@@ -481,8 +499,9 @@ def test_a_stalled_process_is_named(trainer: Trainers) -> None:
     first.wait(timeout=300)
     second.resume()  # torch's agent has asked it to end, and would wait half a minute for that
     printed, _ = started.communicate(timeout=300)
-    [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: process 1 of 2 has not answered for 0.")
+    lines = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, printed
+    assert lines[0].startswith("error: process 1 of 2 has not answered for 0.")
     assert started.returncode == INTERRUPTED
 
 
