@@ -5,6 +5,7 @@ ones; a run that waits takes as long as its row's speed in other runs says. All 
 durations, so an interruption, a restart or a clock that is set changes nothing.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -197,18 +198,23 @@ def runs_below(folders: Iterable[Path]) -> list[Job]:
     """The runs whose files are in some folders, wherever they are trained."""
     found: dict[Path, Job] = {}
     for folder in folders:
-        for identity in sorted(folder.rglob(f"work/{IDENTITY}")):
-            work = identity.parent
+        for work in _holding(IDENTITY, folder):
+            if work.name != "work":
+                continue
             state = "running" if is_running(work) else "stopped"
             state = "done" if (work / RECORD).is_file() else state
             found[work.parent] = _run(work.parent, work, state)._replace(plan=read_plan(work))
-        for record in sorted(folder.rglob(RECORD)):
-            run = record.parent
+        for run in _holding(RECORD, folder):
             if any((parent / MANIFEST).is_file() for parent in run.parents):
                 continue  # another machine's, from a bundle
             if run.name != "work" and run not in found and (run / LOG).is_file():
                 found[run] = _run(run, run, "done")
     return list(found.values())
+
+
+def _holding(name: str, folder: Path) -> list[Path]:
+    """Folders with a file of this name, as far as they are there: runs end meanwhile."""
+    return sorted(Path(each) for each, _, files in os.walk(folder) if name in files)
 
 
 def _run(run: Path, folder: Path, state: str) -> Job:

@@ -60,7 +60,7 @@ def start(
 
     def stop() -> None:
         end.set()
-        thread.join(timeout=2)
+        thread.join(timeout=10)
 
     atexit.register(stop)
     thread.start()
@@ -212,8 +212,9 @@ def _with_files(
         return made._replace(plan=before.plan, progress=before.progress)
     mode, wildcards = _TRAINING[job.rule.name], job.wildcards_dict
     work = Path(results, str(made.row), mode, f"seed{wildcards['seed']}", "work")
-    plan = read_plan(work) or (before.plan if before else None)
+    # in this order: the plan is written first
     progress = read_progress(work, before.progress if before else None)
+    plan = read_plan(work) or (before.plan if before else None)
     if made.state == "waiting":
         plan = plan or planned(config, mode, int(wildcards["processes"]))
         if mode != "full":  # only a full run goes on from where it was interrupted
