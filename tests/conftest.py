@@ -60,7 +60,8 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     """
     tmp_path_factory.getbasetemp()  # is to outlast the tests: pytest keeps the last three
     # its name is short: sockets have names of at most a hundred characters
-    with tempfile.TemporaryDirectory(prefix="t-") as folder, pytest.MonkeyPatch.context() as patch:
+    own = tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True)
+    with own as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setenv(locks.LOCKS, folder)
         patch.setattr(tempfile, "tempdir", folder)

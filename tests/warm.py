@@ -138,6 +138,7 @@ class Warm:
                 connection.connect(str(self.socket))
                 break
             except ConnectionRefusedError:  # bound, not yet listening
+                assert self.process.poll() is None
                 time.sleep(0.01)
         body = json.dumps(asked).encode()
         with (
@@ -164,7 +165,8 @@ class Warm:
         """Run a command line; with `together` standard error goes into standard output."""
         streams = {name: Path(self.folder.name, name) for name in ("stdout", "stderr")}
         for path in streams.values():
-            path.write_text("", "utf-8")
+            path.unlink(missing_ok=True)  # a process of the run before may have it open
+            path.touch()
         stderr = streams["stdout" if together else "stderr"]
         started = self._ask(
             module, arguments, folder, streams["stdout"], stderr, environment, umask, timeout

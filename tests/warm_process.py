@@ -116,10 +116,12 @@ class Server:
         connection, _ = self.listener.accept()
         length, streams, _, _ = socket.recv_fds(connection, 8, 3)
         body = b""
-        while length and len(body) < int.from_bytes(length):
-            body += connection.recv(1 << 20)
-        if len(streams) < 3:  # whoever asks was ended meanwhile
-            connection.close()
+        while len(body) < int.from_bytes(length) and (part := connection.recv(1 << 20)):
+            body += part
+        if len(streams) < 3 or len(body) < int.from_bytes(length):
+            connection.close()  # whoever asks was ended meanwhile
+            for stream in streams:
+                os.close(stream)
             return
         asked = json.loads(body)
         child = os.fork()

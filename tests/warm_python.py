@@ -22,6 +22,7 @@ def main() -> None:
     path, python, *command = sys.argv[1:]
     if len(command) < 2 or command[0] != "-m" or command[1] in OTHERS:
         os.execv(python, [python, *command])
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     umask = os.umask(0)
     asked = {
         "module": command[1],
@@ -45,6 +46,7 @@ def main() -> None:
 
     for number in PASSED_ON:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     answer = b""
     with suppress(ConnectionError):  # it ended without having read a signal: its answer is there
         while part := server.recv(64):

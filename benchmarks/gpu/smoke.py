@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,10 @@ def _kill_trainer(process: subprocess.Popen[bytes], run: Path) -> bool:
     while process.poll() is None:
         if any((run / "work/checkpoints").glob("[0-9]*.pt")):
             for child in psutil.Process(process.pid).children(recursive=True):
-                if "--output-log" in child.cmdline():
-                    child.send_signal(signal.SIGKILL)
-                    return True
+                with suppress(psutil.NoSuchProcess):  # another one, that has ended since
+                    if "--output-log" in child.cmdline():
+                        child.send_signal(signal.SIGKILL)
+                        return True
             return False
         time.sleep(0.005)
     return False

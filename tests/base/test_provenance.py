@@ -15,7 +15,9 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     for name in ("semask", "workflow_scripts"):
-        shutil.copytree(REPOSITORY / name, tmp_path / name)
+        # what Python compiles meanwhile is renamed
+        ignored = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=ignored)
     return tmp_path
 
 

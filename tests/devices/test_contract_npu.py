@@ -40,7 +40,10 @@ def wheel(version: str) -> zipfile.ZipFile:
                 *("--platform", "manylinux_2_28_x86_64", "--dest", str(folder)),
                 f"torch_npu=={version}",
             ]
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
+            try:
+                done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"torch_npu {version} cannot be fetched: not within 300 s")
             found = list(folder.glob(f"torch_npu-{version}-*.whl"))
             if not found:
                 pytest.skip(f"torch_npu {version} cannot be fetched: {done.stderr.strip()[-200:]}")

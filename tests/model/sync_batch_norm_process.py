@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from semask.devices import distributed
 from semask.model import build, segmentation_losses
 from semask.model.norm import SyncBatchNorm
 
@@ -63,4 +64,4 @@ if __name__ == "__main__":
         for name, case in cases.items()
     }
     torch.save(outcomes, folder / f"rank{rank}.pt")
-    torch.distributed.destroy_process_group()
+    distributed.tear_down()

@@ -6,6 +6,7 @@ A script, because a spawned process has to find its entry point by name.
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -111,4 +112,5 @@ if __name__ == "__main__":
             os._exit(0)
     if rank == "0":
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
+    time.sleep(0.5)  # as `distributed.tear_down`; the other one may be gone
     torch.distributed.destroy_process_group()

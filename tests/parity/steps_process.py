@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from semask.config.recipe import Execution, resolve
-from semask.devices import setup
+from semask.devices import distributed, setup
 from semask.model import VARIANTS, decoder
 from semask.parity import steps, subject
 from semask.training.run_log import Step
@@ -78,4 +78,4 @@ if __name__ == "__main__":
             found[fault] = asdict(look)
     if rank == "0":
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
-    torch.distributed.destroy_process_group()
+    distributed.tear_down()

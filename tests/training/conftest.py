@@ -233,7 +233,7 @@ class Trainer:
             while process.poll() is None and not (self.reached(iteration) and self.checkpoints()):
                 time.sleep(0.005)
             printed = self.kill(process)
-            if self.checkpoints() and not (self.folder / "train.json").exists():
+            if self.checkpoints() and not any(self.folder.rglob("train.json")):
                 return
             shutil.rmtree(self.folder / "work", ignore_errors=True)
             for made in ("log.jsonl", "train.json", "best.safetensors", "last.safetensors"):
@@ -267,10 +267,10 @@ class Trainer:
         children: list[psutil.Process] = []
         with contextlib.suppress(psutil.NoSuchProcess):
             children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()  # first: it would say something of a loader that is gone
         for child in children:
-            with contextlib.suppress(psutil.NoSuchProcess):  # ended with one that is killed already
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended with it
                 child.kill()
-        process.kill()
         return process.communicate()[0]
 
     def checkpoints(self) -> list[Path]:
@@ -279,7 +279,9 @@ class Trainer:
 
     def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
         path = path or self.folder / "log.jsonl"
-        whole = path.read_text("utf-8").rpartition("\n")[0] if path.exists() else ""
+        whole = ""
+        with contextlib.suppress(FileNotFoundError):
+            whole = path.read_text("utf-8").rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
     def curve(self) -> list[dict[str, Any]]:

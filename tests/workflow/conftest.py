@@ -70,7 +70,9 @@ class Checkout:
         for part in PARTS:
             source = REPOSITORY / part
             if source.is_dir():
-                shutil.copytree(source, folder / part)
+                # what Python compiles meanwhile is renamed
+                ignored = shutil.ignore_patterns("*.pyc.*")
+                shutil.copytree(source, folder / part, ignore=ignored)
             else:
                 shutil.copyfile(source, folder / part)
         self.configure(TINY)

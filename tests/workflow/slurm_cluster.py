@@ -54,7 +54,10 @@ class CannotStartError(Exception):
 
 def run(*command: str) -> str:
     """What a command of Slurm prints."""
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
+    for _ in range(5):  # a controller that is busy does not answer for a while
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
+        if "timed out" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
     return done.stdout
 
