@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -192,6 +193,8 @@ def test_what_was_stored_before_a_kill_is_kept(
     monkeypatch.setattr(preparing, "_PORTION", 4)
     process = os.fork()
     if not process:
+        cv2.setNumThreads(0)  # those of this process are not in its fork
+        signal.alarm(300)
         # at the seventh array, in the second portion
         stored_so_far = count(1)
         save = np.save

@@ -1,9 +1,11 @@
 """Which process a run waits for. That runs are really ended is tested with real ones."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from semask.base.errors import INTERRUPTED
@@ -70,7 +72,10 @@ if moves == 0:
 
 
 def started(folder: Path, *moves: int) -> list[subprocess.Popen[str]]:
-    """A process for each number of moves; all begin when all are there."""
+    """A process for each number of moves; all begin when all are there, and have been heard of."""
+    for rank in range(len(moves)):
+        place = Place(Point(0, 0, 0), time.time(), 0)
+        (folder / str(rank)).write_text(json.dumps(place), encoding="utf-8")
     made = [
         subprocess.Popen(
             [sys.executable, "-c", WAITING, str(rank), str(number)],

@@ -223,22 +223,28 @@ class Trainer:
         self.kill(process)
 
     def killed_after(self, iteration: int, **arguments: Any) -> None:
-        """Train until an iteration is in the log and there is a checkpoint, then kill the run.
+        """Train until an iteration is in the log and there is a checkpoint, then kill the run."""
 
-        Anew where a busy machine looks so late that it has come to its end.
-        """
+        def is_due() -> bool:
+            ended = any(self.folder.rglob("train.json"))
+            return self.reached(iteration) and bool(self.checkpoints()) and not ended
+
+        self.killed_while(is_due, **arguments)
+
+    def killed_while(self, is_due: Callable[[], bool], **arguments: Any) -> None:
+        """Kill a run while something is so; anew where a busy machine looks too late for that."""
         printed = ""
         for _ in range(5):
             process = self.start(**arguments)
-            while process.poll() is None and not (self.reached(iteration) and self.checkpoints()):
+            while process.poll() is None and not is_due():
                 time.sleep(0.005)
             printed = self.kill(process)
-            if self.checkpoints() and not any(self.folder.rglob("train.json")):
+            if is_due():
                 return
             shutil.rmtree(self.folder / "work", ignore_errors=True)
             for made in ("log.jsonl", "train.json", "best.safetensors", "last.safetensors"):
                 (self.folder / made).unlink(missing_ok=True)
-        pytest.fail(f"could not be killed before its end: {printed}")
+        pytest.fail(f"could not be killed in time: {printed}")
 
     def wait_for(self, process: Process, reached: Callable[[], bool]) -> None:
         """Wait until something is reached; the run must not end before."""
