@@ -40,7 +40,11 @@ class Point(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a process is, when that was written, and for how long it had been there; in seconds."""
+    """Where a process is, when that was heard of, and for how long it had been there; in seconds.
+
+    In a file `heard` is by the clock of the machine that wrote it, which says only that it is new:
+    machines' clocks differ. Whoever reads it puts its own time there.
+    """
 
     point: Point
     heard: float
@@ -76,6 +80,7 @@ def _folder() -> Path | None:
 
 def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None:
     pause = min(1.0, limit / 5)
+    heard: dict[int, tuple[float, float]] = {}  # what a file said, and since when
     while True:
         time.sleep(pause)
         still = time.monotonic() - _moved
@@ -86,15 +91,20 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
                 written.replace(folder / str(rank))
             except OSError:
                 pass  # a full disk is for those to report who have something to lose
-        if still < limit:
+        if still < limit / 2:
             continue
+        now = time.monotonic()
         places = _read(folder, processes)
-        places[rank] = Place(_point, time.time(), still)
-        heard = _heard(places)
-        still = min(places[other].still for other in heard)
+        for other, place in places.items():
+            if other not in heard or heard[other][0] != place.heard:
+                heard[other] = place.heard, now
+            places[other] = place._replace(heard=heard[other][1])
+        places[rank] = Place(_point, now, still)
+        answering = _answering(places)
+        still = min(places[other].still for other in answering)
         if still < limit:
             continue  # this process waits for one that moves
-        if rank != min(heard):
+        if rank != min(answering):
             time.sleep(_SILENT)  # the one that reports ends the others
             continue
         report(f"error: {verdict(places, processes, still)}\n")
@@ -121,7 +131,7 @@ def are_starting(processes: int) -> bool:
     return all(PHASES[place.point.phase] == "starting" for place in places)
 
 
-def _heard(places: Mapping[int, Place]) -> list[int]:
+def _answering(places: Mapping[int, Place]) -> list[int]:
     latest = max(place.heard for place in places.values())
     return [rank for rank, place in places.items() if latest - place.heard < _SILENT]
 
@@ -132,7 +142,7 @@ def verdict(places: Mapping[int, Place], processes: int, still: float) -> str:
     `places` has where each process that has been heard of is; `still` is for how many seconds
     nothing has moved.
     """
-    silent = sorted(set(range(processes)) - set(_heard(places)))
+    silent = sorted(set(range(processes)) - set(_answering(places)))
     least = min(place.point for place in places.values())
     last = silent or sorted(rank for rank, place in places.items() if place.point == least)
     which = "process " + " and ".join(f"{rank} of {processes}" for rank in last)

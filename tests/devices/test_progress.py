@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from semask.base.errors import INTERRUPTED
 from semask.devices.progress import FOLDER, PHASES, Place, Point, verdict
 
@@ -59,7 +61,9 @@ WAITING = """
 import sys, time
 from semask.devices import progress
 progress._SILENT = 60
-rank, moves = int(sys.argv[1]), int(sys.argv[2])
+rank, moves, late = map(int, sys.argv[1:])
+clock = time.time
+time.time = lambda: clock() - late
 print("ready", flush=True)
 sys.stdin.readline()
 progress.watch(rank, 2, 3 / 60)
@@ -71,14 +75,17 @@ if moves == 0:
 """
 
 
-def started(folder: Path, *moves: int) -> list[subprocess.Popen[str]]:
-    """A process for each number of moves; all begin when all are there, and have been heard of."""
+def started(folder: Path, *moves: int, late: int = 0) -> list[subprocess.Popen[str]]:
+    """A process for each number of moves; all begin when all are there, and have been heard of.
+
+    The clock of the second one is `late` by so many seconds.
+    """
     for rank in range(len(moves)):
         place = Place(Point(0, 0, 0), time.time(), 0)
         (folder / str(rank)).write_text(json.dumps(place), encoding="utf-8")
     made = [
         subprocess.Popen(
-            [sys.executable, "-c", WAITING, str(rank), str(number)],
+            [sys.executable, "-c", WAITING, *map(str, (rank, number, rank * late))],
             env={**os.environ, FOLDER: str(folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -105,8 +112,10 @@ def test_who_waits_for_one_that_moves_is_not_ended(tmp_path: Path) -> None:
     assert (waiting.returncode, said) == (0, "")
 
 
-def test_when_none_moves_the_first_says_so(tmp_path: Path) -> None:
-    first, second = started(tmp_path, 0, 0)
+@pytest.mark.parametrize("late", [1000, -1000])
+def test_when_none_moves_the_first_says_so(tmp_path: Path, late: int) -> None:
+    """Whatever the clocks of their machines."""
+    first, second = started(tmp_path, 0, 0, late=late)
     assert first.wait(300) == INTERRUPTED
     assert first.stderr is not None
     said = first.stderr.read()
