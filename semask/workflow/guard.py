@@ -154,10 +154,26 @@ def _wait_for_the_first(fault: BaseException) -> None:
         _leave(1)  # it is torchrun that has asked
     if os.environ["RANK"] == "0" and not lost:
         return
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    time.sleep(_AFTER_ANOTHER if lost or left else _AFTER_THE_FIRST)
     if left:
-        _leave(INTERRUPTED)
+        _wait_until_it_is_said()
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(_AFTER_ANOTHER if lost else _AFTER_THE_FIRST)
+
+
+def _wait_until_it_is_said() -> None:
+    """Leave when the first process has, which says so; returns where nobody says it.
+
+    Signals that come again meanwhile are only noted.
+    """
+    if int(os.environ["RANK"]) >= int(os.environ["LOCAL_WORLD_SIZE"]):
+        _leave(INTERRUPTED)  # the first one is on another node
+    # not all of them at once: it may have been told later, and not at all
+    until = time.monotonic() + _AFTER_ANOTHER + int(os.environ["LOCAL_RANK"])
+    while time.monotonic() < until:
+        if _another_has_ended():
+            _leave(INTERRUPTED)
+        time.sleep(0.2)
 
 
 def _another_has_ended() -> bool:

@@ -198,26 +198,26 @@ def runs_below(folders: Iterable[Path]) -> list[Job]:
     """The runs whose files are in some folders, wherever they are trained."""
     found: dict[Path, Job] = {}
     for folder in folders:
-        for work in _holding(IDENTITY, folder):
-            if work.name != "work":
-                continue
+        # no glob, which ends with an error where a run does, and its folders with it, meanwhile
+        runs = sorted(Path(each) for each, *_ in os.walk(folder))
+        for run in runs:
+            work = run / "work"
             state = "running" if is_running(work) else "stopped"
             state = "done" if (work / RECORD).is_file() else state
-            found[work.parent] = _run(work.parent, work, state)._replace(plan=read_plan(work))
-        for run in _holding(RECORD, folder):
-            if any((parent / MANIFEST).is_file() for parent in run.parents):
-                continue  # another machine's, from a bundle
-            if run.name != "work" and run not in found and (run / LOG).is_file():
-                found[run] = _run(run, run, "done")
+            if (work / IDENTITY).is_file():  # still, else it is among those below
+                found[run] = _run(run, work, state)._replace(plan=read_plan(work))
+        for run in runs:
+            if run.name == "work" or run in found:
+                continue
+            if not all((run / file).is_file() for file in (RECORD, LOG)):
+                continue
+            if not any((parent / MANIFEST).is_file() for parent in run.parents):
+                found[run] = _run(run, run, "done")  # and not another machine's, from a bundle
     return list(found.values())
-
-
-def _holding(name: str, folder: Path) -> list[Path]:
-    """Folders with a file of this name, as far as they are there: runs end meanwhile."""
-    return sorted(Path(each) for each, _, files in os.walk(folder) if name in files)
 
 
 def _run(run: Path, folder: Path, state: str) -> Job:
     """A run in <row>/<mode>/<seed>, with what the log in a folder says of it."""
     progress = read_progress(folder)
-    return Job(str(run), str(run.parent), str(run.parents[1]), state, progress=progress)
+    row = (run if len(run.parents) > 1 else run.absolute()).parents[1]
+    return Job(str(run), str(run.parent), str(row), state, progress=progress)

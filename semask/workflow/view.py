@@ -60,7 +60,7 @@ def start(
 
     def stop() -> None:
         end.set()
-        thread.join(timeout=10)
+        thread.join(timeout=5)
 
     atexit.register(stop)
     thread.start()

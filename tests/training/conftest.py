@@ -226,7 +226,7 @@ class Trainer:
         """Train until an iteration is in the log and there is a checkpoint, then kill the run."""
 
         def is_due() -> bool:
-            ended = any(self.folder.rglob("train.json"))
+            ended = any((self.folder / x).exists() for x in ("train.json", "work/train.json"))
             return self.reached(iteration) and bool(self.checkpoints()) and not ended
 
         self.killed_while(is_due, **arguments)
@@ -236,8 +236,11 @@ class Trainer:
         printed = ""
         for _ in range(5):
             process = self.start(**arguments)
+            deadline = time.monotonic() + 600
             while process.poll() is None and not is_due():
+                assert time.monotonic() < deadline
                 time.sleep(0.005)
+            assert process.poll() in (None, 0), process.communicate()[0]
             printed = self.kill(process)
             if is_due():
                 return

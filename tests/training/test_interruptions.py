@@ -456,6 +456,35 @@ def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
     assert started.returncode == 1
 
 
+FIRST_ONE_IS_LATE = """
+import os, time
+from semask.workflow import guard
+from workflow_scripts import train
+wait = guard._wait_for_the_first
+def late(fault):
+    time.sleep(2 if os.environ["RANK"] == "0" else 0)
+    wait(fault)
+guard._wait_for_the_first = late
+guard.run(train.main)
+"""
+
+
+@pytest.mark.slow
+def test_asked_to_leave_again_and_again(trainer: Trainers) -> None:
+    """As a supervisor asks: each second; the process that says so takes longer than the others."""
+    run = trainer("a")
+    run.folder.mkdir()
+    (run.folder / "first_is_late.py").write_text(FIRST_ONE_IS_LATE, encoding="utf-8")
+    command = ("-m", "semask.workflow.supervise", "2", "0", "1", "-", "first_is_late")
+    started = run.start(command, processes=2, iterations=400, evaluate_every=400)
+    run.wait_for(started, lambda: run.reached(1))
+    started.send_signal(signal.SIGTERM)
+    printed, _ = started.communicate(timeout=300)
+    assert started.returncode == INTERRUPTED, printed
+    [line] = printed.splitlines()
+    assert line.startswith("interrupted: SIGTERM after iteration "), printed
+
+
 @pytest.mark.slow
 def test_a_process_lost_in_an_evaluation_is_named(trainer: Trainers) -> None:
     """An evaluation is left at once when a signal comes, which torch's agent sends here."""

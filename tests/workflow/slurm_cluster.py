@@ -54,7 +54,8 @@ class CannotStartError(Exception):
 
 def run(*command: str) -> str:
     """What a command of Slurm prints."""
-    for _ in range(5):  # a controller that is busy does not answer for a while
+    # a controller that is busy does not answer for a while; it may have heard of a new job, though
+    for _ in range(1 if command[0] == "sbatch" else 5):
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
         if "timed out" not in done.stderr:
             break

@@ -170,7 +170,11 @@ def test_runs_are_found_by_their_files(tmp_path: Path) -> None:
     for number, state in enumerate(("running", "stopped", "done", "complete")):
         run = tmp_path / f"gpu-1p/performance/seed{number}"
         folder = run if state == "complete" else run / "work"
-        folder.mkdir(parents=True)
+        if state == "stopped":  # on another disk
+            run.mkdir(parents=True)
+            (tmp_path / "disk").mkdir()
+            folder.symlink_to(tmp_path / "disk")
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.jsonl").write_text(f"{json.dumps(line)}\n", encoding="utf-8")
         os.utime(folder / "log.jsonl", (NOW, NOW))
         (folder / "run.json").write_text(json.dumps({"recipe": recipe}), encoding="utf-8")
