@@ -1,6 +1,7 @@
 import json
 import locale
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 REPOSITORY = Path(__file__).parents[1]
+# Python renames these when they are whole, perhaps while they are copied
+BEING_COMPILED = shutil.ignore_patterns("*.pyc.*")
 
 
 # reproducible, and not at the mercy of a busy machine
@@ -60,8 +63,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     """
     tmp_path_factory.getbasetemp()  # is to outlast the tests: pytest keeps the last three
     # its name is short: sockets have names of at most a hundred characters
-    own = tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True)
-    with own as folder, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(prefix="t-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setenv(locks.LOCKS, folder)
         patch.setattr(tempfile, "tempdir", folder)

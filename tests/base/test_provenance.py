@@ -9,15 +9,15 @@ import pytest
 import semask
 from semask.base.provenance import code_version, describe_run, now, source_digest
 
+from ..conftest import BEING_COMPILED
+
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     for name in ("semask", "workflow_scripts"):
-        # what Python compiles meanwhile is renamed
-        ignored = shutil.ignore_patterns("*.pyc.*")
-        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=ignored)
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=BEING_COMPILED)
     return tmp_path
 
 

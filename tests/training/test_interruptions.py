@@ -456,6 +456,13 @@ def test_a_lost_process_ends_the_others(trainer: Trainers) -> None:
     assert started.returncode == 1
 
 
+def in_two_processes(run: Trainer, script: str) -> list[str]:
+    """What starts a script in a run's folder as the trainer's supervisor starts the trainer."""
+    run.folder.mkdir()
+    (run.folder / "in_its_place.py").write_text(script, encoding="utf-8")
+    return ["-m", "semask.workflow.supervise", "2", "0", "1", "-", "in_its_place"]
+
+
 FIRST_ONE_IS_LATE = """
 import os, time
 from semask.workflow import guard
@@ -473,9 +480,7 @@ guard.run(train.main)
 def test_asked_to_leave_again_and_again(trainer: Trainers) -> None:
     """As a supervisor asks: each second; the process that says so takes longer than the others."""
     run = trainer("a")
-    run.folder.mkdir()
-    (run.folder / "first_is_late.py").write_text(FIRST_ONE_IS_LATE, encoding="utf-8")
-    command = ("-m", "semask.workflow.supervise", "2", "0", "1", "-", "first_is_late")
+    command = in_two_processes(run, FIRST_ONE_IS_LATE)
     started = run.start(command, processes=2, iterations=400, evaluate_every=400)
     run.wait_for(started, lambda: run.reached(1))
     started.send_signal(signal.SIGTERM)
@@ -511,9 +516,7 @@ guard.run(train.main)
 def test_a_stalled_process_is_named(trainer: Trainers) -> None:
     run = trainer("a")
     # torch, whose import takes a slow machine long, is there before it is watched
-    run.folder.mkdir()
-    (run.folder / "imported_first.py").write_text(IMPORTED_FIRST, encoding="utf-8")
-    command = ("-m", "semask.workflow.supervise", "2", "0", "1", "-", "imported_first")
+    command = in_two_processes(run, IMPORTED_FIRST)
     quick = {"stall_minutes": 0.25}
     started = run.start(
         command, processes=2, iterations=400, evaluate_every=400, fault_tolerance=quick

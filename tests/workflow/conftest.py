@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from semask.config.layers import assemble
 
+from ..conftest import BEING_COMPILED
 from ..warm import Started, warm_snakemake
 
 REPOSITORY = Path(__file__).parents[2]
@@ -70,9 +71,7 @@ class Checkout:
         for part in PARTS:
             source = REPOSITORY / part
             if source.is_dir():
-                # what Python compiles meanwhile is renamed
-                ignored = shutil.ignore_patterns("*.pyc.*")
-                shutil.copytree(source, folder / part, ignore=ignored)
+                shutil.copytree(source, folder / part, ignore=BEING_COMPILED)
             else:
                 shutil.copyfile(source, folder / part)
         self.configure(TINY)

@@ -56,7 +56,7 @@ def run(*command: str) -> str:
     """What a command of Slurm prints."""
     # a controller that is busy does not answer for a while; it may have heard of a new job, though
     for _ in range(1 if command[0] == "sbatch" else 5):
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
         if "timed out" not in done.stderr:
             break
     assert done.returncode == 0, done.stderr
