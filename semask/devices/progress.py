@@ -107,9 +107,23 @@ def _watch(rank: int, processes: int, limit: float, folder: Path | None) -> None
         if rank != min(answering):
             time.sleep(_SILENT)  # the one that reports ends the others
             continue
-        report(f"error: {verdict(places, processes, still)}\n")
-        faulthandler.dump_traceback(sys.stderr)
+        if _is_first_to_say_so(folder):
+            report(f"error: {verdict(places, processes, still)}\n")
+            faulthandler.dump_traceback(sys.stderr)
         os._exit(INTERRUPTED)
+
+
+def _is_first_to_say_so(folder: Path | None) -> bool:
+    """Whether no other has: one that wakes up later would blame those that have ended over it."""
+    if folder is None:
+        return True
+    try:
+        (folder / "said").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        pass  # a full disk, as above
+    return True
 
 
 def _read(folder: Path | None, processes: int) -> dict[int, Place]:

@@ -123,6 +123,16 @@ def test_when_none_moves_the_first_says_so(tmp_path: Path, late: int) -> None:
     second.communicate()
 
 
+def test_what_one_has_said_no_other_says(tmp_path: Path) -> None:
+    """As one that was stopped itself, and wakes up when the others have ended over it."""
+    (tmp_path / "said").touch()
+    first, second = started(tmp_path, 0, 0)
+    assert first.wait(300) == INTERRUPTED
+    assert first.stderr is not None
+    assert first.stderr.read() == ""
+    second.communicate()
+
+
 def test_one_that_looks_for_the_others_is_named() -> None:
     looking, waiting = Point(0, COMPUTING, 5), Point(0, PHASES.index("taking a step"), 0)
     said = verdict({0: Place(looking, 100.0, 60), 1: Place(waiting, 100.0, 60)}, 2, 60)
